@@ -1,0 +1,188 @@
+"""Diagnostics: what is wrong, where it stands, where the other side came from, and the way out.
+
+Floor 0; knows nothing of torch, files or YAML. A :class:`Span` carries its source text, so a message can be
+rendered long after the file has changed or gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text that spans point into: its name as messages show it, and its lines."""
+
+    name: str
+    text: str = field(repr=False, default="")
+
+    def line(self, number: int) -> str:
+        """The line with this number, counted from 1; empty where there is none."""
+        lines = self.text.splitlines()
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of source text. Lines and columns count from 1; ``end_column`` is exclusive."""
+
+    source: Source = field(repr=False)
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    @property
+    def file(self) -> str:
+        """The source's name."""
+        return self.source.name
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A further line under a message, with its own place where it has one."""
+
+    message: str
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.span})" if self.span else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One message. ``code`` is a stable slug; ``label`` stands behind the carets."""
+
+    severity: Severity
+    code: str
+    message: str
+    span: Span | None = None
+    label: str = ""
+    notes: tuple[Note, ...] = ()
+    help: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """The message as plain data, for ``--json``."""
+        return {
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "file": self.span.file if self.span else None,
+            "line": self.span.line if self.span else None,
+            "column": self.span.column if self.span else None,
+            "notes": [
+                {
+                    "message": note.message,
+                    "file": note.span.file if note.span else None,
+                    "line": note.span.line if note.span else None,
+                    "column": note.span.column if note.span else None,
+                }
+                for note in self.notes
+            ],
+            "help": self.help,
+        }
+
+
+class Diagnostics:
+    """Collects messages, so that all of a file's errors are told at once."""
+
+    def __init__(self) -> None:
+        self._items: list[Diagnostic] = []
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The errors alone, in the order they were found."""
+        return tuple(item for item in self._items if item.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """The warnings alone, in the order they were found."""
+        return tuple(item for item in self._items if item.severity == "warning")
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Takes a message, unless the very same one is there already (a block called twice says a thing once)."""
+        if diagnostic not in self._items:
+            self._items.append(diagnostic)
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Takes several messages."""
+        for diagnostic in diagnostics:
+            self.add(diagnostic)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        *,
+        label: str = "",
+        notes: Iterable[Note] = (),
+        help: str | None = None,
+    ) -> None:
+        """Takes an error."""
+        self.add(Diagnostic("error", code, message, span, label, tuple(notes), help))
+
+    def warning(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        *,
+        label: str = "",
+        notes: Iterable[Note] = (),
+        help: str | None = None,
+    ) -> None:
+        """Takes a warning."""
+        self.add(Diagnostic("warning", code, message, span, label, tuple(notes), help))
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The message as text, in the manner of rustc: headline, place, the line with carets, notes, help."""
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    gutter = " " * 3
+    if diagnostic.span is not None:
+        span = diagnostic.span
+        width = len(str(span.line))
+        gutter = " " * (width + 1)
+        lines.append(f"{' ' * width}--> {span}")
+        text = span.source.line(span.line)
+        if text:
+            lines += [f"{gutter}|", f"{span.line} | {text}", f"{gutter}| {_carets(diagnostic, text)}"]
+    lines += [f"{gutter}= note: {note}" for note in diagnostic.notes]
+    if diagnostic.help:
+        lines.append(f"{gutter}= help: {diagnostic.help}")
+    return "\n".join(lines)
+
+
+def _carets(diagnostic: Diagnostic, text: str) -> str:
+    span = diagnostic.span
+    assert span is not None
+    end = span.end_column if span.end_line == span.line else len(text.rstrip()) + 1
+    # Tabs keep their width under the line above.
+    indent = "".join("\t" if char == "\t" else " " for char in text[: span.column - 1]).ljust(span.column - 1)
+    carets = "^" * max(1, min(end, len(text) + 1) - span.column)
+    return f"{indent}{carets} {diagnostic.label}".rstrip()
+
+
+def count_line(diagnostics: Iterable[Diagnostic]) -> str:
+    """The one line that counts: ``2 errors, 1 warning``."""
+    items = list(diagnostics)
+    parts = []
+    for severity in ("error", "warning"):
+        number = sum(item.severity == severity for item in items)
+        if number:
+            parts.append(f"{number} {severity}{'s' if number > 1 else ''}")
+    return ", ".join(parts) or "no errors"

@@ -1,0 +1,25 @@
+"""YAML text to plain data in which every value keeps its place. Floor 0; no torch, no Pydantic.
+
+``read_file`` and ``read_text`` give a :class:`Mapping`; ``load`` follows ``extends`` and applies ``--set``.
+"""
+
+from zoo.document.merge import apply_sets, load, merge
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, node_at, plain
+from zoo.document.reader import read_file, read_text, read_value
+
+__all__ = [
+    "Entry",
+    "Mapping",
+    "Node",
+    "Scalar",
+    "Sequence",
+    "apply_sets",
+    "from_data",
+    "load",
+    "merge",
+    "node_at",
+    "plain",
+    "read_file",
+    "read_text",
+    "read_value",
+]

@@ -1,0 +1,141 @@
+"""The document tree: scalars, sequences and mappings, each with its span; immutable. Floor 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from zoo.diagnostics import Span
+
+ScalarValue: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value. ``plain`` tells whether it was written without quotes, ``text`` how it was written."""
+
+    value: ScalarValue
+    span: Span
+    text: str = ""
+    plain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list of nodes."""
+
+    items: tuple[Node, ...]
+    span: Span
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key of a mapping with its place, and its value."""
+
+    key: str
+    key_span: Span
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys (always text) to nodes, in the order of the file."""
+
+    entries: tuple[Entry, ...]
+    span: Span
+    _index: dict[str, Entry] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", {entry.key: entry for entry in self.entries})
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._index
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys, in order."""
+        return tuple(entry.key for entry in self.entries)
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry of a key, or None."""
+        return self._index.get(key)
+
+    def get(self, key: str) -> Node | None:
+        """The value of a key, or None."""
+        entry = self._index.get(key)
+        return entry.value if entry else None
+
+    def key_span(self, key: str) -> Span:
+        """The place of a key; the mapping's own where it is not there."""
+        entry = self._index.get(key)
+        return entry.key_span if entry else self.span
+
+    def without(self, keys: Iterable[str]) -> Mapping:
+        """A copy that lacks these keys."""
+        drop = set(keys)
+        return Mapping(tuple(entry for entry in self.entries if entry.key not in drop), self.span)
+
+    def only(self, keys: Iterable[str]) -> Mapping:
+        """A copy that has these keys alone."""
+        keep = set(keys)
+        return Mapping(tuple(entry for entry in self.entries if entry.key in keep), self.span)
+
+    def replacing(self, key: str, value: Node) -> Mapping:
+        """A copy with another value under a key; the key is added at the end where it is missing."""
+        if key not in self._index:
+            return Mapping((*self.entries, Entry(key, value.span, value)), self.span)
+        return Mapping(
+            tuple(Entry(e.key, e.key_span, value) if e.key == key else e for e in self.entries), self.span
+        )
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def plain(node: Node) -> Any:
+    """The node as plain Python data, places dropped."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    return {entry.key: plain(entry.value) for entry in node.entries}
+
+
+def from_data(data: Any, span: Span) -> Node:
+    """Plain Python data as a node, every part of which bears the one span (for calls from Python)."""
+    if isinstance(data, AbstractMapping):
+        return Mapping(tuple(Entry(str(key), span, from_data(value, span)) for key, value in data.items()), span)
+    if isinstance(data, list | tuple):
+        return Sequence(tuple(from_data(item, span) for item in data), span)
+    return Scalar(data, span, str(data), plain=not isinstance(data, str))
+
+
+def node_at(node: Node, path: Iterable[str | int]) -> tuple[Node, Span, Span | None]:
+    """Follows keys and indices as far as they lead.
+
+    Returns the node reached, its value's span, and the span of the last key followed (None for an index).
+    A path may hold parts that are not in the document (Pydantic's union tags): those are skipped.
+    """
+    key_span: Span | None = None
+    for part in path:
+        if isinstance(node, Mapping) and isinstance(part, str) and part in node:
+            entry = node.entry(part)
+            assert entry is not None
+            node, key_span = entry.value, entry.key_span
+        elif isinstance(node, Sequence) and isinstance(part, int) and -len(node) <= part < len(node):
+            node, key_span = node.items[part], None
+    return node, node.span, key_span

@@ -1,0 +1,290 @@
+"""Reads YAML into the document tree, from PyYAML's raw events. Floor 0.
+
+Building from events keeps every place, bounds depth before anything recurses (libyaml's composer crashes the
+process at 100,000 levels), and leaves no construct unchecked: tags, several documents, duplicate keys and
+non-text keys are errors; nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from zoo.diagnostics import Diagnostics, Note, Source, Span
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document.scalars import resolve
+
+LARGEST_FILE = 1 << 20  # bytes
+DEEPEST_NESTING = 64
+MOST_NODES = 200_000  # after aliases are followed
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _ReadError(Exception):
+    """Ends the reading of one text; what was wrong is in the diagnostics."""
+
+
+def read_file(path: Path, diagnostics: Diagnostics, *, name: str | None = None) -> Mapping | None:
+    """Reads a YAML file whose top is a mapping. Returns None where that failed; the diagnostics say why."""
+    shown = name or str(path)
+    start = _point(Source(shown), 1, 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        diagnostics.error("no-such-file", f"no such file: {shown}")
+        return None
+    except OSError as error:
+        diagnostics.error("unreadable-file", f"cannot read {shown}: {error.strerror or error}")
+        return None
+    if len(data) > LARGEST_FILE:
+        diagnostics.error(
+            "file-too-large", f"{shown} is larger than 1 MiB", start, help="split it, or move data out of the YAML"
+        )
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", "replace")
+        place = _point(Source(shown, before), before.count("\n") + 1, len(before) - before.rfind("\n"))
+        diagnostics.error(
+            "not-utf8",
+            f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            place,
+            help="save the file as UTF-8",
+        )
+        return None
+    return read_text(text, diagnostics, name=shown)
+
+
+def read_text(text: str, diagnostics: Diagnostics, *, name: str = "<text>") -> Mapping | None:
+    """Reads YAML text whose top is a mapping."""
+    source = Source(name, text)
+    node = _read(source, diagnostics)
+    if node is None:
+        return None
+    if not isinstance(node, Mapping):
+        found = "a list" if isinstance(node, Sequence) else "a single value"
+        diagnostics.error("not-a-mapping", f"a mapping is expected at the top of {name}, {found} was found", node.span)
+        return None
+    return node
+
+
+def read_value(text: str, diagnostics: Diagnostics, *, name: str) -> Node | None:
+    """Reads YAML text that may be any one value, such as that of ``--set a.b=VALUE``."""
+    source = Source(name, text)
+    if not text.strip():
+        return Scalar(None, _point(source, 1, 1))
+    return _read(source, diagnostics)
+
+
+def _read(source: Source, diagnostics: Diagnostics) -> Node | None:
+    if "\0" in source.text:
+        before = source.text[: source.text.index("\0")]
+        place = _point(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        diagnostics.error("not-text", f"a NUL character at offset {len(before)}", place)
+        return None
+    builder = _Builder(source, diagnostics)
+    try:
+        return builder.build()
+    except _ReadError:
+        return None
+    except yaml.YAMLError as error:
+        builder.syntax_error(error)
+        return None
+
+
+def _point(source: Source, line: int, column: int) -> Span:
+    return Span(source, line, column, line, column + 1)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is being read."""
+
+    start: yaml.events.Event
+    is_mapping: bool
+    anchor: str | None
+    items: list[Node] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    merged: dict[str, Entry] = field(default_factory=dict)
+    key: Scalar | None = None
+    count: int = 1
+
+
+class _Builder:
+    """Turns one text's events into a tree, without recursion."""
+
+    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
+        self._source = source
+        self._diagnostics = diagnostics
+        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._open_anchors: set[str] = set()
+        self._stack: list[_Frame] = []
+        self._root: Node | None = None
+        self._total = 0
+        self._last_scalar: Scalar | None = None
+        self._failed = False
+
+    def build(self) -> Node | None:
+        documents = 0
+        for event in self._events():
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._fail("several-documents", "a second document begins here", self._span(event),
+                               help="one file holds one document; remove the '---'")
+            else:
+                self._take(event)
+        if self._failed:
+            return None
+        if self._root is None:
+            self._fail("empty-file", f"{self._source.name} is empty", _point(self._source, 1, 1))
+        return self._root
+
+    def _events(self) -> Iterator[yaml.events.Event]:
+        loader = _Loader(self._source.text)
+        try:
+            while loader.check_event():
+                yield loader.get_event()
+        finally:
+            loader.dispose()
+
+    def _take(self, event: yaml.events.Event) -> None:
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+            self._fail("tag", f"tags are not allowed: {event.tag}", self._span(event),
+                       help="remove the tag; a file holds plain data only")
+        if isinstance(event, yaml.ScalarEvent):
+            self._put(self._scalar(event), 1, event.anchor)
+        elif isinstance(event, yaml.AliasEvent):
+            self._put(*self._alias(event), None)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._close(event)
+
+    def _open(self, event: yaml.events.CollectionStartEvent) -> None:
+        if len(self._stack) >= DEEPEST_NESTING:
+            self._fail("too-deep", f"nested more than {DEEPEST_NESTING} levels deep", self._span(event))
+        if self._stack and self._stack[-1].is_mapping and self._stack[-1].key is None:
+            self._fail("key-not-text", "a key must be text", self._span(event))
+        if event.anchor:
+            self._open_anchors.add(event.anchor)
+        self._stack.append(_Frame(event, isinstance(event, yaml.MappingStartEvent), event.anchor))
+
+    def _close(self, event: yaml.events.Event) -> None:
+        frame = self._stack.pop()
+        span = self._span(frame.start, event)
+        node: Node
+        if frame.is_mapping:
+            entries = {**frame.merged, **frame.entries}
+            node = Mapping(tuple(entries.values()), span)
+        else:
+            node = Sequence(tuple(frame.items), span)
+        if frame.anchor:
+            self._open_anchors.discard(frame.anchor)
+        self._put(node, frame.count, frame.anchor)
+
+    def _put(self, node: Node, count: int, anchor: str | None) -> None:
+        if anchor:
+            self._anchors[anchor] = (node, count)
+        if not self._stack:
+            self._root = node
+            return
+        frame = self._stack[-1]
+        frame.count += count
+        if frame.count > MOST_NODES:
+            self._fail("too-large", f"more than {MOST_NODES:,} values once aliases are followed", node.span,
+                       help="write the repetition with `repeat`, not with aliases")
+        if not frame.is_mapping:
+            frame.items.append(node)
+        elif frame.key is None:
+            self._take_key(frame, node)
+        else:
+            key, frame.key = frame.key, None
+            self._take_entry(frame, key, node)
+
+    def _take_key(self, frame: _Frame, node: Node) -> None:
+        if not isinstance(node, Scalar):
+            self._fail("key-not-text", "a key must be text", node.span)
+        assert isinstance(node, Scalar)
+        if node.plain and node.text == "":
+            self._fail("key-not-text", "a key is missing in front of the colon", node.span)
+        frame.key = node
+
+    def _take_entry(self, frame: _Frame, key: Scalar, value: Node) -> None:
+        if key.plain and key.text == "<<":
+            self._merge(frame, value)
+            return
+        first = frame.entries.get(key.text)
+        if first is not None:
+            self._failed = True
+            self._diagnostics.error("duplicate-key", f"the key {key.text!r} stands twice", key.span,
+                                    notes=[Note("first here", first.key_span)], help="remove one of the two")
+            return
+        frame.entries[key.text] = Entry(key.text, key.span, value)
+
+    def _merge(self, frame: _Frame, value: Node) -> None:
+        sources = value.items if isinstance(value, Sequence) else (value,)
+        for node in sources:
+            if not isinstance(node, Mapping):
+                self._fail("bad-merge", "`<<` takes a mapping or a list of mappings", node.span)
+            assert isinstance(node, Mapping)
+            for entry in node.entries:
+                frame.merged.setdefault(entry.key, entry)
+
+    def _alias(self, event: yaml.events.AliasEvent) -> tuple[Node, int]:
+        if event.anchor in self._open_anchors:
+            self._fail("alias-loop", f"the alias *{event.anchor} stands inside its own anchor", self._span(event))
+        if event.anchor not in self._anchors:
+            self._fail("unknown-alias", f"no anchor &{event.anchor} above this alias", self._span(event))
+        return self._anchors[event.anchor]
+
+    def _scalar(self, event: yaml.events.ScalarEvent) -> Scalar:
+        span = self._span(event)
+        is_plain = event.style is None and event.implicit[0]
+        try:
+            value = resolve(event.value) if is_plain else event.value
+        except ValueError as error:
+            self._fail("number-too-long", str(error), span)
+        scalar = Scalar(value, span, event.value, is_plain)
+        if is_plain and _is_cut_expression(event.value):
+            self._fail_unquoted(scalar)
+        self._last_scalar = scalar
+        return scalar
+
+    def syntax_error(self, error: yaml.YAMLError) -> None:
+        """Says what PyYAML found wrong, in the one form all messages have."""
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        if mark is None:
+            self._diagnostics.error("syntax", f"not YAML: {error}", _point(self._source, 1, 1))
+            return
+        place = _point(self._source, mark.line + 1, mark.column + 1)
+        problem = getattr(error, "problem", None) or str(error)
+        notes = []
+        context_mark = getattr(error, "context_mark", None)
+        context = getattr(error, "context", None)
+        if context and context_mark is not None:
+            notes = [Note(context, _point(self._source, context_mark.line + 1, context_mark.column + 1))]
+        self._diagnostics.error("syntax", f"not YAML: {problem}", place, notes=notes)
+
+    def _fail_unquoted(self, scalar: Scalar) -> None:
+        self._fail("unquoted-expression", f"YAML cuts this expression short after {scalar.text}", scalar.span,
+                   help='in flow style an expression with [ ] { } or , wants quotes: "$(…)"')
+
+    def _fail(self, code: str, message: str, span: Span, *, help: str | None = None) -> None:
+        self._diagnostics.error(code, message, span, help=help)
+        raise _ReadError
+
+    def _span(self, event: yaml.events.Event, end: yaml.events.Event | None = None) -> Span:
+        start_mark, end_mark = event.start_mark, (end or event).end_mark
+        return Span(self._source, start_mark.line + 1, start_mark.column + 1, end_mark.line + 1, end_mark.column + 1)
+
+
+def _is_cut_expression(text: str) -> bool:
+    """Whether a plain scalar begins an expression that does not close: its parentheses do not balance."""
+    return text.startswith("$(") and (text.count("(") != text.count(")") or not text.endswith(")"))

@@ -1,0 +1,131 @@
+"""The exceptions of zoo, drawn as a tree; each knows the exit code it ends a command with.
+
+::
+
+    ZooError
+    ├── ConfigError          2   a file says something wrong: diagnostics with places
+    ├── UsageError           2   the call is wrong
+    ├── DataError            3   the data
+    ├── CheckpointError      4   a checkpoint, weights or run folder
+    ├── DivergedError        5   training diverged
+    ├── EnvironmentFault     6   disk, memory, permission, a folder in use
+    ├── WorkerError          7   a worker or rank died
+    └── StoppedBySignal      130, 143
+
+Floor 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
+
+
+class ZooError(Exception):
+    """Base of all errors that are not bugs. Terse inside; whoever knows the place adds it."""
+
+    exit_code: ClassVar[int] = 1
+    default_code: ClassVar[str] = "zoo"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        span: Span | None = None,
+        notes: Iterable[Note | str] = (),
+        help: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.span = span
+        self.notes = tuple(note if isinstance(note, Note) else Note(note) for note in notes)
+        self.help = help
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """The error as messages to render."""
+        return (Diagnostic("error", self.code, self.message, self.span, "", self.notes, self.help),)
+
+
+class ConfigError(ZooError):
+    """An architecture or a recipe is wrong. Carries every message found, warnings included."""
+
+    exit_code = 2
+    default_code = "config"
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self._diagnostics = tuple(diagnostics)
+        first = next((item for item in self._diagnostics if item.severity == "error"), self._diagnostics[0])
+        super().__init__(first.message, code=first.code, span=first.span, notes=first.notes, help=first.help)
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Every message found, in order."""
+        return self._diagnostics
+
+
+class UsageError(ZooError):
+    """The call is wrong: an option, a target's name, a combination."""
+
+    exit_code = 2
+    default_code = "usage"
+
+
+class DataError(ZooError):
+    """The data set is missing, broken, or does not fit the recipe."""
+
+    exit_code = 3
+    default_code = "data"
+
+
+class CheckpointError(ZooError):
+    """A checkpoint, a weights file or a run folder cannot be used."""
+
+    exit_code = 4
+    default_code = "checkpoint"
+
+
+class DivergedError(ZooError):
+    """The loss or a gradient is not finite."""
+
+    exit_code = 5
+    default_code = "diverged"
+
+
+class EnvironmentFault(ZooError):
+    """The machine said no: disk, memory, permission, a folder in use."""
+
+    exit_code = 6
+    default_code = "environment"
+
+
+class WorkerError(ZooError):
+    """A loader worker or a rank died or hangs."""
+
+    exit_code = 7
+    default_code = "worker"
+
+
+class StoppedBySignal(ZooError):
+    """A signal ended the run after a checkpoint was written: 130 for SIGINT, 143 for SIGTERM and SIGUSR1."""
+
+    default_code = "stopped"
+
+    def __init__(self, message: str, *, signal_number: int, help: str | None = None) -> None:
+        super().__init__(message, help=help)
+        self.signal_number = signal_number
+
+    @property
+    def status(self) -> int:
+        """The process's exit status."""
+        return 130 if self.signal_number == 2 else 143
+
+
+def raise_if_errors(diagnostics: Diagnostics, *, strict: bool = False) -> None:
+    """Raises :class:`ConfigError` with everything collected if there is an error (or, when strict, a warning)."""
+    if diagnostics.errors or (strict and diagnostics.warnings):
+        raise ConfigError(tuple(diagnostics))

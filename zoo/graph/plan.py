@@ -1,0 +1,122 @@
+"""The plan: an architecture after every question is settled, before anything is built. Floor 3.
+
+Names, repeats, references, order, skipped layers, filled-in arguments and shapes are all decided here; the
+module, the summary, the drawing, the ejected source and the diff are views of it. Everything is immutable.
+
+Sizes that grow with the batch are negative: ``-1`` is the batch, ``-4`` four times the batch (windows folded
+into it), so the shape of an image batch is ``(-1, 3, 32, 32)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from zoo.diagnostics import Span
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor's shape (negative sizes: multiples of the batch) and dtype (``float32``)."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+Value: TypeAlias = "TensorSpec | tuple[Value, ...] | dict[str, Value]"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value inside one block: a block input or an earlier step by name, then picks into its tuple or dict."""
+
+    name: str
+    picks: tuple[int | str, ...] = ()
+
+
+Output: TypeAlias = "Ref | tuple[Ref, ...] | dict[str, Ref]"
+
+StepKind = Literal["module", "function", "parameter", "buffer", "block", "share"]
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """An initialiser: its registered name and arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A parameter or buffer of a leaf step: its name below the step (``weight``), its shape."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_buffer: bool = False
+    trainable: bool = True  # False: frozen, or a buffer
+    init: Init | None = None  # None: PyTorch's own
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a block's forward.
+
+    ``name`` is unique within the block, and the name of the submodule (or parameter, or buffer). ``arguments``
+    are complete and plain (inferred ones filled in). ``inputs`` are the op's first positional arguments, given
+    as one list where the op gathers (``cat``); ``named_inputs`` go by keyword; ``call`` are further keywords of
+    the forward call.
+    """
+
+    name: str
+    kind: StepKind
+    op: str  # the op's name in the registry, or the block's name in YAML; "" for an anonymous block
+    arguments: Mapping[str, Any]
+    inputs: tuple[Ref, ...]
+    output: Value
+    span: Span
+    named_inputs: Mapping[str, Ref] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[ParameterSpec, ...] = ()  # of kinds module, parameter and buffer
+    body: Block | None = None  # of kind block
+    share: str | None = None  # of kind share: the earlier step of this block whose module runs again
+    batch_like: Ref | None = None  # of kinds parameter and buffer: expand dimension 0 to this value's batch
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A module with a forward of its own, or an ``nn.Sequential`` where it is a plain chain of modules."""
+
+    class_name: str  # the block's name in YAML; "" for an anonymous one
+    inputs: tuple[str, ...]  # names that stand for its inputs in refs: ("input",) unless the block names them
+    steps: tuple[Step, ...]
+    output: Output
+    is_sequential: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole network."""
+
+    name: str
+    doc: str
+    inputs: Mapping[str, TensorSpec]
+    root: Block
+    output: Value
+    params: Mapping[str, Any]
+    source: Mapping[str, Any] = field(default_factory=dict)  # paper, url
+
+    def walk(self) -> Iterator[tuple[str, Step]]:
+        """Every step, depth first in forward order, with its dotted path (``layer1.0.conv1``)."""
+        yield from _walk(self.root, "")
+
+
+def _walk(block: Block, prefix: str) -> Iterator[tuple[str, Step]]:
+    for step in block.steps:
+        path = f"{prefix}{step.name}"
+        yield path, step
+        if step.body is not None:
+            yield from _walk(step.body, f"{path}.")
