@@ -246,7 +246,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.events.ScalarEvent) -> Scalar:
         span = self._span(event)
-        is_plain = event.style is None and event.implicit[0]
+        is_plain = not event.style and event.implicit[0]  # libyaml says "", PyYAML None
         try:
             value = resolve(event.value) if is_plain else event.value
         except ValueError as error:
