@@ -1,0 +1,144 @@
+"""What differs between two plans, two recipes or two runs. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo.document import Mapping as Document
+from zoo.document import Node, Sequence, plain
+from zoo.graph.plan import Plan, Ref, Step, TensorSpec, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference: where, and what stands on either side (None: nothing), with places where there are any."""
+
+    path: str
+    kind: Literal["added", "removed", "changed"]
+    before: Any = None
+    after: Any = None
+    before_place: str = ""
+    after_place: str = ""
+
+    def as_data(self) -> dict[str, Any]:
+        """The change as plain data, for ``--json``."""
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "before": self.before,
+            "after": self.after,
+            "before_place": self.before_place or None,
+            "after_place": self.after_place or None,
+        }
+
+
+def diff_plans(a: Plan, b: Plan) -> list[Change]:
+    """Layers added, removed, and changed in kind, arguments, inputs, shape or parameters, by dotted path."""
+    return list(_compare(_layers(a), _layers(b)))
+
+
+def diff_documents(a: Node, b: Node) -> list[Change]:
+    """Values added, removed and changed, by dotted path, each with its place in its file."""
+    return list(_compare(dict(_values(a, "")), dict(_values(b, ""))))
+
+
+def diff_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
+    """The same for plain nested data, such as two ``result.json``."""
+    return list(_compare(dict(_flatten(a, "")), dict(_flatten(b, ""))))
+
+
+_Placed = tuple[Any, str]  # a value, and where it stands
+
+
+def _compare(a: Mapping[str, _Placed], b: Mapping[str, _Placed]) -> Iterator[Change]:
+    for path in [*a, *(path for path in b if path not in a)]:
+        before, before_place = a.get(path, (None, ""))
+        after, after_place = b.get(path, (None, ""))
+        if path not in b:
+            yield Change(path, "removed", before, None, before_place)
+        elif path not in a:
+            yield Change(path, "added", None, after, "", after_place)
+        elif before != after:
+            yield Change(path, "changed", before, after, before_place, after_place)
+
+
+def _layers(plan: Plan) -> dict[str, _Placed]:
+    rows: dict[str, _Placed] = {f"input {name}": (_shape(spec), "") for name, spec in plan.inputs.items()}
+    for path, step in plan.walk():
+        rows[path] = (_describe(step), str(step.span))
+    return rows
+
+
+def _describe(step: Step) -> str:
+    """A layer as one line: op, arguments, what it reads, what comes out, its parameters."""
+    arguments = ", ".join(f"{key}={value}" for key, value in step.arguments.items())
+    reads = ", ".join(map(_ref, (*step.inputs, *step.named_inputs.values())))
+    count = sum(_count(parameter.shape) for parameter in step.parameters if not parameter.is_buffer)
+    what = step.op or ("share" if step.kind == "share" else "block")
+    parts = [
+        f"{what}({arguments})" if step.body is None else what,
+        f"from {reads}" if reads else "",
+        f"-> {_shape(step.output)}",
+        f"{count:,} parameters" if count else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _ref(ref: Ref) -> str:
+    return ".".join([ref.name, *map(str, ref.picks)])
+
+
+def _shape(value: Value) -> str:
+    if isinstance(value, TensorSpec):
+        return str(list(value.shape))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shape(part)}" for key, part in value.items()) + "}"
+    return "(" + ", ".join(map(_shape, value)) + ")"
+
+
+def _values(node: Node, path: str) -> Iterator[tuple[str, _Placed]]:
+    """The leaves of a document; an empty mapping or list is a leaf too."""
+    if isinstance(node, Document) and len(node):
+        for entry in node:
+            yield from _values(entry.value, f"{path}.{entry.key}".lstrip("."))
+    elif isinstance(node, Sequence) and len(node):
+        for number, item in enumerate(node):
+            yield from _values(item, f"{path}.{number}")
+    else:
+        yield path, (plain(node), str(node.span))
+
+
+def _flatten(data: Any, path: str) -> Iterator[tuple[str, _Placed]]:
+    if isinstance(data, Mapping) and data:
+        for key, value in data.items():
+            yield from _flatten(value, f"{path}.{key}".lstrip("."))
+    else:
+        yield path, (data, "")
+
+
+def text(changes: list[Change]) -> str:
+    """The changes as lines: ``-`` what went, ``+`` what came, ``~`` what changed, and how."""
+    lines = []
+    for change in changes:
+        if change.kind == "removed":
+            lines.append(f"- {change.path}: {change.before}{_at(change.before_place)}")
+        elif change.kind == "added":
+            lines.append(f"+ {change.path}: {change.after}{_at(change.after_place)}")
+        else:
+            lines.append(f"~ {change.path}")
+            lines.append(f"    - {change.before}{_at(change.before_place)}")
+            lines.append(f"    + {change.after}{_at(change.after_place)}")
+    return "\n".join(lines)
+
+
+def _at(place: str) -> str:
+    return f"   ({place})" if place else ""

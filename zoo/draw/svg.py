@@ -1,0 +1,76 @@
+"""A drawing as SVG that reads well on light and dark pages. Floor 6."""
+
+from __future__ import annotations
+
+from html import escape
+
+from zoo.draw.drawing import Drawing, Node
+from zoo.draw.layout import LINE, Item, Layout, lay_out
+
+_STYLE = """
+svg { --ink: #1b2330; --soft: #5b6675; --line: #8a95a5; --paper: #ffffff;
+  --module: #dbe8fb; --function: #fdf0d5; --block: #dff3e3; --parameter: #f3e1f5; --input: #eceff3; --output: #eceff3 }
+@media (prefers-color-scheme: dark) {
+  svg { --ink: #e8edf4; --soft: #a9b4c2; --line: #77828f; --paper: #14181f;
+    --module: #22385a; --function: #4b3d1c; --block: #1f4029;
+    --parameter: #44284a; --input: #2a313b; --output: #2a313b } }
+text { font: 12px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: var(--soft);
+  text-anchor: middle }
+text.title { fill: var(--ink); font-weight: 600 }
+text.label { font-size: 10px; text-anchor: start }
+path { fill: none; stroke: var(--line); stroke-width: 1.4 }
+rect { stroke: var(--line) }
+.arrow { fill: var(--line); stroke: none }
+"""
+
+ROUNDED = {"input", "output", "function"}
+
+
+def svg(drawing: Drawing) -> str:
+    """The picture as one SVG document, its size in pixels."""
+    layout = lay_out(drawing)
+    width, height = round(layout.width), round(layout.height)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'role="img" aria-label="The graph of {escape(drawing.name)}">',
+        f"<style>{_STYLE}</style>",
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path class="arrow" d="M0,0 L8,4 L0,8 z"/></marker></defs>',
+        f'<rect width="{width}" height="{height}" style="fill:var(--paper);stroke:none"/>',
+        *_arrows(layout),
+        *(_box(node, layout.boxes[node.id]) for node in drawing.nodes),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _arrows(layout: Layout) -> list[str]:
+    parts = []
+    for edge, points in layout.routes:
+        (x, y), *rest = points
+        path = [f"M{x:.1f},{y:.1f}"]
+        for px, py in rest:
+            if abs(px - x) < 0.05:
+                path.append(f"V{py:.1f}")
+            else:  # only between rows do arrows change sides
+                middle = (y + py) / 2
+                path.append(f"C{x:.1f},{middle:.1f} {px:.1f},{middle:.1f} {px:.1f},{py:.1f}")
+            x, y = px, py
+        parts.append(f'<path d="{" ".join(path)}" marker-end="url(#tip)"/>')
+        if edge.label:
+            lx, ly = points[0]
+            parts.append(f'<text class="label" x="{lx + 4:.1f}" y="{ly + 12:.1f}">{escape(edge.label)}</text>')
+    return parts
+
+
+def _box(node: Node, item: Item) -> str:
+    radius = item.height / 2 if node.kind in ROUNDED else 5
+    lines = [
+        f'<rect x="{item.x - item.width / 2:.1f}" y="{item.y:.1f}" width="{item.width:.1f}" '
+        f'height="{item.height:.1f}" rx="{radius:.1f}" style="fill:var(--{node.kind})"/>'
+    ]
+    first = item.y + (item.height - len(node.lines) * LINE) / 2 + LINE * 0.75
+    for number, line in enumerate(node.lines):
+        kind = ' class="title"' if number == 0 else ""
+        lines.append(f'<text{kind} x="{item.x:.1f}" y="{first + number * LINE:.1f}">{escape(line)}</text>')
+    return f"<g><title>{escape(node.title)}</title>{''.join(lines)}</g>"

@@ -1,0 +1,138 @@
+"""Lints: what a graph may say, but hardly means. All are warnings; ``--strict`` makes them errors. Floor 6.
+
+The planner itself warns of unused layers and of blocks that hide an op; what stands here needs the whole plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from zoo.diagnostics import Diagnostics, Note, Span
+from zoo.graph.flow import Flow, FlowNode, flow
+from zoo.graph.plan import Plan, Step, TensorSpec
+
+SOFTMAX = {"softmax", "Softmax", "Softmax2d"}
+# What changes no value, or only where a value stands: a softmax shows through.
+TRANSPARENT = {
+    "flatten", "Flatten", "Identity", "reshape", "Unflatten", "unflatten", "squeeze", "unsqueeze", "permute",
+    "transpose", "cat", "stack", "select", "narrow", "chunk", "split", "unbind", "dropout", "Dropout", "contiguous",
+}  # fmt: skip
+NORMS = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm2d", "SyncBatchNorm"}
+MAX_POOLS = {"MaxPool2d", "max_pool2d"}  # a constant added before a max-pool is the same constant after it
+SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
+
+
+def lint(
+    plan: Plan, diagnostics: Diagnostics, *, loss: str = "CrossEntropyLoss", loss_span: Span | None = None
+) -> None:
+    """Adds a warning for each thing in a plan that its author hardly means.
+
+    Args:
+        plan: The network.
+        diagnostics: Takes the warnings.
+        loss: The recipe's loss; for an architecture by itself the default one.
+        loss_span: Where the recipe names it.
+    """
+    graph = flow(plan)
+    by_path = {node.path: node for node in graph.nodes}
+    if loss == "CrossEntropyLoss":
+        _softmax_before_loss(graph, by_path, diagnostics, loss_span)
+    _bias_before_norm(graph, by_path, diagnostics)
+    _window_wider_than_map(graph, by_path, plan, diagnostics)
+
+
+def lint_cam_layer(name: str, shape: tuple[int, ...], span: Span | None, diagnostics: Diagnostics) -> None:
+    """Warns of a CAM layer whose map (height, width) is too small to show anything."""
+    height, width = shape[-2:]
+    if min(height, width) < SMALLEST_CAM:
+        diagnostics.warning(
+            "small-cam",
+            f"the CAM layer {name} has a map of {height}x{width}: too small to show where the network looks",
+            span,
+            help="name an earlier layer under explain.layer",
+        )
+
+
+def _softmax_before_loss(
+    graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics, loss_span: Span | None
+) -> None:
+    todo = [link.source for link in graph.outputs]
+    seen: set[str] = set()
+    while todo:
+        path = todo.pop()
+        node = by_path.get(path)
+        if node is None or path in seen:
+            continue
+        seen.add(path)
+        if node.step.op in SOFTMAX:
+            diagnostics.warning(
+                "softmax-before-loss",
+                f"{path}: a softmax in front of the cross-entropy, which contains one",
+                node.step.span,
+                notes=[Note("the loss", loss_span)] if loss_span else [],
+                help="remove the softmax: with it the loss of ten classes cannot fall under 1.461",
+            )
+        elif node.step.op in TRANSPARENT:
+            todo += [link.source for link in node.reads]
+
+
+def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics) -> None:
+    readers = graph.readers()
+    outputs = {link.source for link in graph.outputs}
+    for node in graph.nodes:
+        if node.step.op not in NORMS or not node.reads:
+            continue
+        source = by_path.get(node.reads[0].source)
+        while source is not None and source.step.op in MAX_POOLS and len(readers[source.path]) == 1:
+            source = by_path.get(source.reads[0].source)
+        if source is None or source.path in outputs or len(readers[source.path]) > 1 or not _has_bias(source.step):
+            continue
+        diagnostics.warning(
+            "bias-before-norm",
+            f"{source.path}: its bias is undone by {node.path}, which subtracts the mean",
+            source.step.span,
+            notes=[Note(f"{node.path} is {node.step.op}", node.step.span)],
+            help=f"write bias: false, which saves {source.step.arguments.get('out_channels', 'its')} parameters",
+        )
+
+
+def _has_bias(step: Step) -> bool:
+    is_affine = step.op.startswith(("Conv", "Linear"))
+    return is_affine and any(parameter.name == "bias" and parameter.trainable for parameter in step.parameters)
+
+
+def _window_wider_than_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
+    for node in graph.nodes:
+        if not node.step.op.startswith("Conv") or not node.reads:
+            continue
+        kernel = node.step.arguments.get("kernel_size", 1)
+        widest = max(kernel) if isinstance(kernel, list | tuple) else kernel
+        sizes = _incoming(node, by_path, plan)
+        if sizes and len(sizes) >= 3 and prod(sizes[2:]) == 1 and widest > 1:
+            diagnostics.warning(
+                "window-wider-than-map",
+                f"{node.path}: a {widest}-wide convolution over a map of 1x1 sees nothing but padding around one value",
+                node.step.span,
+                notes=list(_shrinker(node, by_path)),
+                help="shrink the map later, or use kernel_size: 1",
+            )
+
+
+def _incoming(node: FlowNode, by_path: dict[str, FlowNode], plan: Plan) -> tuple[int, ...] | None:
+    link = node.reads[0]
+    if link.source.startswith("in:"):
+        return plan.inputs[link.source.removeprefix("in:")].shape
+    output = by_path[link.source].step.output
+    return output.shape if isinstance(output, TensorSpec) else None
+
+
+def _shrinker(node: FlowNode, by_path: dict[str, FlowNode]) -> Iterator[Note]:
+    """The layer that made the map 1x1."""
+    current = by_path.get(node.reads[0].source)
+    while current is not None and current.reads:
+        before = by_path.get(current.reads[0].source)
+        if before is None or not isinstance(before.step.output, TensorSpec) or prod(before.step.output.shape[2:]) > 1:
+            yield Note(f"{current.path} shrinks it to 1x1", current.step.span)
+            return
+        current = before
