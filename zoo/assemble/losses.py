@@ -1,0 +1,84 @@
+"""Losses: any of torch.nn that compares a batch of logits with class labels, by its class name. Floor 7.
+
+Which fit is tried, not listed: a loss fits if it makes one number of logits [B, C] and labels [B].
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, Scalar
+from zoo.registry import did_you_mean
+from zoo.schema.check import validate
+from zoo.schema.signature import ArgsModel, arguments_model, given
+
+_LEGACY = ("size_average", "reduce")  # deprecated by torch in 2018
+_OVERRIDES: dict[str, Any] = {  # what the signatures cannot say
+    "weight": (tuple[float, ...] | None, None),
+    "reduction": (Literal["mean", "sum"], "mean"),
+    "label_smoothing": (Annotated[float, Field(ge=0, le=1)], 0.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LossSpec:
+    """A loss by name with checked arguments; ``defaults`` has every argument."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    model: ArgsModel | None = None
+
+    def build(self) -> nn.Module:
+        """The loss; ``weight``, given as a list of numbers, becomes a tensor."""
+        arguments = {
+            key: torch.tensor(value) if key == "weight" and value is not None else value
+            for key, value in self.arguments.items()
+        }
+        module: nn.Module = getattr(nn, self.name)(**arguments)
+        return module
+
+
+@cache
+def loss_names() -> tuple[str, ...]:
+    """Every loss that fits, CrossEntropyLoss first."""
+    found = [name for name in dir(nn) if name.endswith("Loss") and _fits(name)]
+    return tuple(sorted(found, key=lambda name: (name != "CrossEntropyLoss", name)))
+
+
+@cache
+def loss_arguments(name: str) -> type[ArgsModel]:
+    """The arguments of a loss."""
+    target = getattr(nn, name)
+    overrides = {key: value for key, value in _OVERRIDES.items() if key in inspect.signature(target).parameters}
+    return arguments_model(name, target, leave_out=_LEGACY, overrides=overrides)
+
+
+def _fits(name: str) -> bool:
+    """Whether the loss makes one finite number of logits and labels."""
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+            value = getattr(nn, name)()(torch.randn(2, 3), torch.tensor([0, 2]))
+    except Exception:  # whatever a loss of another kind says of such input
+        return False
+    return isinstance(value, torch.Tensor) and value.ndim == 0
+
+
+def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
+    """The loss of a recipe's ``loss``, or None after its errors were told."""
+    written = node.get("name")
+    name = written.value if isinstance(written, Scalar) else "CrossEntropyLoss"
+    if name not in loss_names():
+        span = written.span if written else node.span
+        diagnostics.error("unknown-loss", f"unknown loss {name}", span, help=did_you_mean(str(name), loss_names()))
+        return None
+    arguments = validate(loss_arguments(str(name)), node.without(["name"]), diagnostics, what=str(name))
+    return LossSpec(str(name), given(arguments), arguments) if arguments is not None else None

@@ -1,0 +1,50 @@
+"""The recipes that travel with zoo, and how a recipe's name or path becomes a file. Floor 7."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from zoo.errors import UsageError
+from zoo.registry import did_you_mean
+
+
+@cache
+def recipes_folder() -> Path:
+    """The folder of shipped recipes: inside the installed package, or at the top of a working tree."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """The shipped recipes' names."""
+    return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+
+
+def shipped_recipe(name: str) -> Path | None:
+    """A shipped recipe's file, given its name with or without `.yaml`; or None."""
+    stem = name.removesuffix(".yaml")
+    return recipes_folder() / f"{stem}.yaml" if stem in recipe_names() else None
+
+
+def find_recipe(text: str) -> Path:
+    """The file of a recipe given by path or by shipped name. Raises UsageError."""
+    path = Path(text)
+    if path.is_file():
+        return path
+    shipped = shipped_recipe(text)
+    if shipped is not None:
+        return shipped
+    raise UsageError(
+        f"there is no recipe {text}",
+        code="no-such-recipe",
+        notes=[f"shipped recipes: {', '.join(recipe_names())}"],
+        help=did_you_mean(path.stem, recipe_names()),
+    )
+
+
+def find_parent(written: str, folder: Path) -> Path | None:
+    """What stands behind a recipe's ``extends``: a path relative to the recipe, or a shipped recipe's name."""
+    path = folder / written
+    return path if path.is_file() else shipped_recipe(written)

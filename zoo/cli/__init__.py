@@ -1,0 +1,25 @@
+"""The command line. Roof: one small file a command family; torch is imported inside command bodies only.
+
+Results go to stdout, progress and messages to stderr. :func:`main` is the only place where an exception becomes
+an exit status.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from zoo.cli.failures import report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        from zoo.cli.app import app
+
+        status = app(arguments, prog_name="zoo", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        return report(error, debug="--debug" in arguments, as_json="--json" in arguments)
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,41 @@
+"""The `zoo` command: the families of commands, in the order in which `zoo --help` lists them. Roof."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zoo.cli import catalogue, check, train
+
+app = typer.Typer(
+    name="zoo",
+    help="A declarative, YAML-driven model zoo for image classification on PyTorch.",
+    epilog="A recipe is a file or a shipped recipe's name: try `zoo run quickstart`.",
+    no_args_is_help=True,
+    add_completion=False,
+    # rich's help costs more than typer itself, and our own messages replace its tracebacks.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from zoo import __version__
+
+        typer.echo(f"zoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for family in (train, check, catalogue):
+    family.add_to(app)

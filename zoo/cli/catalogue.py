@@ -1,0 +1,52 @@
+"""`zoo ls`, `zoo cp`: what there is, and a copy of one to edit. Roof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.output import print_json, print_text
+from zoo.cli.session import Session, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this family."""
+    command(app, "ls")(ls)
+    command(app, "cp")(cp)
+
+
+def ls(
+    session: Session,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="architectures, recipes, ops, transforms, optimizers, …")
+    ] = None,
+) -> None:
+    """List what there is: architectures, recipes, ops, transforms, optimizers, schedules, sources, runs, ..."""
+    from zoo.assemble.catalogue import KINDS, listing
+
+    if kind is None:
+        rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
+    else:
+        rows = [{"name": item.name, "doc": item.doc} for item in listing(kind)]
+    if session.as_json:
+        print_json(rows)
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    print_text("\n".join(f"{row['name']:<{width}}  {row['doc']}".rstrip() for row in rows) or f"no {kind} yet")
+
+
+def cp(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped architecture or recipe.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="A file to write, or a folder.")],
+) -> None:
+    """Copy a shipped architecture or recipe, to edit it."""
+    from zoo.assemble.catalogue import copy_shipped
+
+    path = copy_shipped(name, dest)
+    if session.as_json:
+        print_json({"name": name, "path": str(path)})
+    else:
+        print_text(str(path))

@@ -1,0 +1,69 @@
+"""`zoo check`, `zoo config`, `zoo schema`: what files say, and whether it is right. Roof."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import RecipeArgument, Sets
+from zoo.cli.output import print_json, print_messages, print_note, print_text
+from zoo.cli.session import Session, command
+from zoo.diagnostics import Diagnostics, count_line
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this family."""
+    command(app, "check")(check)
+    command(app, "config")(config)
+    command(app, "schema", json=False)(schema)
+
+
+def check(
+    session: Session, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Architectures and recipes.")]
+) -> None:
+    """Validate and lint architectures and recipes; many files at once."""
+    from zoo.assemble.check import check_file
+
+    diagnostics = Diagnostics()
+    for file in files:
+        diagnostics.extend(check_file(file))
+    if session.as_json:
+        print_json([item.as_data() for item in diagnostics])
+    else:
+        print_messages(diagnostics, count=False)
+        if not session.quiet or len(diagnostics):
+            print_note(f"{count_line(diagnostics)} in {len(files)} {'file' if len(files) == 1 else 'files'}")
+    if diagnostics.errors or (session.strict and diagnostics.warnings):
+        raise typer.Exit(2)
+
+
+def config(
+    session: Session,
+    recipe: RecipeArgument,
+    sets: Sets = None,
+) -> None:
+    """Print the fully resolved recipe, each value with its origin."""
+    from zoo.assemble.complete import complete
+    from zoo.assemble.defaults import annotated, origins
+    from zoo.assemble.resolve import resolve
+    from zoo.document import plain
+
+    diagnostics = Diagnostics()
+    resolved = resolve(recipe, sets or (), diagnostics)
+    document = complete(resolved, diagnostics) if resolved is not None else None
+    session.settle(diagnostics)
+    assert document is not None
+    if session.as_json:
+        print_json({"recipe": plain(document), "origins": origins(document)})
+    else:
+        print_text(annotated(document))
+
+
+def schema(
+    session: Session, kind: Annotated[str, typer.Argument(metavar="architecture|recipe", help="Which schema.")]
+) -> None:
+    """Print the JSON Schema of architectures or recipes, for editors."""
+    from zoo.exchange.schema import json_schema
+
+    print_json(json_schema(kind))

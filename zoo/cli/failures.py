@@ -1,0 +1,110 @@
+"""From an exception to what a person reads and the exit status. Roof.
+
+Every error of :mod:`zoo.errors` knows its status; what the operating system or torch raises is put in that tree
+here; anything else is a bug of ours, told in one line unless ``--debug`` asks for the traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+
+from zoo.cli.output import print_json, print_messages
+from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError
+
+ISSUES = "https://github.com/zoo-models/zoo/issues"
+_INTERRUPTED = 130
+_ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
+
+
+def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
+    """Tells of an error on stderr (with ``--json`` as a list of messages on stdout too) and returns the exit status."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, BrokenPipeError):
+        return forget_stdout()
+    if debug and not isinstance(error, ZooError | KeyboardInterrupt) and not is_call_error(error):
+        traceback.print_exception(error)
+    known = as_zoo_error(error)
+    try:
+        print_messages(known.diagnostics)
+        if as_json:
+            print_json([item.as_data() for item in known.diagnostics])
+    except BrokenPipeError:
+        forget_stdout()
+    return known.status if isinstance(known, StoppedBySignal) else known.exit_code
+
+
+def forget_stdout() -> int:
+    """Whoever read our output has gone: nothing more is written there, and that is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def as_zoo_error(error: BaseException) -> ZooError:
+    """The error as one of ours."""
+    if isinstance(error, ZooError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedBySignal("stopped by the keyboard", signal_number=2)
+    if is_call_error(error):
+        return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
+    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
+        return EnvironmentFault(f"out of memory: {_first_line(error)}", code="out-of-memory", help=_ADVICE)
+    if isinstance(error, OSError):
+        return _from_os(error)
+    return _Bug(error)
+
+
+class _Bug(ZooError):
+    """Something we did not foresee."""
+
+    default_code = "bug"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(
+            f"a bug of ours: {type(error).__name__}: {_first_line(error)}",
+            help=f"please report it at {ISSUES} with the command and its output under --debug",
+        )
+
+
+def is_call_error(error: BaseException) -> bool:
+    """Whether the command line's parser raised it: an unknown option, a missing argument."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _usage_help(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path} --help" if context is not None else "see zoo --help"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no message"
+
+
+def _is_torch_out_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    return type(error).__name__ == "OutOfMemoryError" or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+def _from_os(error: OSError) -> ZooError:
+    what = error.strerror or str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    advice = {
+        errno.ENOSPC: "free some space, or name another folder with --run-dir",
+        errno.EACCES: "check who may write there",
+        errno.EROFS: "name a folder that can be written to",
+    }
+    return EnvironmentFault(f"{where}{what[:1].lower()}{what[1:]}", help=advice.get(error.errno or 0))
+
+

@@ -1,0 +1,94 @@
+"""The options that every command takes, and what they set for the length of the command. Roof."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.output import print_messages, print_note
+from zoo.diagnostics import Diagnostics
+from zoo.errors import raise_if_errors
+
+Body = Callable[..., Any]
+
+
+@dataclass
+class Session:
+    """What the common options say."""
+
+    strict: bool = False
+    quiet: bool = False
+    debug: bool = False
+    as_json: bool = False
+    plugins: list[Path] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """A line for people on stderr, unless ``--quiet``."""
+        if not self.quiet:
+            print_note(text)
+
+    def settle(self, diagnostics: Diagnostics) -> None:
+        """Raises ConfigError where there is an error (or, under ``--strict``, a warning); else shows the warnings."""
+        raise_if_errors(diagnostics, strict=self.strict)
+        if not self.quiet:
+            print_messages(diagnostics.warnings)
+
+
+_FILES = (
+    ("strict", bool, False, typer.Option("--strict", help="Treat warnings as errors.")),
+    ("plugin", list[Path], None, typer.Option("--plugin", metavar="FILE.py", help="Own ops, transforms, sources.")),
+)
+_ALL = (
+    ("quiet", bool, False, typer.Option("--quiet", "-q", help="No progress, no notes; errors only.")),
+    ("debug", bool, False, typer.Option("--debug", help="Show our own tracebacks.")),
+)
+_JSON = (("as_json", bool, False, typer.Option("--json", help="One JSON document on stdout.")),)
+
+
+def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body], Body]:
+    """Adds a command whose body takes a :class:`Session` first, then the arguments and options it declares."""
+
+    def register(body: Body) -> Body:
+        own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+        common = [_parameter(*option) for option in (*_FILES, *(_JSON if json else ()), *_ALL)]
+
+        def run(**values: Any) -> None:
+            session = _session({option.name: values.pop(option.name) for option in common})
+            _prepare(session)
+            body(session, **values)
+
+        run.__doc__, run.__name__ = body.__doc__, body.__name__
+        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # typer reads it
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common)}
+        app.command(name)(run)
+        return body
+
+    return register
+
+
+def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+def _session(values: dict[str, Any]) -> Session:
+    plugins = values.pop("plugin") or []
+    return Session(plugins=list(plugins), **values)
+
+
+def _prepare(session: Session) -> None:
+    """Quietens the libraries, whose warnings are about their insides, and brings the plugins in."""
+    if not session.debug:
+        warnings.simplefilter("ignore")
+        logging.getLogger().setLevel(logging.ERROR)
+    from zoo.assemble.plugins import load_plugins
+
+    load_plugins(session.plugins)

@@ -1,0 +1,196 @@
+"""A recipe's sections as Pydantic models: what may stand in a recipe file, with every default. Floor 1.
+
+What a section passes on to a catalogue (a source's arguments, an optimizer's, a transform's, an architecture's
+params) is open here and checked by that catalogue, which knows the signatures.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ReportName = Literal[
+    "curves",
+    "lr_schedule",
+    "lr_find",
+    "augmentations",
+    "class_accuracy",
+    "confusion",
+    "misclassified",
+    "gradcam",
+    "summary",
+]
+REPORTS: tuple[ReportName, ...] = get_args(ReportName)
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: nothing unknown, nothing coerced, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ModelSection(Section):
+    """Which network is trained. An architecture's params, or a foreign model's arguments, stand beside its name."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    architecture: str | None = Field(None, description="a shipped architecture's name, or a path relative to this file")
+    timm: str | None = Field(None, description="a timm model's name")
+    torchvision: str | None = Field(None, description="a torchvision classification model's name")
+    weights: str | None = Field(
+        None, description="weights to start from: a path, or `pretrained` for a timm or torchvision model"
+    )
+
+    @model_validator(mode="after")
+    def _names_one(self) -> ModelSection:
+        if sum(name is not None for name in (self.architecture, self.timm, self.torchvision)) != 1:
+            raise ValueError("a model is one of `architecture`, `timm` and `torchvision`")
+        return self
+
+    @property
+    def target(self) -> str:
+        """The model as a TARGET: a name or path, ``timm:NAME``, ``torchvision:NAME``."""
+        if self.timm is not None:
+            return f"timm:{self.timm}"
+        if self.torchvision is not None:
+            return f"torchvision:{self.torchvision}"
+        assert self.architecture is not None
+        return self.architecture
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What stands beside the name."""
+        return dict(self.model_extra or {})
+
+
+class TransformsSection(Section):
+    """Transforms by albumentations' names: `NAME`, or `NAME: {arguments}`."""
+
+    train: tuple[Any, ...] = Field(("Normalize",), description="transforms of the training images, in order")
+    eval: tuple[Any, ...] = Field(("Normalize",), description="transforms of validation and test images, in order")
+    backend: Literal["auto", "batched", "albumentations"] = Field(
+        "auto", description="whole batches on the device, or albumentations per sample; auto: batched where all can be"
+    )
+
+
+class LossSection(Section):
+    """A loss of torch.nn by its class name; the arguments of its constructor stand beside it."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    name: str = Field("CrossEntropyLoss", description="the class's name in torch.nn")
+
+
+class EmaSection(Section):
+    """An exponential moving average of weights and buffers; it is what is tested and saved."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the average, at every update")
+    every: Count = Field(1, description="optimizer steps between updates")
+
+
+class LookaheadSection(Section):
+    """Lookahead (Zhang et al. 2019), with airbench's ramp: decay x (step / steps)^power."""
+
+    every: Count = Field(5, description="optimizer steps between pulls towards the slow weights")
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(0.95**5, description="share of the slow weights kept at the end")
+    power: Annotated[float, Field(ge=0)] = Field(3.0, description="of the ramp; 0 keeps the decay constant")
+
+
+class SwaSection(Section):
+    """Stochastic weight averaging (Izmailov et al. 2018): an equal average over the end of the training."""
+
+    start_epoch: Annotated[float, Field(ge=0)] = Field(..., description="the epoch after which averaging begins")
+    every_epochs: Annotated[float, Field(gt=0)] = Field(1.0, description="epochs between the averaged weights")
+
+
+class CheckpointSection(Section):
+    """When checkpoints are written, beside the one at the end and the one at a signal."""
+
+    every_epochs: Count = Field(1, description="epochs between checkpoints")
+    every_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="minutes between checkpoints")
+    keep: Annotated[int, Field(ge=0)] = Field(0, description="older checkpoints kept beside `last` and `best`")
+
+
+class TrainSection(Section):
+    """How long and how the network is trained."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = Field(None, description="passes over the training set; fractions too")
+    max_steps: Count | None = Field(None, description="optimizer steps after which training ends at the latest")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 autocast where the hardware has it, else fp32"
+    )
+    compile: bool | Literal["auto"] = Field(False, description="torch.compile; auto: on a GPU")
+    channels_last: bool | Literal["auto"] = Field("auto", description="memory format; auto: wherever it is faster")
+    grad_clip: Annotated[float, Field(gt=0)] | None = Field(None, description="largest norm of the gradient")
+    accumulate: Count = Field(1, description="batches whose gradients make one optimizer step")
+    ema: EmaSection | None = Field(None, description="exponential moving average of the weights")
+    lookahead: LookaheadSection | None = Field(None, description="Lookahead")
+    swa: SwaSection | None = Field(None, description="stochastic weight averaging")
+    checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="when checkpoints are written")
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainSection:
+        if self.epochs is None and self.max_steps is None:
+            raise ValueError("a training needs `epochs` or `max_steps`")
+        return self
+
+
+class EvalSection(Section):
+    """How the network is tested."""
+
+    tta: Literal["none", "flip", "flip_translate"] = Field("none", description="views averaged at the last test")
+    batch_size: Count | None = Field(None, description="images at once; default: as in training, at least 500")
+    every: Count = Field(1, description="epochs between tests; the last epoch is always tested")
+
+
+class ExplainSection(Section):
+    """The GradCAM grid of the report."""
+
+    method: str = Field("gradcam", description="a method of grad-cam")
+    layer: str | None = Field(None, description="a layer's name; default: the last one with a map")
+    images: Count = Field(10, description="misclassified images shown")
+
+
+class TargetSection(Section):
+    """What the run is meant to reach; fractions. The last epoch counts."""
+
+    test_accuracy: Fraction | None = Field(None, description="accuracy on the test set")
+    test_accuracy_tta: Fraction | None = Field(None, description="accuracy on the test set with `eval.tta`")
+
+
+class TrackingSection(Section):
+    """Where metrics go beside metrics.jsonl and metrics.csv."""
+
+    tensorboard: bool = Field(False, description="event files in the run folder (needs the extra `tracking`)")
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    name: str = Field(..., description="names the run folder; default: the file's name", pattern=r"^[A-Za-z0-9_.-]+$")
+    doc: str = Field("", description="what it is, for people")
+    model: ModelSection = Field(..., description="which network is trained")
+    data: dict[str, Any] = Field(..., description="the data source's name, its arguments, batch size, validation split")
+    transforms: TransformsSection = Field(default_factory=TransformsSection, description="what is done to images")
+    loss: LossSection = Field(default_factory=LossSection, description="what is minimised")
+    optimizer: dict[str, Any] | list[dict[str, Any]] = Field(..., description="an optimizer, or several with `params`")
+    schedule: dict[str, Any] | None = Field(None, description="the learning rate's schedule")
+    train: TrainSection = Field(..., description="how long and how")
+    eval: EvalSection = Field(default_factory=EvalSection, description="how it is tested")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, order and augmentation")
+    reports: tuple[ReportName, ...] = Field(REPORTS, description="what the report shows; [] for no report")
+    explain: ExplainSection = Field(default_factory=ExplainSection, description="the GradCAM grid")
+    target: TargetSection = Field(default_factory=TargetSection, description="what the run is meant to reach")
+    tracking: TrackingSection = Field(default_factory=TrackingSection, description="further trackers")
+
+
+RECIPE_KEYS: tuple[str, ...] = tuple(Recipe.model_fields)
+
+
+def is_recipe(keys: tuple[str, ...]) -> bool:
+    """Whether a file with these top-level keys is a recipe: `model`, `data`, or `extends` with `train`."""
+    return "model" in keys or "data" in keys or ("extends" in keys and "train" in keys)
