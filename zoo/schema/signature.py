@@ -1,0 +1,174 @@
+"""Arguments models made from signatures: no parallel class to keep in step. Floor 1.
+
+An annotation is taken where YAML can hold its values (numbers, text, lists, choices); parameters that want a
+tensor, a callable or a module are left out, and a missing annotation is read off the default.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.fields import FieldInfo
+
+from zoo.schema.wording import bare
+
+LARGEST_INT = 2**31 - 1  # beyond it no argument means anything, and products overflow torch's 64 bits
+
+Int = Annotated[int, Field(ge=-LARGEST_INT, le=LARGEST_INT)]
+_SCALARS: dict[Any, Any] = {int: Int, float: float, bool: bool, str: str, type(None): type(None), Any: Any, Path: Path}
+_LISTS = (list, Sequence, Iterable)
+_KEYED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+
+
+class ArgsModel(BaseModel):
+    """Base of all arguments models: no unknown keys, immutable, finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def arguments_model(
+    name: str,
+    target: Callable[..., Any],
+    *,
+    leave_out: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    doc: str = "",
+) -> type[ArgsModel]:
+    """A model of a callable's keyword arguments, in the signature's order; required means no default.
+
+    ``leave_out`` names parameters that a file does not set. ``overrides`` gives a parameter another annotation, or
+    ``(annotation, default)``; a name that the signature lacks (it hides behind ``**kwargs``) is added.
+    Descriptions come from the docstring's ``Args:``. Raises TypeError for a required parameter that YAML cannot hold.
+    """
+    replaced = dict(overrides or {})
+    described = descriptions(inspect.getdoc(target) or "")
+    fields: dict[str, Any] = {}
+    for parameter, annotation in _parameters(target, {*leave_out, *replaced}):
+        annotation = translated(annotation, parameter.default)
+        if annotation is None and parameter.default is inspect.Parameter.empty:
+            raise TypeError(f"{name}: no YAML value fits the required parameter {parameter.name!r}")
+        if annotation is not None:
+            fields[parameter.name] = (annotation, parameter.default)
+    order = [*_names(target), *replaced]
+    for key, override in replaced.items():
+        default = _names(target).get(key, inspect.Parameter.empty)
+        fields[key] = override if isinstance(override, tuple) else (override, default)
+    ordered = {key: fields[key] for key in dict.fromkeys(order) if key in fields}
+    definitions = dict(_definition(key, field, described.get(key)) for key, field in ordered.items())
+    return create_model(name, __base__=ArgsModel, __doc__=doc or _first_line(target), **cast("Any", definitions))
+
+
+def given(arguments: BaseModel) -> dict[str, Any]:
+    """The arguments that were set, defaults left to the callable, under the callable's own names."""
+    fields = type(arguments).model_fields
+    return {
+        field.alias or name: getattr(arguments, name)
+        for name, field in fields.items()
+        if name in arguments.model_fields_set
+    }
+
+
+def translated(annotation: Any, default: Any = inspect.Parameter.empty) -> Any | None:
+    """An annotation with all that YAML cannot hold taken out, ints bounded; None where nothing is left."""
+    if annotation is inspect.Parameter.empty:
+        return _from_default(default)
+    annotation = bare(annotation)
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return annotation
+    if origin in (Union, types.UnionType):
+        options = [option for option in map(translated, inside) if option is not None]
+        meaningful = [option for option in options if option is not type(None)]
+        return reduce(operator.or_, options) if meaningful else None
+    if annotation in (tuple, *_LISTS):
+        return list[Any]
+    if origin in (tuple, *_LISTS):
+        return _sequence(origin, inside)
+    if origin in (dict, Mapping):
+        value = translated(inside[1])
+        return None if value is None else types.GenericAlias(dict, (str, value))
+    return dict[str, Any] if annotation in (dict, Mapping) else None
+
+
+def descriptions(docstring: str) -> dict[str, str]:
+    """What a Google-style docstring says of each argument, on one line each."""
+    found: dict[str, str] = {}
+    block = re.search(r"^(?:Args|Arguments|Parameters):\s*\n((?:[ \t]+.*\n?|\s*\n)+)", docstring, re.MULTILINE)
+    if block is None:
+        return found
+    current = ""
+    for line in inspect.cleandoc(block[1]).splitlines():
+        start = re.match(r"(\w+)\s*(?:\([^:]*\))?\s*:\s*(.*)", line)
+        if start:
+            current = start[1]
+            found[current] = start[2].strip()
+        elif current and line.startswith(" "):
+            found[current] = f"{found[current]} {line.strip()}"
+    return found
+
+
+def _parameters(target: Callable[..., Any], leave_out: set[str]) -> Iterable[tuple[inspect.Parameter, Any]]:
+    hints = _hints(target)
+    for parameter in inspect.signature(target).parameters.values():
+        is_private = parameter.name.startswith("_") or parameter.name == "self"
+        if parameter.kind in _KEYED and parameter.name not in leave_out and not is_private:
+            yield parameter, hints.get(parameter.name, parameter.annotation)
+
+
+def _names(target: Callable[..., Any]) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in inspect.signature(target).parameters.items()}
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = inspect.getattr_static(target, "__init__") if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):  # annotations that only a type checker can read
+        return {}
+
+
+def _from_default(default: Any) -> Any | None:
+    """The annotation that a default suggests: ``0.9`` a number, ``(0.9, 0.999)`` two; None suggests nothing."""
+    if type(default) in (bool, int, float, str):
+        return _SCALARS[type(default)]
+    if isinstance(default, tuple) and default:
+        items = tuple(_from_default(item) for item in default)
+        return None if None in items else types.GenericAlias(tuple, items)
+    return None
+
+
+def _sequence(origin: Any, inside: tuple[Any, ...]) -> Any | None:
+    items = tuple(item if item is Ellipsis else translated(item) for item in inside)
+    if not items or None in items:
+        return None
+    return types.GenericAlias(tuple, items) if origin is tuple else types.GenericAlias(list, items[:1])
+
+
+def _definition(name: str, field: tuple[Any, Any], description: str | None) -> tuple[str, tuple[Any, Any]]:
+    """A field for ``create_model``; a name that Pydantic keeps for itself goes by alias."""
+    annotation, default = field
+    is_taken = hasattr(BaseModel, name) or not name.isidentifier()
+    options: dict[str, Any] = {"description": description}
+    if is_taken:
+        options["alias"] = name
+    if isinstance(default, FieldInfo):
+        return name, (annotation, default)
+    value = ... if default is inspect.Parameter.empty else default
+    return (f"{name}_" if is_taken else name), (annotation, Field(value, **options))
+
+
+def _first_line(target: Callable[..., Any]) -> str:
+    text = inspect.getdoc(target) or ""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(".. ")]
+    return lines[0] if lines else ""
