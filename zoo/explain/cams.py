@@ -1,0 +1,138 @@
+"""Class activation maps, by grad-cam's methods and without their traps. Floor 6.
+
+The traps, and what is done about each: ``eval()``, cleared gradients and swapped layers (a private copy);
+half precision (fp32, no autocast); targets that are zipped and truncated (one for every image); transformers
+(``reshape_transform`` read off the layer); ``inplace`` layers that overwrite what was kept (copies); progress
+bars on stderr (held back); IndexErrors that its context manager swallows (not used).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.errors import UsageError
+from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
+from zoo.explain.methods import Method, find_method
+from zoo.explain.private import private_copy
+
+Maps = NDArray[np.float32]
+
+
+def cams(
+    model: nn.Module,
+    images_BCHW: Tensor,
+    classes: Sequence[int],
+    *,
+    method: str = "gradcam",
+    layer: str | None = None,
+    batch_size: int = 16,
+) -> Maps:
+    """Maps of what speaks for a class, one for every image: float32, BHW at the images' size, in 0..1.
+
+    ``images_BCHW`` are as the network sees them (normalised); ``classes[i]`` is the class to explain in image
+    ``i``; ``layer`` is a dotted name, by default the last with a map worth looking at. The model, its mode, its
+    gradients and the random states are left as they were. Raises UsageError for an unknown method, layer or
+    class, and where a method cannot explain this network.
+    """
+    chosen = find_method(method)
+    if len(classes) != len(images_BCHW):
+        raise UsageError(f"{len(images_BCHW)} images want as many classes, not {len(classes)}")
+    if len(images_BCHW) == 0:
+        return np.zeros((0, *images_BCHW.shape[2:]), np.float32)
+    layers = layers_with_maps(model, images_BCHW.shape[1:])
+    target = choose_layer(layers, layer, model)
+    size = 1 if chosen.one_at_a_time else batch_size
+    batches = zip(images_BCHW.split(size), _chunks(classes, size), strict=True)
+    with _circumstances(images_BCHW.device), _hooked(private_copy(model), chosen, target, layers) as explainer:
+        maps = [_explain(explainer, chosen, target, images, wanted) for images, wanted in batches]
+    return np.concatenate(maps)
+
+
+def _explain(explainer: Any, method: Method, layer: MapLayer, images: Tensor, classes: Sequence[int]) -> Maps:
+    """Maps of one batch."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    images = images.detach().float().clone()
+    try:
+        if method.class_name == "FinerCAM":  # it makes its own targets: the class less its nearest rivals
+            maps = explainer(images, None, target_idx=classes[0])
+        else:
+            maps = explainer(images, [ClassifierOutputTarget(index) for index in classes])
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError, ValueError, IndexError, TypeError, np.linalg.LinAlgError) as error:
+        raise UsageError(
+            f"{method.name} cannot explain layer {layer.name!r} of this network",
+            code="cannot-explain",
+            notes=[f"grad-cam says: {str(error).splitlines()[0] if str(error) else type(error).__name__}"],
+            help="gradcam works for every layer with a map" if method.name != "gradcam" else None,
+        ) from error
+    return np.clip(np.nan_to_num(np.asarray(maps, np.float32)), 0.0, 1.0)
+
+
+@contextlib.contextmanager
+def _hooked(model: nn.Module, method: Method, layer: MapLayer, layers: dict[str, MapLayer]) -> Iterator[Any]:
+    """The library's object for this method with its hooks in place, on a private copy."""
+    import pytorch_grad_cam
+
+    names = _pyramid(layers, layer) if method.takes_pyramid else [layer.name]
+    targets = [model.get_submodule(name) for name in names] if method.takes_layer else []
+    keywords: dict[str, Any] = {"reshape_transform": layer.to_maps if method.takes_layer else None}
+    if method.class_name == "AblationCAM":
+        first_channel = layer.layout == "BCHW"
+        library = pytorch_grad_cam
+        keywords["ablation_layer"] = library.AblationLayer() if first_channel else library.AblationLayerVit()
+    explainer = getattr(pytorch_grad_cam, method.class_name)(model, targets, **keywords)
+    if method.class_name == "AblationCAM":
+        explainer.save_activation = lambda _, __, output: setattr(explainer, "activations", output.clone())
+    # Registered after the library's hooks: what it kept stays untouched by a later inplace layer.
+    handles = [target.register_forward_hook(lambda _, __, output: output.clone()) for target in targets]
+    try:
+        yield explainer
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _circumstances(device: torch.device) -> Iterator[None]:
+    """Gradients on, autocast off, stderr and stdout quiet, NumPy's and PyTorch's random states put back afterwards."""
+    before = np.random.get_state()
+    np.random.seed(0)
+    quiet = io.StringIO()
+    try:
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+            contextlib.redirect_stderr(quiet),
+            contextlib.redirect_stdout(quiet),
+        ):
+            yield
+    finally:
+        np.random.set_state(before)
+
+
+def _pyramid(layers: dict[str, MapLayer], chosen: MapLayer) -> list[str]:
+    """The last usable layer of every map size up to the chosen one."""
+    last: dict[tuple[int, int], str] = {}
+    for layer in layers.values():
+        if layer.depends and layer.layout == chosen.layout:
+            last[layer.height, layer.width] = layer.name
+        if layer.name == chosen.name:
+            break
+    last[chosen.height, chosen.width] = chosen.name
+    return [name for (height, width), name in last.items() if min(height, width) >= min(chosen.height, chosen.width)]
+
+
+def _chunks(classes: Sequence[int], size: int) -> list[list[int]]:
+    return [[int(index) for index in classes[start : start + size]] for start in range(0, len(classes), size)]
