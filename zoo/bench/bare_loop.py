@@ -1,0 +1,60 @@
+"""The tightest training loop one would write by hand; it imports no zoo, and is what the engine is measured by. Floor 6.
+
+No data work, no metrics, no schedule: forward, backward, step on one resident batch, in the same precision and
+memory format as the engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+
+def bare_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    autocast: torch.dtype | None,
+) -> Callable[[], None]:
+    """One training step as a closure: fp32, or under autocast to a dtype. Images are B x C x H x W on the device."""
+    loss_function = nn.CrossEntropyLoss()
+    device = images.device.type
+
+    def step() -> None:
+        with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
+            loss = loss_function(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def seconds_for(step: Callable[[], None], steps: int, device: torch.device) -> float:
+    """Wall-clock seconds that so many steps take, the device's queue emptied before and after."""
+    _settle(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    _settle(device)
+    return time.perf_counter() - start
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype, *, size: int = 2048, repeats: int = 8) -> float:
+    """FLOP/s of the best of several square matrix products: what the machine gives at most."""
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    b = torch.randn(size, size, device=device, dtype=dtype)
+    times = []
+    for _ in range(repeats):
+        times.append(seconds_for(lambda: torch.mm(a, b), 1, device))
+    return 2 * size**3 / min(times)
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
