@@ -1,0 +1,86 @@
+"""The layout keeps its promise: boxes apart, arrows over no box, for any graph."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.draw import Drawing, Edge, Node, mermaid, svg
+from zoo.draw.layout import Layout, lay_out
+
+
+@st.composite
+def drawings(draw: st.DrawFn) -> Drawing:
+    count = draw(st.integers(2, 14))
+    nodes = []
+    for number in range(count):
+        lines = draw(st.integers(1, 3))
+        kind = draw(st.sampled_from(["module", "function", "parameter"])) if number else "input"
+        nodes.append(Node(f"n{number}", kind, "x" * draw(st.integers(1, 30)), *["y" * 5] * (lines - 1)))
+    edges = []
+    for target in range(1, count):
+        for _ in range(draw(st.integers(1, 3))):
+            edges.append(Edge(f"n{draw(st.integers(0, target - 1))}", f"n{target}"))
+    return Drawing("any", tuple(nodes), tuple(edges))
+
+
+def touching_boxes(layout: Layout) -> list[tuple[str, str]]:
+    return [
+        (a, b)
+        for (a, one), (b, two) in combinations(layout.boxes.items(), 2)
+        if abs(one.x - two.x) < (one.width + two.width) / 2
+        and max(one.y, two.y) < min(one.y + one.height, two.y + two.height)
+    ]
+
+
+def boxes_run_over(layout: Layout) -> list[tuple[str, str]]:
+    """Boxes that some arrow crosses; a curve stays within its end points' rectangle."""
+    found = []
+    for edge, points in layout.routes:
+        for (x0, y0), (x1, y1) in pairwise(points):
+            for name, box in layout.boxes.items():
+                if name in (edge.source, edge.target):
+                    continue
+                inside_x = min(x0, x1) < box.x + box.width / 2 and max(x0, x1) > box.x - box.width / 2
+                inside_y = min(y0, y1) < box.y + box.height - 0.01 and max(y0, y1) > box.y + 0.01
+                if inside_x and inside_y:
+                    found.append((f"{edge.source}->{edge.target}", name))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawings())
+def test_no_two_boxes_touch_and_no_arrow_runs_over_a_box(drawing: Drawing) -> None:
+    layout = lay_out(drawing)
+    assert touching_boxes(layout) == []
+    assert boxes_run_over(layout) == []
+    assert len(layout.routes) == len(drawing.edges)
+    for box in layout.boxes.values():
+        assert 0 <= box.x - box.width / 2
+        assert box.x + box.width / 2 <= layout.width
+        assert box.y + box.height <= layout.height
+
+
+@settings(max_examples=50, deadline=None)
+@given(drawings())
+def test_every_arrow_points_down(drawing: Drawing) -> None:
+    for edge, points in lay_out(drawing).routes:
+        assert all(upper[1] <= lower[1] + 1e-6 for upper, lower in pairwise(points)), edge
+
+
+def test_the_checks_notice_an_overlap() -> None:
+    drawing = Drawing("pair", (Node("a", "input", "a"), Node("b", "module", "b"), Node("c", "module", "c")),
+                      (Edge("a", "b"), Edge("a", "c")))
+    layout = lay_out(drawing)
+    layout.boxes["c"].x = layout.boxes["b"].x
+    assert touching_boxes(layout) == [("b", "c")]
+    layout.boxes["c"].y = layout.boxes["b"].y - 20
+    assert ("a->b", "c") in boxes_run_over(layout)
+
+
+def test_text_is_escaped() -> None:
+    drawing = Drawing("<&>", (Node("a", "input", '<script>"&'),), ())
+    assert "<script>" not in svg(drawing)
+    assert '"#lt;script#gt;#quot;#amp;"' in mermaid(drawing)
