@@ -1,1 +1,56 @@
-"""zoo."""
+"""zoo: networks, data, transforms, optimizers and reports declared in YAML, trained by PyTorch.
+
+What stands here is the public surface; each name is imported at its first use, so ``import zoo`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.api import check, explain, load_model, op, predict, run, source, summary, transform
+    from zoo.errors import ConfigError, DataError, ZooError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "check": "zoo.api",
+    "explain": "zoo.api",
+    "load_model": "zoo.api",
+    "predict": "zoo.api",
+    "run": "zoo.api",
+    "summary": "zoo.api",
+    "op": "zoo.api",
+    "source": "zoo.api",
+    "transform": "zoo.api",
+    "ConfigError": "zoo.errors",
+    "DataError": "zoo.errors",
+    "ZooError": "zoo.errors",
+}
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ZooError",
+    "check",
+    "explain",
+    "load_model",
+    "op",
+    "predict",
+    "run",
+    "source",
+    "summary",
+    "transform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -37,8 +37,11 @@ def _guarded(name: str, load) -> None:  # type: ignore[no-untyped-def]
     except ZooError:
         raise
     except Exception as error:
-        raise UsageError(f"the plugin {name} fails: {type(error).__name__}: {error}", code="plugin",
-                         help="run it with python to see its traceback") from error
+        raise UsageError(
+            f"the plugin {name} fails: {type(error).__name__}: {error}",
+            code="plugin",
+            help="run it with python to see its traceback",
+        ) from error
 
 
 def _run_file(path: Path) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.shipped import find_parent, find_recipe
 from zoo.diagnostics import Diagnostics
-from zoo.document import Entry, Mapping, Node, Scalar, Sequence, apply_sets, load, plain
-from zoo.document.expressions import Expression, parse
+from zoo.document import Entry, Mapping, Scalar, apply_sets, load
+from zoo.document.evaluation import NoNames, substitute
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +61,10 @@ def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> 
         return None
     before = len(diagnostics.errors)
     document = apply_sets(document, sets, diagnostics)
-    evaluated = evaluate(document, diagnostics)
+    evaluated = substitute(document, NoNames(), diagnostics)
     if len(diagnostics.errors) > before or not isinstance(evaluated, Mapping):
         return None
     if "name" not in evaluated:
         name = Scalar(path.stem, DEFAULT, path.stem)
         evaluated = Mapping((Entry("name", DEFAULT, name), *evaluated.entries), evaluated.span)
     return evaluated
-
-
-def evaluate(node: Node, diagnostics: Diagnostics) -> Node:
-    """Works out every expression of a recipe: arithmetic without names."""
-    if isinstance(node, Mapping):
-        entries = tuple(Entry(e.key, e.key_span, evaluate(e.value, diagnostics)) for e in node.entries)
-        return Mapping(entries, node.span)
-    if isinstance(node, Sequence):
-        return Sequence(tuple(evaluate(item, diagnostics) for item in node), node.span)
-    return _evaluate_scalar(node, diagnostics)

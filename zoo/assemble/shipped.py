@@ -25,7 +25,13 @@ def recipe_names() -> list[str]:
 def shipped_recipe(name: str) -> Path | None:
     """A shipped recipe's file, given its name with or without `.yaml`; or None."""
     stem = name.removesuffix(".yaml")
-    return recipes_folder() / f"{stem}.yaml" if stem in recipe_names() else None
+    return _near(recipes_folder() / f"{stem}.yaml") if stem in recipe_names() else None
+
+
+def _near(path: Path) -> Path:
+    """The path as seen from the working directory where it lies below it: messages are shorter so."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def find_recipe(text: str) -> Path:

@@ -106,5 +106,3 @@ def _from_os(error: OSError) -> ZooError:
         errno.EROFS: "name a folder that can be written to",
     }
     return EnvironmentFault(f"{where}{what[:1].lower()}{what[1:]}", help=advice.get(error.errno or 0))
-
-

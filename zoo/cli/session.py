@@ -74,9 +74,7 @@ def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body
 
 
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 def _session(values: dict[str, Any]) -> Session:

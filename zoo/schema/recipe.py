@@ -118,7 +118,9 @@ class CheckpointSection(Section):
 class TrainSection(Section):
     """How long and how the network is trained."""
 
-    epochs: Annotated[float, Field(gt=0)] | None = Field(None, description="passes over the training set; fractions too")
+    epochs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="passes over the training set; fractions too"
+    )
     max_steps: Count | None = Field(None, description="optimizer steps after which training ends at the latest")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 autocast where the hardware has it, else fp32"

@@ -1,0 +1,176 @@
+"""What there is, kind by kind, for `zoo ls`; and copies of what ships, for `zoo cp`. Floor 7."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.assemble.shipped import recipe_names, shipped_recipe
+from zoo.diagnostics import Diagnostics
+from zoo.document import Scalar, read_file
+from zoo.errors import UsageError
+from zoo.registry import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing there is."""
+
+    name: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of things, and how they are found."""
+
+    doc: str
+    items: Callable[[], Iterable[Item]]
+
+
+def _architectures() -> Iterable[Item]:
+    from zoo.models import architecture_names, architecture_path
+
+    return [_described(name, architecture_path(name)) for name in architecture_names()]
+
+
+def _recipes() -> Iterable[Item]:
+    return [_described(name, shipped_recipe(name)) for name in recipe_names()]
+
+
+def _described(name: str, path: Path | None) -> Item:
+    document = read_file(path, Diagnostics()) if path else None
+    doc = document.get("doc") if document else None
+    return Item(name, _line(doc.value) if isinstance(doc, Scalar) else "")
+
+
+def _line(text: Any) -> str:
+    """The first sentence or line of a text."""
+    lines = str(text or "").strip().splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def _registered(registry: Any) -> Iterable[Item]:
+    return [Item(name, _line(getattr(registry[name], "doc", ""))) for name in sorted(registry)]
+
+
+def _ops() -> Iterable[Item]:
+    from zoo.layers import ops
+
+    return _registered(ops)
+
+
+def _initialisers() -> Iterable[Item]:
+    from zoo.layers import initialisers
+
+    return _registered(initialisers)
+
+
+def _transforms() -> Iterable[Item]:
+    from zoo.data import transforms
+
+    return _registered(transforms)
+
+
+def _sources() -> Iterable[Item]:
+    from zoo.data import sources
+
+    return _registered(sources)
+
+
+def _optimizers() -> Iterable[Item]:
+    from zoo.optim import optimizers
+
+    return _registered(optimizers)
+
+
+def _schedules() -> Iterable[Item]:
+    from zoo.optim import schedules
+
+    return _registered(schedules)
+
+
+def _losses() -> Iterable[Item]:
+    from torch import nn
+
+    from zoo.assemble.losses import loss_names
+
+    return [Item(name, _line(getattr(nn, name).__doc__)) for name in loss_names()]
+
+
+def _methods() -> Iterable[Item]:
+    from zoo.explain import METHODS
+
+    return [Item(name, _line(getattr(METHODS[name], "doc", ""))) for name in METHODS]
+
+
+def _reports() -> Iterable[Item]:
+    from zoo.report import REPORTS
+
+    return [Item(name, doc) for name, doc in REPORTS.items()]
+
+
+def _runs() -> Iterable[Item]:
+    return [Item(str(path.parent), _outcome(path)) for path in sorted(Path("runs").glob("*/[0-9]*/recipe.yaml"))]
+
+
+def _outcome(recipe: Path) -> str:
+    """What a run came to, in a few words."""
+    try:
+        result = json.loads((recipe.parent / "result.json").read_text(encoding="utf-8"))
+        return f"test accuracy {100 * result['test']['accuracy']:.2f} % after {result['epochs']:g} epochs"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "not finished"
+
+
+KINDS: dict[str, Kind] = {
+    "architectures": Kind("networks that ship with zoo", _architectures),
+    "recipes": Kind("recipes that ship with zoo", _recipes),
+    "ops": Kind("what a layer can be: modules and functions", _ops),
+    "initialisers": Kind("how weights begin", _initialisers),
+    "sources": Kind("data sets and ways to read one", _sources),
+    "transforms": Kind("augmentations of images", _transforms),
+    "losses": Kind("what can be minimised", _losses),
+    "optimizers": Kind("of torch.optim, timm.optim and our own", _optimizers),
+    "schedules": Kind("of the learning rate", _schedules),
+    "methods": Kind("class activation maps", _methods),
+    "reports": Kind("what a report can show", _reports),
+    "runs": Kind("run folders under ./runs", _runs),
+}
+
+
+def listing(kind: str) -> list[Item]:
+    """What there is of a kind. Raises UsageError for an unknown kind."""
+    found = KINDS.get(kind)
+    if found is None:
+        raise UsageError(
+            f"there is no kind {kind!r}", notes=[f"kinds: {', '.join(KINDS)}"], help=did_you_mean(kind, list(KINDS))
+        )
+    return list(found.items())
+
+
+def copy_shipped(name: str, dest: Path) -> Path:
+    """Copies a shipped architecture or recipe to a file or into a folder. Raises UsageError; never overwrites."""
+    from zoo.models import architecture_names, architecture_path
+
+    kind, _, bare = name.rpartition("/")
+    found = [
+        path
+        for folder, path in (("architectures", architecture_path(bare)), ("recipes", shipped_recipe(bare)))
+        if path is not None and kind in ("", folder)
+    ]
+    if not found:
+        raise UsageError(
+            f"there is no architecture or recipe {name!r}",
+            help=did_you_mean(bare, [*architecture_names(), *recipe_names()]),
+        )
+    path = dest / found[0].name if dest.is_dir() else dest
+    if path.exists():
+        raise UsageError(f"{path} is there already", help="name another file, or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(found[0], path)
+    return path

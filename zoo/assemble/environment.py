@@ -1,0 +1,79 @@
+"""What a run's numbers depend on beside the recipe: env.json. Floor 7."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = (
+    "zoo",
+    "torch",
+    "torchvision",
+    "lightning-fabric",
+    "timm",
+    "albumentations",
+    "numpy",
+    "pydantic",
+    "safetensors",
+    "grad-cam",
+)
+
+
+def environment(*, device: torch.device, seed: int, fingerprint: str) -> dict[str, Any]:
+    """Versions, device, threads, seed, git commit and the data's fingerprint."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "platform": platform.platform(),
+        "device": {"type": device.type, "name": device_name(device)},
+        "threads": {"torch": torch.get_num_threads(), "cpus": os.cpu_count()},
+        "seed": seed,
+        "git": git_state(Path.cwd()),
+        "data_fingerprint": fingerprint,
+        "command": sys.argv,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device's name as its maker says it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name()
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """The commit that is checked out in a folder, and whether tracked files differ from it; None outside of git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,32 @@
+"""One recipe trained with several seeds: mean and spread. Floor 7."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.assemble.options import Note, RunOptions, Settle
+from zoo.assemble.run import run_recipe
+
+
+def run_seeds(recipe: str, options: RunOptions, seeds: Sequence[int], settle: Settle, note: Note) -> dict[str, Any]:
+    """Trains once per seed. ``spread`` is the sample standard deviation, 0 for one run. Figures are the last epoch's."""
+    runs = []
+    for seed in seeds:
+        note(f"seed {seed} ({len(runs) + 1} of {len(seeds)})")
+        runs.append(run_recipe(recipe, options.with_seed(seed), settle, note))
+    figures = {"seeds": list(seeds), "test_accuracy": _spread([run["test"]["accuracy"] for run in runs])}
+    with_tta = [run["test"].get("accuracy_tta") for run in runs]
+    if None not in with_tta:
+        figures["test_accuracy_tta"] = _spread(with_tta)
+    return {**figures, "runs": runs}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "mean": statistics.fmean(values),
+        "spread": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "min": min(values),
+        "max": max(values),
+    }

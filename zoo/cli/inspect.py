@@ -1,0 +1,166 @@
+"""`zoo summary`, `zoo draw`, `zoo eject`, `zoo diff`: one plan, many views. Roof."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.options import TargetArgument
+from zoo.cli.output import print_json, print_text
+from zoo.cli.session import Session, command
+from zoo.diagnostics import Diagnostics
+from zoo.errors import UsageError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this family."""
+    command(app, "summary")(summary)
+    command(app, "draw", json=False)(draw)
+    command(app, "eject", json=False)(eject)
+    command(app, "diff")(diff)
+
+
+class TableFormat(str, Enum):
+    """How `zoo summary` prints."""
+
+    table = "table"
+    torchsummary = "torchsummary"
+
+
+class DrawFormat(str, Enum):
+    """What `zoo draw` makes."""
+
+    svg = "svg"
+    mermaid = "mermaid"
+
+
+InputShape = Annotated[
+    str | None, typer.Option("--input", metavar="C,H,W", help="The input's shape where it is not the network's own.")
+]
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise UsageError(f"--input wants sizes such as 3,32,32, got {text!r}")
+    return shape
+
+
+def summary(
+    session: Session,
+    target: Annotated[
+        str | None, typer.Argument(metavar="[TARGET]", help="Default: the whole zoo, a line each.")
+    ] = None,
+    table: Annotated[TableFormat, typer.Option("--format", help="How to print it.")] = TableFormat.table,
+    input_shape: InputShape = None,
+) -> None:
+    """Show a network's layers, parameters and FLOPs; without a target the whole zoo."""
+    from zoo.assemble.views import summarize_target, summarize_zoo
+    from zoo.summary import torchsummary_text
+
+    if target is None:
+        _print_zoo(session, summarize_zoo())
+        return
+    diagnostics = Diagnostics()
+    found = summarize_target(target, diagnostics, input_shape=_shape(input_shape))
+    session.settle(diagnostics)
+    assert found is not None
+    if session.as_json:
+        print_json(found.as_data())
+    elif table is TableFormat.torchsummary:
+        print_text(torchsummary_text(found))
+    else:
+        _print_table(found)
+
+
+def _print_table(found: Any) -> None:
+    from rich.console import Console
+
+    from zoo.summary import layer_table
+
+    Console(soft_wrap=False).print(layer_table(found))
+
+
+def _print_zoo(session: Session, rows: list[Any]) -> None:
+    from zoo.summary import human_count
+
+    if session.as_json:
+        print_json([{key: value for key, value in row.as_data().items() if key != "layers"} for row in rows])
+        return
+    width = max(len(row.name) for row in rows)
+    lines = [f"{'name':<{width}}  {'parameters':>12}  {'FLOPs':>8}  input"]
+    for row in rows:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in row.inputs.values())
+        lines.append(f"{row.name:<{width}}  {row.total_params:>12,}  {human_count(row.flops):>8}  {shapes}")
+    print_text("\n".join(lines))
+
+
+def draw(
+    session: Session,
+    target: TargetArgument,
+    form: Annotated[DrawFormat | None, typer.Option("--format", help="Default: by FILE's name, else mermaid.")] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="How deep blocks are opened.")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: stdout.")] = None,
+    input_shape: InputShape = None,
+) -> None:
+    """Draw a network's graph as SVG or Mermaid."""
+    from zoo.assemble.targets import planned
+    from zoo.draw import drawing, mermaid, svg
+
+    diagnostics = Diagnostics()
+    plan = planned(target, diagnostics, input_shape=_shape(input_shape))
+    session.settle(diagnostics)
+    is_svg = form is DrawFormat.svg or (form is None and out is not None and out.suffix == ".svg")
+    picture = drawing(plan, depth=depth)
+    _deliver(session, svg(picture) if is_svg else mermaid(picture), out)
+
+
+def eject(
+    session: Session,
+    target: TargetArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: stdout.")] = None,
+    input_shape: InputShape = None,
+) -> None:
+    """Write a network as one plain PyTorch file without zoo in it."""
+    from zoo.assemble.targets import planned
+    from zoo.exchange.eject import eject as source_of
+
+    diagnostics = Diagnostics()
+    plan = planned(target, diagnostics, input_shape=_shape(input_shape))
+    session.settle(diagnostics)
+    _deliver(session, source_of(plan), out)
+
+
+def _deliver(session: Session, text: str, out: Path | None) -> None:
+    if out is None:
+        print_text(text)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+    session.note(f"wrote {out}")
+
+
+def diff(
+    session: Session,
+    a: Annotated[str, typer.Argument(metavar="A", help="An architecture, a recipe or a run.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
+) -> None:
+    """Show what differs between two architectures, recipes or runs."""
+    from zoo.assemble.views import differences
+    from zoo.diff import text
+
+    diagnostics = Diagnostics()
+    changes = differences(a, b, diagnostics)
+    session.settle(diagnostics)
+    if session.as_json:
+        print_json([change.as_data() for change in changes])
+    else:
+        print_text(text(changes) if changes else "no difference")

@@ -1,0 +1,150 @@
+"""`zoo run`, `zoo find-lr`: training. Roof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
+from zoo.cli.output import print_json, print_text
+from zoo.cli.session import Session, command
+from zoo.diagnostics import Diagnostics
+from zoo.errors import UsageError
+
+RunDir = Annotated[
+    Path | None, typer.Option("--run-dir", metavar="DIR", help="The run folder itself (default: the next free one).")
+]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", metavar="0,1,2", help="Train once per seed; tell mean and spread.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this family."""
+    command(app, "run")(run)
+    command(app, "find-lr")(find_lr)
+
+
+def run(
+    session: Session,
+    recipe: RecipeArgument,
+    sets: Sets = None,
+    run_dir: RunDir = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, try one batch, estimate memory, time.")] = False,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", metavar="N", help="As --set train.epochs=N; may extend on --resume.")
+    ] = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="How many devices to train on.")] = 1,
+    data_dir: DataDir = None,
+) -> None:
+    """Train a recipe, test it, write the reports."""
+    from zoo.assemble.options import RunOptions
+
+    options = RunOptions(
+        sets=tuple(sets or ()),
+        run_dir=run_dir,
+        resume=resume,
+        epochs=epochs,
+        device=device,
+        devices=devices,
+        data_dir=data_dir,
+        quiet=session.quiet,
+        strict=session.strict,
+    )
+    if dry_run:
+        _dry_run(session, recipe, options)
+    elif seeds is not None:
+        _run_seeds(session, recipe, options, _seed_list(seeds))
+    else:
+        _run_once(session, recipe, options)
+
+
+def _run_once(session: Session, recipe: str, options: Any) -> None:
+    from zoo.assemble.run import run_recipe
+
+    result = run_recipe(recipe, options, session.settle, session.note)
+    if session.as_json:
+        print_json(result)
+    elif not session.quiet:
+        print_text(_outcome(result))
+
+
+def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) -> None:
+    from zoo.assemble.seeds import run_seeds
+
+    result = run_seeds(recipe, options, seeds, session.settle, session.note)
+    if session.as_json:
+        print_json(result)
+        return
+    lines = [f"seed {run['seed']}: {_percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
+    figures = result["test_accuracy"]
+    lines.append(
+        f"test accuracy over {len(seeds)} seeds: mean {_percent(figures['mean'])}, spread (standard deviation) "
+        f"{_percent(figures['spread'])}, worst {_percent(figures['min'])}, best {_percent(figures['max'])}"
+    )
+    print_text("\n".join(lines))
+
+
+def _dry_run(session: Session, recipe: str, options: Any) -> None:
+    from zoo.assemble.dry_run import dry_run
+
+    found = dry_run(recipe, options, session.settle)
+    if session.as_json:
+        print_json(found.as_data())
+    else:
+        print_text(found.as_text())
+
+
+def _seed_list(text: str) -> list[int]:
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds wants different whole numbers such as 0,1,2, got {text!r}")
+    return seeds
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    """The lines that end a run."""
+    test, target = result.get("test") or {}, result.get("target") or {}
+    lines = []
+    if test.get("accuracy") is not None:
+        tta = test.get("accuracy_tta")
+        lines.append(
+            f"test accuracy {_percent(test['accuracy'])}" + (f", with TTA {_percent(tta)}" if tta is not None else "")
+        )
+    for name, wanted in target.items():
+        if name.startswith("test_accuracy") and wanted is not None:
+            lines.append(f"target {_percent(wanted)}: {'met' if target.get('met') else 'not met'}")
+    lines.append(f"run folder {result['run_dir']}")
+    return "\n".join(lines)
+
+
+def find_lr(
+    session: Session,
+    recipe: RecipeArgument,
+    sets: Sets = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    out: Out = None,
+) -> None:
+    """Run the LR range test: the curve, what every rule suggests, the one that would be used."""
+    from zoo.assemble.find_lr import find_learning_rate
+    from zoo.assemble.options import RunOptions
+
+    options = RunOptions(sets=tuple(sets or ()), device=device, data_dir=data_dir, quiet=session.quiet)
+    found = find_learning_rate(recipe, options, session.settle, out=out)
+    if session.as_json:
+        print_json(found.as_data())
+    else:
+        print_text(found.as_text())

@@ -1,0 +1,130 @@
+"""`zoo eval`, `zoo predict`, `zoo explain`, `zoo report`: what is done with a run. Roof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.options import DataDir, Device, Out
+from zoo.cli.output import print_json, print_text
+from zoo.cli.session import Session, command
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a recipe's name for its latest run.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this family."""
+    command(app, "eval")(evaluate)
+    command(app, "predict")(predict)
+    command(app, "explain")(explain)
+    command(app, "report")(report)
+
+
+def evaluate(
+    session: Session,
+    run: RunArgument,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="last|best", help="Which weights.")] = "last",
+    tta: Annotated[
+        str | None, typer.Option("--tta", metavar="none|flip|flip_translate", help="Default: as trained.")
+    ] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Test a run: loss, accuracy, accuracy class by class."""
+    from zoo.assemble.trained import evaluate_run
+
+    found = evaluate_run(run, checkpoint=checkpoint, tta=tta, device=device, data_dir=data_dir)
+    if session.as_json:
+        print_json(found)
+        return
+    width = max(map(len, found["per_class"]))
+    lines = [f"{name:<{width}}  {_percent(value)}" for name, value in found["per_class"].items()]
+    lines.append(f"loss {found['loss']:.4f}, accuracy {_percent(found['accuracy'])}")
+    if found.get("accuracy_tta") is not None:
+        lines.append(f"accuracy with TTA {_percent(found['accuracy_tta'])}")
+    print_text("\n".join(lines))
+
+
+def predict(
+    session: Session,
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes are told.")] = 3,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="last|best", help="Which weights.")] = "last",
+    device: Device = "auto",
+) -> None:
+    """Classify images."""
+    from zoo.assemble.trained import predict_images
+
+    found = predict_images(run, images, top=top, checkpoint=checkpoint, device=device)
+    if session.as_json:
+        print_json(found)
+        return
+    for item in found:
+        classes = ", ".join(f"{c['class']} {_percent(c['probability'])}" for c in item["classes"])
+        print_text(f"{item['image']}: {classes}")
+
+
+def explain(
+    session: Session,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run, checkpoint, timm:NAME or torchvision:NAME; default: the latest run."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="gradcam, gradcam++, eigencam, ...: see zoo ls methods.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="NAME", help="Default: the last layer with a map.")
+    ] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option("--images", metavar="PATH", help="Image files or folders.")
+    ] = None,
+    misclassified: Annotated[
+        int | None, typer.Option("--misclassified", metavar="N", min=1, help="N misclassified test images.")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Explain this class, not the predicted one.")
+    ] = None,
+    out: Out = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Draw class activation maps."""
+    from zoo.assemble.explaining import ExplainOptions, explain_target
+
+    options = ExplainOptions(
+        method=method,
+        layer=layer,
+        images=tuple(images or ()),
+        misclassified=misclassified,
+        class_name=class_name,
+        out=out,
+        device=device,
+        data_dir=data_dir,
+    )
+    found = explain_target(run, options)
+    if session.as_json:
+        print_json(found)
+    else:
+        print_text("\n".join(found["figures"]))
+
+
+def report(session: Session, run: RunArgument) -> None:
+    """Make a run's report again from what the run recorded."""
+    from zoo.assemble.trained import find_run
+    from zoo.report import render
+
+    path: Any = render(find_run(run))
+    if session.as_json:
+        print_json({"report": str(path)})
+    else:
+        print_text(str(path))
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
