@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
@@ -95,3 +95,15 @@ def test_a_required_parameter_that_yaml_cannot_hold_is_a_programming_error() -> 
     with pytest.raises(TypeError, match="hook"):
         arguments_model("Needs", needs)
     assert arguments_model("Needs", needs, leave_out=["hook"]).model_fields == {}
+
+
+def test_bounds_keep_a_parameters_form() -> None:
+    def pool(kernel: int | tuple[int, int], stride: int | tuple[int, ...] | None = None, p: float = 0.5) -> None: ...
+
+    size = Annotated[int, Field(ge=1)]
+    model = arguments_model("Pool", pool, within={"kernel": size, "stride": size, "p": Annotated[float, Field(le=1)]})
+    assert read(model, kernel=[1, 2], stride=None, p=1) == {"kernel": (1, 2), "stride": None, "p": 1.0}
+    assert read(model, kernel=[1, 0]) is None
+    assert read(model, kernel=1, stride=[0]) is None
+    assert read(model, kernel=1, p=2) is None
+    assert describe(model.model_fields["stride"].annotation) == "int, a list of int or null"

@@ -25,7 +25,6 @@ LARGEST_INT = 2**31 - 1  # beyond it no argument means anything, and products ov
 
 Int = Annotated[int, Field(ge=-LARGEST_INT, le=LARGEST_INT)]
 _SCALARS: dict[Any, Any] = {int: Int, float: float, bool: bool, str: str, type(None): type(None), Any: Any, Path: Path}
-_LISTS = (list, Sequence, Iterable)
 _KEYED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 
@@ -41,19 +40,22 @@ def arguments_model(
     *,
     leave_out: Iterable[str] = (),
     overrides: Mapping[str, Any] | None = None,
+    within: Mapping[str, Any] | None = None,
     doc: str = "",
 ) -> type[ArgsModel]:
     """A model of a callable's keyword arguments, in the signature's order; required means no default.
 
     ``leave_out`` names parameters that a file does not set. ``overrides`` gives a parameter another annotation, or
-    ``(annotation, default)``; a name that the signature lacks (it hides behind ``**kwargs``) is added.
+    ``(annotation, default)``; a name that the signature lacks (it hides behind ``**kwargs``) is added. ``within``
+    bounds a parameter's scalars and leaves its form: ``{"stride": Annotated[int, Field(ge=1)]}`` makes of
+    ``int | tuple[int, int]`` ints of at least 1.
     Descriptions come from the docstring's ``Args:``. Raises TypeError for a required parameter that YAML cannot hold.
     """
     replaced = dict(overrides or {})
     described = descriptions(inspect.getdoc(target) or "")
     fields: dict[str, Any] = {}
     for parameter, annotation in _parameters(target, {*leave_out, *replaced}):
-        annotation = translated(annotation, parameter.default)
+        annotation = translated(annotation, parameter.default, (within or {}).get(parameter.name))
         if annotation is None and parameter.default is inspect.Parameter.empty:
             raise TypeError(f"{name}: no YAML value fits the required parameter {parameter.name!r}")
         if annotation is not None:
@@ -77,28 +79,25 @@ def given(arguments: BaseModel) -> dict[str, Any]:
     }
 
 
-def translated(annotation: Any, default: Any = inspect.Parameter.empty) -> Any | None:
-    """An annotation with all that YAML cannot hold taken out, ints bounded; None where nothing is left."""
+def translated(annotation: Any, default: Any = inspect.Parameter.empty, bound: Any = None) -> Any | None:
+    """An annotation with all that YAML cannot hold taken out, ints bounded; None where nothing is left.
+
+    ``bound`` replaces the scalar type that it bounds.
+    """
     if annotation is inspect.Parameter.empty:
-        return _from_default(default)
+        annotation = _of_default(default)
     annotation = bare(annotation)
+    if bound is not None and annotation is bare(bound):
+        return bound
     if annotation in _SCALARS:
         return _SCALARS[annotation]
-    origin, inside = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
+    if get_origin(annotation) is Literal:
         return annotation
-    if origin in (Union, types.UnionType):
-        options = [option for option in map(translated, inside) if option is not None]
-        meaningful = [option for option in options if option is not type(None)]
-        return reduce(operator.or_, options) if meaningful else None
-    if annotation in (tuple, *_LISTS):
-        return list[Any]
-    if origin in (tuple, *_LISTS):
-        return _sequence(origin, inside)
-    if origin in (dict, Mapping):
-        value = translated(inside[1])
-        return None if value is None else types.GenericAlias(dict, (str, value))
-    return dict[str, Any] if annotation in (dict, Mapping) else None
+    if get_origin(annotation) in (Union, types.UnionType):
+        options = [translated(option, bound=bound) for option in get_args(annotation)]
+        fitting = [option for option in options if option is not None]
+        return reduce(operator.or_, fitting) if set(fitting) - {type(None)} else None
+    return _collection(annotation, bound)
 
 
 def descriptions(docstring: str) -> dict[str, str]:
@@ -138,21 +137,25 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _from_default(default: Any) -> Any | None:
+def _of_default(default: Any) -> Any:
     """The annotation that a default suggests: ``0.9`` a number, ``(0.9, 0.999)`` two; None suggests nothing."""
-    if type(default) in (bool, int, float, str):
-        return _SCALARS[type(default)]
     if isinstance(default, tuple) and default:
-        items = tuple(_from_default(item) for item in default)
-        return None if None in items else types.GenericAlias(tuple, items)
-    return None
+        return types.GenericAlias(tuple, tuple(_of_default(item) for item in default))
+    return type(default) if type(default) in (bool, int, float, str) else inspect.Parameter.empty
 
 
-def _sequence(origin: Any, inside: tuple[Any, ...]) -> Any | None:
-    items = tuple(item if item is Ellipsis else translated(item) for item in inside)
-    if not items or None in items:
+def _collection(annotation: Any, bound: Any) -> Any | None:
+    origin = get_origin(annotation) or annotation
+    if origin not in (tuple, list, Sequence, Iterable, dict, Mapping):
         return None
-    return types.GenericAlias(tuple, items) if origin is tuple else types.GenericAlias(list, items[:1])
+    inside = tuple(item if item is Ellipsis else translated(item, bound=bound) for item in get_args(annotation))
+    if None in inside:
+        return None
+    if origin in (dict, Mapping):
+        return types.GenericAlias(dict, (str, *inside[1:])) if inside else dict[str, Any]
+    if not inside:
+        return list[Any]
+    return types.GenericAlias(tuple, inside) if origin is tuple else types.GenericAlias(list, inside[:1])
 
 
 def _definition(name: str, field: tuple[Any, Any], description: str | None) -> tuple[str, tuple[Any, Any]]:
