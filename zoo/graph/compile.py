@@ -1,0 +1,147 @@
+"""From a plan to a module: ordinary submodules, and for each block a class with an ordinary ``forward``. Floor 3.
+
+Nothing here runs while the network does. Each distinct block text becomes one Python class, compiled from generated
+source that :mod:`linecache` knows, so tracebacks and debuggers show the line of the forward they are in. Plain chains
+are ``nn.Sequential``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from zoo.graph.plan import Block, ParameterSpec, Plan, Step
+from zoo.graph.python_text import class_identifier
+from zoo.graph.source import forward_of
+from zoo.layers import initialisers, ops
+
+
+def compile_plan(plan: Plan, *, device: str | torch.device = "cpu") -> nn.Module:
+    """Builds the network: fp32, contiguous, in training mode, initialised and frozen as the plan says.
+
+    The same seed gives the same weights on any device. On ``meta`` nothing is allocated or initialised. The plan
+    itself is kept as ``module.zoo_plan``; the module can be pickled and deep-copied.
+    """
+    on_meta = torch.device(device).type == "meta"
+    with torch.device("meta" if on_meta else "cpu"):
+        module = _compose(plan.root, class_identifier(plan.name))
+    for spec, tensor in _tensors_to_set(module, plan.root):
+        if not on_meta and spec.init is not None and not initialisers[spec.init.name].needs_images:
+            with torch.no_grad():
+                initialisers[spec.init.name].fill(tensor, **spec.init.arguments)
+        if not spec.is_buffer:
+            tensor.requires_grad_(spec.trainable)
+    # nn.Module takes any attribute, but its stubs say tensors and modules only.
+    object.__setattr__(module, "zoo_plan", plan)
+    return module if on_meta else module.to(device)
+
+
+def plan_of(module: nn.Module) -> Plan | None:
+    """The plan that a module was compiled from; None for a module that is not zoo's."""
+    return cast("Plan | None", module.__dict__.get("zoo_plan"))
+
+
+def initialise_from_images(module: nn.Module, images: Tensor) -> None:
+    """Runs the initialisers that are computed from training images (``patch_whitening``).
+
+    ``images`` are (N, C, H, W), normalised floats; an initialiser takes the first ``images`` of them, where it says
+    so. Does nothing where no layer asks for images.
+    """
+    plan = plan_of(module)
+    for spec, tensor in _tensors_to_set(module, plan.root) if plan else ():
+        if spec.init is not None and initialisers[spec.init.name].needs_images:
+            arguments = dict(spec.init.arguments)
+            sample = images[: arguments.pop("images", len(images))]
+            with torch.no_grad():
+                initialisers[spec.init.name].fill(tensor, images=sample, **arguments)
+
+
+def images_wanted(plan: Plan) -> int:
+    """How many training images the plan's initialisers are computed from; 0 where none needs any."""
+    inits = [spec.init for _, step in plan.walk() for spec in step.parameters if spec.init is not None]
+    return max(
+        (init.arguments.get("images", 5000) for init in inits if initialisers[init.name].needs_images), default=0
+    )
+
+
+class BlockModule(nn.Module):
+    """Base of the generated classes: a module whose class comes back from its source when it is unpickled."""
+
+    _zoo_source: ClassVar[str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank, (type(self).__name__, self._zoo_source), self.__dict__
+
+
+def _blank(name: str, source: str) -> BlockModule:
+    cls = _block_class(name, source)
+    return cls.__new__(cls)
+
+
+@cache
+def _block_class(name: str, source: str) -> type[BlockModule]:
+    """The class of a block text. Its source is found by ``inspect`` and shown in tracebacks."""
+    filename = f"<zoo {name} {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {"__name__": __name__, "BlockModule": BlockModule}
+    exec(compile(source, filename, "exec"), namespace)
+    cls = cast("type[BlockModule]", namespace[name])
+    cls._zoo_source = source
+    return cls
+
+
+def _class_text(block: Block, name: str) -> str:
+    imports = {line for step in block.steps if step.kind == "function" for line in ops[step.op].imports}
+    return "\n".join([*sorted(imports), "", "", f"class {name}(BlockModule):", forward_of(block).method(), ""])
+
+
+def _compose(block: Block, name: str) -> nn.Module:
+    """A block's module: its class, then its parameters and submodules in the order of its steps."""
+    module = _block_class(name, _class_text(block, name))()
+    for step in block.steps:
+        if step.kind in ("parameter", "buffer"):
+            _register(module, step)
+        elif step.kind in ("module", "block"):
+            module.add_module(step.name, _submodule(step))
+    return module
+
+
+def _register(module: nn.Module, step: Step) -> None:
+    """A free tensor: zeros until its initialiser fills it."""
+    tensor = torch.zeros(step.parameters[0].shape)
+    if step.kind == "buffer":
+        module.register_buffer(step.name, tensor)
+    else:
+        module.register_parameter(step.name, nn.Parameter(tensor))
+
+
+def _submodule(step: Step) -> nn.Module:
+    if step.body is None:
+        return ops[step.op].build(step.arguments)
+    if is_chain(step.body):
+        return nn.Sequential(OrderedDict((inner.name, _submodule(inner)) for inner in step.body.steps))
+    return _compose(step.body, class_identifier(step.body.class_name or step.name, prefix="Layer"))
+
+
+def is_chain(block: Block) -> bool:
+    """Whether a block becomes an ``nn.Sequential``: a plain chain, no name of which hides a method of it."""
+    return block.is_sequential and not any(hasattr(nn.Sequential, step.name) for step in block.steps)
+
+
+def _tensors_to_set(module: nn.Module, block: Block) -> Iterator[tuple[ParameterSpec, Tensor]]:
+    """Each parameter and buffer that is initialised or frozen by the plan, in forward order."""
+    for step in block.steps:
+        if step.body is not None:
+            yield from _tensors_to_set(module.get_submodule(step.name), step.body)
+        for spec in step.parameters:
+            if spec.init is None and (spec.is_buffer or spec.trainable):
+                continue
+            path = step.name if step.kind != "module" else f"{step.name}.{spec.name}"
+            yield spec, module.get_buffer(path) if spec.is_buffer else module.get_parameter(path)

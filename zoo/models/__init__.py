@@ -1,0 +1,17 @@
+"""The catalogue: zoo's own architectures, timm's and torchvision's models, and weights for all of them. Floor 4."""
+
+from zoo.models.catalogue import architecture_names, architecture_path, load_plan, read_architecture
+from zoo.models.foreign import ForeignModel, foreign_target
+from zoo.models.weights import LoadedWeights, load_weights, read_weights
+
+__all__ = [
+    "ForeignModel",
+    "LoadedWeights",
+    "architecture_names",
+    "architecture_path",
+    "foreign_target",
+    "load_plan",
+    "load_weights",
+    "read_architecture",
+    "read_weights",
+]

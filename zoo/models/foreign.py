@@ -1,0 +1,93 @@
+"""Whole models of timm and torchvision as targets: ``timm:resnet18``, ``torchvision:resnet18``. Floor 4.
+
+Neither library is imported before a target of its kind is asked for, and nothing is downloaded unless pretrained
+weights are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from torch import nn
+
+from zoo.errors import CheckpointError, UsageError
+from zoo.layers import build_foreign, foreign_names
+from zoo.registry import did_you_mean
+
+Library = Literal["timm", "torchvision"]
+LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignModel:
+    """A model of another library: its name there, the (channels, height, width) it was made for, its arguments."""
+
+    library: Library
+    name: str
+    input_shape: tuple[int, int, int]
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, *, classes: int | None = None, pretrained: bool = False) -> nn.Module:
+        """Builds it, with a head for so many classes. Pretrained weights are downloaded by the library itself.
+
+        With both, the head is new: the pretrained one is left out where its classes differ.
+        Raises CheckpointError where the weights cannot be had.
+        """
+        if self.library == "timm":
+            extra = {} if classes is None else {"num_classes": classes}
+            return self._built(**extra, pretrained=pretrained)
+        if not pretrained:
+            return self._built(**({} if classes is None else {"num_classes": classes}))
+        module = self._built(weights="DEFAULT")
+        return module if classes is None else _with_new_head(module, classes)
+
+    def _built(self, **arguments: Any) -> nn.Module:
+        try:
+            return build_foreign(self.library, self.name, **{**self.arguments, **arguments})
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.library}:{self.name} cannot be built: {error}", code="foreign-model") from error
+        except (OSError, RuntimeError) as error:
+            message = f"{self.library}:{self.name}: its weights cannot be had: {error}"
+            raise CheckpointError(message, code="no-weights", help="without a network, give a file") from error
+
+
+def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
+    """The model that ``timm:NAME`` or ``torchvision:NAME`` stands for; None for a text of another kind.
+
+    Raises UsageError for a name that the library does not have.
+    """
+    library, colon, name = text.partition(":")
+    if not colon or library not in LIBRARIES:
+        return None
+    library = cast("Library", library)
+    names = foreign_names(library)
+    bare = name.partition(".")[0]  # timm writes the pretrained tag behind a dot
+    if bare not in names and name not in names:
+        raise UsageError(f"{library} has no model {name!r}", code="unknown-model", help=did_you_mean(bare, list(names)))
+    return ForeignModel(library, name, _input_shape(library, name), dict(arguments))
+
+
+def _input_shape(library: Library, name: str) -> tuple[int, int, int]:
+    if library == "timm":
+        import timm
+
+        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+        channels, height, width = config.input_size if config is not None else (3, 224, 224)
+        return channels, height, width
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name)
+    side = next((each.transforms().crop_size[0] for each in weights), 224)
+    return 3, side, side
+
+
+def _with_new_head(module: nn.Module, classes: int) -> nn.Module:
+    """Replaces the last linear layer, which is where torchvision's classifiers count their classes."""
+    heads = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    if not heads:
+        raise UsageError("this model has no linear head to replace: choose another, or keep its classes")
+    name, head = heads[-1]
+    parent = module.get_submodule(name.rpartition(".")[0])
+    setattr(parent, name.rpartition(".")[2], nn.Linear(head.in_features, classes, bias=head.bias is not None))
+    return module

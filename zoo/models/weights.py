@@ -1,0 +1,149 @@
+"""Weights from files: safetensors, or a PyTorch pickle that holds nothing but tensors. Floor 4.
+
+A pickle is read with ``torch.load(weights_only=True)`` and in no other way: what that refuses stays unread.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import CheckpointError
+from zoo.registry import nearest
+
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """What was loaded. ``message`` says it in a line; ``replaced`` names head tensors that stayed as initialised."""
+
+    message: str
+    replaced: tuple[str, ...] = ()
+
+
+def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = True) -> LoadedWeights:
+    """Fills a module with a file's weights, in place: device, dtype and memory layout stay the module's.
+
+    Where the file's classifier was made for another number of classes, its head is left out and the module's own,
+    freshly initialised, stays (``replace_head=False``: an error instead).
+
+    Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
+    """
+    path = Path(path)
+    given = read_weights(path)
+    own = module.state_dict()
+    _require_same_names(own, given, path)
+    misfits = [name for name, tensor in own.items() if tensor.shape != given[name].shape]
+    head = _head_of_other_classes(own, given, misfits) if replace_head else None
+    if misfits and head is None:
+        shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
+        raise CheckpointError(
+            f"{path}: {len(misfits)} tensor{'s' if len(misfits) > 1 else ''} of another shape",
+            code="weights-shape",
+            notes=_shortened(shapes),
+        )
+    module.load_state_dict({name: own[name] if name in misfits else given[name] for name in own})
+    if head is None:
+        return LoadedWeights(f"loaded {len(own)} tensors from {path}")
+    classes, theirs = own[misfits[0]].shape[0], given[misfits[0]].shape[0]
+    kept = len(own) - len(misfits)
+    message = f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
+    return LoadedWeights(message, tuple(misfits))
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """A file's tensors by name, on the CPU. A folder is read by its ``model.safetensors``.
+
+    Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
+    """
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(f"there are no weights at {file}", code="no-weights")
+    tensors = _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def _is_safetensors(file: Path) -> bool:
+    """By content: eight bytes of length, then JSON. Names lie."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error.strerror or error}", code="weights-unreadable") from error
+    return start[8:] == b"{" or file.suffix == ".safetensors"
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged: {error}", code="weights-damaged") from error
+    return tensors
+
+
+def _read_pickle(file: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{file} is refused: it is not a file of plain weights",
+            code="weights-refused",
+            notes=[str(error).split("\n")[0]],
+            help="a pickle can run any program when it is opened; ask for the weights as safetensors",
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, BadZipFile, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{file} is damaged: {str(error).split(chr(10))[0]}", code="weights-damaged") from error
+    return _state_dict(content, file)
+
+
+def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:
+    """The state dict, also from inside a training checkpoint that bears it under a usual name."""
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{file} holds no state dict of tensors", code="weights-refused")
+    return {str(name): tensor for name, tensor in content.items()}
+
+
+def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+    if not missing and not unexpected:
+        return
+    notes = [f"missing: {text}" for text in _shortened(missing)]
+    notes += [f"not in this network: {text}" for text in _shortened(unexpected)]
+    if missing and unexpected:
+        notes.append(f"nearest to {missing[0]}: {', '.join(nearest(missing[0], unexpected))}")
+    raise CheckpointError(
+        f"{path} does not fit: {len(missing)} tensors missing, {len(unexpected)} not in this network",
+        code="weights-names",
+        notes=notes,
+    )
+
+
+def _shortened(texts: list[str]) -> list[str]:
+    more = len(texts) - _MOST_NAMED
+    return [*texts[:_MOST_NAMED], f"and {more} more"] if more > 0 else texts
+
+
+def _head_of_other_classes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: list[str]) -> str | None:
+    """The classifier's name, if the tensors that do not fit are its own and differ in the number of classes alone."""
+    modules = {name.rpartition(".")[0] for name in misfits}
+    if modules != {list(own)[-1].rpartition(".")[0]} or not misfits:
+        return None
+    only_classes = all(own[name].shape[1:] == given[name].shape[1:] for name in misfits)
+    return modules.pop() if only_classes else None
