@@ -1,0 +1,30 @@
+"""Data: sources, splits, transforms, batches. Floor 2.
+
+``open_dataset`` finds and reads a data set, ``parse_transforms`` checks a recipe's transforms, ``make_batches`` joins
+the two into tensors on a device.
+"""
+
+from zoo.data.batches import Batch, Batches, make_batches
+from zoo.data.dataset import Dataset, Split
+from zoo.data.opening import open_dataset
+from zoo.data.settings import DataSettings, parse_data, settings_of
+from zoo.data.sources import Source, sources
+from zoo.data.transforms import TransformEntry, TransformSpec, parse_transforms, transforms
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "DataSettings",
+    "Dataset",
+    "Source",
+    "Split",
+    "TransformEntry",
+    "TransformSpec",
+    "make_batches",
+    "open_dataset",
+    "parse_data",
+    "parse_transforms",
+    "settings_of",
+    "sources",
+    "transforms",
+]

@@ -1,0 +1,150 @@
+"""Batches: the order of an epoch, and whoever turns sample indices into tensors. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.dataset import Dataset, Split
+from zoo.data.draws import Integers, permutation, stream_of
+from zoo.data.resident import BatchedRenderer
+from zoo.data.streaming import SampleRenderer
+from zoo.data.transforms.catalogue import TransformSpec
+from zoo.data.transforms.forms import Facts, NotBatchedError, Shape
+from zoo.data.transforms.pipeline import Step, batched_steps
+from zoo.errors import DataError, UsageError
+
+Backend = Literal["auto", "batched", "albumentations"]
+
+_ORDER = stream_of("order")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some images and their labels.
+
+    ``images`` (B, C, H, W) float32 on the device; ``labels`` (B) int64 on the device, or (B, classes) float32 after CutMix
+    or MixUp; ``indices`` (B) int64 on the CPU: which images of the split these are.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class Renderer(Protocol):
+    """Turns indices into images and labels on the device."""
+
+    def render(self, epoch: int, batches: Sequence[Integers]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of each batch, in order."""
+
+
+class Batches:
+    """A split in batches, epoch after epoch; order and draws are a function of (seed, epoch, sample index) alone.
+
+    ``backend`` says how transforms run, ``reason`` why they run so.
+    """
+
+    def __init__(
+        self, renderer: Renderer, samples: int, *, batch_size: int, shuffle: bool, drop_last: bool, seed: int,
+        backend: Literal["batched", "albumentations"], reason: str,
+    ) -> None:  # fmt: skip
+        self.samples, self.batch_size, self.backend, self.reason = samples, batch_size, backend, reason
+        self._renderer, self._shuffle, self._drop_last, self._seed = renderer, shuffle, drop_last, seed
+        if self.steps == 0:
+            raise DataError(
+                f"drop_last leaves nothing: a batch is {batch_size} images, the split has {samples}",
+                help=f"data.batch_size of {samples} at most",
+            )
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        whole, rest = divmod(self.samples, self.batch_size)
+        return whole if self._drop_last or rest == 0 else whole + 1
+
+    def order(self, epoch: int) -> Integers:
+        """The sample indices in the order of an epoch (epochs count from 1)."""
+        if self._shuffle:
+            return permutation(self.samples, self._seed, epoch, _ORDER)
+        return np.arange(self.samples, dtype=np.int64)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the one numbered ``start`` (from 0) on."""
+        order = self.order(epoch)
+        steps = range(start, self.steps)
+        return self._batches(epoch, [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps])
+
+    def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
+        """One batch of the images asked for, as they come in that epoch."""
+        return next(self._batches(epoch, [np.asarray(indices, dtype=np.int64)]))
+
+    def _batches(self, epoch: int, batches: Sequence[Integers]) -> Iterator[Batch]:
+        rendered = self._renderer.render(epoch, batches)
+        for indices, (images, labels) in zip(batches, rendered, strict=True):
+            yield Batch(images, labels, torch.from_numpy(indices))
+
+
+def make_batches(
+    split: Split,
+    specs: Sequence[TransformSpec],
+    *,
+    batch_size: int,
+    shuffle: bool,
+    drop_last: bool = False,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    dataset: Dataset,
+    workers: int = 0,
+    backend: Backend = "auto",
+) -> Batches:
+    """The split's batches under these transforms.
+
+    ``backend`` auto takes the batched form where every transform has one and all images are of one size, else albumentations
+    per sample, in ``workers`` processes (0: in this one). Raises UsageError where the batched form is asked for and there
+    is none.
+    """
+    facts = _facts(split, specs, dataset)
+    device = torch.device(device)
+    renderer: Renderer
+    chosen, reason, steps = _choose(split, specs, facts, backend)
+    if chosen == "batched":
+        renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device)
+    else:
+        renderer = SampleRenderer(split, specs, facts, seed=seed, device=device, workers=workers)
+    return Batches(
+        renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
+        backend=chosen, reason=reason,
+    )  # fmt: skip
+
+
+def _facts(split: Split, specs: Sequence[TransformSpec], dataset: Dataset) -> Facts:
+    """Statistics are taken only where a Normalize asks for them: they cost a pass over the data."""
+    asked = any(spec.name == "Normalize" and not {"mean", "std"} <= set(spec.arguments) for spec in specs)
+    mean, std = (dataset.mean, dataset.std) if asked else ((0.0,), (1.0,))
+    return Facts(mean, std, len(dataset.classes), len(split))
+
+
+def _choose(
+    split: Split, specs: Sequence[TransformSpec], facts: Facts, backend: Backend
+) -> tuple[Literal["batched", "albumentations"], str, tuple[Step, ...]]:
+    if backend == "albumentations":
+        return "albumentations", "asked for", ()
+    try:
+        if split.images is None:
+            raise NotBatchedError("images are decoded one by one")
+        height, width, channels = split.images.shape[1:]
+        steps = batched_steps(specs, Shape(height, width, channels), facts)
+    except NotBatchedError as reason:
+        if backend == "batched":
+            raise UsageError(f"transforms.backend: batched cannot be: {reason}", help="take backend: auto") from None
+        return "albumentations", str(reason), ()
+    return "batched", "every transform has a batched form" if backend == "auto" else "asked for", steps

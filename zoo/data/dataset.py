@@ -1,0 +1,187 @@
+"""What a data set is: splits of uint8 images with integer labels, and what is known about them. Floor 2; no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+_CHUNK = 4096  # images at a time while statistics are taken
+_MOST_FOR_STATISTICS = 20_000  # of images that have to be decoded one by one
+
+
+class Split(Protocol):
+    """Some images and their labels."""
+
+    @property
+    def labels(self) -> Labels:
+        """Class indices (n)."""
+
+    @property
+    def images(self) -> Image | None:
+        """All images as one array (n, height, width, channels); None where they differ in size or are too many."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image:
+        """One image (height, width, channels). Raises DataError where it cannot be decoded."""
+
+    def id(self, index: int) -> str:
+        """What messages call the image: its path, or its number."""
+
+    def subset(self, indices: npt.NDArray[np.int64]) -> Split:
+        """The split that has these images alone, in this order."""
+
+    def fingerprint(self) -> str:
+        """A digest of images, labels and their order."""
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """A split that lies in memory as uint8."""
+
+    images: Image
+    labels: Labels
+    ids: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image:
+        """One image (height, width, channels)."""
+        return self.images[index]
+
+    def id(self, index: int) -> str:
+        """The image's path where it has one, else its number."""
+        return self.ids[index] if self.ids is not None else f"image {index}"
+
+    def subset(self, indices: npt.NDArray[np.int64]) -> ArraySplit:
+        """The split that has these images alone, in this order (a copy)."""
+        ids = [self.id(int(index)) for index in indices]
+        return ArraySplit(self.images[indices], self.labels[indices], ids)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of shape, pixels and labels."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class LazySplit:
+    """A split whose images are decoded when they are asked for."""
+
+    decode: Callable[[int], Image]
+    labels: Labels
+    ids: Sequence[str]
+    digests: Sequence[str]  # of each image's file as found at opening: name, size, time or content
+    order: Labels | None = None  # which of the decodable images these are
+
+    images = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image:
+        """One image (height, width, channels). Raises DataError where it cannot be decoded."""
+        return self.decode(index if self.order is None else int(self.order[index]))
+
+    def id(self, index: int) -> str:
+        """The image's path."""
+        return self.ids[index]
+
+    def subset(self, indices: npt.NDArray[np.int64]) -> LazySplit:
+        """The split that has these images alone, in this order."""
+        order = indices if self.order is None else self.order[indices]
+        return LazySplit(
+            self.decode, self.labels[indices], [self.ids[i] for i in indices], [self.digests[i] for i in indices], order
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what is known of the files, and the labels."""
+        digest = hashlib.sha256("\n".join(self.digests).encode())
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split, perhaps a validation split, and the classes' names.
+
+    ``skipped`` tells the corrupt images that were left out, with their causes.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    validation: Split | None = None
+    skipped: tuple[str, ...] = ()
+    found: str = ""  # where it was found, for people
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel over the training split, in units of the full range (0..1)."""
+        return self._channel_statistics["mean"]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel over the training split, in units of the full range (0..1)."""
+        return self._channel_statistics["std"]
+
+    @cached_property
+    def _channel_statistics(self) -> dict[str, tuple[float, ...]]:
+        return channel_statistics(self.train)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all splits and class names: equal for the same images in the same order in whatever form."""
+        parts = [self.train.fingerprint(), self.test.fingerprint(), *self.classes]
+        if self.validation is not None:
+            parts.append(self.validation.fingerprint())
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the first training image."""
+        height, width, channels = self.train.image(0).shape
+        return channels, height, width
+
+    def with_validation(self, train: Split, validation: Split) -> Dataset:
+        """The data set with part of its training split held out."""
+        return replace(self, train=train, validation=validation)
+
+
+def channel_statistics(split: Split) -> dict[str, tuple[float, ...]]:
+    """``mean`` and ``std`` of each channel in units of the full range; exact sums, memory bounded.
+
+    Of images that are decoded one by one, at most 20,000 evenly spread ones are taken.
+    """
+    pixels, total, squares = 0, 0.0, 0.0
+    for chunk in _chunks(split):
+        flat = chunk.reshape(-1, chunk.shape[-1])
+        pixels += len(flat)
+        total = total + flat.sum(axis=0, dtype=np.uint64).astype(np.float64)
+        squares = squares + np.square(flat, dtype=np.uint16).sum(axis=0, dtype=np.uint64).astype(np.float64)
+    mean = np.asarray(total) / max(pixels, 1)
+    variance = np.maximum(np.asarray(squares) / max(pixels, 1) - mean**2, 0.0)
+    std = np.where(variance > 0, np.sqrt(variance), 255.0)  # a constant channel is left unscaled
+    return {"mean": tuple((mean / 255).tolist()), "std": tuple((std / 255).tolist())}
+
+
+def _chunks(split: Split) -> Iterator[Image]:
+    if split.images is not None:
+        for start in range(0, len(split), _CHUNK):
+            yield split.images[start : start + _CHUNK]
+        return
+    for index in range(0, len(split), max(1, len(split) // _MOST_FOR_STATISTICS)):
+        yield split.image(index)

@@ -1,0 +1,43 @@
+"""A recipe's ``data`` section turned into a data set. Floor 2; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.dataset import Dataset, Split
+from zoo.data.places import Places
+from zoo.data.settings import parse_data
+from zoo.data.sources import sources
+from zoo.data.splitting import hold_out
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping
+from zoo.errors import ConfigError, DataError
+
+
+def open_dataset(node: Mapping, diagnostics: Diagnostics, *, data_dir: Path | None = None, seed: int = 0) -> Dataset:
+    """The data set that a recipe's ``data`` names, its validation split held out.
+
+    ``seed`` decides which images are held out, nothing else. Raises ConfigError where the section is wrong, DataError
+    where the data set is missing or broken or a label lies outside its classes.
+    """
+    settings = parse_data(node, diagnostics)
+    if settings is None:
+        raise ConfigError(tuple(diagnostics))
+    dataset = sources[settings.source].open(settings, Places(data_dir, settings.skip_corrupt))
+    for name, split in (("training", dataset.train), ("test", dataset.test)):
+        _check_labels(split, name, dataset.classes)
+    return hold_out(dataset, settings.validation, seed)
+
+
+def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:
+    if len(split) == 0:
+        raise DataError(f"the {name} split has no images")
+    outside = np.flatnonzero((split.labels < 0) | (split.labels >= len(classes)))
+    if len(outside):
+        index = int(outside[0])
+        raise DataError(
+            f"{split.id(index)}: label {split.labels[index]} is outside the {len(classes)} classes",
+            notes=[f"{len(outside)} labels of the {name} split are, this is the first"],
+        )

@@ -1,0 +1,52 @@
+"""Where data sets are looked for, and the message where none was found. Floor 2; no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA_VARIABLE = "ZOO_DATA"
+
+
+def cache_folder() -> Path:
+    """The user's cache for data sets: ``$XDG_CACHE_HOME/zoo/data`` or ``~/.cache/zoo/data``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo" / "data"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places to look in, first to last: ``--data-dir``, ``$ZOO_DATA``, ``./data``, the cache.
+
+    ``skip_corrupt`` is how many corrupt images may be left out.
+    """
+
+    data_dir: Path | None = None
+    skip_corrupt: int = 0
+
+    @property
+    def roots(self) -> tuple[tuple[str, Path], ...]:
+        """Each place's name and path."""
+        named = [("--data-dir", self.data_dir)] if self.data_dir is not None else []
+        variable = os.environ.get(DATA_VARIABLE)
+        if variable:
+            named.append((f"${DATA_VARIABLE}", Path(variable).expanduser()))
+        return (*named, ("./data", Path("data")), ("the cache", cache_folder()))
+
+    def folders(self, *names: str) -> Iterator[Path]:
+        """Every folder that exists among the roots and, inside each, the folders of these names."""
+        for _, root in self.roots:
+            for folder in (root, *(root / name for name in names)):
+                if folder.is_dir():
+                    yield folder
+
+    @property
+    def home(self) -> Path:
+        """Where a download goes: ``--data-dir`` or ``$ZOO_DATA`` where given, else the cache."""
+        _, first = self.roots[0]
+        return cache_folder() if first == Path("data") else first
+
+    def looked(self) -> list[str]:
+        """The places as lines for a message."""
+        return [f"looked in {path.absolute()} ({name})" for name, path in self.roots]

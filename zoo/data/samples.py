@@ -1,0 +1,106 @@
+"""One sample through a pipeline of transforms, as a function of (seed, epoch, sample index). Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from zoo.data.dataset import Split
+from zoo.data.draws import Draws, Integers
+from zoo.data.transforms import albumentations
+from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.catalogue import TransformSpec
+from zoo.data.transforms.forms import BatchedForm, Facts, Shape
+from zoo.data.transforms.mixing import Mix
+from zoo.data.transforms.pipeline import as_images, one_hot, streams
+from zoo.errors import DataError
+
+Pixels = npt.NDArray[Any]  # height, width, channels; uint8, or float32 after Normalize
+
+
+@dataclass(frozen=True)
+class SamplePipeline:
+    """A split under transforms, sample by sample."""
+
+    split: Split
+    specs: tuple[TransformSpec, ...]
+    facts: Facts
+    seed: int
+
+    @cached_property
+    def _streams(self) -> tuple[int, ...]:
+        return tuple(streams(self.specs))
+
+    @cached_property
+    def _random(self) -> albumentations.RandomState:
+        return albumentations.RandomState()
+
+    @cached_property
+    def _built(self) -> tuple[Any, ...]:
+        """The albumentations transforms, None in place of zoo's own; all share one random state."""
+        built = [None if spec.entry.own else spec.build(self.facts) for spec in self.specs]
+        for transform in built:
+            if transform is not None:
+                self._random.give_to(transform)
+        return tuple(built)
+
+    def batch(self, epoch: int, indices: Integers) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) float32 in channels_last memory and labels, on the CPU."""
+        samples = [self._sample(epoch, int(index), len(self.specs)) for index in indices]
+        shapes = {pixels.shape for pixels, _ in samples}
+        if len(shapes) > 1:
+            raise DataError(
+                f"the transforms give images of several sizes: {', '.join(map(str, sorted(shapes)))}",
+                help="end the geometry with a Resize, a crop or a RandomResizedCrop to one size",
+            )
+        images = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))
+        return as_images(images), torch.stack([label for _, label in samples])
+
+    def _sample(self, epoch: int, index: int, end: int) -> tuple[Pixels, Tensor]:
+        pixels: Pixels = self.split.image(index)
+        label = torch.tensor(self.split.labels[index])
+        self._random.set(self.seed, epoch, index)
+        for at in range(end):
+            transform = self._built[at]
+            if transform is not None:
+                pixels = self._transformed(at, pixels, index)
+            else:
+                pixels, label = self._own(at, epoch, index, pixels, label)
+        return pixels, label
+
+    def _transformed(self, at: int, pixels: Pixels, index: int) -> Pixels:
+        try:
+            return albumentations.apply(self._built[at], pixels)
+        except Exception as error:  # whatever a library raises on this image, the image and the transform are named
+            raise DataError(f"{self.split.id(index)}: {self.specs[at].name} fails: {error}") from error
+
+    def _own(self, at: int, epoch: int, index: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:
+        form = self._form(at, pixels)
+        drawn = form.draw(Draws(self.seed, epoch, np.array([index]), self._streams[at]))
+        parameters = {name: torch.from_numpy(values) for name, values in drawn.items()}
+        canvas = Canvas.of(torch.from_numpy(np.ascontiguousarray(pixels))[None])
+        if not isinstance(form, Mix):
+            return form.apply(canvas, parameters).pixels()[0].numpy(), label
+        other, other_label = self._partner(at, epoch, int(parameters["partner"][0]), pixels.shape)
+        mixed = form.mix(canvas, Canvas.of(torch.from_numpy(other)[None]), parameters)
+        classes = self.facts.classes
+        label = torch.lerp(one_hot(other_label, classes), one_hot(label, classes), parameters["kept"][0])
+        return mixed.pixels()[0].numpy(), label
+
+    def _form(self, at: int, pixels: Pixels) -> BatchedForm:
+        height, width, channels = pixels.shape
+        shape = Shape(height, width, channels, "uint8" if pixels.dtype == np.uint8 else "float32")
+        return self.specs[at].batched(shape, self.facts)
+
+    def _partner(self, at: int, epoch: int, index: int, expected: Sequence[int]) -> tuple[Pixels, Tensor]:
+        other, label = SamplePipeline(self.split, self.specs, self.facts, self.seed)._sample(epoch, index, at)
+        if other.shape != expected:
+            raise DataError(f"{self.specs[at].name} needs images of one size", help="put a Resize or a crop before it")
+        return np.ascontiguousarray(other), label

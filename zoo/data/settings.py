@@ -1,0 +1,58 @@
+"""What may stand in a recipe's ``data`` beside the source's own arguments. Floor 2; no torch."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from zoo.data.sources import sources
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, Scalar
+from zoo.registry import did_you_mean
+from zoo.schema.check import validate
+
+
+class DataSettings(BaseModel):
+    """How any source is split and batched."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    source: str = Field(..., description="the data source's name")
+    batch_size: Annotated[int, Field(ge=1)] = Field(128, description="images in a batch")
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of each class's training images that is held out for validation"
+    )
+    drop_last: bool = Field(False, description="leave out the epoch's last batch where it is smaller than the others")
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="loader processes for transforms per sample; 0 runs them in the training process"
+    )
+    skip_corrupt: Annotated[int, Field(ge=0)] = Field(
+        0, description="corrupt images that are left out, and counted, before it is an error"
+    )
+
+
+@cache
+def settings_of(source: str) -> type[DataSettings]:
+    """The model of a whole ``data`` section with this source: common settings and the source's own arguments."""
+    model: type[DataSettings] = create_model(
+        "data", __base__=(DataSettings, sources[source].arguments), __module__=__name__
+    )
+    return model
+
+
+def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
+    """Checks a recipe's ``data`` without opening anything; None after every error was told."""
+    name = node.get("source")
+    if name is None:
+        diagnostics.error("missing-key", "data: source is missing", node.span, help=f"one of {', '.join(sources)}")
+        return None
+    if not isinstance(name, Scalar) or not isinstance(name.value, str):
+        diagnostics.error("wrong-type", "data: a source is a name", name.span, help=f"one of {', '.join(sources)}")
+        return None
+    if name.value not in sources:
+        help = did_you_mean(name.value, list(sources))
+        diagnostics.error("unknown-source", f"there is no data source {name.value}", name.span, help=help)
+        return None
+    return validate(settings_of(name.value), node, diagnostics, what="data")

@@ -1,0 +1,5 @@
+"""Data sources: where images and labels come from. Floor 2; no torch."""
+
+from zoo.data.sources.catalogue import Source, sources
+
+__all__ = ["Source", "sources"]

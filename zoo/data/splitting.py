@@ -1,0 +1,34 @@
+"""Stratified splits that are a pure function of the labels and a key. Floor 2; no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zoo.data.dataset import Dataset, Labels
+from zoo.data.draws import Integers, permutation
+from zoo.errors import DataError
+
+
+def stratified(labels: Labels, share: float, *key: int) -> tuple[Integers, Integers]:
+    """Indices of what stays and of what is held out, each ascending: of every class the same share, rounded.
+
+    A class with two images or more keeps at least one on either side.
+    """
+    shuffled = permutation(len(labels), *key)
+    held: list[Integers] = []
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        most = len(members) - 1
+        held.append(members[: min(max(round(share * len(members)), min(1, most)), most)])
+    held_out = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
+    return np.setdiff1d(np.arange(len(labels), dtype=np.int64), held_out, assume_unique=True), held_out
+
+
+def hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The data set with a share of its training split held out for validation, stratified, by the seed alone."""
+    if share == 0:
+        return dataset
+    kept, held = stratified(dataset.train.labels, share, seed)
+    if len(held) == 0:
+        raise DataError(f"data.validation: {share:g} of {len(kept)} training images holds none out")
+    return dataset.with_validation(dataset.train.subset(kept), dataset.train.subset(held))

@@ -1,0 +1,145 @@
+"""albumentations: its transforms' arguments, their construction, their random state. Floor 2.
+
+The one file that imports it. Version 2.0.8 is frozen; it calls home at import unless told not to, only warns of unknown
+arguments, and converts types leniently: here its own ``InitSchema`` judges, strictly.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from inspect import Parameter, signature
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from zoo.data.borders import BORDER_MODES, INTERPOLATIONS
+from zoo.data.dataset import Image
+from zoo.data.draws import hash_words, stream_of
+
+WORDS = {"border_mode": BORDER_MODES, "interpolation": INTERPOLATIONS, "mask_interpolation": INTERPOLATIONS}
+COMPOSITIONS = ("OneOf", "SomeOf", "RandomOrder", "Sequential")
+
+_STREAM = stream_of("albumentations")
+
+
+@cache
+def library() -> Any:
+    """The module."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    return albumentations
+
+
+@cache
+def transform_names() -> tuple[str, ...]:
+    """Every transform of a single image that has its arguments written down."""
+    everything = ((name, getattr(library(), name)) for name in dir(library()))
+    return tuple(name for name, thing in everything if isinstance(thing, type) and _is_transform(thing))
+
+
+def _is_transform(thing: type) -> bool:
+    albumentations = library()
+    if not issubclass(thing, albumentations.BasicTransform) or issubclass(thing, albumentations.Transform3D):
+        return False
+    bases = (albumentations.BasicTransform, albumentations.DualTransform, albumentations.ImageOnlyTransform)
+    takes_functions = (albumentations.Lambda,)
+    return thing not in (*bases, *takes_functions, albumentations.ToTensorV2)
+
+
+def arguments_of(name: str) -> type[BaseModel]:
+    """A transform's arguments: fields and validators of its ``InitSchema``, defaults of its signature, no others.
+
+    Border modes and interpolations may be written as names beside OpenCV's numbers.
+    """
+    transform = getattr(library(), name)
+    schema = transform.InitSchema
+    fields: dict[str, Any] = {"strict": (bool, False)}
+    for argument, parameter in signature(transform.__init__).parameters.items():
+        if argument in schema.model_fields:
+            fields[argument] = (_annotation(schema, argument), _field(parameter))
+    closed = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    base = type(name, (schema,), {"model_config": closed, "__module__": __name__})
+    model: type[BaseModel] = create_model(name, __base__=base, __module__=__name__, **fields)
+    return model
+
+
+def composition_arguments_of(name: str) -> type[BaseModel]:
+    """The arguments of OneOf and its like: ``transforms`` is a list of transforms, the rest stands in the signature."""
+    fields: dict[str, Any] = {"transforms": (Annotated[list[Any], Field(min_length=1)], ...)}
+    probability = Annotated[float, Field(ge=0, le=1)]
+    types = {"p": probability, "n": Annotated[int, Field(ge=1)], "replace": bool}
+    for argument, parameter in signature(getattr(library(), name).__init__).parameters.items():
+        if argument in types:
+            fields[argument] = (types[argument], _field(parameter))
+    model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), __module__=__name__, **fields)
+    return model
+
+
+def _annotation(schema: type[BaseModel], argument: str) -> Any:
+    field = schema.model_fields[argument]
+    annotation: Any = field.annotation
+    words = WORDS.get(argument)
+    if words is not None:
+        return Annotated[annotation | Literal[tuple(words)], AfterValidator(lambda value: words.get(value, value))]  # type: ignore[valid-type]
+    for constraint in field.metadata:
+        annotation = Annotated[annotation, constraint]
+    return annotation
+
+
+def _field(parameter: Parameter) -> Any:
+    return Field(...) if parameter.default is Parameter.empty else Field(parameter.default)
+
+
+def build(name: str, arguments: Mapping[str, Any], children: Sequence[Any] = ()) -> Any:
+    """The transform, from arguments as the document has them. Raises ValueError or TypeError where it refuses them."""
+    given = {key: _translated(key, value) for key, value in arguments.items() if key != "strict"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name in COMPOSITIONS:
+            return getattr(library(), name)(transforms=list(children), **given)
+        return getattr(library(), name)(**given, strict=True)
+
+
+def _translated(argument: str, value: Any) -> Any:
+    words = WORDS.get(argument)
+    if words is not None and isinstance(value, str):
+        return words[value]
+    return tuple(value) if isinstance(value, list) else value
+
+
+class RandomState:
+    """The one pair of generators that all of a pipeline's transforms share, set anew for every sample.
+
+    Sharing keeps the draws of one transform apart from those of the next (``seed=`` would make flips correlate); setting
+    anew makes them a function of (seed, epoch, sample index).
+    """
+
+    def __init__(self) -> None:
+        self._bits = np.random.PCG64(0)
+        self._state: dict[str, Any] = dict(self._bits.state)
+        self._numpy = np.random.Generator(self._bits)
+        self._python = random.Random(0)
+
+    def give_to(self, transform: Any) -> None:
+        """Makes a transform, and those inside it, draw from here."""
+        transform.set_random_state(self._numpy, self._python)
+
+    def set(self, seed: int, epoch: int, index: int) -> None:
+        """Begins a sample's draws."""
+        word = hash_words(seed, epoch, index, _STREAM)
+        self._state["state"] = {"state": (word << 64) | hash_words(word), "inc": (word << 1) | 1}
+        self._state["has_uint32"] = self._state["uinteger"] = 0
+        self._bits.state = self._state
+        self._python.seed(word)
+
+
+def apply(transform: Any, image: Image) -> Any:
+    """The transform of one image (height, width, channels)."""
+    result = transform(image=image)["image"]
+    return result if result.ndim == 3 else result[..., None]

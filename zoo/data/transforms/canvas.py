@@ -1,0 +1,99 @@
+"""Images as they travel through batched transforms: geometry is put off until a pixel is looked at. Floor 2.
+
+Pads, crops, flips and shifts move whole rows and columns, so any chain of them is one map of rows and one of columns
+per image. A canvas carries the two maps and gathers once, straight from the data set's uint8 array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """B images of H x W that are cut out of N source images when :meth:`pixels` is called.
+
+    ``source_NHWC`` is uint8 or float32; ``sample_B`` says which source image each one comes from; ``rows`` (B or 1, H)
+    and ``columns`` (B or 1, W) say which row and column of it, None all of them. A negative entry -1 - k means: outside
+    the image, filled with ``fills[k]`` (C); of two, the fill that was put there last shows.
+    """
+
+    source_NHWC: Tensor
+    sample_B: Tensor
+    rows: Tensor | None = None
+    columns: Tensor | None = None
+    fills: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of(cls, pixels_BHWC: Tensor) -> Canvas:
+        """A canvas of images that are there already."""
+        return cls(pixels_BHWC, torch.arange(len(pixels_BHWC), device=pixels_BHWC.device))
+
+    def __len__(self) -> int:
+        return len(self.sample_B)
+
+    @property
+    def height(self) -> int:
+        """Rows of every image."""
+        return self.source_NHWC.shape[1] if self.rows is None else self.rows.shape[1]
+
+    @property
+    def width(self) -> int:
+        """Columns of every image."""
+        return self.source_NHWC.shape[2] if self.columns is None else self.columns.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self.source_NHWC.device
+
+    def moved(self, rows: Tensor | None, columns: Tensor | None, fill: Tensor | None = None) -> Canvas:
+        """Takes rows and columns of this canvas (B or 1, new size); entries of -1 are outside and become ``fill``."""
+        fills = self.fills if fill is None else (*self.fills, fill)
+        outside = -len(fills)
+        return replace(
+            self,
+            rows=_compose(self.rows, rows, outside),
+            columns=_compose(self.columns, columns, outside),
+            fills=fills,
+        )
+
+    def pixels(self) -> Tensor:
+        """The images (B, H, W, C), new memory."""
+        if self.rows is None and self.columns is None:
+            return self.source_NHWC.index_select(0, self.sample_B)
+        count, height, width, channels = self.source_NHWC.shape
+        every = torch.arange(max(height, width), device=self.device)
+        rows = every[None, :height] if self.rows is None else self.rows
+        columns = every[None, :width] if self.columns is None else self.columns
+        line_BH = (self.sample_B[:, None] * height + rows.clamp_min(0)) * width
+        flat_BHW = line_BH[:, :, None] + columns.clamp_min(0)[:, None, :]
+        pixels = self.source_NHWC.reshape(-1, channels).index_select(0, flat_BHW.reshape(-1))
+        return self._fill(pixels.view(*flat_BHW.shape, channels), rows, columns)
+
+    def _fill(self, pixels_BHWC: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        for number, fill in enumerate(self.fills):
+            outside = self._outside(number, rows, columns)[..., None]
+            pixels_BHWC = torch.where(outside, fill.to(pixels_BHWC.dtype), pixels_BHWC)
+        return pixels_BHWC
+
+    def _outside(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
+        """Where the fill of this number shows (B or 1, H, W)."""
+        if len(self.fills) == 1:
+            return (rows < 0)[:, :, None] | (columns < 0)[:, None, :]
+        # The code of the fill that was put there last is the smaller one.
+        return torch.minimum(rows[:, :, None], columns[:, None, :]) == -1 - number
+
+
+def _compose(inner: Tensor | None, outer: Tensor | None, outside: int) -> Tensor | None:
+    """The map that follows ``outer`` and then ``inner``; where ``outer`` is -1 the result is ``outside``."""
+    if outer is None:
+        return inner
+    if inner is None:
+        return torch.where(outer < 0, outside, outer) if outside != -1 else outer
+    size = max(len(inner), len(outer))
+    picked = inner.expand(size, -1).gather(1, outer.clamp_min(0).expand(size, -1))
+    return torch.where(outer < 0, outside, picked)

@@ -1,0 +1,175 @@
+"""The registry of transforms, and a recipe's list of them turned into checked specs. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from zoo.data.transforms import albumentations, geometry, mixing, pixels
+from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
+from zoo.diagnostics import Diagnostics, Span
+from zoo.document import Mapping as MappingNode
+from zoo.document import Node, Scalar, Sequence, plain
+from zoo.registry import Registry, did_you_mean
+from zoo.schema.check import validate
+
+Where = Literal["train", "eval"]
+
+
+@dataclass(frozen=True)
+class TransformEntry:
+    """A transform by its name.
+
+    ``arguments`` judges what is written beside it. ``batched`` makes the form that runs over whole batches, from the
+    built albumentations transform, or raises NotBatchedError. ``own`` makes a transform of zoo's own from its arguments;
+    such a one has no form but the batched, and runs on batches of one where samples are treated one by one.
+    """
+
+    name: str
+    model: Callable[[], type[BaseModel]]
+    batched: Builder | None = None
+    own: Callable[[Any, Shape, Facts], BatchedForm] | None = None
+    only_train: bool = False
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """The Pydantic model of its arguments."""
+        return self.model()
+
+    @property
+    def doc(self) -> str:
+        """What it does, in its first line."""
+        return (self.arguments.__doc__ or "").strip().partition("\n")[0]
+
+
+_BATCHED: dict[str, Builder] = {
+    "PadIfNeeded": geometry.pad_if_needed,
+    "Pad": geometry.pad,
+    "RandomCrop": geometry.random_crop,
+    "CenterCrop": geometry.center_crop,
+    "HorizontalFlip": geometry.horizontal_flip,
+    "VerticalFlip": geometry.vertical_flip,
+    "Affine": geometry.affine,
+    "ShiftScaleRotate": geometry.affine,
+    "CoarseDropout": pixels.coarse_dropout,
+    "Normalize": pixels.normalize,
+    "RandomBrightnessContrast": pixels.brightness_contrast,
+    "ToGray": pixels.to_gray,
+    "Resize": pixels.resize,
+}
+
+
+def _load(registry: Registry[TransformEntry]) -> None:
+    for name in albumentations.transform_names():
+        registry.add(name, TransformEntry(name, _arguments_of(name), _BATCHED.get(name)))
+    for name in albumentations.COMPOSITIONS:
+        registry.add(name, TransformEntry(name, _composition_of(name)))
+    for model in (mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2):
+        registry.add(model.__name__, _own(model))
+
+
+def _arguments_of(name: str) -> Callable[[], type[BaseModel]]:
+    return lambda: albumentations.arguments_of(name)
+
+
+def _composition_of(name: str) -> Callable[[], type[BaseModel]]:
+    return lambda: albumentations.composition_arguments_of(name)
+
+
+def _own(model: Any) -> TransformEntry:
+    return TransformEntry(model.__name__, lambda: model, own=model.form, only_train=model.only_train)
+
+
+transforms: Registry[TransformEntry] = Registry("transform", _load)
+
+
+@dataclass(frozen=True)
+class TransformSpec:
+    """A transform as a recipe names it: checked, not yet built. ``children`` are those inside a OneOf and its like."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    span: Span | None = None
+    children: tuple[TransformSpec, ...] = ()
+
+    @property
+    def entry(self) -> TransformEntry:
+        """What the registry has under its name."""
+        return transforms[self.name]
+
+    def build(self, facts: Facts) -> Any:
+        """The albumentations transform; Normalize without mean and std takes the data's."""
+        arguments = dict(self.arguments)
+        if self.name == "Normalize":
+            arguments = {"mean": list(facts.mean), "std": list(facts.std)} | arguments
+        return albumentations.build(self.name, arguments, [child.build(facts) for child in self.children])
+
+    def batched(self, shape: Shape, facts: Facts) -> BatchedForm:
+        """The form that runs over whole batches of this shape. Raises NotBatchedError where there is none."""
+        entry = self.entry
+        if entry.own is not None:
+            return entry.own(entry.arguments.model_validate(dict(self.arguments)), shape, facts)
+        if entry.batched is None:
+            raise NotBatchedError(self.name)
+        return entry.batched(self.build(facts), shape)
+
+
+def parse_transforms(node: Node, diagnostics: Diagnostics, *, where: Where) -> tuple[TransformSpec, ...]:
+    """Checks a list of transforms, each ``NAME`` or ``NAME: {arguments}``; every error goes to the diagnostics."""
+    if not isinstance(node, Sequence):
+        diagnostics.error("wrong-type", "transforms are a list", node.span, help="begin each with `- `")
+        return ()
+    specs = (_parse_one(item, diagnostics, where) for item in node)
+    return tuple(spec for spec in specs if spec is not None)
+
+
+def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformSpec | None:
+    named = _named(node, diagnostics)
+    if named is None:
+        return None
+    name, span, written = named
+    entry = transforms.get(name)
+    if entry is None:
+        diagnostics.error("unknown-transform", f"there is no transform {name}", span, help=did_you_mean(name, [*transforms]))
+        return None
+    if entry.only_train and where == "eval":
+        diagnostics.error("train-only", f"{name} is a transform for training", span, help="move it to transforms.train")
+        return None
+    children: tuple[TransformSpec, ...] = ()
+    if name in albumentations.COMPOSITIONS:
+        inner = written.get("transforms")
+        children = parse_transforms(inner, diagnostics, where=where) if inner is not None else ()
+    if validate(entry.arguments, written, diagnostics, what=name) is None:
+        return None
+    arguments = plain(written.without(["transforms"]) if name in albumentations.COMPOSITIONS else written)
+    return _tried(TransformSpec(name, arguments, span, children), diagnostics)
+
+
+def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode] | None:
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return node.value, node.span, MappingNode((), node.span)
+    if isinstance(node, MappingNode) and len(node) == 1:
+        entry = node.entries[0]
+        if isinstance(entry.value, MappingNode):
+            return entry.key, entry.key_span, entry.value
+        if isinstance(entry.value, Scalar) and entry.value.value is None:
+            return entry.key, entry.key_span, MappingNode((), entry.key_span)
+    diagnostics.error("wrong-type", "a transform is a name, or one name with its arguments", node.span,
+                      help="for example `- HorizontalFlip: {p: 0.5}`")
+    return None
+
+
+def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | None:
+    """The spec, unless the library refuses to build it for a reason that its schema does not know."""
+    if spec.entry.own is not None:
+        return spec
+    try:
+        spec.build(Facts(mean=(0.5,), std=(0.5,), classes=1, samples=1))
+    except (ValueError, TypeError) as error:
+        diagnostics.error("bad-value", f"{spec.name}: {error}", spec.span)
+        return None
+    return spec

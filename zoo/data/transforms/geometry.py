@@ -1,0 +1,206 @@
+"""Batched pads, crops, flips and shifts: each is a map of rows and a map of columns. Floor 2.
+
+Distributions are albumentations' (its ``get_params_dependent_on_data`` of the transform that each form is built from).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.data.borders import CONSTANT, inside
+from zoo.data.draws import Draws, Integers
+from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
+
+_NOTHING: Parameters = {}
+
+
+@dataclass(frozen=True)
+class Flip:
+    """HorizontalFlip, VerticalFlip."""
+
+    p: float
+    horizontal: bool
+    after: Shape
+
+    def draw(self, draws: Draws) -> Parameters:
+        """``flip`` (n): whether."""
+        return {"flip": draws.happens(self.p)}
+
+    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        """Reverses columns or rows of the images concerned."""
+        return flipped(canvas, parameters["flip"], horizontal=self.horizontal)
+
+
+def flipped(canvas: Canvas, flip_B: Tensor, *, horizontal: bool) -> Canvas:
+    """The images, those marked in ``flip_B`` mirrored."""
+    size = canvas.width if horizontal else canvas.height
+    forward = torch.arange(size, device=canvas.device)[None]
+    order = torch.where(flip_B[:, None], size - 1 - forward, forward)
+    return canvas.moved(None, order) if horizontal else canvas.moved(order, None)
+
+
+@dataclass(frozen=True)
+class Window:
+    """PadIfNeeded, Pad, CenterCrop, Crop, RandomCrop, Affine's translation: a window laid over the image.
+
+    Its corner is drawn from ``top`` and ``left`` (first and last row or column, both included, in the image's
+    own coordinates; beyond the edge lies the border). ``p`` below 1 leaves the other images where they are.
+    """
+
+    top: tuple[int, int]
+    left: tuple[int, int]
+    mode: int
+    fill: Any
+    before: Shape
+    after: Shape
+    p: float = 1.0
+
+    def draw(self, draws: Draws) -> Parameters:
+        """``top`` and ``left`` (n): the window's corner; nothing where it is the same for all."""
+        if self.p >= 1 and self.top[0] == self.top[1] and self.left[0] == self.left[1]:
+            return _NOTHING
+        return self._corners(draws, draws.integers(*self.top), draws.integers(*self.left))
+
+    def _corners(self, draws: Draws, top: Integers, left: Integers) -> Parameters:
+        if self.p >= 1:
+            return {"top": top, "left": left}
+        happens = draws.happens(self.p)
+        return {"top": top * happens, "left": left * happens}
+
+    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        """Lays the window."""
+        rows = self._positions(parameters.get("top"), self.top[0], self.after.height, canvas)
+        columns = self._positions(parameters.get("left"), self.left[0], self.after.width, canvas)
+        fill = None
+        if self.mode == CONSTANT:
+            fill = torch.as_tensor(fill_values(self.fill, self.before.channels), device=canvas.device)
+        return canvas.moved(
+            inside(rows, self.before.height, self.mode), inside(columns, self.before.width, self.mode), fill
+        )
+
+    def _positions(self, corner_B: Tensor | None, first: int, size: int, canvas: Canvas) -> Tensor:
+        every = torch.arange(size, device=canvas.device)[None]
+        return every + (first if corner_B is None else corner_B[:, None])
+
+
+@dataclass(frozen=True)
+class PercentShift(Window):
+    """Affine and ShiftScaleRotate that shift only, by fractions of the size, truncated to whole pixels."""
+
+    fraction_x: tuple[float, float] = (0.0, 0.0)
+    fraction_y: tuple[float, float] = (0.0, 0.0)
+
+    def draw(self, draws: Draws) -> Parameters:
+        """``top`` and ``left`` (n): minus the shift."""
+        x = (draws.uniform(*self.fraction_x) * self.before.width).astype(int)
+        y = (draws.uniform(*self.fraction_y) * self.before.height).astype(int)
+        return self._corners(draws, -y, -x)
+
+
+def horizontal_flip(transform: Any, shape: Shape) -> Flip:
+    """HorizontalFlip."""
+    return Flip(transform.p, True, shape)
+
+
+def vertical_flip(transform: Any, shape: Shape) -> Flip:
+    """VerticalFlip."""
+    return Flip(transform.p, False, shape)
+
+
+def pad_if_needed(transform: Any, shape: Shape) -> Window:
+    """PadIfNeeded, with every position and border mode."""
+    always(transform.p, "PadIfNeeded")
+    if transform.position == "random":
+        raise NotBatchedError("PadIfNeeded with position: random")
+    top, bottom = _padding(shape.height, transform.min_height, transform.pad_height_divisor)
+    left, right = _padding(shape.width, transform.min_width, transform.pad_width_divisor)
+    return _padded(transform, shape, *_positioned(transform.position, top, bottom, left, right))
+
+
+def _padding(size: int, least: int | None, divisor: int | None) -> tuple[int, int]:
+    missing = max(0, least - size) if least is not None else -size % (divisor or 1)
+    return missing // 2, missing - missing // 2
+
+
+def _positioned(position: str, top: int, bottom: int, left: int, right: int) -> tuple[int, int, int, int]:
+    """``top``, ``bottom``, ``left``, ``right`` as albumentations shares them out.
+
+    Its ``adjust_padding_by_position`` pads at the bottom for ``top_*`` and, unexpectedly, at the right for ``*_left``.
+    """
+    if position == "center":
+        return top, bottom, left, right
+    vertical = (0, top + bottom) if position.startswith("top") else (top + bottom, 0)
+    horizontal = (0, left + right) if position.endswith("left") else (left + right, 0)
+    return (*vertical, *horizontal)
+
+
+def _padded(transform: Any, shape: Shape, top: int, bottom: int, left: int, right: int) -> Window:
+    after = shape.resized(shape.height + top + bottom, shape.width + left + right)
+    return Window((-top, -top), (-left, -left), transform.border_mode, transform.fill, shape, after)
+
+
+def pad(transform: Any, shape: Shape) -> Window:
+    """Pad by a number, a pair (x, y) or four (left, top, right, bottom)."""
+    always(transform.p, "Pad")
+    padding = transform.padding
+    sides = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+    left, top, right, bottom = sides * 2 if len(sides) == 2 else sides
+    return _padded(transform, shape, top, bottom, left, right)
+
+
+def random_crop(transform: Any, shape: Shape) -> Window:
+    """RandomCrop."""
+    _fits(transform, shape)
+    after = shape.resized(transform.height, transform.width)
+    return Window(
+        (0, shape.height - after.height), (0, shape.width - after.width), transform.border_mode, 0, shape, after
+    )
+
+
+def center_crop(transform: Any, shape: Shape) -> Window:
+    """CenterCrop."""
+    _fits(transform, shape)
+    after = shape.resized(transform.height, transform.width)
+    top, left = (shape.height - after.height) // 2, (shape.width - after.width) // 2
+    return Window((top, top), (left, left), transform.border_mode, 0, shape, after)
+
+
+def _fits(transform: Any, shape: Shape) -> None:
+    name = type(transform).__name__
+    always(transform.p, name)
+    if transform.height > shape.height or transform.width > shape.width:
+        raise NotBatchedError(
+            f"{name} of {transform.height} x {transform.width} from images of {shape.height} x {shape.width}"
+        )
+
+
+def affine(transform: Any, shape: Shape) -> Window:
+    """Affine and ShiftScaleRotate where they shift by whole pixels and do nothing else."""
+    _only_shifts(transform)
+    common = (transform.border_mode, transform.fill, shape, shape, transform.p)
+    if transform.translate_percent is not None:
+        x, y = transform.translate_percent["x"], transform.translate_percent["y"]
+        return PercentShift((0, 0), (0, 0), *common, fraction_x=x, fraction_y=y)
+    x, y = (_whole(transform.translate_px[axis]) for axis in "xy")
+    return Window((-y[1], -y[0]), (-x[1], -x[0]), *common)
+
+
+def _whole(bounds: tuple[float, float]) -> tuple[int, int]:
+    return int(bounds[0]), int(bounds[1])
+
+
+def _only_shifts(transform: Any) -> None:
+    still = {"scale": (1.0, 1.0), "shear": (0.0, 0.0)}
+    for name, expected in still.items():
+        if any(tuple(getattr(transform, name)[axis]) != expected for axis in "xy"):
+            raise NotBatchedError(f"{type(transform).__name__} that does more than shift ({name})")
+    if tuple(transform.rotate) != (0, 0):
+        raise NotBatchedError(f"{type(transform).__name__} that does more than shift (rotate)")
+    if transform.fit_output:
+        raise NotBatchedError(f"{type(transform).__name__} with fit_output")

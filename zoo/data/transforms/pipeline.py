@@ -1,0 +1,108 @@
+"""A list of transforms over whole batches: drawn once an epoch on the host, applied batch by batch on the device. Floor 2."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.data.draws import Draws, Integers, stream_of
+from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.catalogue import TransformSpec
+from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Parameters, Shape
+from zoo.data.transforms.mixing import Mix
+
+Table = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A transform in a pipeline, and the stream its draws come from."""
+
+    form: BatchedForm
+    stream: int
+
+
+def streams(specs: Sequence[TransformSpec]) -> Iterator[int]:
+    """A stream for each transform, by its name and how many of that name stand above it: others may come and go."""
+    seen: Counter[str] = Counter()
+    for spec in specs:
+        yield stream_of(f"{spec.name} {seen[spec.name]}")
+        seen[spec.name] += 1
+
+
+def batched_steps(specs: Sequence[TransformSpec], shape: Shape, facts: Facts) -> tuple[Step, ...]:
+    """The batched form of every transform. Raises NotBatchedError, naming the first that has none."""
+    steps = []
+    for spec, stream in zip(specs, streams(specs), strict=True):
+        try:
+            form = spec.batched(shape, facts)
+        except NotBatchedError as reason:
+            raise NotBatchedError(f"no batched form: {reason}") from None
+        steps.append(Step(form, stream))
+        shape = form.after
+    return tuple(steps)
+
+
+def draw_tables(steps: Sequence[Step], seed: int, epoch: int, indices: Integers) -> list[Parameters]:
+    """Every step's parameters of these samples in this epoch."""
+    return [step.form.draw(Draws(seed, epoch, indices, step.stream)) for step in steps]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch's drawn parameters, and the split they are for, on the device.
+
+    ``source_NHWC`` uint8, ``labels_N`` int64; ``tables`` hold every sample's parameters, step by step.
+    """
+
+    steps: tuple[Step, ...]
+    tables: Sequence[Table]
+    source_NHWC: Tensor
+    labels_N: Tensor
+    classes: int
+
+    def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) float32 in channels_last memory, labels (B), or (B, classes) float32 after mixing."""
+        canvas, labels = self._render(indices_B, len(self.steps))
+        return as_images(canvas.pixels()), labels
+
+    def _render(self, indices_B: Tensor, end: int) -> tuple[Canvas, Tensor]:
+        mix = next((at for at in reversed(range(end)) if isinstance(self.steps[at].form, Mix)), None)
+        if mix is None:
+            canvas, labels = Canvas(self.source_NHWC, indices_B), self.labels_N[indices_B]
+        else:
+            canvas, labels = self._mixed(indices_B, mix)
+        for at in range(0 if mix is None else mix + 1, end):
+            canvas = self.steps[at].form.apply(canvas, _rows(self.tables[at], indices_B))
+        return canvas, labels
+
+    def _mixed(self, indices_B: Tensor, at: int) -> tuple[Canvas, Tensor]:
+        form, parameters = self.steps[at].form, _rows(self.tables[at], indices_B)
+        assert isinstance(form, Mix)
+        own, own_labels = self._render(indices_B, at)
+        other, other_labels = self._render(parameters["partner"], at)
+        labels = torch.lerp(
+            one_hot(other_labels, self.classes), one_hot(own_labels, self.classes), parameters["kept"][:, None]
+        )
+        return form.mix(own, other, parameters), labels
+
+
+def _rows(table: Table, indices_B: Tensor) -> Table:
+    return {name: values.index_select(0, indices_B) for name, values in table.items()}
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Labels (B) as shares of each class (B, classes) float32; those that are shares already stay."""
+    return labels if labels.is_floating_point() else F.one_hot(labels, classes).to(torch.float32)
+
+
+def as_images(pixels_BHWC: Tensor) -> Tensor:
+    """Float32 images (B, C, H, W) in channels_last memory; uint8 ones, which no Normalize saw, are scaled to 0..1."""
+    if pixels_BHWC.dtype == torch.uint8:
+        pixels_BHWC = pixels_BHWC.to(torch.float32).div_(255)
+    return pixels_BHWC.permute(0, 3, 1, 2)
