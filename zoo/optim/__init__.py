@@ -1,0 +1,21 @@
+"""Optimizers, their groups, schedules, averaging and the LR range test. Floor 2; apart from layers and data."""
+
+from zoo.optim.catalogue import find_optimizer, optimizer_names, optimizers
+from zoo.optim.models import group_model, optimizer_model, schedule_model
+from zoo.optim.optimization import OptimizationSpec
+from zoo.optim.parse import parse_optimization
+from zoo.optim.running import Optimization
+from zoo.optim.schedules import schedules
+
+__all__ = [
+    "Optimization",
+    "OptimizationSpec",
+    "find_optimizer",
+    "group_model",
+    "optimizer_model",
+    "optimizer_names",
+    "optimizers",
+    "parse_optimization",
+    "schedule_model",
+    "schedules",
+]

@@ -1,0 +1,144 @@
+"""Hands each trainable parameter to exactly one optimizer and at most one of its groups. Floor 2.
+
+Among optimizers nothing may be taken twice; among the groups of one optimizer the first that fits takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from zoo.diagnostics import Diagnostics, Note
+from zoo.optim.selection import NamedParameter, named_parameters, told_unmatched
+from zoo.optim.spec import GroupSpec, OptimizerSpec
+
+_MOST_NAMED = 4  # parameters that one message lists
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The parameters of one group of an optimizer; ``group`` is None for those in no group."""
+
+    group: GroupSpec | None
+    parameters: tuple[NamedParameter, ...]
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether these never train."""
+        return self.group is not None and self.group.freeze is not None and self.group.freeze.always
+
+
+def assign(
+    optimizers: Sequence[OptimizerSpec], model: nn.Module, diagnostics: Diagnostics
+) -> list[tuple[OptimizerSpec, list[Share]]]:
+    """Each optimizer with its shares, those in no group first; optimizers and groups that own nothing are left out.
+
+    Frozen parameters (``requires_grad`` false) belong to nobody. Tells of parameters that nobody takes or two
+    take, and of selectors that take nothing.
+    """
+    everything = list(named_parameters(model))
+    owned = _owners(optimizers, everything, diagnostics)
+    result = []
+    for optimizer, mine in zip(optimizers, owned, strict=True):
+        shares = _shares(optimizer, mine, everything, diagnostics)
+        if shares:
+            result.append((optimizer, shares))
+    return result
+
+
+def _owners(
+    optimizers: Sequence[OptimizerSpec], everything: list[NamedParameter], diagnostics: Diagnostics
+) -> list[list[NamedParameter]]:
+    owned: list[list[NamedParameter]] = [[] for _ in optimizers]
+    rest = next((index for index, optimizer in enumerate(optimizers) if optimizer.selector.is_rest), None)
+    unowned = []
+    for parameter in everything:
+        if not parameter.tensor.requires_grad:
+            continue
+        takers = [i for i, o in enumerate(optimizers) if not o.selector.is_rest and o.selector.takes(parameter)]
+        if len(takers) > 1:
+            _tell_twice(parameter, [optimizers[taker] for taker in takers], diagnostics)
+        elif takers or rest is not None:
+            owned[takers[0] if takers else rest or 0].append(parameter)
+        else:
+            unowned.append(parameter)
+    if unowned:
+        _tell_unowned(optimizers, unowned, diagnostics)
+    for optimizer, mine in zip(optimizers, owned, strict=True):
+        if not mine and not told_unmatched(optimizer.selector, everything, diagnostics, what=optimizer.name):
+            _tell_empty(optimizer, diagnostics)
+    return owned
+
+
+def _shares(
+    optimizer: OptimizerSpec,
+    mine: list[NamedParameter],
+    everything: list[NamedParameter],
+    diagnostics: Diagnostics,
+) -> list[Share]:
+    taken: dict[int, list[NamedParameter]] = {index: [] for index in range(-1, len(optimizer.groups))}
+    for parameter in mine:
+        first = next((i for i, group in enumerate(optimizer.groups) if group.selector.takes(parameter)), -1)
+        taken[first].append(parameter)
+    for index, group in enumerate(optimizer.groups):
+        lost = told_unmatched(group.selector, everything, diagnostics, what=f"{optimizer.name}: groups[{index}]")
+        if not taken[index] and not lost:
+            _tell_idle(optimizer, group, index, mine, everything, diagnostics)
+    groups = (None, *optimizer.groups)
+    shares = [Share(group, tuple(taken[index - 1])) for index, group in enumerate(groups)]
+    return [share for share in shares if share.parameters]
+
+
+def _tell_twice(parameter: NamedParameter, takers: list[OptimizerSpec], diagnostics: Diagnostics) -> None:
+    first, second, *_ = takers
+    diagnostics.error(
+        "owned-twice",
+        f"{first.name} ({first.selector}) and {second.name} ({second.selector}) both take {parameter.name}",
+        second.selector_span,
+        notes=[Note(f"{first.name} takes it too", first.selector_span)],
+        help="each parameter belongs to one optimizer; `params: rest` takes what no other does",
+    )
+
+
+def _tell_unowned(optimizers: Sequence[OptimizerSpec], unowned: list[NamedParameter], diagnostics: Diagnostics) -> None:
+    names = ", ".join(parameter.name for parameter in unowned[:_MOST_NAMED])
+    more = f" and {len(unowned) - _MOST_NAMED} more" if len(unowned) > _MOST_NAMED else ""
+    diagnostics.error(
+        "unowned-parameters",
+        f"no optimizer takes {names}{more}",
+        optimizers[-1].span,
+        help="give one optimizer `params: rest`, or freeze them",
+    )
+
+
+def _tell_empty(optimizer: OptimizerSpec, diagnostics: Diagnostics) -> None:
+    if optimizer.selector.is_rest:
+        message = f"{optimizer.name}: nothing is left for it to train"
+    else:
+        message = f"{optimizer.name}: the model has no trainable parameter that is {optimizer.selector}"
+    diagnostics.error("owns-nothing", message, optimizer.selector_span)
+
+
+def _tell_idle(
+    optimizer: OptimizerSpec,
+    group: GroupSpec,
+    index: int,
+    mine: list[NamedParameter],
+    everything: list[NamedParameter],
+    diagnostics: Diagnostics,
+) -> None:
+    """Why a group takes nothing although its patterns fit something."""
+    fitting = [parameter for parameter in everything if group.selector.takes(parameter)]
+    if not fitting:
+        reason = "the model has no such parameter"
+    elif not any(parameter.tensor.requires_grad for parameter in fitting):
+        reason = "all it fits are frozen"
+    elif any(parameter in mine for parameter in fitting):
+        reason = "groups above it take all it fits"
+    else:
+        reason = "another optimizer takes all it fits"
+    diagnostics.warning(
+        "idle-group", f"{optimizer.name}: groups[{index}] ({group.selector}) takes nothing: {reason}", group.span
+    )

@@ -1,0 +1,135 @@
+"""A recipe's whole optimization as a value: what is declared, what it comes to, and the way to build it. Floor 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from zoo.diagnostics import Diagnostics, Span
+from zoo.errors import raise_if_errors
+from zoo.optim.assign import Share, assign
+from zoo.optim.build import Length, build_optimization
+from zoo.optim.running import Optimization
+from zoo.optim.schedules import ScheduleSpec
+from zoo.optim.selection import NamedParameter
+from zoo.optim.settings import FindSettings
+from zoo.optim.spec import GroupSpec, OptimizerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FindRequest:
+    """A learning rate that is to be found: where ``find`` stands, how, and for which optimizers."""
+
+    span: Span
+    settings: FindSettings
+    optimizers: tuple[int, ...]
+    in_schedule: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizationSpec:
+    """Checked optimizers with their schedules; immutable."""
+
+    optimizers: tuple[OptimizerSpec, ...]
+    find: FindRequest | None = None
+
+    @property
+    def finds_lr(self) -> bool:
+        """Whether a rate has to be found (and put in with :meth:`with_lr`) before anything can train."""
+        return self.find is not None
+
+    def with_lr(self, lr: float) -> OptimizationSpec:
+        """The spec as it would be had this number stood where ``find`` does."""
+        return replace(self._with(lr), find=None)
+
+    def check(self, epochs: float, diagnostics: Diagnostics) -> None:
+        """Tells what does not fit a training of this many epochs."""
+        for schedule in self.schedules():
+            schedule.check(epochs, diagnostics)
+
+    def check_model(self, model: nn.Module, diagnostics: Diagnostics) -> None:
+        """Tells of parameters that nobody or two own, and of groups that take nothing (any device, also meta)."""
+        assign(self.optimizers, model, diagnostics)
+
+    def build(self, model: nn.Module, *, steps_per_epoch: int, epochs: float, diagnostics: Diagnostics) -> Optimization:
+        """The optimization of a training; parameters that are frozen for good get ``requires_grad`` false.
+
+        ``steps_per_epoch`` counts optimizer steps, accumulated batches as one. Raises ConfigError with all that
+        the diagnostics hold where something does not fit, ValueError where a rate is still to be found.
+        """
+        if self.find is not None:
+            raise ValueError("a learning rate is still to be found")
+        self.check(epochs, diagnostics)
+        assigned = assign(self.optimizers, model, diagnostics)
+        raise_if_errors(diagnostics)
+        return build_optimization(assigned, Length(epochs, steps_per_epoch))
+
+    def build_for_range_test(self, model: nn.Module, diagnostics: Diagnostics) -> Optimization:
+        """The same optimizers without schedules, for :func:`zoo.optim.range_test.lr_range_test`.
+
+        Groups without a rate of their own are swept, times their ``lr_scale``. Where nothing is marked ``find``,
+        those of the first optimizer are. Raises ConfigError.
+        """
+        swept = self.find.optimizers if self.find is not None else (0,)
+        plain = tuple(
+            replace(o.with_arguments(lr=1.0) if i in swept else o, schedule=None, groups=_without_schedules(o))
+            for i, o in enumerate(self.optimizers)
+        )
+        assigned = assign(plain, model, diagnostics)
+        raise_if_errors(diagnostics)
+        return build_optimization(assigned, Length(1.0, 1), swept=[plain[index] for index in swept])
+
+    def preview(self, *, steps_per_epoch: int, epochs: float) -> dict[str, list[float]]:
+        """The rate of each group at each step, by label, as the training would take it.
+
+        ReduceLROnPlateau, whose curve depends on the training, is shown as constant. A rate still to be found
+        counts as 1.
+        """
+        spec = self.with_lr(1.0) if self.finds_lr else self
+        length = Length(epochs, steps_per_epoch)
+        optimization = build_optimization([(o, _dummy_shares(o)) for o in spec.optimizers], length)
+        curves: dict[str, list[float]] = {group.label: [] for group in optimization.groups}
+        for step in range(length.steps):
+            for label, rate in optimization.lrs.items():
+                curves[label].append(rate)
+            optimization.after_step()
+            if (step + 1) % steps_per_epoch == 0:
+                optimization.after_epoch()
+        return curves
+
+    def schedules(self) -> list[ScheduleSpec]:
+        """Every schedule declared, once."""
+        found: list[ScheduleSpec] = []
+        for optimizer in self.optimizers:
+            for schedule in (optimizer.schedule, *(group.schedule for group in optimizer.groups)):
+                if schedule is not None and not any(schedule is other for other in found):
+                    found.append(schedule)
+        return found
+
+    def _with(self, lr: float) -> OptimizationSpec:
+        if self.find is None:
+            return self
+        changed = list(self.optimizers)
+        for index in self.find.optimizers:
+            optimizer = changed[index]
+            if self.find.in_schedule and optimizer.schedule is not None:
+                changed[index] = replace(optimizer, schedule=optimizer.schedule.with_arguments(max_lr=lr))
+            else:
+                changed[index] = optimizer.with_arguments(lr=lr)
+        return replace(self, optimizers=tuple(changed))
+
+
+def _without_schedules(optimizer: OptimizerSpec) -> tuple[GroupSpec, ...]:
+    return tuple(replace(group, schedule=None) for group in optimizer.groups)
+
+
+def _dummy_shares(optimizer: OptimizerSpec) -> list[Share]:
+    """One small tensor for each group, so that a schedule has something to move."""
+    moving = [group for group in optimizer.groups if group.freeze is None or not group.freeze.always]
+    return [Share(group, (_dummy(),)) for group in (None, *moving)]
+
+
+def _dummy() -> NamedParameter:
+    return NamedParameter("", nn.Parameter(torch.zeros(2, 2)), frozenset())

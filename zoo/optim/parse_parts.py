@@ -1,0 +1,57 @@
+"""What parsing optimizers and schedules has in common: names in their several forms, `find`. Floor 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.diagnostics import Diagnostics, Span
+from zoo.document import Entry, Mapping, Node, Scalar, plain
+from zoo.optim.settings import FindSettings
+from zoo.schema import shown, validate
+
+
+@dataclass(frozen=True, slots=True)
+class FindMark:
+    """Where `find` stands for a number, and how it is to look."""
+
+    span: Span
+    settings: FindSettings
+
+
+def named(node: Node, what: str, diagnostics: Diagnostics) -> Mapping | None:
+    """A mapping with ``name`` in it, whichever way it was written: ``NAME``, ``{NAME: {…}}``, ``{name: NAME, …}``."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return Mapping((Entry("name", node.span, node),), node.span)
+    if not isinstance(node, Mapping):
+        diagnostics.error("wrong-type", f"{what}: expected a mapping, got {shown(plain(node))}", node.span)
+        return None
+    if "name" in node:
+        if isinstance(node.get("name"), Scalar):
+            return node
+        diagnostics.error("wrong-type", f"{what}: name: expected text", node.key_span("name"))
+        return None
+    if len(node) == 1:
+        (entry,) = node.entries
+        name = Entry("name", entry.key_span, Scalar(entry.key, entry.key_span, entry.key))
+        if isinstance(entry.value, Mapping):
+            return Mapping((name, *entry.value.entries), node.span)
+        if isinstance(entry.value, Scalar) and entry.value.value is None:
+            return Mapping((name,), node.span)
+    diagnostics.error("missing-key", f"{what}: name is missing", node.span, help="add name: text")
+    return None
+
+
+def take_find(node: Mapping, key: str, diagnostics: Diagnostics, *, what: str) -> tuple[Mapping, FindMark | None]:
+    """The mapping with a number where ``key: find`` or ``key: {find: {…}}`` stood, and the mark of it."""
+    value = node.get(key)
+    settings: FindSettings | None = None
+    if isinstance(value, Scalar) and value.value == "find":
+        settings = FindSettings()
+    elif isinstance(value, Mapping) and value.keys == ("find",):
+        inside = value.get("find")
+        assert inside is not None
+        settings = validate(FindSettings, inside, diagnostics, what=f"{what}: {key}: find")
+        settings = settings or FindSettings()
+    if settings is None or value is None:
+        return node, None
+    return node.replacing(key, Scalar(1.0, value.span, "find")), FindMark(value.span, settings)

@@ -1,0 +1,109 @@
+"""Reads a schedule: its name, its arguments, its unit of time. Floor 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, Node, Scalar, Sequence
+from zoo.optim.models import schedule_model
+from zoo.optim.parse_parts import FindMark, named, take_find
+from zoo.optim.schedules import BY_STEP, REFUSED, TOTALS, Interval, ScheduleEntry, ScheduleSpec, schedules
+from zoo.registry import did_you_mean
+from zoo.schema import given, validate
+
+_OWN_KEYS = ("name", "interval", "peak_epoch", "annihilation", "metric", "schedulers")
+_NOT_INSIDE = ("OneCycleLR", "CyclicLR", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler")
+
+
+def parse_schedule(
+    node: Node, diagnostics: Diagnostics, *, what: str = "schedule", is_child: bool = False
+) -> tuple[ScheduleSpec | None, FindMark | None]:
+    """The schedule and, where its `max_lr` is to be found, the mark of that; None after errors were told."""
+    mapping = named(node, what, diagnostics)
+    entry = _entry(mapping, diagnostics, what=what, is_child=is_child) if mapping is not None else None
+    if mapping is None or entry is None:
+        return None, None
+    mapping, mark = take_find(mapping, "max_lr", diagnostics, what=entry.name)
+    arguments = validate(schedule_model(entry), mapping, diagnostics, what=entry.name)
+    if arguments is None:
+        return None, mark
+    values = given(arguments)
+    _tell_contradictions(entry, mapping, values, diagnostics, is_child=is_child)
+    children = _children(mapping.get("schedulers"), values, diagnostics, what=entry.name)
+    own = {key: value for key, value in values.items() if key not in _OWN_KEYS and value is not None}
+    if not values.get("annihilation", True):
+        own["final_div_factor"] = 1.0
+    spec = ScheduleSpec(
+        entry,
+        own,
+        _interval(entry, values),
+        mapping.span,
+        peak_epoch=values.get("peak_epoch"),
+        peak_span=_span(mapping, "peak_epoch"),
+        metric=values.get("metric", "loss") if entry.name == "ReduceLROnPlateau" else None,
+        children=children,
+        argument_spans={item.key: item.value.span for item in mapping},
+    )
+    return spec, mark
+
+
+def _entry(mapping: Mapping, diagnostics: Diagnostics, *, what: str, is_child: bool) -> ScheduleEntry | None:
+    node = mapping.get("name")
+    assert isinstance(node, Scalar)
+    name = str(node.value)
+    entry = schedules.get(name)
+    if name in REFUSED:
+        diagnostics.error("unknown-schedule", f"{what}: {name} cannot be used here: {REFUSED[name]}", node.span)
+    elif entry is None:
+        help = did_you_mean(name, list(schedules))
+        diagnostics.error("unknown-schedule", f"{what}: no schedule is called {name!r}", node.span, help=help)
+    elif is_child and name in _NOT_INSIDE:
+        diagnostics.error("unknown-schedule", f"{what}: {name} cannot stand inside another schedule", node.span)
+        return None
+    return entry
+
+
+def _interval(entry: ScheduleEntry, values: dict[str, Any]) -> Interval:
+    if "interval" in values:
+        given_interval: Interval = values["interval"]
+        return given_interval
+    is_worked_out = entry.name in TOTALS and values.get(TOTALS[entry.name]) is None
+    return "step" if entry.name in BY_STEP or is_worked_out else "epoch"
+
+
+def _tell_contradictions(
+    entry: ScheduleEntry, mapping: Mapping, values: dict[str, Any], diagnostics: Diagnostics, *, is_child: bool
+) -> None:
+    def tell(key: str, message: str, help: str | None = None) -> None:
+        node = mapping.get(key)
+        assert node is not None
+        diagnostics.error("bad-value", f"{entry.name}: {message}", node.span, help=help)
+
+    if values.get("peak_epoch") is not None and "pct_start" in values:
+        tell("pct_start", "peak_epoch and pct_start say the same thing", "keep one of them")
+    if values.get("annihilation") is False and "final_div_factor" in values:
+        tell("final_div_factor", "annihilation: false means final_div_factor: 1", "keep one of them")
+    if entry.name == "ReduceLROnPlateau" and values.get("interval") == "step":
+        tell("interval", "it watches a figure that is taken once an epoch", "leave interval out")
+    if is_child and "interval" in values:
+        tell("interval", "it goes by the interval of the schedule around it", "leave interval out here")
+    if entry.name == "SequentialLR" and len(values["milestones"]) != len(values["schedulers"]) - 1:
+        tell("milestones", f"{len(values['schedulers'])} schedulers need {len(values['schedulers']) - 1} milestones")
+
+
+def _children(
+    node: Node | None, values: dict[str, Any], diagnostics: Diagnostics, *, what: str
+) -> tuple[ScheduleSpec, ...]:
+    if not isinstance(node, Sequence):
+        return ()
+    found = [
+        parse_schedule(item, diagnostics, what=f"{what}: schedulers[{index}]", is_child=True)[0]
+        for index, item in enumerate(node)
+    ]
+    return tuple(child for child in found if child is not None)
+
+
+def _span(mapping: Mapping, key: str) -> Any:
+    node = mapping.get(key)
+    return node.span if node is not None else None

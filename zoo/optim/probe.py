@@ -1,0 +1,109 @@
+"""Builds each optimizer and schedule once on a small tensor: what torch refuses is told at its place. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from zoo.diagnostics import Diagnostics, Span
+from zoo.document import Mapping, Node, Sequence
+from zoo.optim.build import new_optimizer, torch_group
+from zoo.optim.running import GroupsView
+from zoo.optim.schedules import ScheduleSpec
+from zoo.optim.spec import GroupSpec, OptimizerSpec
+
+_REFUSALS = (ValueError, TypeError, RuntimeError, AssertionError, ZeroDivisionError)
+_EPOCHS, _COUNT = 100.0, 1000  # of the training that a schedule is tried on
+
+
+def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
+    """Tells what the optimizer, its groups and its schedules do not accept."""
+    optimizer = _try_optimizer(spec, node, diagnostics)
+    if optimizer is None:
+        return
+    for group, group_node in zip(spec.groups, _group_nodes(node), strict=False):
+        _try_group(spec, group, group_node, optimizer, diagnostics)
+    schedules = [spec.schedule, *(group.schedule for group in spec.groups)]
+    for schedule in {id(one): one for one in schedules if one is not None}.values():
+        _try_schedule(schedule, optimizer, diagnostics)
+
+
+def _try_optimizer(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> Optimizer | None:
+    def make(arguments: dict[str, Any]) -> Optimizer:
+        return new_optimizer(spec.entry, [{"params": [_small()]}], arguments)[0]
+
+    try:
+        return make(spec.arguments)
+    except _REFUSALS as refusal:
+        culprit = _culprit(make, spec.arguments)
+        _tell(spec.name, culprit, refusal, _place(node, culprit) or spec.span, diagnostics)
+        return None
+
+
+def _try_group(
+    spec: OptimizerSpec, group: GroupSpec, node: Node, optimizer: Optimizer, diagnostics: Diagnostics
+) -> None:
+    fixed = [key for key in group.arguments if key not in optimizer.defaults]
+    for key in fixed:
+        message = f"{spec.name}: {key} is one for the whole optimizer; no group has its own"
+        diagnostics.error("bad-value", message, _place(node, key) or group.span)
+    if fixed:
+        return
+
+    def make(arguments: dict[str, Any]) -> Optimizer:
+        # torch checks most arguments of the constructor but few of a group, so they go in by that door.
+        return new_optimizer(spec.entry, [{"params": [_small()]}], {**spec.arguments, **arguments})[0]
+
+    arguments = {key: value for key, value in torch_group(spec, group, []).items() if key != "params"}
+    try:
+        make(arguments)
+    except _REFUSALS as refusal:
+        culprit = _culprit(make, arguments)
+        _tell(f"{spec.name}: group", culprit, refusal, _place(node, culprit) or group.span, diagnostics)
+
+
+def _try_schedule(schedule: ScheduleSpec, optimizer: Optimizer, diagnostics: Diagnostics) -> None:
+    def make(arguments: dict[str, Any]) -> object:
+        tried = replace(schedule, arguments=arguments)
+        return tried.build(GroupsView(optimizer, [0]), count=_COUNT, epochs=_EPOCHS)
+
+    try:
+        make(schedule.arguments)
+    except _REFUSALS as refusal:
+        culprit = _culprit(make, schedule.arguments)
+        place = schedule.argument_spans.get(culprit or "", schedule.span)
+        _tell(schedule.name, culprit, refusal, place, diagnostics)
+
+
+def _culprit(make: Callable[[dict[str, Any]], object], arguments: dict[str, Any]) -> str | None:
+    """The argument without which nothing is refused, where there is one."""
+    for key in arguments:
+        try:
+            make({name: value for name, value in arguments.items() if name != key})
+        except _REFUSALS:
+            continue
+        return key
+    return None
+
+
+def _tell(what: str, key: str | None, refusal: Exception, span: Span, diagnostics: Diagnostics) -> None:
+    text = (str(refusal) or type(refusal).__name__).strip().rstrip(".")
+    diagnostics.error("bad-value", ": ".join(part for part in (what, key, text) if part), span)
+
+
+def _place(node: Node, key: str | None) -> Span | None:
+    found = node.get(key) if isinstance(node, Mapping) and key is not None else None
+    return found.span if found is not None else None
+
+
+def _group_nodes(node: Node) -> Iterable[Node]:
+    groups = node.get("groups") if isinstance(node, Mapping) else None
+    return groups.items if isinstance(groups, Sequence) else ()
+
+
+def _small() -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.zeros(2, 2))

@@ -1,0 +1,215 @@
+"""An optimization under way: optimizers, schedules and frozen stretches behind one set of calls. Floor 2.
+
+The engine calls ``zero_grad``, ``step``, ``after_step`` for every optimizer step and ``after_epoch`` for every
+epoch. Nothing here reads a tensor's value, so nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from zoo.optim.guard import stepped_unless
+
+_MOVING = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i")
+
+
+class GroupsView(Optimizer):
+    """Some groups of an optimizer, shown to a scheduler as an optimizer of their own. It takes no steps itself."""
+
+    def __init__(self, optimizer: Optimizer, indices: Sequence[int]) -> None:
+        # The base class would copy the groups; a scheduler has to write into the very ones.
+        self._optimizer = optimizer
+        self._indices = tuple(indices)
+        self._opt_called = True  # torch warns where a scheduler moves before the optimizer it holds
+        self.defaults = optimizer.defaults
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Looks the groups up again: loading a state puts new ones into the optimizer."""
+        self.param_groups = [self._optimizer.param_groups[index] for index in self._indices]
+
+
+@dataclass(slots=True)
+class RunningSchedule:
+    """A scheduler over some groups, and the number of values it has; beyond the last one the rate stays."""
+
+    scheduler: LRScheduler
+    view: GroupsView
+    by_step: bool
+    count: int
+    metric: str | None = None
+
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+        """To the value for the step or epoch after the ``done`` ones."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            if self.metric is not None and self.metric in metrics:
+                self.scheduler.step(metrics[self.metric])
+        elif done < self.count:
+            self.scheduler.step()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenStretch:
+    """Parameters that stand still before step ``until`` and from step ``after`` on (steps done, from 0)."""
+
+    parameters: tuple[nn.Parameter, ...]
+    until: int
+    after: float
+
+    def apply(self, done: int) -> None:
+        """Sets ``requires_grad``; a gradient left over is dropped, so that no optimizer uses it."""
+        trains = self.until <= done < self.after
+        for parameter in self.parameters:
+            parameter.requires_grad_(trains)
+            if not trains:
+                parameter.grad = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGroup:
+    """One group of one optimizer. ``scale`` relates its rate to the one a range test sweeps; None: not swept."""
+
+    label: str
+    optimizer: int
+    index: int
+    names: tuple[str, ...]
+    scale: float | None
+
+
+class Optimization:
+    """Built optimizers with their schedules. ``choices`` says which implementation each optimizer uses, and why."""
+
+    def __init__(
+        self,
+        optimizers: Sequence[Optimizer],
+        groups: Sequence[RunningGroup],
+        schedules: Sequence[RunningSchedule] = (),
+        frozen: Sequence[FrozenStretch] = (),
+        choices: Mapping[str, str] | None = None,
+    ) -> None:
+        self.optimizers = tuple(optimizers)
+        self.groups = tuple(groups)
+        self.choices = dict(choices or {})
+        self.steps = 0
+        self.epochs = 0
+        self._schedules = tuple(schedules)
+        self._frozen = tuple(frozen)
+        self._freeze()
+
+    def step(self, skip: Tensor | None = None) -> None:
+        """One step of every optimizer.
+
+        ``skip`` is a scalar tensor on the parameters' device: where it is true (a NaN was seen) nothing changes,
+        and nobody waits to learn whether it is.
+        """
+        for optimizer in self.optimizers:
+            if skip is None:
+                optimizer.step()
+            else:
+                stepped_unless(skip, optimizer)
+
+    def zero_grad(self) -> None:
+        """Drops all gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def after_step(self) -> None:
+        """Moves what is scheduled by step; call once after each :meth:`step`."""
+        self.steps += 1
+        for schedule in self._schedules:
+            if schedule.by_step:
+                schedule.advance(self.steps, {})
+        self._freeze()
+
+    def after_epoch(self, metrics: Mapping[str, float] | None = None) -> None:
+        """Moves what is scheduled by epoch; ``metrics`` has ``loss`` and ``accuracy`` (of the validation set, else
+        the test set), ``train.loss`` and ``train.accuracy``, as far as they were taken."""
+        self.epochs += 1
+        for schedule in self._schedules:
+            if not schedule.by_step:
+                schedule.advance(self.epochs, metrics or {})
+
+    @property
+    def lr(self) -> float:
+        """The present rate of the first group."""
+        return float(self._torch_group(self.groups[0])["lr"])
+
+    @property
+    def lrs(self) -> dict[str, float]:
+        """The present rate of each group, by label."""
+        return {group.label: float(self._torch_group(group)["lr"]) for group in self.groups}
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Every parameter that an optimizer owns, once."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                yield from group["params"]
+
+    def sweep(self, lr: float) -> None:
+        """Sets the rate that a range test tries; groups with a rate of their own keep it."""
+        for group in self.groups:
+            if group.scale is not None:
+                self._torch_group(group)["lr"] = lr * group.scale
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact resume needs: tensors under ``optimizers``, plain numbers elsewhere."""
+        return {
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedules": [_moving_parts(schedule.scheduler.state_dict()) for schedule in self._schedules],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes up a saved state. What a schedule was declared with stays as declared now."""
+        self.steps, self.epochs = int(state["steps"]), int(state["epochs"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            _load_optimizer(optimizer, saved)
+        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
+            schedule.view.refresh()
+            _load_schedule(schedule.scheduler, saved)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        for stretch in self._frozen:
+            stretch.apply(self.steps)
+
+    def _torch_group(self, group: RunningGroup) -> dict[str, Any]:
+        return self.optimizers[group.optimizer].param_groups[group.index]
+
+
+def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Loads as torch does, then gives tuples and memory formats back.
+
+    JSON turns tuples into lists. A state tensor whose strides differ from its parameter's makes fused kernels,
+    which walk memory in order, mix up elements without a word.
+    """
+    before = [dict(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(saved))
+    for group, old in zip(optimizer.param_groups, before, strict=True):
+        group.update({key: tuple(group[key]) for key, value in old.items() if isinstance(value, tuple)})
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _moving_parts(state: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in state.items() if key in _MOVING}
+    if "_schedulers" in state:
+        kept["_schedulers"] = [_moving_parts(child) for child in state["_schedulers"]]
+    return kept
+
+
+def _load_schedule(scheduler: LRScheduler, saved: Mapping[str, Any]) -> None:
+    children: Iterable[Any] = getattr(scheduler, "_schedulers", ())
+    for child, state in zip(children, saved.get("_schedulers", ()), strict=True):
+        _load_schedule(child, state)
+    vars(scheduler).update({key: value for key, value in saved.items() if key != "_schedulers"})

@@ -1,0 +1,228 @@
+"""Schedules by name, and a schedule as a recipe declares it: arguments, unit of time, totals worked out. Floor 2.
+
+``interval: step`` moves the rate after every optimizer step, ``epoch`` after every epoch. Left out, it is the step
+for what torch steps by batch (OneCycleLR, CyclicLR), for PiecewiseLinear, and where the total is worked out; it is
+the epoch where counts were written by hand, as in torch's own examples.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from zoo.diagnostics import Diagnostics, Span
+from zoo.optim.piecewise import PiecewiseLinear, PiecewiseLinearArguments
+from zoo.registry import Registry
+from zoo.schema import ArgsModel, arguments_model
+from zoo.schema.signature import translated
+
+Interval = Literal["step", "epoch"]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+REFUSED = {
+    "LambdaLR": "it takes a function; PiecewiseLinear draws any curve",
+    "MultiplicativeLR": "it takes a function; PiecewiseLinear draws any curve",
+}
+TOTALS = {
+    "OneCycleLR": "total_steps",
+    "CosineAnnealingLR": "T_max",
+    "PolynomialLR": "total_iters",
+    "LinearLR": "total_iters",
+}
+BY_STEP = ("OneCycleLR", "CyclicLR", "PiecewiseLinear")
+SETS_PEAK = ("OneCycleLR", "CyclicLR")  # their max_lr is the rate; an optimizer's own lr counts for nothing
+_COUNTS = ("T_max", "T_0", "T_mult", "total_iters", "total_steps", "step_size", "step_size_up", "step_size_down")
+_JUST_UNDER_ONE = 1 - 1e-9
+_LEFT_OUT = ("optimizer", "last_epoch", "scale_fn", "lr_lambda", "epochs", "steps_per_epoch")
+
+
+class OneCycleKeys(ArgsModel):
+    """What zoo adds to OneCycleLR."""
+
+    max_lr: float | None = Field(None, description="the peak; `find` looks for it; default: the optimizer's lr")
+    peak_epoch: Annotated[float, Field(ge=0)] | None = Field(None, description="the epoch of the peak: pct_start")
+    annihilation: bool = Field(True, description="false: the rate ends where it began (final_div_factor 1)")
+
+
+class PlateauKeys(ArgsModel):
+    """What zoo adds to ReduceLROnPlateau."""
+
+    metric: Literal["loss", "accuracy", "train.loss", "train.accuracy"] = Field(
+        "loss", description="what is watched; without `train.`, that of the validation set, else the test set"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEntry:
+    """A schedule that a recipe can name."""
+
+    name: str
+    target: Callable[..., LRScheduler]
+    arguments: type[ArgsModel]
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSpec:
+    """A declared schedule. ``arguments`` are the scheduler's own, as far as they were given."""
+
+    entry: ScheduleEntry
+    arguments: dict[str, Any]
+    interval: Interval
+    span: Span
+    peak_epoch: float | None = None
+    peak_span: Span | None = None
+    metric: str | None = None
+    children: tuple[ScheduleSpec, ...] = ()
+    argument_spans: dict[str, Span] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The schedule's name."""
+        return self.entry.name
+
+    @property
+    def peak(self) -> float | None:
+        """The rate this schedule climbs to, where it says so itself."""
+        return self.arguments.get("max_lr") if self.name in SETS_PEAK else None
+
+    def with_arguments(self, **arguments: Any) -> ScheduleSpec:
+        """A copy with some arguments set."""
+        return replace(self, arguments={**self.arguments, **arguments})
+
+    def check(self, epochs: float, diagnostics: Diagnostics) -> None:
+        """Tells what does not fit a training of this many epochs."""
+        if self.peak_epoch is not None and self.peak_epoch > epochs:
+            diagnostics.error(
+                "peak-outside-training",
+                f"{self.name}: peak_epoch {self.peak_epoch:g} lies outside the training of {epochs:g} epochs",
+                self.peak_span or self.span,
+                help=f"choose one between 0 and {epochs:g}, or train for longer",
+            )
+
+    def count(self, steps: int, epochs: float) -> int:
+        """How many values the schedule has in a training: its steps, or its epochs begun."""
+        return steps if self.interval == "step" else max(1, math.ceil(epochs - 1e-9))
+
+    def build(self, optimizer: Optimizer, *, count: int, epochs: float) -> LRScheduler:
+        """torch's scheduler for an optimizer; ``count`` as :meth:`count` gives it, ``epochs`` those of the training.
+
+        Raises ValueError as torch does.
+        """
+        arguments = dict(self.arguments)
+        total = TOTALS.get(self.name)
+        if total is not None:
+            arguments.setdefault(total, count)
+        if self.name == "OneCycleLR":
+            arguments = _one_cycle(arguments, optimizer, self.peak_epoch, epochs)
+        elif self.name == "CyclicLR":
+            arguments = _cyclic(arguments, optimizer)
+        elif self.name == "PiecewiseLinear":
+            arguments["per_epoch"] = count / epochs if self.interval == "step" else 1.0
+        elif self.children:
+            arguments["schedulers"] = self._build_children(optimizer, count, epochs)
+            arguments["optimizer"] = optimizer
+            return self.entry.target(**arguments)
+        return self.entry.target(optimizer, **arguments)
+
+    def _build_children(self, optimizer: Optimizer, count: int, epochs: float) -> list[LRScheduler]:
+        """Each with the length of its own stretch of a sequence, or the whole one of a chain."""
+        corners = [0, *self.arguments.get("milestones", []), count]
+        lengths = [max(1, late - early) for early, late in pairwise(corners)]
+        if self.name == "ChainedScheduler":
+            lengths = [count] * len(self.children)
+        pairs = zip(self.children, lengths, strict=True)
+        return [child.build(optimizer, count=length, epochs=epochs * length / count) for child, length in pairs]
+
+
+def _one_cycle(
+    arguments: dict[str, Any], optimizer: Optimizer, peak_epoch: float | None, epochs: float
+) -> dict[str, Any]:
+    """Each group peaks at its own rate; where the peak falls on the very first value, torch would divide by zero."""
+    arguments["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+    if peak_epoch is not None:
+        arguments["pct_start"] = min(1.0, peak_epoch / epochs)
+    total = arguments["total_steps"]
+    if arguments.get("pct_start", 0.3) * total == 1:
+        arguments["pct_start"] = _JUST_UNDER_ONE / total
+    has_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
+    arguments.setdefault("cycle_momentum", has_momentum)
+    return arguments
+
+
+def _cyclic(arguments: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """Each group swings up to its own rate, from the same share of it."""
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    share = arguments["base_lr"] / arguments["max_lr"] if arguments["max_lr"] else 0.0
+    lows = [arguments["base_lr"] if peak == arguments["max_lr"] else peak * share for peak in peaks]
+    arguments.setdefault("cycle_momentum", "momentum" in optimizer.defaults or "betas" in optimizer.defaults)
+    return {**arguments, "max_lr": peaks, "base_lr": lows}
+
+
+def _signature_overrides(target: Callable[..., LRScheduler]) -> dict[str, Any]:
+    """torch's annotations, read with the names that its modules import for type checkers only; counts start at 1."""
+    names = {
+        **vars(lr_scheduler),
+        "Callable": Callable,
+        "Iterable": Iterable,
+        "Sequence": Sequence,
+        "Tensor": torch.Tensor,
+    }
+    hints = typing.get_type_hints(target.__init__, names) if inspect.isclass(target) else {}
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        annotation = translated(hints.get(name, parameter.annotation), parameter.default)
+        if name in _COUNTS:
+            annotation = Count if parameter.default is not None else Count | None
+        default = (
+            1 if name == TOTALS.get(target.__name__) and parameter.default is parameter.empty else parameter.default
+        )
+        if name not in (*_LEFT_OUT, "schedulers") and annotation is not None:
+            found[name] = (annotation, default)
+    return found
+
+
+def schedule_entry(name: str, target: Callable[..., LRScheduler]) -> ScheduleEntry:
+    """The entry of a scheduler class; arguments come from the signature."""
+    overrides = _signature_overrides(target)
+    if name == "OneCycleLR":
+        fields = OneCycleKeys.model_fields
+        overrides |= {key: (fields[key].annotation, fields[key]) for key in fields}
+        overrides |= {
+            "pct_start": (Annotated[float, Field(ge=0, le=1)], 0.3),
+            "div_factor": (Positive, 25.0),
+            "final_div_factor": (Positive, 1e4),
+            "base_momentum": (float, 0.85),
+            "max_momentum": (float, 0.95),
+        }
+    elif name == "CyclicLR":
+        overrides |= {"base_lr": (float, inspect.Parameter.empty), "max_lr": (float, inspect.Parameter.empty)}
+    elif name == "ReduceLROnPlateau":
+        overrides |= {"metric": (PlateauKeys.model_fields["metric"].annotation, PlateauKeys.model_fields["metric"])}
+    elif name in ("SequentialLR", "ChainedScheduler"):
+        overrides["schedulers"] = (list[Any], inspect.Parameter.empty)
+    model = arguments_model(name, target, leave_out=_LEFT_OUT, overrides=overrides)
+    return ScheduleEntry(name, target, model, model.__doc__ or "")
+
+
+def _fill(registry: Registry[ScheduleEntry]) -> None:
+    doc = PiecewiseLinearArguments.__doc__ or ""
+    registry.add("PiecewiseLinear", ScheduleEntry("PiecewiseLinear", PiecewiseLinear, PiecewiseLinearArguments, doc))
+    for name, target in sorted(vars(lr_scheduler).items()):
+        is_scheduler = inspect.isclass(target) and issubclass(target, LRScheduler)
+        if is_scheduler and target is not LRScheduler and not name.startswith("_") and name not in REFUSED:
+            registry.add(name, schedule_entry(name, target))
+
+
+schedules: Registry[ScheduleEntry] = Registry("schedule", _fill)

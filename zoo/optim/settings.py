@@ -1,0 +1,30 @@
+"""What a recipe can say about the learning rate that is to be found. Floor 2."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from zoo.schema import ArgsModel
+
+Rule = Literal["valley", "steep", "minimum", "slide"]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class FindSettings(ArgsModel):
+    """How the LR range test looks for a rate."""
+
+    rule: Rule = Field("valley", description="which suggestion is used")
+    start_lr: Rate = Field(1e-7, description="the first rate tried")
+    end_lr: Rate = Field(10.0, description="the last one, unless the loss diverges before")
+    steps: Annotated[int, Field(ge=10)] = Field(100, description="rates tried, evenly on a log scale")
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.98, description="of the running mean of the loss")
+    diverges_at: Annotated[float, Field(gt=1)] = Field(4.0, description="times the smallest loss: there it stops")
+
+    @model_validator(mode="after")
+    def _rises(self) -> FindSettings:
+        if self.end_lr <= self.start_lr:
+            raise PydanticCustomError("order", "end_lr must be above start_lr", {"at": "end_lr"})
+        return self

@@ -1,0 +1,73 @@
+"""What a recipe's `optimizer` says, checked: optimizers, their groups, what they take. Plain data. Floor 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from zoo.diagnostics import Span
+from zoo.optim.catalogue import OptimizerEntry
+from zoo.optim.schedules import ScheduleSpec
+from zoo.optim.selection import Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """When parameters stand still, in epochs: always, up to ``until``, or from ``after`` on."""
+
+    always: bool = False
+    until: float = 0.0
+    after: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """Parameters of one optimizer that differ in some arguments. ``lr_scale`` multiplies the optimizer's rate."""
+
+    selector: Selector
+    span: Span
+    arguments: dict[str, Any] = field(default_factory=dict)
+    lr: float | None = None
+    lr_scale: float = 1.0
+    schedule: ScheduleSpec | None = None
+    freeze: Freeze | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSpec:
+    """One optimizer: its own arguments as far as they were given, the parameters it takes, its groups."""
+
+    entry: OptimizerEntry
+    arguments: dict[str, Any]
+    selector: Selector
+    span: Span
+    selector_span: Span
+    groups: tuple[GroupSpec, ...] = ()
+    schedule: ScheduleSpec | None = None
+
+    @property
+    def name(self) -> str:
+        """The optimizer's name."""
+        return self.entry.name
+
+    @property
+    def lr(self) -> float:
+        """The rate it was given, else the one its signature has."""
+        default = self.entry.arguments.model_fields["lr"].default if "lr" in self.entry.arguments.model_fields else 0.0
+        return float(self.arguments.get("lr", default) or 0.0)
+
+    def schedule_of(self, group: GroupSpec | None) -> ScheduleSpec | None:
+        """The schedule that moves a group; None stands for the parameters in no group."""
+        return group.schedule if group is not None and group.schedule is not None else self.schedule
+
+    def lr_of(self, group: GroupSpec | None) -> float:
+        """The rate that a group starts from, or climbs to where its schedule has a peak of its own."""
+        if group is not None and group.lr is not None:
+            return group.lr
+        schedule = self.schedule_of(group)
+        rate = self.lr if schedule is None or schedule.peak is None else schedule.peak
+        return rate if group is None else rate * group.lr_scale
+
+    def with_arguments(self, **arguments: Any) -> OptimizerSpec:
+        """A copy with some arguments set."""
+        return replace(self, arguments={**self.arguments, **arguments})
