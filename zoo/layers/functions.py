@@ -1,0 +1,110 @@
+"""Functions of one input, value by value: activations, arithmetic, dropout. Floor 2."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from zoo.layers.bounds import Dim, Positive
+from zoo.layers.declare import NoArguments, function
+from zoo.layers.merge import Number
+from zoo.layers.op import Arguments, over
+from zoo.schema import ArgsModel
+
+
+class Gelu(ArgsModel):
+    """Gaussian error linear unit (Hendrycks and Gimpel 2016)."""
+
+    approximate: Literal["none", "tanh"] = "none"
+
+
+class Shrink(ArgsModel):
+    """Sets values within ``lambd`` of zero to zero."""
+
+    lambd: float = Field(0.5, ge=0)
+
+
+class Softplus(ArgsModel):
+    """A smooth ReLU; linear above the threshold."""
+
+    beta: Positive = 1.0
+    threshold: float = 20.0
+
+
+class Clamp(ArgsModel):
+    """Limits values to ``min`` … ``max``."""
+
+    min: Number | None = None
+    max: Number | None = None
+
+
+class Dimension(ArgsModel):
+    """Along one dimension."""
+
+    dim: Dim
+
+
+def _check_clamp(arguments: Arguments) -> tuple[str, str] | None:
+    low, high = arguments.get("min"), arguments.get("max")
+    if low is None and high is None:
+        return "min", "give min, max or both"
+    return ("max", f"max {high} lies below min {low}") if low is not None and high is not None and high < low else None
+
+
+_ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "silu",
+    "mish",
+    "hardswish",
+    "hardsigmoid",
+    "hardtanh",
+    "softsign",
+    "tanhshrink",
+    "threshold",
+    "rrelu",
+)
+_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+_ARITHMETIC = {
+    "abs": "The size of each value.",
+    "neg": "Each value with its sign turned.",
+    "sign": "-1, 0 or 1.",
+    "square": "Each value times itself.",
+    "sqrt": "Square roots.",
+    "rsqrt": "One over the square root.",
+    "reciprocal": "One over each value.",
+    "exp": "e to the power of each value.",
+    "log": "Natural logarithms.",
+    "log1p": "Natural logarithms of one more.",
+    "sin": "Sines.",
+    "cos": "Cosines.",
+    "erf": "The error function.",
+    "floor": "The whole number below.",
+    "round": "The nearest whole number.",
+    "sigmoid": "The logistic function.",
+    "tanh": "The hyperbolic tangent.",
+}
+
+OPS = (
+    *(function(f"F.{name}", getattr(F, name)) for name in (*_ACTIVATIONS, *_DROPOUTS)),
+    *(function(f"torch.{name}", getattr(torch, name), NoArguments, doc=doc) for name, doc in _ARITHMETIC.items()),
+    function("F.gelu", F.gelu, Gelu),
+    function("F.softplus", F.softplus, Softplus),
+    function("F.hardshrink", F.hardshrink, Shrink),
+    function("F.softshrink", F.softshrink, Shrink),
+    function("F.logsigmoid", F.logsigmoid, NoArguments, doc="The logarithm of the logistic function."),
+    function("F.prelu", F.prelu, NoArguments, inputs=("input", "weight"), doc="A leaky ReLU with given slopes."),
+    function("F.glu", F.glu, mixes=over("dim")),
+    function("torch.clamp", torch.clamp, Clamp, check=_check_clamp),
+    *(
+        function(f"F.{target.__name__}", target, overrides={"dim": (Dim, ...)}, mixes=over("dim"))
+        for target in (F.softmax, F.log_softmax, F.softmin)
+    ),
+)

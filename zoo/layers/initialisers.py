@@ -1,0 +1,149 @@
+"""Initialisers: torch.nn.init's under short names, the speedruns' own, and fillers for buffers. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.layers.bounds import NonNegative, Probability, Size
+from zoo.layers.initialiser import ANY_DIMS, Initialiser
+from zoo.schema import ArgsModel, arguments_model
+
+
+class PatchWhitening(ArgsModel):
+    """Whitens the patches of the training images; made from them before training."""
+
+    images: Size = Field(5000, description="how many training images to measure")
+    eps: float = Field(5e-4, ge=0, description="added to the eigenvalues, inside the root")
+
+
+class Arange(ArgsModel):
+    """Counts up from ``start``, in the tensor's order."""
+
+    start: float = 0
+    step: float = 1
+
+
+class Linspace(ArgsModel):
+    """Goes from ``start`` to ``end`` in equal steps, in the tensor's order."""
+
+    start: float
+    end: float
+
+
+class RelativePosition(ArgsModel):
+    """For every pair of a window's places, the number of their offset: the index into a table of position biases."""
+
+    window_size: tuple[Size, Size]
+
+
+class PartialDirac(ArgsModel):
+    """The first filters pass a channel each through, the others keep what they have."""
+
+
+@torch.no_grad()
+def partial_dirac(weight: Tensor) -> Tensor:
+    """The first ``in_channels`` filters become the identity, the others stay.
+
+    ``weight``: out_channels, in_channels, then one to three sides. Source: Jordan, "94 % on CIFAR-10 in 3.29 seconds
+    on a single GPU" (2024), section 3.2.
+    """
+    nn.init.dirac_(weight[: weight.shape[1]])
+    return weight
+
+
+@torch.no_grad()
+def patch_whitening(weight: Tensor, images: Tensor, eps: float = 5e-4) -> Tensor:
+    """Filters that take the correlation out of the images' patches; then the same filters negated.
+
+    ``weight``: OIHW; ``images``: float BCHW. With C·H·W values in a patch, the first C·H·W filters are the
+    eigenvectors of the patches' second moments (the images are normalised, so they are not centred again), largest
+    first, each divided by the root of its eigenvalue + ``eps``; the next as many are their negatives; any further
+    ones keep what they have. Source: Page, "How to train your ResNet" 8 (2019), and Jordan (2024), section 3.1.
+    """
+    height, width = weight.shape[2:]
+    patches_NCHW = images.unfold(2, height, 1).unfold(3, width, 1).transpose(1, 3).reshape(-1, *weight.shape[1:])
+    patches = patches_NCHW.flatten(1)
+    moments = (patches.T @ patches) / len(patches)
+    eigenvalues, eigenvectors = torch.linalg.eigh(moments.double().cpu())
+    filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0).reshape(-1, *weight.shape[1:])
+    whitening = torch.cat([filters, -filters])[: len(weight)]
+    weight[: len(whitening)] = whitening.to(weight)
+    return weight
+
+
+@torch.no_grad()
+def arange(tensor: Tensor, start: float = 0, step: float = 1) -> Tensor:
+    """``start``, ``start + step``, … in the tensor's order."""
+    values = start + step * torch.arange(tensor.numel(), dtype=torch.float64, device=tensor.device)
+    return tensor.copy_(values.reshape(tensor.shape))
+
+
+@torch.no_grad()
+def linspace(tensor: Tensor, start: float, end: float) -> Tensor:
+    """From ``start`` to ``end`` in equal steps, in the tensor's order."""
+    values = torch.linspace(start, end, tensor.numel(), dtype=torch.float64, device=tensor.device)
+    return tensor.copy_(values.reshape(tensor.shape))
+
+
+@torch.no_grad()
+def relative_position(tensor: Tensor, window_size: tuple[int, int]) -> Tensor:
+    """Indices 0 … (2h-1)(2w-1)-1 for every ordered pair of places in an h x w window.
+
+    ``tensor`` holds (h·w)² values. Source: Liu et al., "Swin Transformer" (2021), section 3.2.
+    """
+    height, width = window_size
+    rows, columns = torch.arange(height).repeat_interleave(width), torch.arange(width).repeat(height)
+    down = rows[:, None] - rows[None, :] + height - 1
+    across = columns[:, None] - columns[None, :] + width - 1
+    return tensor.copy_((down * (2 * width - 1) + across).reshape(tensor.shape))
+
+
+_WEIGHTS = (2, 8)
+_TORCH_DIMS = {
+    "dirac": (3, 5),
+    "eye": (2, 2),
+    "sparse": (2, 2),
+    **dict.fromkeys(("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"), _WEIGHTS),
+}
+_TORCH_BOUNDS = {"sparsity": Probability, "std": NonNegative, "groups": Size}
+_TORCH = (
+    "uniform",
+    "normal",
+    "trunc_normal",
+    "constant",
+    "ones",
+    "zeros",
+    "eye",
+    "dirac",
+    "xavier_uniform",
+    "xavier_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "orthogonal",
+    "sparse",
+)
+
+
+def _of_torch(name: str) -> Initialiser:
+    fill = getattr(nn.init, f"{name}_")
+    arguments = arguments_model(name, fill, leave_out=("tensor", "generator"), within=_TORCH_BOUNDS)
+    return Initialiser(name, arguments, fill, dims=_TORCH_DIMS.get(name, ANY_DIMS), doc=arguments.__doc__ or "")
+
+
+def _own(fill: Callable[..., Any], arguments: type[ArgsModel], **options: Any) -> Initialiser:
+    return Initialiser(fill.__name__, arguments, fill, doc=arguments.__doc__ or "", **options)
+
+
+INITIALISERS = (
+    *(_of_torch(name) for name in _TORCH),
+    _own(partial_dirac, PartialDirac, dims=(3, 5)),
+    _own(patch_whitening, PatchWhitening, dims=(4, 4), needs_images=True),
+    _own(arange, Arange),
+    _own(linspace, Linspace),
+    _own(relative_position, RelativePosition),
+)

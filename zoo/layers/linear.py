@@ -1,0 +1,27 @@
+"""Layers of weights without a window: linear, bilinear, lookup; and distances between two inputs. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from zoo.layers.declare import module
+from zoo.layers.op import over
+
+
+def _check_padding_index(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    index, number = arguments.get("padding_idx"), arguments["num_embeddings"]
+    if index is not None and not -number <= index < number:
+        return "padding_idx", f"padding_idx {index} is not among {number} embeddings"
+    return None
+
+
+OPS = (
+    module(nn.Linear),
+    module(nn.Bilinear),
+    module(nn.Embedding, leave_out=("_weight", "_freeze"), check=_check_padding_index),
+    module(nn.CosineSimilarity, mixes=over("dim")),
+    module(nn.PairwiseDistance),
+)

@@ -1,0 +1,181 @@
+"""Functions of several inputs. Floor 2."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.layers.bounds import Dim, Margin, Probability
+from zoo.layers.declare import NoArguments, function
+from zoo.layers.op import Op, as_call, over
+from zoo.schema import ArgsModel
+
+Number = Margin | float
+
+
+class Other(ArgsModel):
+    """With a number, or with another input."""
+
+    other: Number | None = None
+
+
+class Divide(ArgsModel):
+    """Divides by a number, or by another input."""
+
+    other: Number | None = None
+    rounding_mode: Literal["trunc", "floor"] | None = None
+
+
+class Power(ArgsModel):
+    """Raises to a power: a number, or another input."""
+
+    exponent: Number | None = None
+
+
+class Lerp(ArgsModel):
+    """Goes from one input towards another by a weight."""
+
+    weight: float
+
+
+class Cat(ArgsModel):
+    """Joins the inputs along a dimension."""
+
+    dim: Dim = 0
+
+
+class Stack(ArgsModel):
+    """Joins the inputs along a new dimension."""
+
+    dim: Dim = 0
+
+
+class Equation(ArgsModel):
+    """Sums products of the inputs over the indices that an equation names: ``bnc,bmc->bnm``."""
+
+    equation: str
+
+
+class IndexSelect(ArgsModel):
+    """Takes the indices that the second input lists from a dimension of the first."""
+
+    dim: Dim
+
+
+class Attention(ArgsModel):
+    """softmax(q k' / sqrt(d) + mask) v. Inputs: query, key, value, and a mask where there is one."""
+
+    dropout_p: Probability = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+
+def _fold(name: str, symbol: str, combine: Callable[[Any, Any], Any], doc: str, *, any_number: bool = True) -> Op:
+    """``a + b + c``, or ``a + 1`` where ``other`` is given."""
+
+    def target(*inputs: Any) -> Tensor:
+        if len(inputs) < 2:
+            raise TypeError(f"{name} wants two inputs, or one and `other`")
+        value: Tensor = reduce(combine, inputs)
+        return value
+
+    def writes(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
+        return f" {symbol} ".join(inputs)
+
+    names = ("input", "other")
+    options: dict[str, Any] = {"inputs": names, "min_inputs": 1, "any_number": any_number, "second_input": "other"}
+    return function(name, target, Other, writes=writes, doc=doc, **options)
+
+
+def _write_division(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
+    if keywords.get("rounding_mode", "None") == "None":
+        return f"{inputs[0]} / {inputs[1]}"
+    return as_call(op, inputs, keywords, training)
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    *,
+    training: bool = False,
+    dropout_p: float = 0.0,
+    **keywords: Any,
+) -> Tensor:
+    dropout_p = dropout_p if training else 0.0
+    return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, **keywords)
+
+
+def _write_attention(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
+    dropout = keywords.get("dropout_p")
+    if dropout is not None and training is not None:
+        keywords = {**keywords, "dropout_p": f"{dropout} if {training} else 0.0"}
+    return as_call(op, inputs, keywords, None)
+
+
+def _einsum(*inputs: Tensor, equation: str) -> Tensor:
+    return torch.einsum(equation, *inputs)
+
+
+def _write_einsum(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
+    return f"torch.einsum({', '.join([keywords['equation'], *inputs])})"
+
+
+def _index_select(input: Tensor, index: Tensor, *, dim: int) -> Tensor:
+    return torch.index_select(input, dim, index)
+
+
+def _write_index_select(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
+    return f"torch.index_select({inputs[0]}, {keywords['dim']}, {inputs[1]})"
+
+
+_PAIR = ("input", "other")
+
+OPS = (
+    _fold("add", "+", operator.add, "The sum of the inputs, or of the input and a number."),
+    _fold("mul", "*", operator.mul, "The product of the inputs, or of the input and a number."),
+    _fold("sub", "-", operator.sub, "The difference of two inputs, or of the input and a number.", any_number=False),
+    function("torch.div", torch.div, Divide, inputs=_PAIR, min_inputs=1, second_input="other", writes=_write_division),
+    function("torch.pow", torch.pow, Power, inputs=("input", "exponent"), min_inputs=1, second_input="exponent"),
+    function("torch.matmul", torch.matmul, NoArguments, inputs=_PAIR, doc="The product of matrices."),
+    function("torch.maximum", torch.maximum, NoArguments, inputs=_PAIR, doc="The larger of two, value by value."),
+    function("torch.minimum", torch.minimum, NoArguments, inputs=_PAIR, doc="The smaller of two, value by value."),
+    function("torch.lerp", torch.lerp, Lerp, inputs=("input", "end")),
+    function("torch.cat", torch.cat, Cat, inputs=(), gathers=True, min_inputs=1, any_number=True, mixes=over("dim")),
+    function(
+        "torch.stack",
+        torch.stack,
+        Stack,
+        inputs=(),
+        gathers=True,
+        min_inputs=1,
+        any_number=True,
+        mixes=over("dim", stacks=True),
+    ),
+    function("torch.einsum", _einsum, Equation, inputs=(), min_inputs=1, any_number=True, writes=_write_einsum),
+    function(
+        "torch.index_select",
+        _index_select,
+        IndexSelect,
+        inputs=("input", "index"),
+        mixes=over("dim"),
+        writes=_write_index_select,
+    ),
+    function(
+        "F.scaled_dot_product_attention",
+        _attend,
+        Attention,
+        inputs=("query", "key", "value", "attn_mask"),
+        min_inputs=3,
+        follows_training=True,
+        writes=_write_attention,
+    ),
+)

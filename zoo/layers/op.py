@@ -1,0 +1,144 @@
+"""What an op is: its arguments, its inputs, how it is built or applied, and how a person would write it. Floor 2.
+
+Torch is not imported here: an entry only refers to what it builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from zoo.schema import ArgsModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OpKind = Literal["module", "function", "parameter", "buffer"]
+Inferred = Literal["channels", "features"]  # dimension 1, the last dimension
+Arguments: TypeAlias = Mapping[str, Any]
+Check: TypeAlias = Callable[[Arguments], "tuple[str, str] | None"]
+Mixes: TypeAlias = Callable[[Arguments, int], tuple[int, ...]]
+Writer: TypeAlias = Callable[["Op", Sequence[str], Mapping[str, str], "str | None"], str]
+
+
+def as_call(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
+    """``torch.cat([a, b], dim=1)``: the inputs, then the keywords."""
+    texts = [f"[{', '.join(inputs)}]"] if op.gathers else list(inputs)
+    texts += [f"{name}={text}" for name, text in keywords.items()]
+    if training is not None:
+        texts.append(f"training={training}")
+    return f"{op.path}({', '.join(texts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An entry of the catalogue.
+
+    A module's ``arguments`` are its constructor's, a function's the keywords beside its tensors. ``path`` is its name
+    in Python source that bears the lines of ``imports`` at its top.
+    """
+
+    name: str
+    kind: OpKind
+    target: Callable[..., Any]
+    arguments: type[ArgsModel]
+    path: str
+    imports: tuple[str, ...] = ("import torch",)
+    input_names: tuple[str, ...] = ("input",)
+    min_inputs: int = 1
+    max_inputs: int | None = 1  # None: any number
+    second_input: str | None = None  # the argument that stands for a second input: `other` of `mul`
+    gathers: bool = False  # the inputs go as one list
+    infers: Mapping[str, Inferred] = field(default_factory=dict)  # arguments filled from the first input's shape
+    call: type[ArgsModel] | None = None  # keywords of a module's forward call
+    follows_training: bool = False  # a function with a `training` keyword
+    mixes: Mixes | None = None
+    check: Check = lambda arguments: None  # what no signature says: (argument, message)
+    writes: Writer = as_call
+    doc: str = ""
+
+    def build(self, arguments: Arguments) -> nn.Module:
+        """A new module; under ``torch.device("meta")`` it allocates nothing."""
+        return cast("nn.Module", self.target(**arguments))
+
+    def apply(
+        self, inputs: Sequence[Any], named: Mapping[str, Any], arguments: Arguments, training: bool = False
+    ) -> Any:
+        """A function's value for tensors by position and by name."""
+        inputs, keywords = self._by_position(inputs, {**named, **arguments})
+        if self.follows_training:
+            keywords["training"] = training
+        return self.target(list(inputs), **keywords) if self.gathers else self.target(*inputs, **keywords)
+
+    def expression(self, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None = None) -> str:
+        """A function's call as Python text: ``F.relu(x)``, ``torch.cat([a, b], dim=1)``, ``a + b + c``.
+
+        ``training`` is the text of the training flag, for ops that follow it. Inputs that are operations themselves
+        come in parentheses where this text makes operands of them.
+        """
+        inputs, keywords = self._by_position(inputs, keywords)
+        return self.writes(self, inputs, keywords, training)
+
+    def _by_position(self, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Moves the keywords that name the next inputs to their positions."""
+        ordered, rest = list(inputs), dict(keywords)
+        for name in self.input_names[len(ordered) :]:
+            if rest.get(name) is None:
+                break
+            ordered.append(rest.pop(name))
+        return ordered, rest
+
+    def constructor(self, arguments: Mapping[str, str]) -> str:
+        """A module's construction as Python text: ``nn.Conv2d(3, 64, kernel_size=3)``.
+
+        At most two leading required arguments go by position, the rest by keyword, in the signature's order.
+        """
+        texts: list[str] = []
+        fields = self.arguments.model_fields
+        leading = True
+        for name, info in fields.items():
+            key = info.alias or name
+            leading = leading and info.is_required() and len(texts) < 2 and key in arguments
+            if key in arguments:
+                texts.append(arguments[key] if leading else f"{key}={arguments[key]}")
+        return f"{self.path}({', '.join(texts)})"
+
+    def input_bounds(self, arguments: Arguments) -> tuple[int, int | None]:
+        """How few and how many inputs the op takes with these arguments; None: any number."""
+        if self.second_input is None:
+            return self.min_inputs, self.max_inputs
+        return (1, 1) if arguments.get(self.second_input) is not None else (2, self.max_inputs)
+
+    def complete(self, arguments: Arguments) -> dict[str, Any]:
+        """The arguments with the defaults filled in."""
+        fields = self.arguments.model_fields
+        defaults = {info.alias or name: info.get_default() for name, info in fields.items() if not info.is_required()}
+        return {**defaults, **arguments}
+
+    def mixed_dims(self, arguments: Arguments, rank: int) -> tuple[int, ...]:
+        """The dimensions (from 0) along which this op lets a value depend on its neighbours, or takes them apart.
+
+        Where the batch is among them, samples would see each other. ``rank`` is the first input's.
+        """
+        if self.mixes is None:
+            return ()
+        dims = self.mixes(self.complete(arguments), rank)
+        return tuple(dim + rank if dim < 0 else dim for dim in dims)
+
+    def modifies_input(self, arguments: Arguments) -> bool:
+        """Whether it writes into its first input."""
+        return bool(arguments.get("inplace", False))
+
+
+def over(argument: str, *, stacks: bool = False) -> Mixes:
+    """Mixing along the dimension or dimensions that an argument names; None names all (``stacks``: one more)."""
+
+    def dims(arguments: Arguments, rank: int) -> tuple[int, ...]:
+        value = arguments[argument]
+        if value is None:
+            return tuple(range(rank))
+        named = (value,) if isinstance(value, int) else tuple(value)
+        return tuple(dim + rank + 1 if stacks and dim < 0 else dim for dim in named)
+
+    return dims

@@ -1,0 +1,139 @@
+"""Functions that gather values: means, sums, pools, norms, windows. Floor 2."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from zoo.layers.bounds import Amount, Dim, Margin, NonNegative, Positive, Size
+from zoo.layers.declare import function
+from zoo.layers.op import Arguments, Op, over
+from zoo.layers.pool import MODES, RESIZE, adaptive, check_resize, check_window, forms
+from zoo.schema import ArgsModel, arguments_model
+
+Dims = Dim | tuple[Dim, ...]
+
+
+class Reduce(ArgsModel):
+    """Over one or several dimensions."""
+
+    dim: Dims
+    keepdim: bool = False
+
+
+class Spread(ArgsModel):
+    """Over one or several dimensions; divides by their size less ``correction``."""
+
+    dim: Dims
+    correction: Amount = 1
+    keepdim: bool = False
+
+
+class Along(ArgsModel):
+    """Along one dimension."""
+
+    dim: Dim
+
+
+class ReduceOne(ArgsModel):
+    """Over one dimension."""
+
+    dim: Dim
+    keepdim: bool = False
+
+
+class VectorNorm(ArgsModel):
+    """The norm of the vectors along a dimension."""
+
+    ord: float = 2.0
+    dim: Dims
+    keepdim: bool = False
+
+
+class Pad(ArgsModel):
+    """Adds values around the last dimensions; a pair for each, the last dimension first. Negative numbers crop."""
+
+    pad: tuple[Margin, ...] = Field(min_length=2)
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "constant"
+    value: float | None = Field(None, allow_inf_nan=True)
+
+
+class CosineSimilarity(ArgsModel):
+    """The cosine of the angle between two inputs along a dimension."""
+
+    dim: Dim = 1
+    eps: NonNegative = 1e-8
+
+
+def _nothing() -> None:
+    """Has no arguments: all are given as overrides."""
+
+
+def _pool(kind: str, rank: int) -> Op:
+    """``max_pool2d`` and its like; torch hides their signatures behind a dispatch on ``return_indices``."""
+    size = forms(Size, rank)
+    fields: dict[str, Any] = {"kernel_size": size, "stride": (size | None, None), "padding": (forms(Amount, rank), 0)}
+    if kind == "max":
+        fields |= {"dilation": (size, 1), "ceil_mode": (bool, False)}
+    else:
+        fields |= {"ceil_mode": (bool, False), "count_include_pad": (bool, True)}
+        fields |= {"divisor_override": (Size | None, None)} if rank > 1 else {}
+    name = f"{kind}_pool{rank}d"
+    what = "largest" if kind == "max" else "average"
+    model = arguments_model(name, _nothing, overrides=fields, doc=f"The {what} of each window.")
+    return function(f"F.{name}", getattr(F, name), model, check=check_window)
+
+
+def _adaptive(kind: str, rank: int) -> Op:
+    name = f"adaptive_{kind}_pool{rank}d"
+    doc = "Pools to an output size; null keeps the input's."
+    model = arguments_model(name, _nothing, overrides={"output_size": adaptive(rank)}, doc=doc)
+    return function(f"F.{name}", getattr(F, name), model)
+
+
+def _check_pad(arguments: Arguments) -> tuple[str, str] | None:
+    return ("pad", "pad wants a pair for each dimension") if len(arguments["pad"]) % 2 else None
+
+
+_REDUCTIONS: dict[str, tuple[type[ArgsModel], str]] = {
+    "mean": (Reduce, "The mean"),
+    "sum": (Reduce, "The sum"),
+    "amax": (Reduce, "The largest value"),
+    "amin": (Reduce, "The smallest value"),
+    "logsumexp": (Reduce, "The logarithm of the sum of exponentials"),
+    "std": (Spread, "The standard deviation"),
+    "var": (Spread, "The variance"),
+    "prod": (ReduceOne, "The product"),
+    "cumsum": (Along, "The running sum"),
+}
+
+OPS = (
+    *(
+        function(f"torch.{name}", getattr(torch, name), model, mixes=over("dim"), doc=f"{doc} over dimensions.")
+        for name, (model, doc) in _REDUCTIONS.items()
+    ),
+    function("torch.linalg.vector_norm", torch.linalg.vector_norm, VectorNorm, mixes=over("dim")),
+    *(_pool(kind, rank) for kind in ("max", "avg") for rank in (1, 2, 3)),
+    *(_adaptive(kind, rank) for kind in ("max", "avg") for rank in (1, 2, 3)),
+    *(
+        function(f"F.{target.__name__}", target, overrides={"kernel_size": size, "stride": size | None})
+        for target, size in ((F.lp_pool1d, forms(Size, 1)), (F.lp_pool2d, forms(Size, 2)))
+    ),
+    function("F.normalize", F.normalize, overrides={"p": Positive}, mixes=over("dim")),
+    function("F.layer_norm", F.layer_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),
+    function("F.rms_norm", F.rms_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),
+    function("F.group_norm", F.group_norm),
+    function("F.instance_norm", F.instance_norm, leave_out=("use_input_stats", "momentum"), inputs=("input",)),
+    function("F.local_response_norm", F.local_response_norm),
+    function("F.interpolate", F.interpolate, overrides={**RESIZE, "mode": MODES}, check=check_resize),
+    function("F.pad", F.pad, Pad, check=_check_pad),
+    function(
+        "F.unfold",
+        F.unfold,
+        overrides={"padding": forms(Amount, 2)} | dict.fromkeys(("kernel_size", "dilation", "stride"), forms(Size, 2)),
+    ),
+    function("F.cosine_similarity", F.cosine_similarity, CosineSimilarity, inputs=("x1", "x2"), mixes=over("dim")),
+)
