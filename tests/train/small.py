@@ -1,0 +1,229 @@
+"""A training small enough for tests that has all that could break a resume: batch norm, dropout, momentum, a schedule.
+
+As a program (``python -m tests.train.small RUN_DIR JSON``) it trains in a process of its own, to be killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from zoo.errors import ZooError
+from zoo.events import Event
+from zoo.optim.running import Optimization, RunningGroup, RunningSchedule
+from zoo.schema.recipe import EvalSection, TrainSection
+from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit
+
+
+@dataclass
+class Small:
+    """What a test may want different."""
+
+    train: dict[str, Any] = field(default_factory=lambda: {"epochs": 3})
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    samples: int = 90
+    batch_size: int = 16
+    lr: float = 0.1
+    seed: int = 3
+    resume: bool = False
+    poison: tuple[int, int] | None = None  # (epoch, batch) whose images hold a NaN
+    reduction: str = "mean"
+    precision: str = "fp32"
+    ema: bool = False
+
+
+@dataclass
+class SmallBatch:
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class SmallBatches:
+    """Coloured noise whose mean tells the class; order and noise are functions of (seed, epoch)."""
+
+    def __init__(self, samples: int, size: int, seed: int, *, shuffle: bool = True) -> None:
+        self.samples, self.size, self.seed, self.shuffle = samples, size, seed, shuffle
+        self.steps = -(-samples // size)
+        self.poison: tuple[int, int] | None = None
+        generator = torch.Generator().manual_seed(11)
+        self.labels = torch.randint(0, 4, (samples,), generator=generator)
+        self.images = torch.randn(samples, 3, 8, 8, generator=generator)
+        self.images[:, 0] += self.labels[:, None, None].float()
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[SmallBatch]:
+        generator = torch.Generator().manual_seed(self.seed * 1000 + epoch)
+        order = torch.randperm(self.samples, generator=generator) if self.shuffle else torch.arange(self.samples)
+        for number, indices in enumerate(order.split(self.size)):
+            if number < start:
+                continue
+            images = self.images[indices].clone()
+            if self.poison == (epoch, number):
+                images[0, 0, 0, 0] = float("nan")
+            yield SmallBatch(images, self.labels[indices], indices)
+
+
+def small_net() -> nn.Module:
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
+    )
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, lr: float, steps: int) -> Optimization:
+    scheduler = OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
+    schedule = RunningSchedule(scheduler, _WholeView(optimizer), by_step=True, count=steps)
+    return Optimization([optimizer], [RunningGroup("all", 0, 0, (), 1.0)], [schedule])
+
+
+class _WholeView:
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def refresh(self) -> None:
+        """The scheduler holds the optimizer itself."""
+
+
+class Average:
+    """An exponential moving average as plain as can be."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def after_step(self, step: int) -> None:
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 0.1)
+
+    def after_epoch(self, epoch: int) -> None:
+        pass
+
+    def applied(self) -> _Applied:
+        return _Applied(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"average": self.average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.average = state["average"]
+
+
+class _Applied:
+    def __init__(self, average: Average) -> None:
+        self.average = average
+
+    def __enter__(self) -> None:
+        self.own = {name: tensor.clone() for name, tensor in self.average.model.state_dict().items()}
+        self.average.model.load_state_dict(self.average.average)
+
+    def __exit__(self, *exception: object) -> None:
+        self.average.model.load_state_dict(self.own)
+
+
+def small_training(small: Small, folder: RunFolder | None) -> Training:
+    runtime = Runtime.choose("cpu", small.precision)
+    model = runtime.place(small_net())
+    settings = TrainSection.model_validate(small.train)
+    train = SmallBatches(small.samples, small.batch_size, small.seed)
+    train.poison = small.poison
+    optimizer = torch.optim.SGD(model.parameters(), lr=small.lr, momentum=0.9, weight_decay=5e-4, fused=True)
+    training = Training(
+        model=model,
+        loss=nn.CrossEntropyLoss(reduction=small.reduction),
+        optimization=None,  # type: ignore[arg-type]  # made below: its schedule needs the steps
+        train=train,
+        test=SmallBatches(40, 40, 0, shuffle=False),
+        runtime=runtime,
+        settings=settings,
+        evaluation=EvalSection.model_validate(small.evaluation),
+        averaging=[Average(model)] if small.ema else [],
+        folder=folder,
+        resume=small.resume,
+        seed=small.seed,
+        log_every=2,
+    )
+    training.optimization = one_cycle(optimizer, small.lr, training.steps.total)
+    return training
+
+
+def run(training: Training) -> list[Event]:
+    """Trains to the end with the metrics written, as a command would."""
+    assert training.folder is not None
+    metrics, events = MetricsFile(training.folder), []
+    for event in fit(training):
+        metrics(event)
+        events.append(event)
+    return events
+
+
+def only(events: Sequence[Event], kind: type) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def tensors_of(training: Training) -> dict[str, Tensor]:
+    """Weights, buffers and momentum, by name."""
+    (optimizer,) = training.optimization.optimizers
+    momentum = {f"momentum {n}": s["momentum_buffer"] for n, s in enumerate(optimizer.state.values())}
+    return {**training.model.state_dict(), **momentum}
+
+
+def spawn_arguments(folder: Path, small: Small, **trap: Any) -> list[str]:
+    return [sys.executable, "-m", "tests.train.small", str(folder), json.dumps({**asdict(small), "trap": trap})]
+
+
+def _kill_at(name: str, number: int, number_of_signal: int) -> None:
+    """Sends this process a signal inside the ``number``-th call of ``os.NAME`` (or of ``Path.NAME``)."""
+    owner: Any = Path if name == "rename" else os
+    original, count = getattr(owner, name), 0
+
+    def trapped(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), number_of_signal)
+        return original(*arguments, **keywords)
+
+    setattr(owner, name, trapped)
+
+
+def main() -> None:
+    given = json.loads(sys.argv[2])
+    trap = given.pop("trap")
+    torch.set_num_threads(1)
+    if "call" in trap:
+        _kill_at(trap["call"], trap["number"], trap.get("signal", signal.SIGKILL))
+    with RunFolder.at(sys.argv[1], resume=given["resume"]) as folder:
+        training = small_training(Small(**given), folder)
+        metrics = MetricsFile(folder)
+        try:
+            for event in fit(training):
+                metrics(event)
+                print(event, flush=True)
+                if trap.get("after") and trap["after"] in repr(event):
+                    os.kill(os.getpid(), trap.get("signal", signal.SIGKILL))
+        except ZooError as error:
+            print(f"{type(error).__name__}: {error.message}", file=sys.stderr)
+            sys.exit(getattr(error, "status", error.exit_code))
+
+
+if __name__ == "__main__":
+    main()

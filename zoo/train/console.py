@@ -1,0 +1,109 @@
+"""Progress for people, on stderr: bars in a terminal, one plain line an epoch without one. Floor 5; knows no torch."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
+
+
+class ConsoleProgress:
+    """Shows a training as it goes. ``quiet`` leaves only warnings. rich honours ``NO_COLOR`` itself.
+
+    ``with ConsoleProgress() as show:`` gives the terminal back however the block ends.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+        self._console = Console(file=stream or sys.stderr, highlight=False)
+        self._quiet = quiet
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._epochs = 0.0
+        self._steps_per_epoch = 1
+
+    def __enter__(self) -> ConsoleProgress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event."""
+        match event:
+            case Message(level="warning"):
+                self._line(f"warning: {event.text}", style="yellow")
+            case _ if self._quiet:
+                return
+            case Message():
+                self._line(event.text)
+            case TrainingStarted():
+                self._start(event)
+            case StepLogged():
+                self._step(event)
+            case EpochFinished():
+                self._line(epoch_text(event, self._epochs))
+            case CheckpointSaved(name="last") | TrainingFinished():
+                pass
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, soft_wrap=True)
+
+    def _start(self, event: TrainingStarted) -> None:
+        self._epochs, self._steps_per_epoch = event.epochs, event.steps_per_epoch
+        for name, choice in event.choices.items():
+            self._line(f"{name}: {choice}")
+        if not self._console.is_terminal:
+            return
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]:g}"),
+            BarColumn(bar_width=None),
+            TextColumn("step {task.completed}/{task.total}  {task.fields[figures]}"),
+        )
+        self._bar = Progress(*columns, console=self._console, transient=True, expand=True)
+        self._task = self._bar.add_task(
+            "", total=event.steps, completed=event.start_step, epoch=1, epochs=event.epochs, figures=""
+        )
+        self._bar.start()
+
+    def _step(self, event: StepLogged) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=event.step, epoch=event.epoch, figures=step_text(event))
+
+
+def step_text(event: StepLogged) -> str:
+    """The running figures: ``loss 0.4100  acc 85.50 %  lr 0.1  302 images/s  epoch 0:42  run 1:02:03``."""
+    return (
+        f"loss {event.loss:.4f}  acc {100 * event.accuracy:.2f} %  lr {event.lr:.4g}  "
+        f"{event.images_per_second:,.0f} images/s  epoch {clock(event.epoch_eta_seconds)}  "
+        f"run {clock(event.run_eta_seconds)}"
+    )
+
+
+def epoch_text(event: EpochFinished, epochs: float) -> str:
+    """The one line of an epoch; the best one so far bears a star."""
+    parts = [f"epoch {event.epoch}/{epochs:g}"]
+    for name in ("train", "validation", "test"):
+        figures: dict[str, float] | None = getattr(event, name)
+        if figures is not None:
+            parts.append(f"{name} loss {figures['loss']:.4f} acc {100 * figures['accuracy']:.2f} %")
+            if "accuracy_tta" in figures:
+                parts[-1] += f" (TTA {100 * figures['accuracy_tta']:.2f} %)"
+    parts += [f"lr {event.lr:.4g}", f"{event.images_per_second:,.0f} images/s", clock(event.seconds)]
+    return "  ".join(parts) + ("  *" if event.is_best else "")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``0:42`` or ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

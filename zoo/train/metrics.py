@@ -1,0 +1,99 @@
+"""Sums kept on the device, and the clock that measures steps without waiting for each. Floor 5."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def is_sum(loss: nn.Module) -> bool:
+    """Whether a loss adds up its samples instead of averaging them."""
+    return getattr(loss, "reduction", "mean") == "sum"
+
+
+class Meter:
+    """Loss and accuracy over samples: sums on the device, moved to the host only when read."""
+
+    def __init__(self, device: torch.device, *, loss_is_sum: bool) -> None:
+        self._loss_is_sum = loss_is_sum
+        # Double: a float32 sum over an epoch of ImageNet would drop digits.
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.samples = 0
+
+    def add(self, loss: Tensor, logits_BK: Tensor, labels: Tensor) -> None:
+        """Takes a batch: its loss as the loss function gave it; labels B, or shares BK (counted by their argmax)."""
+        samples = len(logits_BK)
+        classes_B = labels.argmax(dim=1) if labels.dim() == 2 else labels
+        total = loss.detach() if self._loss_is_sum else loss.detach() * samples
+        correct = (logits_BK.detach().argmax(dim=1) == classes_B).sum()
+        self.sums += torch.stack((total.double(), correct.double()))
+        self.samples += samples
+
+    def read(self) -> dict[str, float]:
+        """``loss`` and ``accuracy``, means over samples. Waits for the device."""
+        loss, correct = self.sums.tolist()
+        return {"loss": loss / max(1, self.samples), "accuracy": correct / max(1, self.samples)}
+
+    def reset(self) -> None:
+        """Begins anew."""
+        self.sums.zero_()
+        self.samples = 0
+
+    def load(self, sums: Tensor, samples: int) -> None:
+        """Goes on from sums kept in a checkpoint."""
+        self.sums.copy_(sums)
+        self.samples = samples
+
+
+class StepClock:
+    """Images a second over training steps only.
+
+    It is read where the host waits for the device anyway, once a log interval; what lies between :meth:`stop`
+    and :meth:`start` (evaluation, checkpoints) does not count, nor does the first interval, which warms up.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._began: float | None = None
+        self._images = self._steps = 0
+        self._first: float | None = None  # the interval that warms up
+        self._rates: deque[float] = deque(maxlen=10_000)
+        self._recent: deque[float] = deque(maxlen=5)
+        self.seconds = 0.0  # of training steps, this process
+
+    def start(self) -> None:
+        """Begins an interval."""
+        self._began, self._images, self._steps = self._now(), 0, 0
+
+    def step(self, images: int) -> None:
+        """Counts a step; reads no clock."""
+        self._images += images
+        self._steps += 1
+
+    def stop(self) -> None:
+        """Ends the interval; call it where the device has been waited for."""
+        if self._began is None or not self._steps:
+            return
+        seconds = max(self._now() - self._began, 1e-9)
+        self._began = None
+        self.seconds += seconds
+        self._recent.append(seconds / self._steps)
+        if self._first is None:
+            self._first = self._images / seconds
+        else:
+            self._rates.append(self._images / seconds)
+
+    @property
+    def images_per_second(self) -> float:
+        """The median interval's; before the second one is over, the first one's."""
+        return statistics.median(self._rates) if self._rates else self._first or 0.0
+
+    @property
+    def step_seconds(self) -> float:
+        """The seconds of a step, lately."""
+        return statistics.median(self._recent) if self._recent else 0.0

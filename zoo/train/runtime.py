@@ -1,0 +1,203 @@
+"""Where and in which arithmetic a network runs: device, precision, memory layout, compilation. Floor 5.
+
+Every automatic choice carries its reason; the run shows it when it starts and keeps it in ``env.json``.
+
+lightning-fabric gives the device, the strategy and autocast. On one device the *bare* module runs inside
+``fabric.autocast()``: Fabric's module wrapper was measured at 100 microseconds a step (two CPU cores,
+2026-11-20: 299 against 199), its autocast and its ``backward`` at 10 or less.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from zoo.errors import UsageError
+
+_FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+class Choice(NamedTuple):
+    """What was chosen, and why."""
+
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})"
+
+
+def choose_device(requested: str = "auto") -> Choice:
+    """The device to run on: ``auto`` takes a GPU where there is one. Raises UsageError for one that is not there."""
+    if requested == "auto":
+        if torch.cuda.is_available():
+            return Choice("cuda:0", f"a GPU is there: {torch.cuda.get_device_name(0)}")
+        return Choice("cpu", "no GPU is there")
+    try:
+        device = torch.device(requested)
+    except RuntimeError:
+        raise UsageError(f"no such device: {requested}", help="cpu, cuda, cuda:1 or auto") from None
+    if device.type == "cuda":
+        count, index = torch.cuda.device_count(), device.index or 0
+        if index >= count:
+            raise UsageError(f"no such device: {requested}: PyTorch sees {count} GPUs", help="cpu, or auto")
+        return Choice(f"cuda:{index}", "asked for")
+    if device.type != "cpu":
+        raise UsageError(f"device {requested} is not supported", help="cpu, cuda, cuda:1 or auto")
+    return Choice("cpu", "asked for")
+
+
+def cpu_bf16_unit() -> str | None:
+    """The unit of this CPU that multiplies bfloat16, ``AMX`` or ``AVX512-BF16``; None where there is none."""
+    capabilities = torch.cpu.get_capabilities()
+    if capabilities.get("amx_bf16"):
+        return "AMX"
+    return "AVX512-BF16" if capabilities.get("avx512_bf16") else None
+
+
+def choose_precision(requested: str, device: torch.device) -> Choice:
+    """The precision of forward and backward passes; ``auto`` takes the fastest that the hardware multiplies itself."""
+    if requested != "auto":
+        return Choice(requested, "asked for")
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        if major >= 8:
+            return Choice("bf16", f"the GPU multiplies bfloat16 (compute capability {major}.{minor})")
+        if major >= 7:
+            return Choice("fp16", f"the GPU multiplies half, not bfloat16 (compute capability {major}.{minor})")
+        return Choice("fp32", f"the GPU has no tensor cores (compute capability {major}.{minor})")
+    unit = cpu_bf16_unit()
+    if unit:
+        return Choice("bf16", f"the CPU has {unit}")
+    return Choice("fp32", "the CPU has neither AMX nor AVX512-BF16: it would only emulate bfloat16")
+
+
+def choose_layout(requested: bool | Literal["auto"]) -> Choice:
+    """Whether images and filters lie channels_last in memory."""
+    if requested != "auto":
+        return Choice("channels_last" if requested else "contiguous", "asked for")
+    return Choice("channels_last", "faster than contiguous in every precision measured")
+
+
+def choose_compile(requested: bool | Literal["auto"], device: torch.device) -> Choice:
+    """Whether ``torch.compile`` is used; ``auto`` only where it was measured to win."""
+    if requested != "auto":
+        return Choice("compiled" if requested else "eager", "asked for")
+    if device.type == "cpu":
+        return Choice("eager", "on a CPU torch.compile was measured equal at best")
+    return Choice("eager", "torch.compile has not been measured to win on this device; say compile: true to try")
+
+
+@dataclass(eq=False)
+class Runtime:
+    """A device, a precision (``fp32``, ``bf16``, ``fp16``) and a layout, and the forward pass in them."""
+
+    fabric: Fabric
+    device: torch.device
+    precision: str
+    channels_last: bool
+    compiled: bool
+    choices: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def choose(
+        cls,
+        device: str = "auto",
+        precision: str = "auto",
+        channels_last: bool | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = False,
+    ) -> Runtime:
+        """Settles every ``auto``. Raises UsageError for a device that is not there."""
+        where = choose_device(device)
+        on = torch.device(where.value)
+        arithmetic, layout = choose_precision(precision, on), choose_layout(channels_last)
+        eager = choose_compile(compile, on)
+        fabric = Fabric(
+            accelerator=on.type,
+            devices=[on.index] if on.type == "cuda" else 1,
+            precision=_FABRIC_PRECISION[arithmetic.value],
+        )
+        return cls(
+            fabric,
+            on,
+            arithmetic.value,
+            layout.value == "channels_last",
+            eager.value == "compiled",
+            {"device": str(where), "precision": str(arithmetic), "layout": str(layout), "compile": str(eager)},
+        )
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """Brings a module to the device and layout, in place: optimizers made before or after hold its parameters."""
+        module.to(self.device)
+        if self.channels_last:
+            module.to(memory_format=torch.channels_last)
+        return module
+
+    def images(self, images_BCHW: Tensor) -> Tensor:
+        """A batch on the device, in the network's layout; no copy where it is so already."""
+        images_BCHW = images_BCHW.to(self.device, non_blocking=True)
+        if self.channels_last and images_BCHW.dim() == 4:
+            return images_BCHW.contiguous(memory_format=torch.channels_last)
+        return images_BCHW
+
+    def forward(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        """The forward pass: images BCHW to float32 logits BK.
+
+        Autocast stands *inside* what is compiled: outside it, the compiled network was measured 40 % slower.
+        """
+
+        def forward(images_BCHW: Tensor) -> Tensor:
+            with self.fabric.autocast():
+                logits_BK: Tensor = model(images_BCHW)
+            return logits_BK.float()
+
+        return torch.compile(forward) if self.compiled else forward
+
+    @property
+    def scaler(self) -> Any:
+        """The loss scaler of fp16 (``torch.amp.GradScaler``), None in the other precisions."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    def synchronize(self) -> None:
+        """Waits for the device, so that a clock read next is true."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+@contextmanager
+def machine_faults(batch_size: int) -> Iterator[None]:
+    """Turns running out of memory into EnvironmentFault with advice. The batch is never changed in silence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(str(error), batch_size) from error
+    except RuntimeError as error:
+        # The CPU's allocator raises a plain RuntimeError.
+        if "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error):
+            raise _out_of_memory(str(error), batch_size) from error
+        raise
+
+
+def _out_of_memory(text: str, batch_size: int) -> Exception:
+    from zoo.errors import EnvironmentFault
+
+    return EnvironmentFault(
+        f"out of memory at batch size {batch_size}: {text.splitlines()[0] if text else 'the allocation failed'}",
+        code="out-of-memory",
+        notes=(
+            f"{os.cpu_count()} CPUs, {torch.cuda.device_count()} GPUs; the batch size was left as the recipe has it",
+        ),
+        help=f"try --set data.batch_size={max(1, batch_size // 2)} with --set train.accumulate=2, "
+        "--set train.precision=bf16, or a smaller eval.batch_size",
+    )

@@ -1,0 +1,105 @@
+"""The folder ``checkpoints/``: which checkpoints lie there, how they replace each other, which one counts. Floor 5.
+
+``last`` is the newest, ``best`` the most accurate, ``step-N`` are older ones that ``keep`` holds on to. A new
+``last`` takes the name only after the old one was moved to ``step-N``, so at any moment one whole checkpoint is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from zoo.errors import CheckpointError
+from zoo.train.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint, verify
+from zoo.train.folder import disk_faults, fsync_folder
+
+LAST, BEST = "last", "best"
+
+
+class Shelf:
+    """The checkpoints of a run. ``keep`` is how many older ones stay beside ``last`` and ``best``."""
+
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        self.path = path
+        self.keep = keep
+
+    def tidy(self) -> None:
+        """Removes what a killed process left half-written. Only whoever holds the run folder may call it."""
+        with disk_faults(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            for debris in self.path.glob(".*"):
+                shutil.rmtree(debris, ignore_errors=True)
+
+    def save_last(self, write: Callable[[Path], None]) -> Path:
+        """Writes a new ``last``; the one before it becomes an older one. Raises EnvironmentFault."""
+        incoming, last = self.path / ".last", self.path / LAST
+        self._write(incoming, write)
+        with disk_faults(last):
+            if last.exists():
+                last.rename(self._older_name(last))
+            incoming.rename(last)
+            fsync_folder(self.path)
+            self._prune()
+        return last
+
+    def save_best(self, write: Callable[[Path], None]) -> Path:
+        """Writes a new ``best`` in place of the old. Raises EnvironmentFault."""
+        incoming, best, outgoing = self.path / ".best", self.path / BEST, self.path / ".best.old"
+        self._write(incoming, write)
+        with disk_faults(best):
+            if best.exists():
+                best.rename(outgoing)
+            incoming.rename(best)
+            fsync_folder(self.path)
+            shutil.rmtree(outgoing, ignore_errors=True)
+        return best
+
+    def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that verifies, None where there are none at all.
+
+        Each that does not is told to ``warn``. Raises CheckpointError where there are some and none verifies.
+        """
+        found = [folder for folder in self.path.glob("[!.]*") if folder.is_dir()] if self.path.is_dir() else []
+        sound: list[tuple[int, bool, Path]] = []
+        for folder in sorted(found):
+            try:
+                sound.append((verify(folder).step, folder.name == LAST, folder))
+            except DamagedCheckpointError as error:
+                warn(f"skipped a damaged checkpoint: {error.message}")
+        if sound:
+            return read_checkpoint(max(sound)[-1])
+        if found:
+            raise CheckpointError(
+                f"no checkpoint in {self.path} verifies",
+                notes=[str(folder) for folder in found],
+                help="start the run again in a new folder",
+            )
+        return None
+
+    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+        with disk_faults(path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                shutil.rmtree(path)
+        write(path)
+
+    def _older(self) -> list[Path]:
+        return sorted(self.path.glob("step-*"))
+
+    def _older_name(self, last: Path) -> Path:
+        try:
+            name = f"step-{verify(last).step:09d}"
+        except CheckpointError:  # damaged since it was written; it will be pruned like any other
+            name = "step-000000000"
+        if (self.path / name).exists():
+            shutil.rmtree(self.path / name)
+        return self.path / name
+
+    def _prune(self) -> None:
+        older = self._older()
+        for folder in older[: max(0, len(older) - self.keep)]:
+            # Under a hidden name first: a half-deleted checkpoint must not look like one.
+            outgoing = folder.with_name(f".{folder.name}")
+            folder.rename(outgoing)
+            shutil.rmtree(outgoing, ignore_errors=True)

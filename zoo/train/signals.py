@@ -1,0 +1,50 @@
+"""Signals that end a training in order: noted when they come, acted upon where the state is whole. Floor 5."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class Interrupted(BaseException):
+    """A signal came. Raised between steps and between batches of an evaluation only; never leaves ``fit``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class SignalWatch:
+    """Notes the first SIGINT, SIGTERM or SIGUSR1; a second one ends the process at once.
+
+    Outside the main thread Python can watch no signals; the training then runs without.
+    """
+
+    def __init__(self) -> None:
+        self.caught: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> SignalWatch:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _WATCHED}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.caught is not None:
+            # Not sys.exit: nothing may run any more, a half-written checkpoint was never promoted.
+            os._exit(130 if number == signal.SIGINT else 143)
+        self.caught = number
+
+    def check(self) -> None:
+        """Raises Interrupted if a signal has come."""
+        if self.caught is not None:
+            raise Interrupted(self.caught)

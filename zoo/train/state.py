@@ -1,0 +1,174 @@
+"""The state of a training: everything an interrupted run needs to go on as if nothing had been. Floor 5."""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import CheckpointError
+from zoo.train.checkpoint import Checkpoint, write_checkpoint
+from zoo.train.encoding import TensorStore, decode, encode, with_strides
+from zoo.train.folder import disk_faults
+from zoo.train.metrics import Meter
+from zoo.train.training import Training
+
+
+@dataclass
+class Progress:
+    """How far a training has come."""
+
+    epoch: int = 1  # the one under way, counted from 1
+    batch: int = 0  # batches of it that are done
+    step: int = 0  # optimizer steps done in all
+    steps_closed: bool = False  # all its steps are done, its test is not
+    lr: float = 0.0  # of the last step
+    epoch_seconds: float = 0.0  # of its training steps
+    train_seconds: float = 0.0  # of all training steps
+    total_seconds: float = 0.0
+    best_epoch: int | None = None
+    best_accuracy: float | None = None
+    last_train: dict[str, float] | None = None  # figures of the last whole epoch
+
+    def next_epoch(self) -> None:
+        """Turns to the next epoch's first batch."""
+        self.epoch, self.batch, self.steps_closed, self.epoch_seconds = self.epoch + 1, 0, False, 0.0
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python's, NumPy's and torch's generators, so that a training depends on nothing that ran before it."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _random_state() -> dict[str, Any]:
+    numpy_state = np.random.get_state()
+    name, keys, *rest = numpy_state
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _state_tensors(model: nn.Module) -> TensorStore:
+    store = TensorStore()
+    for name, tensor in model.state_dict().items():
+        store.put(name, tensor)
+    return store
+
+
+def save(training: Training, progress: Progress, meter: Meter, path: Path) -> None:
+    """Writes a checkpoint. ``model.safetensors`` holds what is tested: the averaged weights where there are such."""
+    with ExitStack() as averaged:
+        for averaging in training.averaging:
+            averaged.enter_context(averaging.applied())
+        tested = _state_tensors(training.model)
+    store = TensorStore()
+    state = {
+        "progress": asdict(progress),
+        "random": _random_state(),
+        "meter": {"sums": meter.sums, "samples": meter.samples},
+        "optimization": training.optimization.state_dict(),
+        "averaging": [averaging.state_dict() for averaging in training.averaging],
+        "scaler": None if training.runtime.scaler is None else training.runtime.scaler.state_dict(),
+        # Only where the network in training is not the one tested.
+        "model": dict(training.model.state_dict()) if training.averaging else None,
+        "journals": {journal.name: _size(journal) for journal in _journals(training)},
+    }
+    plain = encode(state, "state", store)
+    write_checkpoint(path, model=tested, training=store, state=plain, epoch=progress.epoch, step=progress.step)
+
+
+def _journals(training: Training) -> tuple[Path, ...]:
+    return training.folder.journals if training.folder else ()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progress:
+    """Puts a checkpoint's state into a training, bit for bit and stride for stride; cuts the journals back to it.
+
+    Raises CheckpointError where it does not fit, naming the tensor.
+    """
+    try:
+        state = decode(checkpoint.state, checkpoint.tensors, checkpoint.strides)
+        weights = state["model"]
+        if weights is None:
+            weights = {
+                name: with_strides(tensor, checkpoint.model_strides.get(name))
+                for name, tensor in checkpoint.model.items()
+            }
+        load_tensors(training.model, weights, checkpoint.path)
+        training.optimization.load_state_dict(state["optimization"])
+        for averaging, saved in zip(training.averaging, state["averaging"], strict=True):
+            averaging.load_state_dict(saved)
+        if training.runtime.scaler is not None and state["scaler"]:
+            training.runtime.scaler.load_state_dict(state["scaler"])
+        meter.load(state["meter"]["sums"], state["meter"]["samples"])
+        _set_random_state(state["random"])
+        cut_journals(training, state["journals"])
+        return Progress(**state["progress"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the checkpoint {checkpoint.path} does not fit this training: {error}",
+            help="resume with the recipe the run was started with",
+        ) from error
+
+
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Copies a state dict into a model, strides too. Raises CheckpointError naming each tensor that does not fit."""
+    own = model.state_dict()
+    complaints = [f"{name} is missing" for name in own.keys() - tensors.keys()]
+    complaints += [f"{name} is not in the network" for name in tensors.keys() - own.keys()]
+    complaints += [
+        f"{name} is {list(tensors[name].shape)}, the network has {list(own[name].shape)}"
+        for name in own.keys() & tensors.keys()
+        if tensors[name].shape != own[name].shape
+    ]
+    if complaints:
+        raise CheckpointError(
+            f"the weights in {source} do not fit the network", code="weights-mismatch", notes=sorted(complaints)
+        )
+    for name, tensor in own.items():
+        saved = tensors[name]
+        if tensor.stride() != saved.stride():
+            _owner(model, name).data = torch.empty_strided(
+                saved.shape, saved.stride(), dtype=tensor.dtype, device=tensor.device
+            ).copy_(saved)
+        else:
+            tensor.copy_(saved)
+
+
+def _owner(model: nn.Module, name: str) -> Tensor:
+    module, _, leaf = name.rpartition(".")
+    tensor: Tensor = getattr(model.get_submodule(module), leaf)
+    return tensor
+
+
+def cut_journals(training: Training, sizes: dict[str, int]) -> None:
+    """Cuts the run folder's journals back to the bytes they had; to nothing where none are given."""
+    for journal in _journals(training):
+        size = sizes.get(journal.name, 0)
+        if _size(journal) > size:
+            with disk_faults(journal), journal.open("r+b") as file:
+                file.truncate(size)

@@ -1,0 +1,160 @@
+"""What a training is made of: built objects only, nothing of YAML. Floor 5.
+
+The protocols say what the engine needs of the catalogues' objects (``zoo.data``, ``zoo.optim``) and no more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zoo.schema.recipe import EvalSection, TrainSection
+from zoo.train.folder import RunFolder
+from zoo.train.runtime import Runtime
+
+if TYPE_CHECKING:
+    from zoo.train.evaluation import Evaluation
+
+
+class BatchLike(Protocol):
+    """A batch: images float32 BCHW and labels on the device, the samples' indices on the CPU."""
+
+    @property
+    def images(self) -> Tensor:
+        """Images, float32, BCHW."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes, int64, B; or their shares, float32, BK (CutMix, MixUp)."""
+
+    @property
+    def indices(self) -> Tensor:
+        """Which samples these are, int64, B."""
+
+
+class BatchesLike(Protocol):
+    """Batches of a split; an epoch's content is a function of (seed, epoch) alone."""
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+
+    @property
+    def samples(self) -> int:
+        """Samples an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[BatchLike]:
+        """The batches of an epoch (counted from 1), from batch ``start`` (counted from 0) on."""
+
+
+class OptimizationLike(Protocol):
+    """Optimizers and their schedules as one."""
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The optimizers, in order."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group."""
+
+    def step(self, skip: Tensor | None = None) -> None:
+        """Updates the parameters, unless the scalar ``skip`` on their device is true."""
+
+    def zero_grad(self) -> None:
+        """Drops the gradients."""
+
+    def after_step(self) -> None:
+        """Steps the schedules that go by steps."""
+
+    def after_epoch(self, metrics: Mapping[str, float] | None = None) -> None:
+        """Steps the schedules that go by epochs; ``metrics`` is for those that watch a figure."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs: plain data and tensors."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes such a state back."""
+
+
+class Averaging(Protocol):
+    """Weights averaged over the training (EMA, SWA) or pulled back in it (Lookahead)."""
+
+    def after_step(self, step: int) -> None:
+        """Follows optimizer step ``step``, counted from 1."""
+
+    def after_epoch(self, epoch: int) -> None:
+        """Follows the end of an epoch, counted from 1."""
+
+    def applied(self) -> AbstractContextManager[None]:
+        """Puts the averaged weights into the model for the length of a ``with`` block."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data and tensors."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes such a state back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How many optimizer steps a training takes. An epoch's last step may gather fewer batches than ``accumulate``."""
+
+    per_epoch: int
+    total: int
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun; the last may end early."""
+        return math.ceil(self.total / self.per_epoch)
+
+
+def count_steps(batches_per_epoch: int, settings: TrainSection) -> Steps:
+    """The steps of a training: ``epochs`` (a fraction ends inside an epoch), or ``max_steps`` where that is fewer."""
+    per_epoch = math.ceil(batches_per_epoch / settings.accumulate)
+    bounds = [] if settings.max_steps is None else [settings.max_steps]
+    if settings.epochs is not None:
+        # 9.9 epochs of 97 steps are 961 steps: what floating point adds to a whole number is no step.
+        bounds.append(max(1, math.ceil(round(settings.epochs * per_epoch, 6))))
+    return Steps(per_epoch, min(bounds))
+
+
+@dataclass
+class Training:
+    """Built objects, ready to train. ``fit`` fills ``final``: the last test with labels and probabilities.
+
+    The model is to be placed (``runtime.place(model)``) before ``optimization`` is built from it.
+    """
+
+    model: nn.Module
+    loss: nn.Module
+    optimization: OptimizationLike
+    train: BatchesLike
+    test: BatchesLike
+    runtime: Runtime
+    settings: TrainSection
+    evaluation: EvalSection = field(default_factory=EvalSection)
+    validation: BatchesLike | None = None
+    averaging: Sequence[Averaging] = ()
+    folder: RunFolder | None = None
+    resume: bool = False
+    seed: int = 0
+    log_every: int | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    final: Evaluation | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """How many steps the training takes."""
+        return count_steps(self.train.steps, self.settings)
+
+    @property
+    def logging_steps(self) -> int:
+        """Steps between two looks at the device: twenty an epoch, but never more than 50 steps apart."""
+        return self.log_every or max(1, min(50, self.steps.per_epoch // 20))
