@@ -115,11 +115,11 @@ def _compose(block: Block, name: str) -> nn.Module:
 
 def _register(module: nn.Module, step: Step) -> None:
     """A free tensor: zeros until its initialiser fills it."""
-    tensor = torch.zeros(step.parameters[0].shape)
+    tensor = ops[step.op].target(**step.arguments)
     if step.kind == "buffer":
-        module.register_buffer(step.name, tensor)
+        module.register_buffer(step.name, tensor, persistent=step.arguments.get("persistent", True))
     else:
-        module.register_parameter(step.name, nn.Parameter(tensor))
+        module.register_parameter(step.name, tensor)
 
 
 def _submodule(step: Step) -> nn.Module:
