@@ -14,6 +14,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
 from zoo.registry import did_you_mean
+from zoo.schema.recipe import REPORT_DOCS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,7 @@ def _methods() -> Iterable[Item]:
 
 
 def _reports() -> Iterable[Item]:
-    from zoo.report import REPORTS
-
-    return [Item(name, doc) for name, doc in REPORTS.items()]
+    return [Item(name, doc) for name, doc in REPORT_DOCS.items()]
 
 
 def _runs() -> Iterable[Item]:

@@ -11,7 +11,7 @@ from zoo.assemble.run import run_recipe
 
 
 def run_seeds(recipe: str, options: RunOptions, seeds: Sequence[int], settle: Settle, note: Note) -> dict[str, Any]:
-    """Trains once per seed. ``spread`` is the sample standard deviation, 0 for one run. Figures are the last epoch's."""
+    """Trains once per seed. ``spread`` is the sample standard deviation; figures are the last epoch's."""
     runs = []
     for seed in seeds:
         note(f"seed {seed} ({len(runs) + 1} of {len(seeds)})")

@@ -64,6 +64,6 @@ def schema(
     session: Session, kind: Annotated[str, typer.Argument(metavar="architecture|recipe", help="Which schema.")]
 ) -> None:
     """Print the JSON Schema of architectures or recipes, for editors."""
-    from zoo.exchange.schema import json_schema
+    from zoo.assemble.editor_schema import json_schema
 
     print_json(json_schema(kind))

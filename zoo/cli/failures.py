@@ -55,10 +55,10 @@ def as_zoo_error(error: BaseException) -> ZooError:
         return EnvironmentFault(f"out of memory: {_first_line(error)}", code="out-of-memory", help=_ADVICE)
     if isinstance(error, OSError):
         return _from_os(error)
-    return _Bug(error)
+    return _OwnError(error)
 
 
-class _Bug(ZooError):
+class _OwnError(ZooError):
     """Something we did not foresee."""
 
     default_code = "bug"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,14 +23,14 @@ def add_to(app: typer.Typer) -> None:
     command(app, "diff")(diff)
 
 
-class TableFormat(str, Enum):
+class TableFormat(StrEnum):
     """How `zoo summary` prints."""
 
     table = "table"
     torchsummary = "torchsummary"
 
 
-class DrawFormat(str, Enum):
+class DrawFormat(StrEnum):
     """What `zoo draw` makes."""
 
     svg = "svg"

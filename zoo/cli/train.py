@@ -10,7 +10,6 @@ import typer
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
 from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
-from zoo.diagnostics import Diagnostics
 from zoo.errors import UsageError
 
 RunDir = Annotated[

@@ -22,6 +22,17 @@ ReportName = Literal[
     "summary",
 ]
 REPORTS: tuple[ReportName, ...] = get_args(ReportName)
+REPORT_DOCS: dict[ReportName, str] = {
+    "curves": "loss and accuracy of every epoch",
+    "lr_schedule": "the learning rate over the training",
+    "lr_find": "the LR range test, with what every rule suggests",
+    "augmentations": "training images before and after the transforms",
+    "class_accuracy": "accuracy class by class, as text and as a chart",
+    "confusion": "which class is taken for which",
+    "misclassified": "test images that were classified wrongly, the most confident first",
+    "gradcam": "class activation maps of misclassified images",
+    "summary": "the network's layer table",
+}
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,203 @@
+"""From a checked recipe to built objects: data, batches, network, optimizers. Floor 7.
+
+This is the only place where a recipe becomes objects; what comes out knows nothing of YAML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from zoo.assemble.check import Parts
+from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.options import RunOptions
+from zoo.assemble.resolve import Resolved
+from zoo.data import Batches, Dataset, make_batches, open_dataset
+from zoo.diagnostics import Diagnostics
+from zoo.errors import DataError, raise_if_errors
+from zoo.graph import images_wanted, initialise_from_images
+from zoo.models import load_weights
+from zoo.train import Averaging, Runtime, Training, count_steps
+from zoo.train.state import seed_everything
+
+SMALLEST_EVAL_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What trains, before it is said how: batches on a device, and a network placed there with its first weights.
+
+    ``notes`` are lines for people about what was found on the way.
+    """
+
+    runtime: Runtime
+    train: Batches
+    validation: Batches | None
+    test: Batches
+    network: Network
+    module: nn.Module
+    loss: nn.Module
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A recipe's objects, ready to train."""
+
+    training: Training
+    dataset: Dataset
+    network: Network
+    notes: tuple[str, ...]
+
+
+def open_data(resolved: Resolved, options: RunOptions) -> Dataset:
+    """Opens the recipe's data set. Raises DataError."""
+    diagnostics = Diagnostics()
+    node, seed = resolved.section("data"), resolved.recipe.seed
+    dataset = open_dataset(node, diagnostics, data_dir=options.data_dir, seed=seed)
+    raise_if_errors(diagnostics)
+    return dataset
+
+
+def lay_foundation(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Foundation:
+    """Builds batches and network from the recipe's seed. Raises ConfigError and DataError where they do not fit."""
+    recipe = resolved.recipe
+    settings = recipe.train
+    runtime = Runtime.choose(options.device, settings.precision, settings.channels_last, settings.compile)
+    train, validation, test = _batches(resolved, parts, dataset, runtime.device)
+    network = _network(resolved, parts, dataset, image_shape(test))
+    seed_everything(recipe.seed)
+    module, notes = _module(resolved, network, train)
+    runtime.place(module)
+    loss = parts.loss.build().to(runtime.device)
+    return Foundation(runtime, train, validation, test, network, module, loss, notes)
+
+
+def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Built:
+    """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit."""
+    base = lay_foundation(resolved, parts, dataset, options)
+    settings = resolved.recipe.train
+    steps = count_steps(base.train.steps, settings)
+    optimization = parts.optimization.build(
+        base.module,
+        steps_per_epoch=steps.per_epoch,
+        epochs=steps.total / steps.per_epoch,
+        diagnostics=Diagnostics(),
+    )
+    training = Training(
+        model=base.module,
+        loss=base.loss,
+        optimization=optimization,
+        train=base.train,
+        test=base.test,
+        validation=base.validation,
+        runtime=base.runtime,
+        settings=settings,
+        evaluation=resolved.recipe.eval,
+        averaging=_averaging(resolved, base.module, steps.total, steps.per_epoch),
+        seed=resolved.recipe.seed,
+        choices=_choices(base, optimization.choices),
+    )
+    return Built(training, dataset, base.network, base.notes)
+
+
+def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:
+    return {**base.runtime.choices, "transforms": f"{base.train.backend} ({base.train.reason})", **optimizers}
+
+
+def _batches(
+    resolved: Resolved, parts: Parts, dataset: Dataset, device: torch.device
+) -> tuple[Batches, Batches | None, Batches]:
+    recipe, data = resolved.recipe, parts.data
+    batches = partial(
+        make_batches,
+        seed=recipe.seed,
+        device=device,
+        dataset=dataset,
+        workers=data.workers,
+        backend=recipe.transforms.backend,
+    )
+    size = recipe.eval.batch_size or max(data.batch_size, SMALLEST_EVAL_BATCH)
+    held_out = partial(batches, specs=parts.eval_transforms, batch_size=size, shuffle=False)
+    train = batches(
+        dataset.train, parts.train_transforms, batch_size=data.batch_size, shuffle=True, drop_last=data.drop_last
+    )
+    validation = held_out(dataset.validation) if dataset.validation is not None else None
+    return train, validation, held_out(dataset.test)
+
+
+def image_shape(batches: Batches) -> Shape:
+    """Channels, height and width of the images that reach the network."""
+    return tuple(batches.batch(1, [0]).images.shape[1:])
+
+
+def _network(resolved: Resolved, parts: Parts, dataset: Dataset, shape: Shape) -> Network:
+    """The network for images of this shape, with as many logits as the data has classes. Raises DataError if not."""
+    network = parts.network
+    if tuple(network.inputs.values()) != (shape,):
+        diagnostics = Diagnostics()
+        planned = network_of(resolved, diagnostics, input_shape=shape)
+        raise_if_errors(diagnostics)
+        assert planned is not None
+        network = planned
+    network = network.for_classes(len(dataset.classes))
+    output, classes = network.output_shape, len(dataset.classes)
+    if output != (2, classes):
+        raise _misfit(resolved, network, output, dataset)
+    return network
+
+
+def _misfit(resolved: Resolved, network: Network, output: Shape | None, dataset: Dataset) -> DataError:
+    node, classes = resolved.section("model"), len(dataset.classes)
+    written = node.get("classes") or node.get("num_classes")
+    if output is not None and len(output) == 2:
+        message = f"{network.name} tells {output[1]} classes apart, {dataset.name} has {classes}"
+    else:
+        message = f"{network.name} gives {list(output[1:]) if output else 'no single tensor'} for an image, not logits"
+    return DataError(
+        message,
+        code="class-count",
+        span=written.span if written is not None else node.span,
+        help=f"set model.classes to {classes}" if "classes" in node else f"give the head {classes} outputs",
+    )
+
+
+def _module(resolved: Resolved, network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network's module on the CPU with its first weights, and what there is to say of them."""
+    module, weights = network.build(), resolved.recipe.model.weights
+    if weights is not None and not network.pretrained:
+        return module, (load_weights(module, resolved.folder / Path(weights).expanduser()).message,)
+    wanted = images_wanted(network.plan) if network.plan is not None else 0
+    if wanted:
+        initialise_from_images(module, _first_images(train, wanted))
+    return module, ()
+
+
+def _first_images(train: Batches, count: int) -> Tensor:
+    """So many training images NCHW as the network will see them, on the CPU."""
+    found: list[Tensor] = []
+    for batch in train.epoch(1):
+        found.append(batch.images.float().cpu())
+        if sum(map(len, found)) >= count:
+            break
+    return torch.cat(found)[:count].contiguous()
+
+
+def _averaging(resolved: Resolved, module: nn.Module, steps: int, steps_per_epoch: int) -> tuple[Averaging, ...]:
+    settings = resolved.recipe.train
+    found: list[Averaging] = []
+    if settings.lookahead is None and settings.ema is None and settings.swa is None:
+        return ()
+    from zoo.optim.averaging import EMA, SWA, Lookahead
+
+    if settings.lookahead is not None:
+        found.append(Lookahead(module, total_steps=steps, **settings.lookahead.model_dump()))
+    if settings.ema is not None:
+        found.append(EMA(module, **settings.ema.model_dump()))
+    if settings.swa is not None:
+        found.append(SWA(module, steps_per_epoch=steps_per_epoch, **settings.swa.model_dump()))
+    return tuple(found)

@@ -1,0 +1,117 @@
+"""Everything that can be said of a recipe or an architecture without data and without building it. Floor 7."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.assemble.losses import LossSpec, parse_loss
+from zoo.assemble.networks import Network, network_of
+from zoo.assemble.resolve import Resolved, resolve
+from zoo.assemble.shipped import shipped_recipe
+from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, Sequence, from_data, read_file
+from zoo.errors import UsageError, raise_if_errors
+from zoo.lint import lint
+from zoo.models import architecture_path, load_plan
+from zoo.optim import OptimizationSpec, parse_optimization
+from zoo.schema.recipe import is_recipe
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A recipe's sections, each checked by its room and ready to be built."""
+
+    network: Network
+    loss: LossSpec
+    optimization: OptimizationSpec
+    data: DataSettings
+    train_transforms: tuple[TransformSpec, ...]
+    eval_transforms: tuple[TransformSpec, ...]
+
+
+def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
+    """Checks every section against its room; None where the diagnostics hold errors."""
+    before = len(diagnostics.errors)
+    document, recipe = resolved.document, resolved.recipe
+    network = network_of(resolved, diagnostics)
+    loss = parse_loss(resolved.section("loss"), diagnostics)
+    optimizer = document.get("optimizer")
+    assert optimizer is not None
+    optimization = parse_optimization(optimizer, document.get("schedule"), diagnostics)
+    data = parse_data(resolved.section("data"), diagnostics)
+    train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
+    eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")
+    _cross_checks(resolved, optimization, diagnostics)
+    if network is not None and network.plan is not None:
+        lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+    if len(diagnostics.errors) > before:
+        return None
+    assert network is not None and loss is not None and optimization is not None and data is not None
+    return Parts(network, loss, optimization, data, train, eval_)
+
+
+def recheck(resolved: Resolved) -> Parts:
+    """The parts of a recipe in which only a checked value changed. Raises ConfigError."""
+    diagnostics = Diagnostics()
+    parts = check_recipe(resolved, diagnostics)
+    raise_if_errors(diagnostics)
+    assert parts is not None
+    return parts
+
+
+def _list(resolved: Resolved, key: str, default: tuple[object, ...]) -> Sequence:
+    node = resolved.section("transforms").get(key)
+    if isinstance(node, Sequence):
+        return node
+    made = from_data(default, resolved.document.span)
+    assert isinstance(made, Sequence)
+    return made
+
+
+def _cross_checks(resolved: Resolved, optimization: OptimizationSpec | None, diagnostics: Diagnostics) -> None:
+    """What no section can see by itself."""
+    recipe = resolved.recipe
+    if recipe.target.test_accuracy_tta is not None and recipe.eval.tta == "none":
+        node = resolved.section("target")
+        diagnostics.error(
+            "target-without-tta",
+            "target: test_accuracy_tta is measured with test-time augmentation, and eval.tta is none",
+            node.key_span("test_accuracy_tta"),
+            help="add eval: {tta: flip}",
+        )
+    if optimization is not None and recipe.train.epochs is not None:
+        optimization.check(recipe.train.epochs, diagnostics)
+
+
+def check_file(name: str) -> Diagnostics:
+    """Checks and lints one architecture or recipe, given by path or shipped name."""
+    diagnostics = Diagnostics()
+    path = _find(name)
+    if path is None:
+        diagnostics.error("no-such-file", f"no such file: {name}")
+        return diagnostics
+    document = read_file(path, diagnostics)
+    if document is not None:
+        _check_document(path, document, diagnostics)
+    return diagnostics
+
+
+def _find(name: str) -> Path | None:
+    path = Path(name)
+    return path if path.is_file() else shipped_recipe(name) or architecture_path(name)
+
+
+def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> None:
+    try:
+        if is_recipe(document.keys):
+            resolved = resolve(str(path), (), diagnostics)
+            if resolved is not None:
+                check_recipe(resolved, diagnostics)
+        else:
+            plan = load_plan(path, diagnostics)
+            if plan is not None:
+                lint(plan, diagnostics)
+    except UsageError as error:
+        diagnostics.extend(error.diagnostics)

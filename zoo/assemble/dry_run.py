@@ -1,0 +1,157 @@
+"""`zoo run --dry-run`: everything but the training, one real batch, and what the training would cost. Floor 7."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from zoo.assemble.build import Built, build, open_data
+from zoo.assemble.check import recheck
+from zoo.assemble.finding import with_lr
+from zoo.assemble.options import RunOptions, Settle
+from zoo.assemble.run import prepare
+from zoo.train import evaluate
+
+PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
+TIMED_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would be and cost. Seconds and bytes are measured on one batch and scaled."""
+
+    recipe: str
+    model: str
+    params: int
+    input_shape: tuple[int, ...]
+    classes: int
+    samples: dict[str, int]
+    epochs: float
+    steps: int
+    batch_size: int
+    loss: float
+    step_seconds: float
+    test_seconds: float
+    memory_bytes: int
+    memory_of: str
+    choices: dict[str, str]
+
+    @property
+    def total_seconds(self) -> float:
+        """The whole training with its tests."""
+        return self.steps * self.step_seconds + self.epochs * self.test_seconds
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        fields = dict(vars(self))
+        return {**fields, "total_seconds": self.total_seconds}
+
+    def as_text(self) -> str:
+        """What people read."""
+        samples = ", ".join(f"{count:,} {name}" for name, count in self.samples.items())
+        shape = " x ".join(map(str, self.input_shape))
+        lines = [
+            f"recipe    {self.recipe}: right, nothing was written",
+            f"model     {self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes",
+            f"data      {samples}; batches of {self.batch_size}",
+            f"training  {self.epochs:g} epochs, {self.steps:,} steps",
+            f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.batch_size / self.step_seconds:,.0f} images/s",
+            f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
+            f"time      about {_duration(self.total_seconds)}, tests included",
+        ]
+        return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
+
+
+def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
+    """Validates, builds, takes a few steps on one batch, and throws everything away."""
+    resolved, parts = prepare(recipe, options, settle)
+    dataset = open_data(resolved, options)
+    if parts.optimization.finds_lr:
+        resolved = with_lr(resolved, PLACEHOLDER_LR)
+        parts = recheck(resolved)
+    built = build(resolved, parts, dataset, options)
+    training = built.training
+    loss, step_seconds = _steps(built)
+    counted = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    memory, memory_of = _peak_memory(training.runtime.device)
+    return Estimate(
+        recipe=resolved.recipe.name,
+        model=built.network.name,
+        params=sum(parameter.numel() for parameter in training.model.parameters()),
+        input_shape=tuple(next(iter(built.network.inputs.values()))),
+        classes=len(dataset.classes),
+        samples={name: len(split) for name, split in counted.items() if split is not None},
+        epochs=training.steps.total / training.steps.per_epoch,
+        steps=training.steps.total,
+        batch_size=parts.data.batch_size,
+        loss=loss,
+        step_seconds=step_seconds,
+        test_seconds=_test_seconds(built),
+        memory_bytes=memory,
+        memory_of=memory_of,
+        choices=dict(training.choices),
+    )
+
+
+def _steps(built: Built) -> tuple[float, float]:
+    """The loss of the first batch, and the seconds of a step after the first."""
+    training = built.training
+    runtime, optimization = training.runtime, training.optimization
+    forward = runtime.forward(training.model)
+    training.model.train()
+    losses, seconds = [], 0.0
+    for _ in range(1 + TIMED_STEPS):
+        batch = next(iter(training.train.epoch(1)))
+        runtime.synchronize()
+        began = time.perf_counter()
+        loss = training.loss(forward(runtime.images(batch.images)), batch.labels.to(runtime.device))
+        runtime.fabric.backward(loss)
+        optimization.step()
+        optimization.zero_grad()
+        runtime.synchronize()
+        seconds = time.perf_counter() - began
+        losses.append(float(loss.detach()))
+    return losses[0], seconds * training.settings.accumulate
+
+
+def _test_seconds(built: Built) -> float:
+    """The seconds of a test, from its first batch."""
+    training = built.training
+    one = _FirstBatch(training.test)
+    began = time.perf_counter()
+    evaluate(training.model, one, training.loss, runtime=training.runtime)
+    training.runtime.synchronize()
+    return (time.perf_counter() - began) * training.test.steps
+
+
+@dataclass(frozen=True)
+class _FirstBatch:
+    """A split's first batch alone."""
+
+    batches: Any
+    steps: int = 1
+
+    @property
+    def samples(self) -> int:
+        return len(next(self.epoch(1)).indices)
+
+    def epoch(self, epoch: int, start: int = 0) -> Any:
+        yield next(iter(self.batches.epoch(epoch)))
+
+
+def _peak_memory(device: torch.device) -> tuple[int, str]:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), "of the GPU"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024), "of this process, its libraries included"
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

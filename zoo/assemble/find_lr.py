@@ -1,0 +1,69 @@
+"""`zoo find-lr`: the LR range test by itself. Floor 7."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.assemble.build import open_data
+from zoo.assemble.finding import Found, run_range_test
+from zoo.assemble.options import RunOptions, Settle
+from zoo.assemble.run import prepare
+
+
+@dataclass(frozen=True)
+class FoundRate:
+    """The curve, what every rule suggests, and the rate a run would use."""
+
+    found: Found
+    figure: Path | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        test = self.found.range_test
+        return {
+            "lrs": list(test.lrs),
+            "losses": list(test.losses),
+            "suggestions": dict(test.suggestions),
+            "chosen": self.found.lr,
+            "figure": str(self.figure) if self.figure else None,
+        }
+
+    def as_text(self) -> str:
+        """What people read."""
+        suggestions = self.found.range_test.suggestions
+        width = max(map(len, suggestions))
+        lines = [
+            f"{name:<{width}}  {rate:.4g}" if rate is not None else f"{name:<{width}}  none"
+            for name, rate in suggestions.items()
+        ]
+        lines.append(f"a run would use {self.found.lr!r}")
+        return "\n".join([*lines, *([str(self.figure)] if self.figure else [])])
+
+
+def find_learning_rate(recipe: str, options: RunOptions, settle: Settle, *, out: Path | None = None) -> FoundRate:
+    """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
+    resolved, parts = prepare(recipe, options, settle)
+    dataset = open_data(resolved, options)
+    found = run_range_test(resolved, parts, dataset, options)
+    return FoundRate(found, _figure(found, out) if out is not None else None)
+
+
+def _figure(found: Found, out: Path) -> Path:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    test = found.range_test
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    axes.plot(test.lrs, test.losses)
+    axes.axvline(found.lr, linestyle="--", color="grey", label=f"used: {found.lr:.3g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", title="LR range test")
+    axes.legend()
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "lr_find.png"
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+    return path

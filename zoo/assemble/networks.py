@@ -1,0 +1,104 @@
+"""A recipe's `model`, or a TARGET's, as something that can be built. Floor 7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.assemble.resolve import Resolved
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, plain
+from zoo.errors import UsageError
+from zoo.graph import Plan, compile_plan
+from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan
+
+Shape = tuple[int, ...]
+_NOT_PARAMS = ("architecture", "timm", "torchvision", "weights")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that was planned, or a timm or torchvision model; nothing of it is built yet."""
+
+    name: str
+    inputs: AbstractMapping[str, Shape]  # without the batch
+    plan: Plan | None = None
+    foreign: ForeignModel | None = None
+    classes: int | None = None  # of a foreign model's head; None: as its library has it
+    pretrained: bool = False
+
+    def build(self, device: str | torch.device = "cpu") -> nn.Module:
+        """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all)."""
+        if self.plan is not None:
+            return compile_plan(self.plan, device=device)
+        assert self.foreign is not None
+        on_meta = torch.device(device).type == "meta"
+        with torch.device(device):
+            return self.foreign.build(classes=self.classes, pretrained=self.pretrained and not on_meta)
+
+    def for_classes(self, classes: int) -> Network:
+        """A foreign model whose head was left open gets one of this size; any other network stays."""
+        return replace(self, classes=classes) if self.foreign is not None and self.classes is None else self
+
+    @property
+    def output_shape(self) -> Any:
+        """What comes out for two images, found by running the network on ``meta``; None where no tensor comes out."""
+        module = self.build("meta").eval()
+        with torch.no_grad():
+            output = module(*(torch.zeros((2, *shape), device="meta") for shape in self.inputs.values()))
+        return tuple(output.shape) if isinstance(output, torch.Tensor) else None
+
+
+def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Shape | None = None) -> Network | None:
+    """The network of a recipe's `model`; None where the diagnostics hold errors."""
+    model, node = resolved.recipe.model, resolved.section("model")
+    params = node.without(_NOT_PARAMS)
+    try:
+        if model.architecture is None:
+            return foreign_network(model.target, params, input_shape, pretrained=model.weights == "pretrained")
+        path = architecture_file(model.architecture, resolved.folder)
+        return architecture_network(path, diagnostics, params=params, input_shape=input_shape)
+    except UsageError as error:
+        key = next(key for key in _NOT_PARAMS if key in node)
+        written = node.get(key)
+        assert written is not None
+        diagnostics.error(error.code, error.message, written.span, notes=error.notes, help=error.help)
+        return None
+
+
+def architecture_file(written: str, folder: Path) -> str | Path:
+    """What `model.architecture` names: a file relative to the recipe, else a shipped architecture's name."""
+    path = folder / written
+    return path if path.is_file() or architecture_path(written) is None else written
+
+
+def architecture_network(
+    name_or_path: str | Path,
+    diagnostics: Diagnostics,
+    *,
+    params: Mapping | None = None,
+    input_shape: Shape | None = None,
+) -> Network | None:
+    """The network of an architecture file or name."""
+    plan = load_plan(name_or_path, diagnostics, params, input_shape)
+    if plan is None:
+        return None
+    return Network(plan.name, {name: spec.shape[1:] for name, spec in plan.inputs.items()}, plan=plan)
+
+
+def foreign_network(
+    target: str, params: Mapping | None = None, input_shape: Shape | None = None, *, pretrained: bool = False
+) -> Network:
+    """The network behind ``timm:NAME`` or ``torchvision:NAME``. Raises UsageError for an unknown name."""
+    arguments = plain(params) if params is not None else {}
+    classes = arguments.pop("num_classes", None)
+    foreign = foreign_target(target, **arguments)
+    if foreign is None:
+        raise UsageError(f"{target} is no model", help="timm:NAME or torchvision:NAME")
+    shape = input_shape or foreign.input_shape
+    return Network(target, {"input": shape}, foreign=foreign, classes=classes, pretrained=pretrained)

@@ -1,0 +1,114 @@
+"""Going on with a run: where its folder is, and whether the recipe is still the one it began with. Floor 7.
+
+The rule: a resumed run keeps its recipe. What only describes or shows (doc, reports, explain, target, tracking) may
+change; `train.epochs` may grow, and then the schedule is laid out anew over the longer training while the steps
+taken stay as they are. Anything else that differs is an error that names it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo.assemble.files import RESOLVED, resolved_document
+from zoo.assemble.finding import FIND_KEYS, with_lr
+from zoo.assemble.options import RunOptions
+from zoo.assemble.resolve import Resolved
+from zoo.diagnostics import Diagnostic, Diagnostics, Note
+from zoo.diff import Change, diff_documents
+from zoo.document import Mapping, Node, Scalar, read_file
+from zoo.errors import CheckpointError, ConfigError
+from zoo.train import RunFolder
+
+FREE = ("doc", "reports", "explain", "target", "tracking")
+
+
+def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
+    """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made."""
+    if options.run_dir is not None:
+        return RunFolder.at(options.run_dir, resume=options.resume)
+    latest = runs / name / "latest"
+    if options.resume and latest.exists():
+        return RunFolder.at(latest.resolve(), resume=True)
+    return None
+
+
+def take_up(folder: RunFolder, resolved: Resolved) -> tuple[Resolved, str]:
+    """The recipe to go on with, a rate that was found put in, and how things stand: `begin`, `resume` or `finished`.
+
+    Raises ConfigError where the recipe is not the one that the run began with.
+    """
+    stored = _stored(folder)
+    if stored is None:
+        return resolved, "begin"
+    lr = _found_lr(stored)
+    resolved = with_lr(resolved, lr) if lr is not None else resolved
+    _require_same(stored, resolved, folder)
+    same_length = _at(stored, "train", "epochs") == resolved.recipe.train.epochs
+    return resolved, "finished" if folder.result.is_file() and same_length else "resume"
+
+
+def _stored(folder: RunFolder) -> Mapping | None:
+    path = folder.path / RESOLVED
+    return read_file(path, Diagnostics()) if path.is_file() else None
+
+
+def _found_lr(stored: Mapping) -> float | None:
+    """The rate that the run's range test found, which `resolved.yaml` has where the recipe says `find`."""
+    for section in ("schedule", "optimizer"):
+        for key in FIND_KEYS:
+            value = _at(stored, section, key)
+            if isinstance(value, float | int) and not isinstance(value, bool):
+                return float(value)
+    return None
+
+
+def _at(node: Node | None, *keys: str) -> Any:
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node.value if isinstance(node, Scalar) else None
+
+
+def _require_same(stored: Mapping, resolved: Resolved, folder: RunFolder) -> None:
+    now = resolved_document(resolved)
+    changes = [change for change in diff_documents(stored, now) if not _may(change)]
+    if not changes:
+        return
+    notes = [Note(f"{change.path}: {change.before!r} then, {change.after!r} now") for change in changes]
+    raise ConfigError(
+        [
+            Diagnostic(
+                "error",
+                "recipe-changed",
+                f"the recipe is not the one that the run in {folder.path} began with: "
+                f"{len(changes)} value{'s' if len(changes) > 1 else ''} differ",
+                None,
+                "",
+                tuple(notes),
+                "run the recipe as it was, or start a new run; with --resume only train.epochs may grow",
+            )
+        ]
+    )
+
+
+def _may(change: Change) -> bool:
+    """Whether a resumed run may have this change."""
+    if change.path.partition(".")[0].partition("[")[0] in FREE:
+        return True
+    if change.path != "train.epochs" or change.before is None or change.after is None:
+        return False
+    return float(change.after) >= float(change.before)
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """A finished run's result.json. Raises CheckpointError where it is not there or broken."""
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"the run in {folder} is not finished: it has no result.json") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'result.json'} cannot be read: {error}") from error
+    if not isinstance(result, dict):
+        raise CheckpointError(f"{folder / 'result.json'} is no mapping")
+    return result

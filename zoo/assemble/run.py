@@ -1,0 +1,151 @@
+"""A run from recipe to report. Floor 7.
+
+The engine yields events; console, metrics files and checkpoints only listen. Nothing is written before recipe and
+data were found to be right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.assemble.build import Built, build, open_data
+from zoo.assemble.check import Parts, check_recipe, recheck
+from zoo.assemble.files import write_beginning
+from zoo.assemble.finding import Found, find_and_set
+from zoo.assemble.options import Note, RunOptions, Settle
+from zoo.assemble.resolve import Resolved, resolve
+from zoo.assemble.resuming import folder_of, read_result, take_up
+from zoo.diagnostics import Diagnostics
+from zoo.errors import ZooError
+from zoo.events import TrainingFinished
+from zoo.train import ConsoleProgress, Listener, MetricsFile, RunFolder, fit, make_result
+
+RUNS = Path("runs")
+
+
+def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
+    """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
+    diagnostics = Diagnostics()
+    resolved = resolve(recipe, options.all_sets, diagnostics)
+    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    settle(diagnostics)
+    assert resolved is not None and parts is not None
+    return resolved, parts
+
+
+def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> dict[str, Any]:
+    """Trains a recipe, tests it, writes its run folder; returns what `result.json` holds.
+
+    Raises the errors of :mod:`zoo.errors`, each of which knows its exit code.
+    """
+    started = time.perf_counter()
+    resolved, parts = prepare(recipe, options, settle)
+    with _known_folder(resolved, options) as folder:
+        state = "begin"
+        if options.resume and folder is not None:
+            resolved, state = take_up(folder, resolved)
+            parts = recheck(resolved)
+        if state == "finished":
+            assert folder is not None
+            note(f"the run in {folder.path} is finished: nothing to resume")
+            return read_result(folder.path)
+        if options.resume and state == "begin":
+            note("nothing to resume yet: starting from the beginning")
+        return _run(folder, resolved, parts, options, note, started)
+
+
+def _run(
+    folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Note, started: float
+) -> dict[str, Any]:
+    dataset = open_data(resolved, options)
+    resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
+    built = build(resolved, parts, dataset, options)
+    for line in built.notes:
+        note(line)
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
+        write_beginning(folder, resolved, built)
+        return _train(folder, resolved, parts, built, found, options, note, started)
+
+
+@contextlib.contextmanager
+def _known_folder(resolved: Resolved, options: RunOptions) -> Iterator[RunFolder | None]:
+    """The run's folder, locked, where it is known beforehand; None where the next free one is to be made."""
+    folder = folder_of(RUNS, resolved.recipe.name, options)
+    if folder is None:
+        yield None
+        return
+    with folder:
+        yield folder
+
+
+def _train(
+    folder: RunFolder,
+    resolved: Resolved,
+    parts: Parts,
+    built: Built,
+    found: Found | None,
+    options: RunOptions,
+    note: Note,
+    started: float,
+) -> dict[str, Any]:
+    training = built.training
+    training.folder, training.resume = folder, options.resume
+    setup_seconds = time.perf_counter() - started
+    finished: TrainingFinished | None = None
+    with ConsoleProgress(quiet=options.quiet) as console:
+        listeners: tuple[Listener, ...] = (MetricsFile(folder), console)
+        for event in fit(training):
+            for listener in listeners:
+                listener(event)
+            finished = event if isinstance(event, TrainingFinished) else finished
+    assert finished is not None and training.final is not None
+    result = make_result(
+        finished,
+        recipe=resolved.recipe.name,
+        model=built.network.name,
+        params=sum(parameter.numel() for parameter in training.model.parameters()),
+        classes=built.dataset.classes,
+        evaluation=training.final,
+        target=resolved.recipe.target.model_dump(),
+        run_dir=folder.path,
+        setup_seconds=setup_seconds,
+    )
+    folder.write_json("result.json", result)
+    _report(folder, resolved, parts, built, found, note)
+    return result
+
+
+def _report(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, found: Found | None, note: Note) -> None:
+    """Records and renders the reports. What fails here is told; the run, which went well, is not lost."""
+    recipe, final = resolved.recipe, built.training.final
+    if not recipe.reports or final is None:
+        return
+    try:
+        from zoo.report import record, render
+
+        remarks = record(
+            folder.path,
+            model=built.training.model,
+            dataset=built.dataset,
+            train_transforms=parts.train_transforms,
+            eval_transforms=parts.eval_transforms,
+            evaluation=final,
+            reports=recipe.reports,
+            explain=recipe.explain,
+            range_test=found.range_test if found is not None else None,
+            model_name=built.network.name,
+            seed=recipe.seed,
+        )
+        for name, reason in remarks.items():
+            note(f"no {name} in the report: {reason}")
+        note(f"report {render(folder.path)}")
+    except ZooError as error:
+        note(f"warning: the report could not be made: {error.message}")
+    except Exception as error:  # a report must not cost a run its result
+        note(f"warning: the report could not be made: {type(error).__name__}: {error}; try `zoo report {folder.path}`")
