@@ -1,7 +1,8 @@
 """From a document to a plan, and from a plan to a module. Floor 3."""
 
 from zoo.graph.compile import compile_plan, images_wanted, initialise_from_images, is_chain, plan_of
-from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec
+from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
+from zoo.graph.planner import plan_architecture
 from zoo.graph.source import Forward, forward_of
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "Ref",
     "Step",
     "TensorSpec",
+    "Value",
     "compile_plan",
     "forward_of",
     "images_wanted",
     "initialise_from_images",
     "is_chain",
+    "plan_architecture",
     "plan_of",
 ]

@@ -24,7 +24,7 @@ class TensorSpec:
     dtype: str = "float32"
 
 
-Value: TypeAlias = "TensorSpec | tuple[Value, ...] | dict[str, Value]"
+Value: TypeAlias = "TensorSpec | tuple[Value, ...] | dict[str, Value] | None"  # None: an output that is None
 
 
 @dataclass(frozen=True, slots=True)

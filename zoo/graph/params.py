@@ -1,0 +1,153 @@
+"""Params of blocks and networks: their declarations, and the values a caller gives them. Floor 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.diagnostics import Diagnostics, Note, Span
+from zoo.document import Entry, Node, Scalar, plain
+from zoo.document import Mapping as MappingNode
+from zoo.document.evaluation import is_expression, substitute
+from zoo.graph.names import check_param_name
+from zoo.graph.values import UNKNOWN, Feed, Param, Scope, Unknown
+from zoo.registry import did_you_mean
+from zoo.schema.architecture import TYPE_NAMES, ParamForm
+from zoo.schema.check import validate
+
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "text"),
+    "list": ((list,), "a list"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One param as declared. ``default`` is None where the caller must give it."""
+
+    name: str
+    span: Span
+    type: str | None = None
+    default: Node | None = None
+    form: ParamForm | None = None
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with a value, or None."""
+        if self.type is not None and not _is(value, self.type):
+            return f"expected {_TYPES[self.type][1]}, got {value!r}"
+        form = self.form
+        if form is None or value is None:
+            return None
+        if form.choices is not None and value not in form.choices:
+            return f"expected one of {', '.join(map(str, form.choices))}, got {value!r}"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and form.min is not None and value < form.min:
+            return f"expected at least {form.min}, got {value}"
+        if number and form.max is not None and value > form.max:
+            return f"expected at most {form.max}, got {value}"
+        return None
+
+
+def _is(value: Any, name: str) -> bool:
+    return isinstance(value, _TYPES[name][0]) and (name == "bool" or not isinstance(value, bool))
+
+
+def declarations(node: MappingNode | None, diagnostics: Diagnostics) -> dict[str, Declaration]:
+    """The params under ``params:``, in order."""
+    found = {}
+    for entry in node or ():
+        if check_param_name(entry.key, entry.key_span, diagnostics):
+            found[entry.key] = _declaration(entry, diagnostics)
+    return found
+
+
+def _declaration(entry: Entry, diagnostics: Diagnostics) -> Declaration:
+    node = entry.value
+    if isinstance(node, Scalar) and node.value in TYPE_NAMES and isinstance(node.value, str):
+        return Declaration(entry.key, entry.key_span, node.value)
+    if not isinstance(node, MappingNode):
+        return Declaration(entry.key, entry.key_span, default=node)
+    form = validate(ParamForm, node, diagnostics, what=f"param {entry.key}")
+    if form is None:
+        return Declaration(entry.key, entry.key_span, default=Scalar(None, node.span))
+    declared = Declaration(entry.key, entry.key_span, form.type, node.get("default"), form)
+    default = declared.default
+    if default is not None and not is_expression(default) and (fault := declared.fault(plain(default))):
+        diagnostics.error("bad-value", f"param {entry.key}: {fault}", default.span)
+    return declared
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a caller gives a block: arguments already evaluated (None: one that failed), and where it stands."""
+
+    what: str
+    span: Span
+    arguments: Mapping[str, tuple[Entry, Node | None]]
+
+
+def bind(
+    declared: Mapping[str, Declaration], call: Call, feeds: Mapping[str, Feed], diagnostics: Diagnostics,
+    inner: Diagnostics,
+) -> dict[str, Param]:
+    """Every param's value, given or by default. Errors of the call go to ``diagnostics``, those of defaults to ``inner``."""
+    params: dict[str, Param] = {}
+    for name, declaration in declared.items():
+        if name in call.arguments:
+            params[name] = _given(declaration, *call.arguments[name], call, diagnostics)
+        elif declaration.default is None:
+            diagnostics.error("missing-key", f"{call.what}: {name} is missing", call.span,
+                              notes=[Note("declared here", declaration.span)],
+                              help=f"add {name}: {_TYPES[declaration.type][1] if declaration.type else '…'}")
+            params[name] = Param(UNKNOWN, call.span)
+        else:
+            params[name] = _default(declaration, declaration.default, Scope(params, feeds), inner)
+    return params
+
+
+def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, diagnostics: Diagnostics) -> Param:
+    if node is None:
+        return Param(UNKNOWN, entry.value.span)
+    fault = declared.fault(plain(node))
+    if fault:
+        help = "// divides to a whole number" if _is_float_for_int(declared, node) else None
+        diagnostics.error("wrong-type", f"{call.what}: {declared.name}: {fault}", node.span,
+                          notes=[Note("declared here", declared.span)], help=help)
+        return Param(UNKNOWN, node.span)
+    return Param(plain(node), node.span)
+
+
+def _is_float_for_int(declared: Declaration, node: Node) -> bool:
+    return (declared.type == "int" and isinstance(node, Scalar) and isinstance(node.value, float)
+            and node.text.startswith("$"))
+
+
+def _default(declared: Declaration, default: Node, scope: Scope, diagnostics: Diagnostics) -> Param:
+    node = substitute(default, scope, diagnostics)
+    if node is None:
+        return Param(UNKNOWN, default.span)
+    if is_expression(default) and (fault := declared.fault(plain(node))):
+        diagnostics.error("bad-value", f"param {declared.name}: {fault}", default.span)
+        return Param(UNKNOWN, default.span)
+    return Param(plain(node), default.span)
+
+
+def unknown_params(
+    declared: Mapping[str, Declaration], given: MappingNode, what: str, diagnostics: Diagnostics,
+    also: Callable[[], list[str]] = list,
+) -> None:
+    """Tells of keys that are no params."""
+    for entry in given:
+        if entry.key not in declared:
+            known = [*declared, *also()]
+            diagnostics.error("unknown-key", f"{what}: unknown key {entry.key}", entry.key_span,
+                              help=did_you_mean(entry.key, known) if known else f"{what} takes no params")
+
+
+def is_unknown(param: Param) -> bool:
+    """Whether a param's value failed."""
+    return isinstance(param.value, Unknown)

@@ -1,0 +1,246 @@
+"""Turns one layer, its wires and its scope into one step: an op, a block's call, or a shared module. Floor 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from zoo.diagnostics import Span
+from zoo.document import Entry, Scalar
+from zoo.document import Mapping as MappingNode
+from zoo.document.evaluation import substitute
+from zoo.graph.arguments import Arguments, call_keywords, op_arguments
+from zoo.graph.context import DEEPEST, Context, Job, PlanBlock, Told
+from zoo.graph.mismatch import explain
+from zoo.graph.params import Call, bind
+from zoo.graph.patterns import bare_init, with_patterns
+from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec
+from zoo.graph.shapes import Request, ShapeError
+from zoo.graph.texts import BlockText, LayerText
+from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Param, Scope, Unknown
+from zoo.graph.wiring import Wire, Wires, look_up
+from zoo.layers import Op, ops
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a layer: its step (None where it failed), its value, and how many steps it holds."""
+
+    step: Step | None
+    value: MaybeValue
+    size: int = 1
+
+
+FAILED = Made(None, UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step is to stand: its name, its layer's text, what it reads and may name."""
+
+    name: str
+    layer: LayerText
+    wires: Wires
+    scope: Scope
+    path: str
+    depth: int
+    is_first: bool = True
+
+    @property
+    def span(self) -> Span:
+        return self.layer.span
+
+    @property
+    def arguments(self) -> MappingNode:
+        """The layer's arguments, those of `first` laid over them for the first copy."""
+        node, first = self.layer.arguments, self.layer.keys.get("first")
+        if self.is_first and isinstance(first, MappingNode):
+            node = MappingNode((*node.without(first.keys).entries, *first.entries), node.span)
+        return node
+
+
+class StepMaker:
+    """Makes steps; ``plan_block`` plans the blocks they call."""
+
+    def __init__(self, context: Context, plan_block: PlanBlock) -> None:
+        self._context = context
+        self._plan_block = plan_block
+
+    def make(self, place: Place, told: Told) -> Made:
+        """The step of a layer that is not skipped."""
+        layer = place.layer
+        text = layer.block_text
+        op = ops.get(layer.op) if layer.op and text is None else None
+        if text is not None:
+            made = self._block(place, text, told)
+        else:
+            made = FAILED if op is None else self._op(place, op, told)
+        if made.step is None or made.step.kind in ("parameter", "buffer"):
+            return made
+        return replace(made, step=with_patterns(made.step, layer.keys, place.scope, told.own))
+
+    def _block(self, place: Place, text: BlockText, told: Told) -> Made:
+        what = text.name or place.layer.shown
+        inputs = _block_inputs(place, text, what, told)
+        feeds = {name: Feed(name, Ref(name), wire.feed.value, wire.feed.span) for name, wire in inputs.items()}
+        params = place.scope.params
+        if text.params is not None:
+            found = {
+                entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments
+            }
+            call = Call(what, place.span, found)
+            params = bind(self._context.declared(text), call, feeds, told.own, told.own)
+        if place.depth >= DEEPEST:
+            told.own.error("too-deep", f"blocks nested more than {DEEPEST} levels deep", place.span)
+            return FAILED
+        values = {name: feed.value for name, feed in feeds.items()}
+        job = Job(text, params, values, f"{place.path}{place.name}.", place.depth + 1)
+        planned = self._context.remembered(job, self._plan_block)
+        told.call(planned.diagnostics, what, place.layer.op_span or place.span)
+        if planned.block is None:
+            return Made(None, planned.output, planned.size + 1)
+        arguments = {} if text.params is None else {name: param.value for name, param in params.items()}
+        step = Step(
+            place.name, "block", text.name, arguments, tuple(wire.feed.ref for wire in inputs.values()),
+            planned.output, place.span, body=planned.block,
+        )
+        return Made(step, planned.output, planned.size + 1)
+
+    def _op(self, place: Place, op: Op, told: Told) -> Made:
+        if op.kind in ("parameter", "buffer"):
+            return _free_tensor(place, op, told)
+        wires = _gathered(op, place.wires)
+        node = place.arguments
+        arguments = op_arguments(op, node, wires.first, place.scope, place.span, told.own)
+        call = call_keywords(op, place.layer.keys.get("call"), place.scope, told.own)
+        if arguments is None or call is None or not _fit(op, arguments, wires, place, told):
+            return FAILED
+        if not arguments.complete or any(isinstance(wire.feed.value, Unknown) for wire in wires.all):
+            return FAILED
+        request = _request(op, arguments, wires, call)
+        try:
+            inferred = self._context.shapes.infer(request)
+        except ShapeError as error:
+            told.own.add(explain(request, wires, place.span, node, str(error)))
+            return FAILED
+        kind = "module" if op.kind == "module" else "function"
+        step = Step(
+            place.name, kind, op.name, arguments.values, tuple(wire.feed.ref for wire in wires.positional),
+            inferred.output, place.span, {name: wire.feed.ref for name, wire in wires.named.items()}, call,
+            inferred.parameters,
+        )
+        return Made(step, inferred.output)
+
+
+def _request(op: Op, arguments: Arguments, wires: Wires, call: Mapping[str, object]) -> Request:
+    positional = tuple(wire.feed.value for wire in wires.positional if not isinstance(wire.feed.value, Unknown))
+    named = {
+        name: wire.feed.value for name, wire in wires.named.items() if not isinstance(wire.feed.value, Unknown)
+    }
+    return Request(op, arguments.values, positional, named, call)
+
+
+def _gathered(op: Op, wires: Wires) -> Wires:
+    """An op that takes a list takes one tuple for it."""
+    if not op.gathers or len(wires.positional) != 1 or not isinstance(wires.positional[0].feed.value, tuple):
+        return wires
+    wire = wires.positional[0]
+    assert isinstance(wire.feed.value, tuple)
+    return Wires(tuple(replace(wire, feed=wire.feed.pick(index)) for index in range(len(wire.feed.value))))
+
+
+def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -> bool:
+    """Whether the op takes inputs of this number, name and kind; tells where not."""
+    fewest, most = op.input_bounds(arguments.values)
+    number = len(wires.all)
+    if number < fewest or (most is not None and number > most):
+        due = f"{fewest}" if most == fewest else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+        node = place.layer.keys.get("from")
+        help = "name them: from: [layer, other]" if number < fewest else None
+        told.own.error("wrong-inputs", f"{op.name} takes {due} input{'s' if due != '1' else ''}, here it gets {number}",
+                       node.span if node else place.span, help=help)
+        return False
+    unknown = [name for name in wires.named if name not in op.input_names]
+    for name in unknown:
+        told.own.error("unknown-key", f"{op.name} has no input {name}", wires.named[name].span,
+                       help=f"its inputs are {', '.join(op.input_names)}")
+    return not unknown and _are_tensors(op, wires, told) and _keeps_samples_apart(op, arguments, wires, place, told)
+
+
+def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:
+    for wire in wires.all:
+        value = wire.feed.value
+        if isinstance(value, tuple | dict):
+            first = next(iter(value), "0") if isinstance(value, dict) else 0
+            told.own.error("several-outputs", f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs",
+                           wire.span, help=f"pick one: {wire.feed.name}.{first}")
+            return False
+        if value is None:
+            told.own.error("no-output", f"{wire.feed.name} gives nothing here", wire.span)
+            return False
+    return True
+
+
+def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -> bool:
+    for wire in wires.all:
+        spec = wire.feed.value
+        if not isinstance(spec, TensorSpec):
+            continue
+        for dim in op.mixed_dims(arguments.values, len(spec.shape)):
+            if 0 <= dim < len(spec.shape) and spec.shape[dim] < 0:
+                node = place.arguments.get("dim")
+                told.own.error("batch-mixed", f"{op.name} over dimension {dim} would mix up the samples of the batch",
+                               node.span if node else place.span,
+                               help="dimension 0 is the batch; the channels are dimension 1")
+                return False
+    return True
+
+
+def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[str, Wire]:
+    """Which wire feeds which input of a block."""
+    wires, node = place.wires, place.layer.keys.get("from")
+    span = node.span if node else place.span
+    found = dict(zip(text.inputs, wires.positional, strict=False))
+    if len(wires.positional) > len(text.inputs):
+        told.own.error("wrong-inputs", f"{what} takes {len(text.inputs)} input{'s' * (len(text.inputs) > 1)}, "
+                       f"here it gets {len(wires.positional)}", span,
+                       help=f"let it take more with inputs: [{', '.join(text.inputs)}, …]")
+    for name, wire in wires.named.items():
+        if name in text.inputs:
+            found[name] = wire
+        else:
+            told.own.error("unknown-key", f"{what} has no input {name}", wire.span,
+                           help=f"its inputs are {', '.join(text.inputs)}")
+    missing = [name for name in text.inputs if name not in found]
+    if missing and not told.own.errors:
+        told.own.error("wrong-inputs", f"{what} lacks its input {' and '.join(missing)}", span,
+                       help=f"name them: from: [{', '.join(text.inputs)}]")
+    for name in missing:
+        found[name] = Wire(Feed(name, Ref(name), UNKNOWN, span), span)
+    return {name: found[name] for name in text.inputs}
+
+
+def _free_tensor(place: Place, op: Op, told: Told) -> Made:
+    """A `Parameter` or `Buffer`."""
+    if place.layer.keys.get("from") is not None:
+        told.own.error("wrong-inputs", f"{op.name} reads no input", place.layer.keys.key_span("from"))
+        return FAILED
+    like = place.layer.arguments.get("batch_like")
+    arguments = op_arguments(op, place.arguments.without(["batch_like"]), None, place.scope, place.span, told.own)
+    init = bare_init(place.layer.keys.get("init"), place.scope, told.own)
+    feed = look_up(like, place.scope, told.own) if isinstance(like, Scalar) else None
+    if arguments is None or not arguments.complete or (feed is not None and isinstance(feed.value, Unknown)):
+        return FAILED
+    shape = tuple(arguments.values["shape"])
+    spec = TensorSpec(shape, arguments.values.get("dtype", "float32"))
+    if feed is not None and like is not None:
+        if not isinstance(feed.value, TensorSpec) or not shape or shape[0] != 1:
+            told.own.error("bad-value", f"{op.name}: batch_like expands dimension 0, which must be 1 in shape", like.span)
+            return FAILED
+        spec = replace(spec, shape=(feed.value.shape[0], *shape[1:]))
+    frozen = place.layer.keys.get("freeze")
+    trains = op.kind == "parameter" and not (isinstance(frozen, Scalar) and frozen.value is True)
+    own = ParameterSpec("", shape, op.kind == "buffer", trains, init)
+    step = Step(place.name, op.kind, op.name, arguments.values, (), spec, place.span,
+                parameters=(own,), batch_like=feed.ref if feed else None)
+    return Made(step, spec)

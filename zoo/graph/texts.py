@@ -1,0 +1,192 @@
+"""What a file says of its blocks and layers, before any value is known. Floor 3.
+
+Nodes are sorted into the parts that planning asks for; nothing is evaluated here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zoo.diagnostics import Diagnostics, Note, Span
+from zoo.document import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document.evaluation import is_expression
+from zoo.graph.names import check_layer_name, check_param_name
+from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS, LayerForm
+from zoo.schema.check import validate
+
+
+@dataclass(frozen=True, slots=True)
+class LayerText:
+    """One layer as written. Exactly one of ``op``, ``block`` (an anonymous one) and ``share`` is set."""
+
+    name: str  # "" for an item of a list
+    span: Span  # of its name, or of the whole item
+    keys: Mapping  # the keys any layer may bear, `op` and `args` left out
+    arguments: Mapping  # all others, `args` laid in
+    op: str | None = None
+    op_span: Span | None = None
+    block: BlockText | None = None
+    share: Scalar | None = None
+    blocks: Blocks | None = None  # in sight where the layer stands
+
+    @property
+    def block_text(self) -> BlockText | None:
+        """The block it calls: its own, or the one that its op names."""
+        return self.block or (self.blocks.find(self.op) if self.blocks and self.op else None)
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return self.name or self.op or "this layer"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockText:
+    """A block as written: named, anonymous, or the whole network."""
+
+    name: str  # "" for an anonymous one
+    span: Span
+    layers: tuple[LayerText, ...]
+    is_list: bool
+    inputs: tuple[str, ...]
+    output: Node | None
+    params: Mapping | None  # None for an anonymous one, which sees the params around it
+    blocks: Blocks
+
+
+@dataclass(slots=True)
+class Blocks:
+    """The blocks in sight of a text: its file's (or block's) own, then those around."""
+
+    around: Blocks | None = None
+    own: dict[str, BlockText] = field(default_factory=dict)
+
+    def find(self, name: str) -> BlockText | None:
+        """The block of this name that is nearest."""
+        found = self.own.get(name)
+        return found or (self.around.find(name) if self.around else None)
+
+    def names(self) -> list[str]:
+        """All names in sight."""
+        return [*self.own, *(self.around.names() if self.around else ())]
+
+
+class TextReader:
+    """Reads nodes into texts, telling what is wrong with their form."""
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self._diagnostics = diagnostics
+
+    def blocks(self, node: Node | None, around: Blocks | None) -> Blocks:
+        """The definitions under `blocks:`."""
+        scope = Blocks(around)
+        for entry in node if isinstance(node, Mapping) else ():
+            if isinstance(entry.value, Mapping) and self._block_name(entry):
+                scope.own[entry.key] = self.block(entry.key, entry.key_span, entry.value, scope)
+        return scope
+
+    def _block_name(self, entry: Entry) -> bool:
+        if entry.key.isidentifier() and not entry.key.startswith("__"):
+            return True
+        self._diagnostics.error("bad-name", f"{entry.key!r} cannot name a block: its class bears that name",
+                                entry.key_span, help="letters, digits and _ only, a letter first")
+        return False
+
+    def block(self, name: str, span: Span, node: Mapping, around: Blocks) -> BlockText:
+        """A named block, or the whole network."""
+        params = node.get("params")
+        inner = self.blocks(node.get("blocks"), around) if "blocks" in node and name else around
+        inputs = self._inputs(node.get("inputs"))
+        return BlockText(
+            name, span, self._layers(node.get("layers"), inner, inputs), isinstance(node.get("layers"), Sequence),
+            inputs, node.get("output"), params if isinstance(params, Mapping) else Mapping((), span), inner,
+        )
+
+    def _inputs(self, node: Node | None) -> tuple[str, ...]:
+        names: list[str] = []
+        for item in node if isinstance(node, Sequence) else ():
+            if not isinstance(item, Scalar):
+                continue
+            name = str(item.value)
+            if name in names:
+                self._diagnostics.error("duplicate-name", f"the input {name!r} stands twice", item.span)
+            elif check_param_name(name, item.span, self._diagnostics, "input"):
+                names.append(name)
+        return tuple(names) or ("input",)
+
+    def _layers(self, node: Node | None, blocks: Blocks, inputs: tuple[str, ...]) -> tuple[LayerText, ...]:
+        if isinstance(node, Sequence):
+            found = [self._layer("", item.span, item, blocks) for item in node]
+        elif isinstance(node, Mapping):
+            found = [
+                self._layer(entry.key, entry.key_span, entry.value, blocks)
+                for entry in node
+                if check_layer_name(entry.key, entry.key_span, self._diagnostics, inputs)
+            ]
+        else:
+            found = []
+        return tuple(found)
+
+    def _layer(self, name: str, span: Span, node: Node, blocks: Blocks) -> LayerText:
+        """The layer; one that cannot be understood has neither op, block nor share."""
+        nothing = Mapping((), node.span)
+        if isinstance(node, Scalar):
+            if isinstance(node.value, str) and self._is_op_name(node):
+                return LayerText(name, span, nothing, nothing, node.value, node.span, blocks=blocks)
+            if not isinstance(node.value, str):
+                self._diagnostics.error("wrong-type", f"{name or 'layer'}: an op's name or a mapping is expected",
+                                        node.span, help="for example {op: Conv2d, out_channels: 64, kernel_size: 3}")
+            return LayerText(name, span, nothing, nothing)
+        if isinstance(node, Sequence):
+            node = Mapping((Entry("layers", span, node),), node.span)
+        return self._mapping(name, span, node, blocks)
+
+    def _mapping(self, name: str, span: Span, node: Mapping, blocks: Blocks) -> LayerText:
+        own = [key for key in LAYER_KEYS if "layers" in node or key not in ANONYMOUS_KEYS]
+        keys = node.only(own)
+        arguments = self._with_args(node.without(own), node.get("args"))
+        kinds = [key for key in ("op", "layers", "share") if key in node]
+        what = name or str(getattr(node.get("op"), "value", None) or "layer")
+        if validate(LayerForm, keys, self._diagnostics, what=what) is None:
+            return LayerText(name, span, keys, arguments)
+        if len(kinds) != 1:
+            self._which_kind(what, kinds, node, span)
+            return LayerText(name, span, keys, arguments)
+        keys = keys.without(["op", "args", "share", "layers", "inputs", "output"])
+        value = node.get(kinds[0])
+        if kinds[0] == "layers":
+            return LayerText(name, span, keys, arguments, block=self._anonymous(span, node, blocks))
+        assert isinstance(value, Scalar)
+        if kinds[0] == "share":
+            return LayerText(name, span, keys, arguments, share=value)
+        op = str(value.value) if self._is_op_name(value) else None
+        return LayerText(name, span, keys, arguments, op, value.span, blocks=blocks)
+
+    def _which_kind(self, what: str, kinds: list[str], node: Mapping, span: Span) -> None:
+        if kinds:
+            self._diagnostics.error("bad-layer", f"{what}: {' and '.join(kinds)} exclude one another",
+                                    node.key_span(kinds[1]), notes=[Note("the other", node.key_span(kinds[0]))])
+        else:
+            self._diagnostics.error("missing-key", f"{what}: op is missing", span,
+                                    help="say what the layer does: {op: Conv2d, …}")
+
+    def _is_op_name(self, node: Scalar) -> bool:
+        if not is_expression(node):
+            return True
+        self._diagnostics.error("bad-op", "`op` is never an expression", node.span,
+                                help="write two layers, each with its `when`")
+        return False
+
+    def _anonymous(self, span: Span, node: Mapping, blocks: Blocks) -> BlockText:
+        layers, inputs = node.get("layers"), self._inputs(node.get("inputs"))
+        return BlockText("", span, self._layers(layers, blocks, inputs), isinstance(layers, Sequence), inputs,
+                         node.get("output"), None, blocks)
+
+    def _with_args(self, arguments: Mapping, args: Node | None) -> Mapping:
+        if not isinstance(args, Mapping):
+            return arguments
+        for entry in args:
+            if entry.key in arguments:
+                self._diagnostics.error("duplicate-key", f"the argument {entry.key!r} stands twice", entry.key_span,
+                                        notes=[Note("also here", arguments.key_span(entry.key))])
+        return Mapping((*arguments.without(args.keys).entries, *args.entries), arguments.span)

@@ -1,0 +1,163 @@
+"""What names stand for while a block is being planned: values with the place each came from. Floor 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+from zoo.diagnostics import Span
+from zoo.document.evaluation import ExpressionValue, MutedError
+from zoo.document.expressions import SHAPE_WORDS, ExpressionError
+from zoo.graph.plan import Ref, TensorSpec, Value
+from zoo.registry import did_you_mean
+
+
+class Unknown:
+    """The value of a layer that failed: whoever reads it keeps silent."""
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN: Final = Unknown()
+MaybeValue: TypeAlias = "Value | Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A value within reach of a layer: how it is referred to, what it is, and who gives it."""
+
+    name: str  # as the file calls it
+    ref: Ref
+    value: MaybeValue
+    span: Span  # of the layer that gives it
+
+    def pick(self, part: int | str) -> Feed:
+        """One of several outputs. Raises ExpressionError where there is none of that number or key."""
+        value = self.value
+        if isinstance(value, Unknown):
+            return self
+        picked: MaybeValue
+        if isinstance(value, tuple) and isinstance(part, int) and part < len(value):
+            picked = value[part]
+        elif isinstance(value, dict) and str(part) in value:
+            part = str(part)
+            picked = value[part]
+        else:
+            raise ExpressionError(*self._no_output(part), code="undefined-output")
+        return Feed(f"{self.name}.{part}", Ref(self.ref.name, (*self.ref.picks, part)), picked, self.span)
+
+    def _no_output(self, part: int | str) -> tuple[str]:
+        if isinstance(self.value, tuple):
+            return (f"{self.name} has no output {part}: there are {len(self.value)}, counted from 0",)
+        if isinstance(self.value, dict):
+            return (f"{self.name} has no output {part}: there are {', '.join(self.value)}",)
+        return (f"{self.name} has one output, there is no {self.name}.{part}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A param's value and where that was written."""
+
+    value: Any  # plain, or UNKNOWN
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that expressions at one place may read."""
+
+    params: Mapping[str, Param]
+    feeds: Mapping[str, Feed]
+    later: frozenset[str] = field(default_factory=frozenset)  # layers further down: told of elsewhere
+
+    def at(self, index: int, span: Span) -> Scope:
+        """The scope of one copy of a repeated layer."""
+        return replace(self, params={**self.params, "i": Param(index, span)})
+
+    def value(self, name: str, parts: tuple[int | str, ...]) -> ExpressionValue:
+        """A param's value, or a size of a tensor."""
+        if parts:
+            return self._size(name, parts)
+        if name not in self.params:
+            raise unknown_name(name, self.params, self.feeds)
+        value = self.params[name].value
+        if isinstance(value, Unknown):
+            raise MutedError
+        return value  # type: ignore[no-any-return]  # params hold plain values
+
+    def _size(self, name: str, parts: tuple[int | str, ...]) -> ExpressionValue:
+        feed = self.feeds.get(name)
+        if feed is None:
+            if name in self.later:
+                raise MutedError
+            raise unknown_layer(name, self.feeds)
+        *picks, word = parts
+        if word not in SHAPE_WORDS:
+            raise not_a_size(f"{name}.{'.'.join(map(str, parts))}", word)
+        for part in picks:
+            feed = feed.pick(part)
+        if isinstance(feed.value, Unknown):
+            raise MutedError
+        return size_of(feed, str(word))
+
+
+def unknown_name(name: str, params: Mapping[str, Any], feeds: Mapping[str, Any]) -> ExpressionError:
+    """The error for a bare name that is no param."""
+    if name in feeds:
+        return ExpressionError(
+            f"{name} is a tensor, not a number", help=f"write {name}.channels, .features, .height, .width or .shape",
+            code="undefined-name",
+        )
+    known = did_you_mean(name, list(params)) if params else "this block has no params"
+    return ExpressionError(f"there is no param {name!r} here", help=known, code="undefined-name")
+
+
+def unknown_layer(name: str, feeds: Mapping[str, Any]) -> ExpressionError:
+    """The error for a reference to a layer that is not there."""
+    return ExpressionError(f"there is no layer {name!r} above", help=did_you_mean(name, list(feeds)),
+                           code="undefined-reference")
+
+
+def not_a_size(path: str, word: int | str) -> ExpressionError:
+    """The error for a path that does not end in a size."""
+    known = did_you_mean(str(word), SHAPE_WORDS)
+    return ExpressionError(f"{path} is no size of a tensor", help=known, code="undefined-name")
+
+
+def size_of(feed: Feed, word: str) -> ExpressionValue:
+    """``channels``, ``features``, ``height``, ``width`` or ``shape`` of a feed's tensor. Raises ExpressionError."""
+    spec = feed.value
+    if not isinstance(spec, TensorSpec):
+        raise ExpressionError(f"{feed.name} has several outputs", help=f"pick one: {feed.name}.0.{word}")
+    if word == "shape":
+        return [_not_batch(feed, size, axis) for axis, size in enumerate(spec.shape[1:], start=1)]
+    rank = len(spec.shape)
+    if word in ("height", "width") and rank != 4:
+        raise ExpressionError(f"{feed.name} has {rank} dimensions; .{word} wants 4", help=f"it is {shown(spec)}")
+    if rank < 2:
+        raise ExpressionError(f"{feed.name} has no dimension beside the batch")
+    axis = {"channels": 1, "features": rank - 1, "height": 2, "width": 3}[word]
+    return _not_batch(feed, spec.shape[axis], axis)
+
+
+def _not_batch(feed: Feed, size: int, axis: int) -> int:
+    if size < 0:
+        raise ExpressionError(
+            f"dimension {axis} of {feed.name} is the batch, which has no fixed size",
+            help="keep the batch in dimension 0", code="batch-mixed",
+        )
+    return size
+
+
+def shown(value: MaybeValue) -> str:
+    """A value's shape as messages show it: the batch left out."""
+    if isinstance(value, TensorSpec):
+        rest = value.shape[1:] if value.shape and value.shape[0] < 0 else value.shape
+        return f"[{', '.join('batch' if size < 0 else str(size) for size in rest)}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(shown(item) for item in value)})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
+    return "nothing" if value is None else "unknown"
