@@ -1,18 +1,24 @@
 """Explanations: where a network looked, as class activation maps and as grids of pictures. Floor 6.
 
-``cams`` gives maps as arrays; ``default_layer`` and ``layers_with_maps`` say what can be looked at; ``Cell``
-and ``draw_grid`` make a picture of image, map, prediction and truth.
+``cams`` gives maps as arrays; ``default_layer`` and ``layers_with_maps`` say what can be looked at; ``explain``
+does it all for some images, and its result draws itself.
 """
 
 from zoo.explain.cams import cams
+from zoo.explain.explanation import Cell, Explanation, explain
 from zoo.explain.layers import MapLayer, default_layer, layers_with_maps
 from zoo.explain.methods import METHODS, find_method
+from zoo.explain.overlay import overlay
 
 __all__ = [
     "METHODS",
+    "Cell",
+    "Explanation",
     "MapLayer",
     "cams",
     "default_layer",
+    "explain",
     "find_method",
     "layers_with_maps",
+    "overlay",
 ]

@@ -1,0 +1,12 @@
+"""Reports: what a run has to show, recorded once and drawn as often as you like. Floor 6, above explain and summary.
+
+Two halves that meet only on disk::
+
+    record(run_dir, …)   at the end of a run: evidence/ (npz and JSON, no pickle), while model and data are at hand
+    render(run_dir)      from the folder alone, any time later: figures/ and the self-contained report.html
+"""
+
+from zoo.report.page import render
+from zoo.report.record import record
+
+__all__ = ["record", "render"]

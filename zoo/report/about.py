@@ -1,0 +1,116 @@
+"""The page's sections about the run itself: recipe, environment, how to reproduce it, linked reports. Floor 6."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from zoo.report.folder import Run, checkpoint_files, siblings
+from zoo.report.headline import percent
+from zoo.report.sections import Section
+
+FILES = {
+    "report.html": "this page",
+    "result.json": "the outcome",
+    "metrics.jsonl": "every epoch's figures, an object a line",
+    "metrics.csv": "the same as a table",
+    "steps.jsonl": "loss and learning rate of every log interval",
+    "recipe.yaml": "the recipe as it was written",
+    "resolved.yaml": "the recipe with every value",
+    "architecture.yaml": "the network as it was built",
+    "env.json": "versions, device, seed, commit, fingerprint of the data",
+    "checkpoints": "the weights: last and best",
+    "figures": "this page's pictures",
+    "evidence": "what this page was made from",
+}
+
+
+def recipe(run: Run) -> Section | None:
+    """The recipe as written; with every value, and the architecture, folded away."""
+    titles = (
+        ("as written", run.recipe),
+        ("With every value (resolved.yaml)", run.resolved),
+        ("The network as built (architecture.yaml)", run.architecture),
+    )
+    texts = [{"title": title, "html": _highlighted(text)} for title, text in titles if text.strip()]
+    files = tuple(name for name in ("recipe.yaml", "resolved.yaml", "architecture.yaml") if (run.path / name).exists())
+    return Section("recipe", "Recipe", {"texts": texts}, files=files) if texts else None
+
+
+def environment(run: Run) -> Section | None:
+    """Versions, device and whatever else env.json says."""
+    rows = [{"label": label, "value": value} for label, value in _flat(run.environment)]
+    return Section("environment", "Environment", {"rows": rows}, files=("env.json",)) if rows else None
+
+
+def reproduce(run: Run) -> Section:
+    """The commands that lead here again, and the sums to compare with."""
+    lines = list(_commands(run))
+    lead = "The same versions on the same kind of machine give the same numbers, seed for seed."
+    data = {"commands": "\n".join(lines), "checkpoints": checkpoint_files(run.path)}
+    return Section("reproduce", "How to reproduce it", data, lead)
+
+
+def linked(run: Run) -> Section:
+    """Other runs of the recipe, and this run's files."""
+    rows = [
+        {"name": other.name, "href": other.href, "accuracy": percent(other.accuracy), "epochs": _number(other.epochs)}
+        for other in siblings(run.path)
+    ]
+    files = [
+        {"href": name, "doc": doc} for name, doc in FILES.items() if name == "report.html" or (run.path / name).exists()
+    ]
+    return Section("linked", "Linked reports and files", {"siblings": rows, "files": files})
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _commands(run: Run) -> Iterator[str]:
+    versions = run.environment.get("versions") or {}
+    git = run.environment.get("git") or {}
+    folder = shlex.quote(run.result.get("run_dir") or run.path.name)
+    if git.get("commit"):
+        yield f"git checkout {git['commit']}" + (
+            "   # with uncommitted changes at the time" if git.get("dirty") else ""
+        )
+    pins = [
+        f"{name}=={versions[name]}" for name in ("torch", "torchvision", "timm", "albumentations") if versions.get(name)
+    ]
+    if pins:
+        yield f"pip install . {' '.join(pins)}"
+    command = run.environment.get("command")
+    if command:
+        yield f"# it was: {_as_typed(command)}"
+    yield f"zoo run {folder}/resolved.yaml    # every value written out"
+    yield f"zoo eval {folder}                 # test the weights again"
+    yield f"zoo explain {folder}              # more maps: --method, --layer, --misclassified, --class"
+    yield f"zoo report {folder}               # this page again"
+
+
+def _as_typed(command: list[str]) -> str:
+    words = ["zoo", *command[1:]] if command and command[0].rsplit("/", 1)[-1] in ("zoo", "__main__.py") else command
+    return shlex.join(map(str, words))
+
+
+def _flat(data: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in data.items():
+        label = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            yield label, ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
+        elif isinstance(value, list):
+            yield label, shlex.join(map(str, value))
+        elif value is not None:
+            yield label, str(value)
+
+
+def _highlighted(text: str) -> Any:
+    """YAML with its parts in spans; marked as safe, for Pygments escapes the text."""
+    from markupsafe import Markup
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import YamlLexer
+
+    return Markup(highlight(text, YamlLexer(), HtmlFormatter(nowrap=True, classprefix="hl-")))

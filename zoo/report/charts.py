@@ -1,0 +1,140 @@
+"""Charts of the training: loss and accuracy, the learning rate, the LR range test. Floor 6.
+
+Each function gives a ``Draw``: the same chart in any theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo.report.folder import Run
+from zoo.report.theme import Draw, Theme, blank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SPLITS = {"train": "--", "test": "-", "validation": "-."}  # told apart without colours, too
+RULES = {"valley": "valley", "steep": "steepest", "minimum": "minimum / 10", "slide": "slide"}
+
+
+def loss_and_accuracy(run: Run) -> Draw:
+    """Both side by side, for the file."""
+
+    def draw(theme: Theme) -> Figure:
+        figure, axes = blank(theme, columns=2)
+        _curve(axes[0], run, "loss", theme)
+        _curve(axes[1], run, "accuracy", theme)
+        return figure
+
+    return draw
+
+
+def curve(run: Run, figure_of: str) -> Draw:
+    """``loss`` or ``accuracy`` over the epochs."""
+
+    def draw(theme: Theme) -> Figure:
+        figure, axes = blank(theme)
+        _curve(axes[0], run, figure_of, theme)
+        return figure
+
+    return draw
+
+
+def points(run: Run, split: str, figure_of: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of a split, where it was measured."""
+    found = [(epoch["epoch"], (epoch.get(split) or {}).get(figure_of)) for epoch in run.epochs]
+    found = [(epoch, value) for epoch, value in found if value is not None]
+    return [epoch for epoch, _ in found], [value for _, value in found]
+
+
+def _curve(axes: Axes, run: Run, figure_of: str, theme: Theme) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    for split, dashes in SPLITS.items():
+        epochs, values = points(run, split, figure_of)
+        if values:
+            marker = "o" if len(values) < 3 else None
+            axes.plot(epochs, values, dashes, color=getattr(theme, split), label=split, marker=marker, markersize=4)
+            if split == "test":
+                axes.plot(epochs[-1], values[-1], "o", color=theme.test, markersize=5)
+    target = (run.result.get("target") or {}).get("test_accuracy") if figure_of == "accuracy" else None
+    if target is not None:
+        axes.axhline(target, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"target {100 * target:g} %")
+    if figure_of == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+    axes.set_title(figure_of)
+    axes.set_xlabel("epoch")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best", labelcolor=theme.ink, handlelength=2.2)
+
+
+def schedule_points(run: Run) -> tuple[list[float], list[float], str]:
+    """x, learning rate, and what x counts: steps where the run logged them, else epochs."""
+    steps = [(line["step"], line["lr"]) for line in run.steps if "step" in line and line.get("lr") is not None]
+    if len(steps) > len(run.epochs):
+        return [step for step, _ in steps], [lr for _, lr in steps], "step"
+    epochs = [(line["epoch"], line["lr"]) for line in run.epochs if line.get("lr") is not None]
+    return [epoch for epoch, _ in epochs], [lr for _, lr in epochs], "epoch"
+
+
+def lr_schedule(run: Run) -> Draw:
+    """The learning rate as it was."""
+
+    def draw(theme: Theme) -> Figure:
+        figure, (axes,) = blank(theme)
+        xs, lrs, unit = schedule_points(run)
+        axes.plot(xs, lrs, color=theme.train, marker="o" if len(xs) < 3 else None)
+        if lrs:
+            _mark(axes, xs[lrs.index(max(lrs))], max(lrs), f"peak {max(lrs):.4g}", theme)
+        axes.set_ylim(bottom=0)
+        axes.margins(y=0.12)
+        axes.set_title("learning rate")
+        axes.set_xlabel(unit)
+        return figure
+
+    return draw
+
+
+def _mark(axes: Axes, x: float, y: float, text: str, theme: Theme) -> None:
+    axes.plot(x, y, "o", color=theme.test, markersize=5)
+    axes.annotate(text, (x, y), xytext=(7, 5), textcoords="offset points", color=theme.ink)
+
+
+def lr_find(test: dict[str, Any]) -> Draw:
+    """The LR range test: loss over learning rate, and what every rule suggests."""
+
+    def draw(theme: Theme) -> Figure:
+        figure, (axes,) = blank(theme)
+        lrs, losses = test["lrs"], test["losses"]
+        axes.plot(lrs, losses, color=theme.train)
+        axes.set_xscale("log")
+        low, high = min(losses), losses[0]
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.45 * (high - low) if high > low else None)
+        _suggestions(axes, test, theme)
+        axes.set_title("LR range test")
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("smoothed loss")
+        return figure
+
+    return draw
+
+
+def _suggestions(axes: Axes, test: dict[str, Any], theme: Theme) -> None:
+    shapes = dict(zip(RULES, "osD^", strict=True))
+    for rule, lr in test["suggestions"].items():
+        loss = _interpolated(test["lrs"], test["losses"], lr)
+        label = f"{RULES.get(rule, rule)}: {lr:.3g}"
+        axes.plot(lr, loss, shapes.get(rule, "v"), color=theme.test, markersize=7, label=label)
+    chosen = test.get("chosen")
+    if chosen:
+        axes.axvline(chosen, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"taken: {chosen:.4g}")
+    axes.legend(loc="upper left", labelcolor=theme.ink, handlelength=1.6)
+
+
+def _interpolated(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
+    import numpy as np
+
+    return float(np.interp(x, xs, ys))

@@ -1,0 +1,105 @@
+"""Class by class: accuracy as text and as a chart, and what is taken for what. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.report.theme import Draw, Theme, blank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WRITTEN_CELLS = 20  # up to this many classes the confusion matrix has its numbers written in
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """How one class fared; ``taken_for`` are the classes it was mistaken for, most often first."""
+
+    name: str
+    hits: int
+    total: int
+    taken_for: tuple[tuple[str, int], ...]
+
+    @property
+    def accuracy(self) -> float:
+        """A fraction; 0 where the split has no image of the class."""
+        return self.hits / self.total if self.total else 0.0
+
+
+def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts, KK: row = true class, column = predicted class."""
+    cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
+
+
+def class_rows(counts: NDArray[np.int64], names: Sequence[str]) -> list[ClassRow]:
+    """A row for every class, in their order."""
+    rows = []
+    for index, name in enumerate(names):
+        others = [(names[other], int(counts[index, other])) for other in np.argsort(-counts[index], kind="stable")]
+        taken_for = tuple((other, count) for other, count in others if count and other != name)
+        rows.append(ClassRow(name, int(counts[index, index]), int(counts[index].sum()), taken_for))
+    return rows
+
+
+def accuracy_text(rows: Sequence[ClassRow]) -> str:
+    """One line a class: ``Accuracy of airplanes : 94 %``, whole per cents, never rounded up."""
+    return "\n".join(f"Accuracy of {row.name:>5} : {100 * row.hits // max(row.total, 1):2d} %" for row in rows)
+
+
+def class_accuracy(rows: Sequence[ClassRow]) -> Draw:
+    """Bars, one a class, with the mean."""
+
+    def draw(theme: Theme) -> Figure:
+        figure, (axes,) = blank(theme, width=6.4, height=0.9 + 0.27 * len(rows))
+        values = [100 * row.accuracy for row in rows]
+        axes.barh(range(len(rows)), values, color=theme.train, height=0.72)
+        for place, value in enumerate(values):
+            axes.text(value + 0.8, place, f"{value:.1f}", va="center", color=theme.ink, fontsize=9)
+        mean = 100 * sum(row.hits for row in rows) / max(1, sum(row.total for row in rows))
+        axes.axvline(mean, color=theme.test, linewidth=1.4, linestyle=(0, (3, 2)))
+        axes.set_title(f"accuracy by class (all: {mean:.2f} %)")
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_xlim(0, 108)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("per cent")
+        return figure
+
+    return draw
+
+
+def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
+    """The confusion matrix; colour is the share of the true class."""
+
+    def draw(theme: Theme) -> Figure:
+        size = 3.0 + 0.38 * min(len(names), 24)
+        figure, (axes,) = blank(theme, width=size, height=size)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.grid(visible=False)
+        step = max(1, -(-len(names) // 50))
+        ticks = range(0, len(names), step)
+        axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=90, fontsize=9 if step == 1 else 6)
+        axes.set_yticks(ticks, [names[tick] for tick in ticks], fontsize=9 if step == 1 else 6)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.set_title("confusion")
+        if len(names) <= WRITTEN_CELLS:
+            _write_cells(axes, counts, shares, theme)
+        return figure
+
+    return draw
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64], theme: Theme) -> None:
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if shares[row, column] > 0.55 else theme.ink
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=8.5)

@@ -1,0 +1,180 @@
+"""Collecting evidence from a finished training: arrays and plain data, ready to be written. Floor 6.
+
+Images are recorded as the network saw them, back in 0..255, so that maps lie on what was looked at.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.data import make_batches
+from zoo.errors import UsageError
+from zoo.explain import cams, default_layer
+from zoo.report.choice import from_every_class, most_confident
+from zoo.summary import summarize, torchsummary_text
+
+if TYPE_CHECKING:
+    from zoo.data import Batches, Dataset, Split, TransformSpec
+    from zoo.optim.range_test import LRRangeTest
+    from zoo.schema.recipe import ExplainSection
+    from zoo.train import Evaluation
+
+GALLERY = 48  # mistakes in the gallery
+ORIGINALS, VERSIONS = 6, 5  # of the augmentation figure: training images, and epochs shown of each
+
+Arrays = dict[str, NDArray[Any]]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a recording looks at."""
+
+    model: nn.Module
+    dataset: Dataset
+    train_transforms: tuple[TransformSpec, ...]
+    eval_transforms: tuple[TransformSpec, ...]
+    evaluation: Evaluation
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
+
+    def seen(self, split: Split, indices: NDArray[np.int64]) -> Tensor:
+        """These images as the network sees them in a test: float32, BCHW, on its device."""
+        return self._batches(split.subset(indices), self.eval_transforms).batch(1, range(len(indices))).images
+
+    def augmented(self, indices: NDArray[np.int64], epoch: int) -> Tensor:
+        """These training images as the network saw them in that epoch: float32, BCHW, on its device."""
+        return self._batches(self.dataset.train, self.train_transforms).batch(epoch, indices.tolist()).images
+
+    def _batches(self, split: Split, transforms: Sequence[TransformSpec]) -> Batches:
+        return make_batches(
+            split,
+            transforms,
+            batch_size=len(split),
+            shuffle=False,
+            seed=self.seed,
+            device=self.device,
+            dataset=self.dataset,
+        )
+
+    def pixels(self, images_BCHW: Tensor, transforms: Sequence[TransformSpec]) -> Pixels:
+        """Images that went through these transforms, back as pixels: uint8, NHWC."""
+        images = images_BCHW.detach().cpu().float()
+        for spec in transforms:
+            if spec.name == "Normalize":
+                mean = torch.tensor(spec.arguments.get("mean") or self.dataset.mean).view(1, -1, 1, 1)
+                std = torch.tensor(spec.arguments.get("std") or self.dataset.std).view(1, -1, 1, 1)
+                images = images * std + mean
+        return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def predictions(finished: Finished) -> Arrays:
+    """Label, prediction, and the probability of each, of every test image in the split's order."""
+    found = finished.evaluation
+    if found.labels is None or found.probabilities is None or found.indices is None:
+        raise ValueError("the evaluation kept no predictions: it needs keep=True")
+    order = np.argsort(found.indices, kind="stable")
+    probabilities, labels = found.probabilities[order], found.labels[order].astype(np.int64)
+    return {
+        "labels": labels,
+        "predictions": probabilities.argmax(1).astype(np.int64),
+        "confidence": probabilities.max(1).astype(np.float32),
+        "true_confidence": probabilities[np.arange(len(labels)), labels].astype(np.float32),
+    }
+
+
+def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
+    """The mistakes to show with their images, the ``explained`` surest among them, and what each image is called."""
+    found = predictions(finished)
+    columns = found["labels"], found["predictions"], found["confidence"]
+    chosen = np.union1d(from_every_class(*columns, GALLERY), most_confident(*columns, explained))
+    chosen = chosen[np.argsort(-found["confidence"][chosen], kind="stable")]
+    split = finished.dataset.test
+    images = np.zeros((0, 1, 1, 1), np.uint8)
+    if len(chosen):
+        images = finished.pixels(finished.seen(split, chosen), finished.eval_transforms)
+    arrays = {"indices": chosen, "images": images, **{key: column[chosen] for key, column in found.items()}}
+    return arrays, [split.id(int(index)) for index in chosen]
+
+
+def maps(
+    finished: Finished, shown: Arrays, settings: ExplainSection, remarks: dict[str, str]
+) -> tuple[Arrays, dict[str, str]]:
+    """Maps of the surest mistakes, for the predicted and for the true class; a remark where there can be none."""
+    count = min(settings.images, len(shown["indices"]))
+    empty = {key: np.zeros((0, 1, 1), np.uint8) for key in ("predicted", "true")}
+    if count == 0:
+        remarks["gradcam"] = "no test image was misclassified"
+        return empty, {}
+    images = finished.seen(finished.dataset.test, shown["indices"][:count])
+    try:
+        layer = settings.layer or default_layer(finished.model, images.shape[1:])
+        arrays = {
+            kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
+            for kind, column in (("predicted", "predictions"), ("true", "labels"))
+        }
+    except UsageError as error:
+        remarks["gradcam"] = error.message
+        return empty, {}
+    return arrays, {"method": settings.method, "layer": layer}
+
+
+def _explained(model: nn.Module, images: Tensor, classes: NDArray[np.int64], method: str, layer: str) -> Pixels:
+    maps = cams(model, images, classes.tolist(), method=method, layer=layer)
+    return (maps * 255).round().astype(np.uint8)
+
+
+def augmentations(finished: Finished) -> Arrays:
+    """Some training images and what the first epochs made of them."""
+    train = finished.dataset.train
+    first_of_each = np.unique(train.labels, return_index=True)[1][:ORIGINALS]
+    chosen = np.sort(first_of_each).astype(np.int64)
+    transforms = finished.train_transforms
+    versions = [finished.pixels(finished.augmented(chosen, epoch), transforms) for epoch in range(1, VERSIONS + 1)]
+    augmented = np.stack(versions, axis=1)
+    originals = np.stack([_resized(train.image(int(index)), augmented.shape[2:4]) for index in chosen])
+    return {"originals": originals, "augmented": augmented, "labels": train.labels[chosen]}
+
+
+def _resized(image: Pixels, size: tuple[int, ...]) -> Pixels:
+    """An original at the size of its versions, its proportions kept, on grey."""
+    from PIL import Image, ImageOps
+
+    grey = image.ndim == 2 or image.shape[2] == 1
+    picture = Image.fromarray(image.reshape(image.shape[:2]) if grey else image)
+    if picture.size != (size[1], size[0]):
+        picture = ImageOps.pad(picture, (size[1], size[0]), color=128 if grey else (128, 128, 128))
+    return np.asarray(picture, np.uint8).reshape(*size[:2], -1)
+
+
+def range_test_data(test: LRRangeTest) -> dict[str, Any]:
+    """The LR range test as plain data."""
+    finite = [(float(lr), float(loss)) for lr, loss in zip(test.lrs, test.losses, strict=True) if np.isfinite(loss)]
+    suggestions = {rule: float(lr) for rule, lr in test.suggestions.items() if lr is not None}
+    return {
+        "lrs": [lr for lr, _ in finite],
+        "losses": [loss for _, loss in finite],
+        "suggestions": suggestions,
+        "chosen": float(test.chosen),
+    }
+
+
+def layer_table(finished: Finished, name: str) -> dict[str, Any]:
+    """The summary as ``zoo summary --json`` has it, with torchsummary's text beside it."""
+    shape = tuple(
+        finished._batch(finished.dataset.test.subset(np.zeros(1, np.int64)), finished.eval_transforms, 1).shape
+    )
+    summary = summarize(copy.deepcopy(finished.model).to("meta"), {"input": shape[1:]}, name=name)
+    return {**summary.as_data(), "text": torchsummary_text(summary)}

@@ -1,0 +1,151 @@
+"""Reading a run folder for its report: what is there is shown, what is not is left out. Floor 6."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import CheckpointError
+from zoo.report import evidence
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder tells it. Texts and mappings are empty where the file is not there."""
+
+    path: Path
+    result: Data
+    environment: Data
+    epochs: list[Data]  # of metrics.jsonl
+    steps: list[Data]  # of steps.jsonl
+    recipe: str
+    resolved: str
+    architecture: str
+    evidence: Data
+    predictions: evidence.Arrays | None
+    mistakes: evidence.Arrays | None
+    cams: evidence.Arrays | None
+    augmentations: evidence.Arrays | None
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, or the folder's."""
+        return str(self.result.get("recipe") or self.path.resolve().parent.name)
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes' names."""
+        return [str(name) for name in self.evidence.get("classes", [])]
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """Why a report is not there."""
+        return dict(self.evidence.get("remarks", {}))
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run folder. Raises CheckpointError where it is none, or where a file in it is broken."""
+    path = Path(path)
+    if not any((path / name).exists() for name in ("result.json", "metrics.jsonl", "resolved.yaml")):
+        raise CheckpointError(
+            f"{path} is no run folder",
+            help="a run folder holds metrics.jsonl and resolved.yaml; `zoo ls runs` lists them",
+        )
+    return Run(
+        path=path,
+        result=_json(path / "result.json"),
+        environment=_json(path / "env.json"),
+        epochs=[line for line in _json_lines(path / "metrics.jsonl") if line.get("event") == "epoch"],
+        steps=_json_lines(path / "steps.jsonl"),
+        recipe=_text(path / "recipe.yaml"),
+        resolved=_text(path / "resolved.yaml"),
+        architecture=_text(path / "architecture.yaml"),
+        evidence=evidence.read_json(path),
+        predictions=evidence.read_arrays(path, "predictions"),
+        mistakes=evidence.read_arrays(path, "mistakes"),
+        cams=evidence.read_arrays(path, "cams"),
+        augmentations=evidence.read_arrays(path, "augmentations"),
+    )
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A file of a checkpoint as its manifest lists it."""
+
+    checkpoint: str
+    file: str
+    sha256: str
+
+
+def checkpoint_files(path: Path) -> list[CheckpointFile]:
+    """What the checkpoints' manifests list."""
+    found = []
+    for manifest in sorted((path / "checkpoints").glob("*/manifest.json")):
+        files = _json(manifest).get("files", {})
+        found += [CheckpointFile(manifest.parent.name, str(name), _sum(entry)) for name, entry in sorted(files.items())]
+    return found
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """Another run of the same series."""
+
+    name: str
+    accuracy: float | None
+    epochs: float | None
+    href: str
+
+
+def siblings(path: Path, limit: int = 12) -> list[Sibling]:
+    """The newest other finished runs beside this one that have a report, newest first."""
+    here = path.resolve()
+    if not here.name.isdecimal():
+        return []
+    others = sorted(
+        (other for other in here.parent.iterdir() if other.name.isdecimal() and other != here), reverse=True
+    )
+    found = []
+    for other in others:
+        result = _json(other / "result.json")
+        if result and (other / "report.html").exists():
+            accuracy = result.get("test", {}).get("accuracy")
+            found.append(Sibling(other.name, accuracy, result.get("epochs"), f"../{other.name}/report.html"))
+    return found[:limit]
+
+
+def _sum(entry: Any) -> str:
+    return str(entry.get("sha256", "") if isinstance(entry, dict) else entry)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _json(path: Path) -> Data:
+    if not path.exists():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from error
+    return data if isinstance(data, dict) else {}
+
+
+def _json_lines(path: Path) -> list[Data]:
+    """The objects of a journal; a last line that was cut off is dropped."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise CheckpointError(f"{path}:{number} is no JSON: {error}") from error
+    return found

@@ -1,0 +1,114 @@
+"""The top of the page: the result, whether the target was met, and the figures people ask for first. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.report.folder import Run
+from zoo.summary import human_count
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure with its label, and a note in small print."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A verdict: ``kind`` is met, missed or plain."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """``score`` is in per cent with two decimals; empty where the run was never tested."""
+
+    title: str
+    doc: str
+    score: str
+    score_of: str
+    chips: list[Chip] = field(default_factory=list)
+    tiles: list[Tile] = field(default_factory=list)
+
+
+def headline(run: Run) -> Headline:
+    """What the top of the page says. Of an unfinished run, its last test."""
+    test = run.result.get("test") or next((line["test"] for line in reversed(run.epochs) if line.get("test")), {})
+    accuracy = test.get("accuracy")
+    samples = len(run.predictions["labels"]) if run.predictions else 0
+    of_what = f"test accuracy, {samples:,} images" if samples else "test accuracy"
+    chips = list(_verdicts(run.result, test)) or [Chip("plain", "no target was set")]
+    if not run.result:
+        chips = [Chip("plain", f"unfinished: {len(run.epochs)} epochs so far")]
+    return Headline(run.name, _doc(run), percent(accuracy, ""), of_what, chips, list(_tiles(run, test)))
+
+
+def percent(fraction: float | None, unit: str = " %") -> str:
+    """A fraction as per cent with two decimals; empty for None."""
+    return "" if fraction is None else f"{100 * fraction:.2f}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``42 s``, ``3 min 20 s``, ``1 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.3g} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _verdicts(result: dict[str, Any], test: dict[str, Any]) -> Iterator[Chip]:
+    for name, bar in (result.get("target") or {}).items():
+        reached = test.get(name.removeprefix("test_"))
+        if name == "met" or bar is None:
+            continue
+        what = "with test-time augmentation " if name.endswith("_tta") else ""
+        if reached is None:
+            yield Chip("missed", f"✗ target of {100 * bar:g} % {what}was not measured")
+        elif reached >= bar:
+            yield Chip("met", f"✓ target met {what}({100 * bar:g} %)")
+        else:
+            yield Chip("missed", f"✗ target of {100 * bar:g} % {what}missed by {100 * (bar - reached):.2f} points")
+
+
+def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
+    result, train = run.result, run.result.get("train") or {}
+    if test.get("accuracy_tta") is not None:
+        yield Tile("with test-time augmentation", percent(test["accuracy_tta"]))
+    if best := result.get("best"):
+        yield Tile("best", percent(best.get("accuracy")), f"epoch {best.get('epoch')}")
+    if train.get("accuracy") is not None:
+        yield Tile("training accuracy", percent(train["accuracy"]), f"loss {train['loss']:.4f}")
+    if test.get("loss") is not None:
+        yield Tile("test loss", f"{test['loss']:.4f}")
+    if result.get("params") is not None:
+        yield Tile("parameters", f"{result['params']:,}", str(result.get("model") or ""))
+    if result.get("epochs") is not None:
+        yield Tile("epochs", f"{result['epochs']:g}", f"{result['steps']:,} steps" if "steps" in result else "")
+    seconds = result.get("seconds") or {}
+    if seconds.get("total") is not None:
+        yield Tile("time", duration(seconds["total"]), f"{duration(seconds.get('train') or 0)} in training steps")
+    if result.get("images_per_second"):
+        yield Tile("speed", f"{human_count(result['images_per_second']).strip()} images/s")
+    if result.get("device"):
+        yield Tile("device", str(result["device"]), f"{result.get('precision', '')}, seed {result.get('seed')}")
+
+
+def _doc(run: Run) -> str:
+    """The recipe's own sentence about itself."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(run.resolved or run.recipe)
+    except yaml.YAMLError:
+        return ""
+    return str(data.get("doc") or "") if isinstance(data, dict) else ""

@@ -1,0 +1,206 @@
+"""The page's sections about right and wrong: by class, confusions, the gallery and its maps, each linked. Floor 6."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.explain import Cell, Explanation
+from zoo.report import classes, pictures
+from zoo.report.folder import Run
+from zoo.report.headline import percent
+from zoo.report.sections import Image, Section, embedded
+from zoo.report.theme import save_png
+
+
+def class_accuracy(run: Run, figures: Path) -> Section | None:
+    """Accuracy class by class; each row leads to its mistakes in the gallery."""
+    if run.predictions is None:
+        return None
+    rows = classes.class_rows(_counts(run), run.classes)
+    text = classes.accuracy_text(rows)
+    figures.mkdir(parents=True, exist_ok=True)
+    (figures / "class_accuracy.txt").write_text(text + "\n", encoding="utf-8")
+    save_png(classes.class_accuracy(rows), figures / "class_accuracy.png")
+    shown = np.bincount(_shown(run, "labels"), minlength=len(rows)) if _in_gallery(run) else np.zeros(len(rows), int)
+    data = [
+        {
+            "number": number,
+            "name": row.name,
+            "percent": percent(row.accuracy) if row.total else "no images",
+            "width": round(100 * row.accuracy, 1),
+            "hits": row.hits,
+            "total": row.total,
+            "taken_for": ", ".join(f"{name} ({count})" for name, count in row.taken_for[:3]),
+            "mistakes": int(shown[number]),
+        }
+        for number, row in enumerate(rows)
+    ]
+    files = ("figures/class_accuracy.png", "figures/class_accuracy.txt")
+    return Section("class_accuracy", "Accuracy by class", {"rows": data, "text": text}, "", files)
+
+
+def confusion(run: Run, figures: Path) -> Section | None:
+    """The confusion matrix; a cell leads to the surest such mistake in the gallery."""
+    if run.predictions is None:
+        return None
+    counts, names = _counts(run), run.classes
+    path = save_png(classes.confusion_chart(counts, names), figures / "confusion.png", dpi=160)
+    links = _links(run)
+    pairs = [
+        {
+            "true": names[true],
+            "predicted": names[predicted],
+            "count": int(counts[true, predicted]),
+            "percent": percent(counts[true, predicted] / counts[true].sum()),
+            "href": links.get((true, predicted)),
+        }
+        for true, predicted in _frequent(counts)
+    ]
+    data: dict[str, Any] = {"names": names, "pairs": pairs}
+    if len(names) <= classes.WRITTEN_CELLS:
+        data["cells"] = [
+            [_cell(counts, names, true, seen, links) for seen in range(len(names))] for true in range(len(names))
+        ]
+    else:
+        data["image"] = _png(path)
+    return Section(
+        "confusion", "Confusion", data, "Rows are the true class, columns the prediction.", ("figures/confusion.png",)
+    )
+
+
+def _cell(
+    counts: NDArray[np.int64], names: list[str], true: int, seen: int, links: dict[tuple[int, int], str]
+) -> dict[str, Any]:
+    count, total = int(counts[true, seen]), max(1, int(counts[true].sum()))
+    share = count / total
+    said = "classified rightly" if true == seen else f"taken for {names[seen]}"
+    return {
+        "count": count or "",
+        "share": round(share, 3) if count else 0,
+        "strong": share > 0.5,
+        "title": f"{names[true]} {said}: {count} of {total}",
+        "href": links.get((true, seen)) if true != seen else None,
+    }
+
+
+def misclassified(run: Run, figures: Path) -> Section | None:
+    """The gallery, by true class."""
+    shown = run.mistakes
+    if shown is None:
+        return None
+    if not len(shown["indices"]):
+        return Section("misclassified", "Misclassified", remark="Not one test image was misclassified.")
+    pictures.gallery(shown, run.classes, figures / "misclassified.png")
+    accuracy = [row.accuracy for row in classes.class_rows(_counts(run), run.classes)]
+    with_map = len(run.cams["predicted"]) if run.cams else 0
+    groups = [
+        {
+            "number": label,
+            "name": run.classes[label],
+            "percent": percent(accuracy[label]) if "class_accuracy" in run.evidence.get("reports", []) else "",
+            "cards": [_card(run, place, place < with_map) for place in np.flatnonzero(shown["labels"] == label)],
+        }
+        for label in np.unique(shown["labels"]).tolist()
+    ]
+    total = int((run.predictions["labels"] != run.predictions["predictions"]).sum()) if run.predictions else 0
+    lead = f"{len(shown['indices'])} of {total:,} mistakes: the surest of every class first."
+    return Section("misclassified", "Misclassified", {"groups": groups}, lead, ("figures/misclassified.png",))
+
+
+def _card(run: Run, place: int, has_map: bool) -> dict[str, Any]:
+    assert run.mistakes is not None
+    shown = {key: column[place] for key, column in run.mistakes.items()}
+    return {
+        "index": int(shown["indices"]),
+        "image": embedded(shown["images"]),
+        "predicted": run.classes[int(shown["predictions"])],
+        "confidence": f"{100 * float(shown['confidence']):.0f} %",
+        "true": run.classes[int(shown["labels"])],
+        "true_confidence": f"{100 * float(shown['true_confidence']):.0f} %",
+        "name": run.evidence.get("ids", {})[place],
+        "cam": has_map,
+    }
+
+
+def gradcam(run: Run, figures: Path) -> Section | None:
+    """Maps of the surest mistakes: what spoke for the prediction, and what for the truth."""
+    if run.cams is None or run.mistakes is None or not len(run.cams["predicted"]):
+        return None
+    made = run.evidence["gradcam"]
+    cells = tuple(_explained(run, place) for place in range(len(run.cams["predicted"])))
+    Explanation(made["method"], made["layer"], cells).draw(figures / "gradcam.png")
+    cards = []
+    for place in range(len(cells)):
+        image = run.mistakes["images"][place]
+        maps = {f"{kind}_map": _overlaid(image, run.cams[kind][place]) for kind in ("predicted", "true")}
+        cards.append({**_card(run, place, True), **maps})
+    lead = f"{made['method']} at layer {made['layer']}: the brighter, the more a place spoke for that class."
+    return Section("gradcam", "What the network looked at", {"cards": cards}, lead, ("figures/gradcam.png",))
+
+
+def _explained(run: Run, place: int) -> Cell:
+    assert run.mistakes is not None
+    assert run.cams is not None
+    card = _card(run, place, True)
+    return Cell(
+        image=run.mistakes["images"][place],
+        predicted=card["predicted"],
+        confidence=float(run.mistakes["confidence"][place]),
+        predicted_map=run.cams["predicted"][place].astype(np.float32) / 255,
+        true=card["true"],
+        true_map=run.cams["true"][place].astype(np.float32) / 255,
+        name=card["name"],
+    )
+
+
+def _overlaid(image: pictures.Pixels, map_HW: pictures.Pixels) -> Image:
+    uri = pictures.map_uri(image, map_HW)
+    return Image(uri, image.shape[1], image.shape[0], crisp=False)
+
+
+def _png(path: Path) -> Image:
+    import base64
+
+    from PIL import Image as Pillow
+
+    with Pillow.open(path) as picture:
+        width, height = picture.size
+    uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return Image(uri, width, height, crisp=False)
+
+
+def _counts(run: Run) -> NDArray[np.int64]:
+    assert run.predictions is not None
+    return classes.confusion(run.predictions["labels"], run.predictions["predictions"], len(run.classes))
+
+
+def _frequent(counts: NDArray[np.int64], limit: int = 10) -> list[tuple[int, int]]:
+    """The most frequent mistakes as (true, predicted)."""
+    off = counts * (1 - np.eye(len(counts), dtype=np.int64))
+    order = np.argsort(-off, axis=None, kind="stable")[:limit]
+    pairs = [divmod(int(cell), len(counts)) for cell in order]
+    return [(true, predicted) for true, predicted in pairs if off[true, predicted]]
+
+
+def _links(run: Run) -> dict[tuple[int, int], str]:
+    """For each (true, predicted) in the gallery, the link to its surest mistake."""
+    if not _in_gallery(run):
+        return {}
+    columns = (_shown(run, key).tolist() for key in ("labels", "predictions", "indices"))
+    links: dict[tuple[int, int], str] = {}
+    for true, predicted, index in zip(*columns, strict=True):
+        links.setdefault((true, predicted), f"#mistake-{index}")
+    return links
+
+
+def _in_gallery(run: Run) -> bool:
+    return run.mistakes is not None and "misclassified" in run.evidence.get("reports", [])
+
+
+def _shown(run: Run, key: str) -> NDArray[np.int64]:
+    assert run.mistakes is not None
+    return run.mistakes[key]

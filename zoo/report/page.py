@@ -1,0 +1,73 @@
+"""The page: figures/ and report.html from a run folder alone. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from zoo.report import about, mistakes, sections
+from zoo.report.folder import Run, read_run
+from zoo.report.headline import headline
+from zoo.report.sections import Section
+from zoo.schema.recipe import REPORTS
+from zoo.train.folder import disk_faults, write_atomically
+
+_BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {
+    "curves": sections.curves,
+    "lr_schedule": sections.lr_schedule,
+    "lr_find": sections.lr_find,
+    "augmentations": sections.augmentations,
+    "class_accuracy": mistakes.class_accuracy,
+    "confusion": mistakes.confusion,
+    "misclassified": mistakes.misclassified,
+    "gradcam": mistakes.gradcam,
+    "summary": sections.summary,
+}
+_TITLES = {"gradcam": "What the network looked at"}
+
+
+def render(run_dir: Path | str, reports: Sequence[str] | None = None) -> Path:
+    """Makes figures/ and report.html of a run from its folder alone; returns the page's path.
+
+    ``reports`` picks sections; by default those that the recipe asked for. What was not recorded is left out; what
+    could not be recorded says why. The page loads nothing from anywhere. Raises CheckpointError where the folder
+    is no run's or is broken, EnvironmentFault where it cannot be written.
+    """
+    run = read_run(Path(run_dir))
+    wanted = run.evidence.get("reports", REPORTS) if reports is None else reports
+    figures = run.path / "figures"
+    with disk_faults(figures):
+        figures.mkdir(exist_ok=True)
+        made = [_section(name, run, figures) for name in REPORTS if name in wanted]
+    made += [about.recipe(run), about.environment(run), about.reproduce(run), about.linked(run)]
+    page = run.path / "report.html"
+    write_atomically(page, _html(run, [section for section in made if section is not None]))
+    return page
+
+
+def _section(name: str, run: Run, figures: Path) -> Section | None:
+    if name in run.remarks:
+        return Section(name, _TITLES.get(name, name), remark=f"Not made: {run.remarks[name]}.")
+    return _BUILDERS[name](run, figures)
+
+
+def _html(run: Run, made: list[Section]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    templates = Path(__file__).parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        head=headline(run),
+        page=made,
+        css=Markup((templates / "page.css").read_text(encoding="utf-8")),
+        version=version("zoo"),
+        folder=str(run.result.get("run_dir") or run.path),
+    )

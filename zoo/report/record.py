@@ -1,0 +1,63 @@
+"""Recording: what the reports need, taken while model and data are at hand. Floor 6.
+
+A report that cannot be made (no map in the network, no mistake in the test set) never fails a run that went
+well: the reason is recorded, stands in its section, and is returned for the console.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.report import evidence
+from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions, range_test_data
+from zoo.schema.recipe import REPORTS, ExplainSection
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.data import Dataset, TransformSpec
+    from zoo.optim.range_test import LRRangeTest
+    from zoo.train import Evaluation
+
+
+def record(
+    run_dir: Path,
+    *,
+    model: nn.Module,
+    dataset: Dataset,
+    train_transforms: Sequence[TransformSpec],
+    eval_transforms: Sequence[TransformSpec],
+    evaluation: Evaluation,
+    reports: Sequence[str] = REPORTS,
+    explain: ExplainSection | None = None,
+    range_test: LRRangeTest | None = None,
+    model_name: str = "",
+    seed: int = 0,
+) -> dict[str, str]:
+    """Records the evidence for the named reports in the run folder; says which of them have none, and why.
+
+    ``model`` is the trained network (left as found); ``evaluation`` its last test on ``dataset.test``, in the
+    split's order; ``range_test`` the LR range test where one ran. Curves and the LR schedule need no evidence:
+    they are drawn from metrics.jsonl. Raises EnvironmentFault where the folder cannot be written.
+    """
+    finished = Finished(model, dataset, tuple(train_transforms), tuple(eval_transforms), evaluation, seed)
+    settings = explain or ExplainSection()
+    wanted, remarks = set(reports), {}
+    data: dict[str, Any] = {"reports": list(reports), "model": model_name, "classes": list(dataset.classes)}
+    evidence.write_arrays(run_dir, "predictions", predictions(finished))
+    if wanted & {"misclassified", "gradcam"}:
+        shown, data["ids"] = mistakes(finished, settings.images)
+        evidence.write_arrays(run_dir, "mistakes", shown)
+        if "gradcam" in wanted:
+            arrays, data["gradcam"] = maps(finished, shown, settings, remarks)
+            evidence.write_arrays(run_dir, "cams", arrays)
+    if "augmentations" in wanted:
+        evidence.write_arrays(run_dir, "augmentations", augmentations(finished))
+    if "lr_find" in wanted and range_test is not None:
+        data["lr_find"] = range_test_data(range_test)
+    if "summary" in wanted:
+        data["summary"] = layer_table(finished, model_name)
+    evidence.write_json(run_dir, data | {"remarks": remarks})
+    return remarks

@@ -1,0 +1,173 @@
+"""The page's sections about what a run recorded: each function turns evidence into what the template shows. Floor 6.
+
+A section function gives the data of its section and writes its figure files; None means that there is nothing
+to show, and the section is left out or bears the remark that the recording left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.report import charts, pictures
+from zoo.report.folder import Run
+from zoo.report.headline import Tile, percent
+from zoo.report.theme import inline_svg, save_png
+from zoo.summary import human_count
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page; ``id`` is also its macro's name in the template."""
+
+    id: str
+    title: str
+    data: Data = field(default_factory=dict)
+    lead: str = ""
+    files: tuple[str, ...] = ()
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An embedded image with its size in pixels; ``crisp`` ones are enlarged without smoothing."""
+
+    uri: Any  # marked as safe for an attribute
+    width: int
+    height: int
+    crisp: bool
+
+
+Build = Callable[[Run, Path], "Section | None"]
+
+
+def embedded(image: pictures.Pixels) -> Image:
+    """An image array as the template wants it."""
+    return Image(pictures.data_uri(image), image.shape[1], image.shape[0], pictures.is_crisp(image))
+
+
+def chart(draw: charts.Draw, name: str, description: str) -> Any:
+    """An inline chart, marked as safe: it is matplotlib's own SVG, whose texts are escaped."""
+    from markupsafe import Markup
+
+    return Markup(inline_svg(draw, name=name, description=description))
+
+
+def curves(run: Run, figures: Path) -> Section | None:
+    """Loss and accuracy by epoch."""
+    if not run.epochs:
+        return None
+    splits = [split for split in charts.SPLITS if charts.points(run, split, "loss")[0]]
+    rows = [[str(epoch["epoch"]), *_figures_of(epoch, splits), f"{epoch['lr']:.4g}"] for epoch in run.epochs]
+    columns = ["epoch", *(f"{split} {what}" for split in splits for what in ("loss", "accuracy")), "learning rate"]
+    drawn = [
+        chart(
+            charts.curve(run, what), f"curve-{what}", f"{what} over {len(rows)} epochs; the table below has the numbers"
+        )
+        for what in ("loss", "accuracy")
+    ]
+    save_png(charts.loss_and_accuracy(run), figures / "curves.png")
+    return Section(
+        "curves", "Loss and accuracy", {"charts": drawn, "rows": rows, "columns": columns}, "", ("figures/curves.png",)
+    )
+
+
+def _figures_of(epoch: Data, splits: list[str]) -> list[str]:
+    cells = []
+    for split in splits:
+        found = epoch.get(split) or {}
+        cells += [f"{found['loss']:.4f}", percent(found.get("accuracy"))] if found else ["", ""]
+    return cells
+
+
+def lr_schedule(run: Run, figures: Path) -> Section | None:
+    """The learning rate over the training."""
+    xs, lrs, unit = charts.schedule_points(run)
+    if not xs:
+        return None
+    draw = charts.lr_schedule(run)
+    save_png(draw, figures / "lr_schedule.png")
+    text = f"learning rate over {xs[-1]:g} {unit}s: from {lrs[0]:.4g} over at most {max(lrs):.4g} to {lrs[-1]:.4g}"
+    data = {"chart": chart(draw, "lr-schedule", text)}
+    return Section("lr_schedule", "Learning rate", data, text.capitalize() + ".", ("figures/lr_schedule.png",))
+
+
+RULES = {
+    "valley": "the middle of the longest descent",
+    "steep": "where the loss falls fastest",
+    "minimum": "a tenth of where the loss is lowest",
+    "slide": "the end of the last steep descent before the loss diverges",
+}
+
+
+def lr_find(run: Run, figures: Path) -> Section | None:
+    """The LR range test."""
+    test = run.evidence.get("lr_find")
+    if not test or not test.get("lrs"):
+        return None
+    draw = charts.lr_find(test)
+    save_png(draw, figures / "lr_find.png")
+    taken = test.get("chosen")
+    rows = [
+        {"rule": charts.RULES.get(rule, rule), "lr": f"{lr:.4g}", "doc": RULES.get(rule, ""), "taken": lr == taken}
+        for rule, lr in test["suggestions"].items()
+    ]
+    data = {
+        "chart": chart(draw, "lr-find", "loss over learning rate; the table has what each rule suggests"),
+        "rows": rows,
+    }
+    return Section("lr_find", "LR range test", data, "", ("figures/lr_find.png",))
+
+
+def augmentations(run: Run, figures: Path) -> Section | None:
+    """Training images as they are and as the first epochs saw them."""
+    arrays = run.augmentations
+    if arrays is None or not len(arrays["originals"]):
+        return None
+    pictures.augmented(arrays, run.classes, figures / "augmentations.png")
+    rows = [
+        {"label": run.classes[int(label)], "images": [embedded(image) for image in (original, *versions)]}
+        for original, versions, label in zip(arrays["originals"], arrays["augmented"], arrays["labels"], strict=True)
+    ]
+    columns = ["as it is", *(f"epoch {number}" for number in range(1, arrays["augmented"].shape[1] + 1))]
+    lead = "Training images as they are, and as the network saw them in the first epochs."
+    return Section(
+        "augmentations", "Augmentation", {"rows": rows, "columns": columns}, lead, ("figures/augmentations.png",)
+    )
+
+
+def summary(run: Run, figures: Path) -> Section | None:
+    """The layer table."""
+    found = run.evidence.get("summary")
+    if not found:
+        return None
+    total, trainable = found["params"]["total"], found["params"]["trainable"]
+    tiles = [
+        Tile("parameters", f"{total:,}"),
+        Tile("of them trainable", f"{trainable:,}"),
+        Tile("FLOPs an image", human_count(found["flops"]).strip()),
+        Tile("input", " x ".join(map(str, found["input"]))),
+    ]
+    rows = [
+        {**layer, "shape": _shape(layer["output_shape"]), "params": f"{layer['params']:,}" if layer["params"] else ""}
+        for layer in found["layers"]
+    ]
+    (figures / "summary.txt").write_text(found["text"] + "\n", encoding="utf-8")
+    data = {"tiles": tiles, "rows": rows, "text": found["text"]}
+    return Section(
+        "summary",
+        f"The network: {found['name']}" if found["name"] else "The network",
+        data,
+        "",
+        ("figures/summary.txt",),
+    )
+
+
+def _shape(shape: Any) -> str:
+    if isinstance(shape, list) and all(isinstance(size, int) for size in shape):
+        return " x ".join(map(str, shape[1:]))
+    return str(shape)
