@@ -43,18 +43,24 @@ def find_and_set(
         return resolved, parts, None
     note("LR range test")
     found = run_range_test(resolved, parts, dataset, options)
-    note(f"LR range test: {found.lr:.6g} (steepest fall)")
+    note(f"LR range test: {found.lr:.6g} ({found.range_test.rule})")
     resolved = with_lr(resolved, found.lr)
     return resolved, recheck(resolved), found
 
 
 def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Found:
     """The LR range test of a recipe, in isolation."""
-    from zoo.optim.range_test import lr_range_test
-
     base = lay_foundation(resolved, parts, dataset, options)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
-    test = lr_range_test(base.module, base.loss, optimization, base.train, parts.optimization)
+    forward = base.runtime.forward(base.module)
+    test = lr_range_test(
+        base.module,
+        base.loss,
+        optimization,
+        base.train,
+        parts.optimization.find_settings,
+        forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
+    )
     return Found(test, test.chosen)
 
 
@@ -69,6 +75,13 @@ def with_lr(resolved: Resolved, lr: float) -> Resolved:
     return replace(resolved, document=document, recipe=recipe)
 
 
+def _says_find(node: Node) -> bool:
+    """Whether a value is ``find``, or ``{find: {…}}`` with the test's settings."""
+    if isinstance(node, Mapping):
+        return node.keys == ("find",)
+    return isinstance(node, Scalar) and node.value == "find"
+
+
 def _replaced(node: Node, lr: float) -> Node:
     if isinstance(node, Sequence):
         return Sequence(tuple(_replaced(item, lr) for item in node), node.span)
@@ -76,7 +89,7 @@ def _replaced(node: Node, lr: float) -> Node:
         return node
     entries = []
     for entry in node:
-        is_find = entry.key in FIND_KEYS and isinstance(entry.value, Scalar) and entry.value.value == "find"
+        is_find = entry.key in FIND_KEYS and _says_find(entry.value)
         value = Scalar(lr, FOUND, repr(lr)) if is_find else _replaced(entry.value, lr)
         entries.append(Entry(entry.key, entry.key_span, value))
     return Mapping(tuple(entries), node.span)

@@ -77,13 +77,9 @@ class Muon(Optimizer):
             "normalize": normalize,
         }
         super().__init__(params, defaults)
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds a group. Raises ValueError for a tensor that has no rows to orthogonalise."""
-        super().add_param_group(param_group)
-        for parameter in self.param_groups[-1]["params"]:
-            if parameter.ndim < 2:
-                raise ValueError(f"Muon takes tensors of two and more dimensions, got shape {list(parameter.shape)}")
+        flat = [p for group in self.param_groups for p in group["params"] if p.ndim < 2]
+        if flat:
+            raise ValueError(f"Muon takes tensors of two and more dimensions, got shape {list(flat[0].shape)}")
 
     @overload
     def step(self, closure: None = None) -> None: ...

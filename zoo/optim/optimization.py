@@ -40,6 +40,11 @@ class OptimizationSpec:
         """Whether a rate has to be found (and put in with :meth:`with_lr`) before anything can train."""
         return self.find is not None
 
+    @property
+    def find_settings(self) -> FindSettings:
+        """How the rate is to be found; the defaults where none is marked."""
+        return self.find.settings if self.find is not None else FindSettings()
+
     def with_lr(self, lr: float) -> OptimizationSpec:
         """The spec as it would be had this number stood where ``find`` does."""
         return replace(self._with(lr), find=None)

@@ -71,6 +71,11 @@ class FrozenStretch:
             if not trains:
                 parameter.grad = None
 
+    def thaw(self) -> None:
+        """Lets the parameters train again."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+
 
 @dataclass(frozen=True, slots=True)
 class RunningGroup:
@@ -157,6 +162,12 @@ class Optimization:
         for group in self.groups:
             if group.scale is not None:
                 self._torch_group(group)["lr"] = lr * group.scale
+
+    def thaw(self) -> None:
+        """Gives back ``requires_grad`` to all that was frozen here; for an optimization that is of no further use."""
+        for stretch in self._frozen:
+            stretch.thaw()
+        self._frozen = ()
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs: tensors under ``optimizers``, plain numbers elsewhere."""

@@ -1,0 +1,200 @@
+"""The LR range test: a sweep of the learning rate over a few batches, leaving no trace. Floor 2.
+
+Source: Leslie Smith 2015 (arXiv:1506.01186), in the form of fastai's ``lr_find``: the rate rises evenly on a log
+scale, the loss is a bias-corrected running mean, and the sweep stops where that is several times its smallest value.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import DivergedError
+from zoo.optim.lr_rules import RULES
+from zoo.optim.running import Optimization
+from zoo.optim.settings import FindSettings, Rule
+
+_LAST_DROPPED = 5  # points at the end, where the loss is already on its way up
+_FEWEST = 5  # points a rule can read
+
+
+class BatchLike(Protocol):
+    """A batch: images float32 BCHW and their labels, on the device."""
+
+    @property
+    def images(self) -> Tensor:
+        """Images, BCHW."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes, B, or their shares, BK."""
+
+
+class BatchesLike(Protocol):
+    """Batches of a split, epoch by epoch."""
+
+    def epoch(self, epoch: int) -> Iterator[BatchLike]:
+        """The batches of an epoch, counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LRRangeTest:
+    """The curve (rates and smoothed losses), what each rule reads off it (None: nothing), and the rate to use."""
+
+    lrs: tuple[float, ...]
+    losses: tuple[float, ...]
+    raw_losses: tuple[float, ...]
+    suggestions: dict[str, float | None]
+    rule: Rule
+    chosen: float
+
+
+def lr_range_test(
+    model: nn.Module,
+    loss: nn.Module,
+    optimization: Optimization,
+    batches: BatchesLike,
+    settings: FindSettings | None = None,
+    *,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> LRRangeTest:
+    """Trains for a few batches while the rate rises, then puts everything back bit for bit.
+
+    Weights, buffers, gradients, modes, the optimizers' state and the random generators are as before; what the
+    optimization froze is thawed, since it is of no further use. ``optimization`` comes from
+    ``OptimizationSpec.build_for_range_test``; ``forward`` (default: the model) is where autocast goes. The result
+    depends on the model, the batches and the settings alone. Raises DivergedError where no rate makes the loss fall.
+    """
+    settings = settings or FindSettings()
+    with _undone(model, optimization):
+        lrs, raw = _sweep(model, loss, optimization, batches, settings, forward or model)
+    smoothed = _smoothed(raw, settings.smoothing)
+    end = _divergence(smoothed, settings.diverges_at)
+    lrs, raw, smoothed = lrs[:end], raw[:end], smoothed[:end]
+    suggestions = suggest(lrs, smoothed, skip=settings.steps // 10)
+    chosen = next((rate for rate in (suggestions[settings.rule], *suggestions.values()) if rate is not None), None)
+    if chosen is None:
+        raise DivergedError(
+            f"the LR range test found no learning rate: the loss is not finite from {settings.start_lr:g} on",
+            help="write a learning rate in place of `find`, or look at the data and the loss",
+        )
+    return LRRangeTest(tuple(lrs), tuple(smoothed), tuple(raw), suggestions, settings.rule, chosen)
+
+
+def suggest(lrs: list[float], losses: list[float], *, skip: int = 0) -> dict[str, float | None]:
+    """What each rule reads off a curve, its first ``skip`` and last five points left out where there are enough."""
+    if len(lrs) >= skip + _LAST_DROPPED + _FEWEST:
+        lrs, losses = lrs[skip:-_LAST_DROPPED], losses[skip:-_LAST_DROPPED]
+    if len(lrs) < 2 or not all(map(math.isfinite, losses)):
+        return dict.fromkeys(RULES, None)
+    return {name: float(rule(lrs, losses)) for name, rule in RULES.items()}
+
+
+def _sweep(
+    model: nn.Module,
+    loss: nn.Module,
+    optimization: Optimization,
+    batches: BatchesLike,
+    settings: FindSettings,
+    forward: Callable[[Tensor], Tensor],
+) -> tuple[list[float], list[float]]:
+    """The rates tried and the loss of the batch at each."""
+    model.train()
+    is_sum = getattr(loss, "reduction", "mean") == "sum"
+    ratio = settings.end_lr / settings.start_lr
+    lrs: list[float] = []
+    raw: list[float] = []
+    for number, batch in zip(range(settings.steps), _endless(batches), strict=False):
+        lr = settings.start_lr * ratio ** (number / (settings.steps - 1))
+        optimization.sweep(lr)
+        optimization.zero_grad()
+        value = loss(forward(batch.images), batch.labels)
+        value.backward()
+        optimization.step()
+        lrs.append(lr)
+        raw.append(value.item() / (len(batch.images) if is_sum else 1))
+        if _divergence(_smoothed(raw, settings.smoothing), settings.diverges_at) < len(raw):
+            break
+    return lrs, raw
+
+
+def _endless(batches: BatchesLike) -> Iterator[BatchLike]:
+    for epoch in count(1):
+        yield from batches.epoch(epoch)
+
+
+def _smoothed(losses: list[float], keep: float) -> list[float]:
+    """The running mean, corrected for its start from zero."""
+    found, mean = [], 0.0
+    for number, loss in enumerate(losses, start=1):
+        mean = keep * mean + (1 - keep) * loss
+        found.append(mean / (1 - keep**number))
+    return found
+
+
+def _divergence(losses: list[float], factor: float) -> int:
+    """How many points there are before the loss is not finite, or more than this many times its smallest value."""
+    smallest = math.inf
+    for index, loss in enumerate(losses):
+        if not math.isfinite(loss) or loss > factor * smallest:
+            return index
+        smallest = min(smallest, loss)
+    return len(losses)
+
+
+@contextmanager
+def _undone(model: nn.Module, optimization: Optimization) -> Iterator[None]:
+    """Undoes what happens inside to the model, the optimizers and the random generators."""
+    modes = {module: module.training for module in model.modules()}
+    parameters = {p: (p.detach().clone(), p.grad) for p in model.parameters()}
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    state: dict[str, Any] = _copied(optimization.state_dict())
+    with _same_randomness():
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, (value, _) in parameters.items():
+                    parameter.copy_(value)
+                for module, name, buffer, value in buffers:
+                    module._buffers[name] = buffer.copy_(value)
+            for parameter, (_, gradient) in parameters.items():
+                parameter.grad = gradient
+            for module, mode in modes.items():
+                module.training = mode
+            optimization.load_state_dict(state)
+            optimization.thaw()
+
+
+def _copied(value: Any) -> Any:
+    """A nested state with tensors of its own."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def _same_randomness() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
