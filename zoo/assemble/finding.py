@@ -21,7 +21,7 @@ from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
 
 if TYPE_CHECKING:
-    from zoo.optim.range_test import LRRangeTest
+    from zoo.optim import LRRangeTest
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
@@ -50,6 +50,8 @@ def find_and_set(
 
 def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Found:
     """The LR range test of a recipe, in isolation."""
+    from zoo.optim import lr_range_test
+
     base = lay_foundation(resolved, parts, dataset, options)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
     forward = base.runtime.forward(base.module)
