@@ -7,6 +7,7 @@ from zoo.layers import (
     attention,
     conv,
     dropout,
+    foreign,
     functions,
     linear,
     merge,
@@ -15,6 +16,7 @@ from zoo.layers import (
     reduce,
     reshape,
     sources,
+    vision,
 )
 
 OPS = (
@@ -30,4 +32,6 @@ OPS = (
     *functions.OPS,
     *reduce.OPS,
     *sources.OPS,
+    *vision.OPS,
+    *foreign.OPS,
 )

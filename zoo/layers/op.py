@@ -21,6 +21,8 @@ Check: TypeAlias = Callable[[Arguments], "tuple[str, str] | None"]
 Mixes: TypeAlias = Callable[[Arguments, int], tuple[int, ...]]
 Writer: TypeAlias = Callable[["Op", Sequence[str], Mapping[str, str], "str | None"], str]
 
+Constructs: TypeAlias = Callable[["Op", Mapping[str, str]], str]
+
 
 def as_call(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
     """``torch.cat([a, b], dim=1)``: the inputs, then the keywords."""
@@ -28,6 +30,18 @@ def as_call(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training
     texts += [f"{name}={text}" for name, text in keywords.items()]
     if training is not None:
         texts.append(f"training={training}")
+    return f"{op.path}({', '.join(texts)})"
+
+
+def as_constructor(op: Op, arguments: Mapping[str, str]) -> str:
+    """``nn.Conv2d(3, 64, kernel_size=3)``: at most two leading required arguments go by position."""
+    texts: list[str] = []
+    leading = True
+    for name, info in op.arguments.model_fields.items():
+        key = info.alias or name
+        leading = leading and info.is_required() and len(texts) < 2 and key in arguments
+        if key in arguments:
+            texts.append(arguments[key] if leading else f"{key}={arguments[key]}")
     return f"{op.path}({', '.join(texts)})"
 
 
@@ -56,6 +70,7 @@ class Op:
     mixes: Mixes | None = None
     check: Check = lambda arguments: None  # what no signature says: (argument, message)
     writes: Writer = as_call
+    constructs: Constructs = as_constructor
     doc: str = ""
 
     def build(self, arguments: Arguments) -> nn.Module:
@@ -90,19 +105,8 @@ class Op:
         return ordered, rest
 
     def constructor(self, arguments: Mapping[str, str]) -> str:
-        """A module's construction as Python text: ``nn.Conv2d(3, 64, kernel_size=3)``.
-
-        At most two leading required arguments go by position, the rest by keyword, in the signature's order.
-        """
-        texts: list[str] = []
-        fields = self.arguments.model_fields
-        leading = True
-        for name, info in fields.items():
-            key = info.alias or name
-            leading = leading and info.is_required() and len(texts) < 2 and key in arguments
-            if key in arguments:
-                texts.append(arguments[key] if leading else f"{key}={arguments[key]}")
-        return f"{self.path}({', '.join(texts)})"
+        """A module's construction as Python text: ``nn.Conv2d(3, 64, kernel_size=3)``."""
+        return self.constructs(self, arguments)
 
     def input_bounds(self, arguments: Arguments) -> tuple[int, int | None]:
         """How few and how many inputs the op takes with these arguments; None: any number."""

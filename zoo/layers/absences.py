@@ -1,0 +1,63 @@
+"""What torch.nn has and the catalogue lacks, with the reason. A test walks torch.nn against both. Floor 2."""
+
+from __future__ import annotations
+
+_LOSS = "a loss: it stands in a recipe"
+_CONTAINER = "a container: layers are put together in YAML"
+_RECURRENT = "recurrent: its input is a sequence in time"
+_LAZY = "its sizes are filled in from the incoming shape in every op, without the lazy class"
+
+ABSENT: dict[str, str] = {
+    **dict.fromkeys(
+        [
+            "AdaptiveLogSoftmaxWithLoss",
+            "BCELoss",
+            "BCEWithLogitsLoss",
+            "CTCLoss",
+            "CosineEmbeddingLoss",
+            "CrossEntropyLoss",
+            "GaussianNLLLoss",
+            "HingeEmbeddingLoss",
+            "HuberLoss",
+            "KLDivLoss",
+            "L1Loss",
+            "LinearCrossEntropyLoss",
+            "MSELoss",
+            "MarginRankingLoss",
+            "MultiLabelMarginLoss",
+            "MultiLabelSoftMarginLoss",
+            "MultiMarginLoss",
+            "NLLLoss",
+            "NLLLoss2d",
+            "PoissonNLLLoss",
+            "SmoothL1Loss",
+            "SoftMarginLoss",
+            "TripletMarginLoss",
+            "TripletMarginWithDistanceLoss",
+        ],
+        _LOSS,
+    ),
+    **dict.fromkeys(
+        ["Container", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"], _CONTAINER
+    ),
+    **dict.fromkeys(["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase"], _RECURRENT),
+    **dict.fromkeys(
+        [
+            *(
+                f"Lazy{kind}{rank}d"
+                for kind in ("BatchNorm", "Conv", "ConvTranspose", "InstanceNorm")
+                for rank in (1, 2, 3)
+            ),
+            "LazyLinear",
+        ],
+        _LAZY,
+    ),
+    **dict.fromkeys(
+        ["Transformer", "TransformerDecoder", "TransformerEncoder"],
+        "a stack of layer modules handed in: repeat TransformerEncoderLayer instead",
+    ),
+    "CrossMapLRN2d": "superseded by LocalResponseNorm",
+    "DataParallel": "a way to run a model, not a layer",
+    "EmbeddingBag": "sums bags of indices of varying length: for text",
+    "SyncBatchNorm": "put in for BatchNorm by whoever trains on several devices; it runs on no CPU",
+}

@@ -1,0 +1,215 @@
+"""Whole models of timm and torchvision as ops, and by name. The only file that imports timm. Floor 2.
+
+Nothing is downloaded unless ``pretrained`` is asked for, and never for a model on the meta device.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+from pydantic import Field
+
+from zoo.errors import EnvironmentFault, UsageError
+from zoo.layers.bounds import Amount, Probability, Size
+from zoo.layers.op import Arguments, Op
+from zoo.registry import did_you_mean
+from zoo.schema import ArgsModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Library: TypeAlias = Literal["timm", "torchvision"]
+_PROBE_SIDE = 224  # pixels; only shapes are looked at
+
+
+class TimmArguments(ArgsModel):
+    """A model of timm, or with ``features`` its maps from large to small."""
+
+    name: str
+    pretrained: bool = Field(False, description="load timm's weights (from the network, or its cache)")
+    features: bool = Field(False, description="give the maps instead of the class scores")
+    in_chans: Size = 3
+    num_classes: Amount | None = None
+    drop_rate: Probability | None = None
+    drop_path_rate: Probability | None = None
+    img_size: Size | tuple[Size, Size] | None = None
+    global_pool: str | None = None
+    out_indices: tuple[int, ...] | None = Field(None, description="which maps, with features")
+    kwargs: dict[str, Any] = Field({}, description="further arguments of the model's own")
+
+
+class TorchvisionArguments(ArgsModel):
+    """A classification model of torchvision, or with ``features`` its maps from large to small, keys "0", "1", …."""
+
+    name: str
+    pretrained: bool = Field(False, description="load torchvision's default weights (from the network, or its cache)")
+    features: bool = Field(False, description="give the maps instead of the class scores")
+    num_classes: Size | None = None
+    kwargs: dict[str, Any] = Field({}, description="further arguments of the model's own")
+
+
+def foreign_names(library: Library) -> list[str]:
+    """The names of a library's models."""
+    if library == "timm":
+        import timm
+
+        return list(timm.list_models())
+    import torchvision
+
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def build_foreign(
+    library: Library, name: str, *, pretrained: bool = False, features: bool = False, **kwargs: Any
+) -> nn.Module:
+    """A foreign model. Raises UsageError for an unknown name or argument, EnvironmentFault where weights stay away."""
+    if unknown := _unknown_name(library, name):
+        raise UsageError(unknown)
+    options = {**kwargs.pop("kwargs", {}), **{key: value for key, value in kwargs.items() if value is not None}}
+    on_meta = torch.get_default_device().type == "meta"
+    build = _build_timm if library == "timm" else _build_torchvision
+    try:
+        return build(name, pretrained and not on_meta, features, options)
+    except TypeError as error:
+        raise UsageError(f"{library}: {name}: {error}") from error
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{library}: the weights of {name} could not be loaded: {error}",
+            help="without a network, leave `pretrained` out, or fill the library's cache first",
+        ) from error
+
+
+def map_nodes(model: nn.Module) -> dict[str, str]:
+    """The stages of a torchvision model after which its maps shrink, as ``{"layer1.1": "0", …}``, large maps first."""
+    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+    with torch.device("cpu"):  # tracing makes small tensors that it reads
+        nodes = get_graph_node_names(model, suppress_diff_warning=True)[1]
+    stages = [stage for stage in _stages(model) if any(f"{node}.".startswith(f"{stage}.") for node in nodes)]
+    probe = create_feature_extractor(copy.deepcopy(model), stages, suppress_diff_warning=True).to("meta").eval()
+    with torch.no_grad():
+        values = probe(torch.empty(1, 3, _PROBE_SIDE, _PROBE_SIDE, device="meta"))
+    last: dict[int, str] = {}
+    for stage, value in values.items():
+        height, width = value.shape[2:] if value.dim() == 4 else (0, 1)
+        if height == width > 1:
+            last[height] = stage
+    return {stage: str(index) for index, stage in enumerate(last.values())}
+
+
+def _stages(model: nn.Module) -> list[str]:
+    """The names of a model's children, and in place of a sequence those of its items."""
+    names: list[str] = []
+    for name, child in model.named_children():
+        is_sequence = isinstance(child, torch.nn.Sequential)
+        names += [f"{name}.{item}" for item, _ in child.named_children()] if is_sequence else [name]
+    return names
+
+
+def _build_timm(name: str, pretrained: bool, features: bool, options: dict[str, Any]) -> nn.Module:
+    import timm
+
+    if features:
+        options["features_only"] = True
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        raise UsageError(f"timm: {name}: {error}") from error
+    return model
+
+
+def _build_torchvision(name: str, pretrained: bool, features: bool, options: dict[str, Any]) -> nn.Module:
+    import torchvision
+
+    model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    if not features:
+        return model
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    nodes = map_nodes(model)
+    if not nodes:
+        raise UsageError(f"torchvision: {name} has no maps to give")
+    extractor: nn.Module = create_feature_extractor(model, nodes, suppress_diff_warning=True)
+    return extractor
+
+
+def _unknown_name(library: Library, name: str) -> str | None:
+    names = foreign_names(library)
+    if name in names or (library == "timm" and name.partition(".")[0] in names):  # `resnet18.a1_in1k` names weights
+        return None
+    return f"{library} has no model {name!r}; {did_you_mean(name, names)}"
+
+
+def _check(library: Library) -> Callable[[Arguments], tuple[str, str] | None]:
+    def check(arguments: Arguments) -> tuple[str, str] | None:
+        unknown = _unknown_name(library, arguments["name"])
+        return ("name", unknown) if unknown else None
+
+    return check
+
+
+def _write_timm(op: Op, arguments: Mapping[str, str]) -> str:
+    texts = _foreign_texts(arguments)
+    if arguments.get("features") == "True":
+        texts.append("features_only=True")
+    return f"timm.create_model({', '.join(texts)})"
+
+
+def _write_torchvision(op: Op, arguments: Mapping[str, str]) -> str:
+    weights = "'DEFAULT'" if arguments.get("pretrained") == "True" else "None"
+    name, *rest = [text for text in _foreign_texts(arguments) if not text.startswith("pretrained=")]
+    model = f"torchvision.models.get_model({', '.join([name, f'weights={weights}', *rest])})"
+    if arguments.get("features") != "True":
+        return model
+    with torch.device("meta"):
+        nodes = map_nodes(build_foreign("torchvision", ast.literal_eval(name)))
+    return f"create_feature_extractor({model}, {nodes!r})"
+
+
+def _foreign_texts(arguments: Mapping[str, str]) -> list[str]:
+    texts = [arguments["name"]]
+    own = {key: text for key, text in arguments.items() if key not in ("name", "features", "kwargs")}
+    texts += [f"{key}={text}" for key, text in own.items()]
+    further = ast.literal_eval(arguments.get("kwargs", "{}"))
+    return texts + [f"{key}={value!r}" for key, value in further.items()]
+
+
+def _target(library: Library) -> Callable[..., nn.Module]:
+    def build(**arguments: Any) -> nn.Module:
+        return build_foreign(library, **arguments)
+
+    return build
+
+
+OPS = (
+    Op(
+        name="timm",
+        kind="module",
+        target=_target("timm"),
+        arguments=TimmArguments,
+        path="timm.create_model",
+        imports=("import timm",),
+        infers={"in_chans": "channels"},
+        check=_check("timm"),
+        constructs=_write_timm,
+        doc=TimmArguments.__doc__ or "",
+    ),
+    Op(
+        name="torchvision",
+        kind="module",
+        target=_target("torchvision"),
+        arguments=TorchvisionArguments,
+        path="torchvision.models.get_model",
+        imports=(
+            "import torchvision",
+            "from torchvision.models.feature_extraction import create_feature_extractor",
+        ),
+        check=_check("torchvision"),
+        constructs=_write_torchvision,
+        doc=TorchvisionArguments.__doc__ or "",
+    ),
+)

@@ -1,0 +1,108 @@
+"""torchvision's own layers. torchvision takes seconds to import, so each is imported when it is built. Floor 2."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from zoo.layers.bounds import NAMED, Dim, NonNegative, Probability, Size
+from zoo.layers.declare import INFERRED
+from zoo.layers.op import Inferred, Op, as_constructor
+from zoo.schema import ArgsModel, arguments_model
+
+ACTIVATIONS = Literal["ReLU", "ReLU6", "LeakyReLU", "SiLU", "GELU", "Hardswish", "Mish", "ELU"]
+GATES = Literal["Sigmoid", "Hardsigmoid"]
+
+
+class StochasticDepth(ArgsModel):
+    """Drops whole samples, or the whole batch, from a residual branch while training (Huang et al. 2016)."""
+
+    p: Probability
+    mode: Literal["batch", "row"]
+
+
+class SqueezeExcitation(ArgsModel):
+    """Weighs channels by what all of the map says (Hu et al. 2018)."""
+
+    input_channels: Size
+    squeeze_channels: Size
+    activation: ACTIVATIONS = "ReLU"
+    scale_activation: GATES = "Sigmoid"
+
+
+class DropBlock(ArgsModel):
+    """Drops square blocks of a map while training (Ghiasi et al. 2018)."""
+
+    p: Probability
+    block_size: Size
+    inplace: bool = False
+    eps: NonNegative = 1e-6
+
+
+class FrozenBatchNorm(ArgsModel):
+    """A batch norm whose statistics and weights are constants."""
+
+    num_features: Size
+    eps: NonNegative = 1e-5
+
+
+class Permute(ArgsModel):
+    """Puts the dimensions into another order."""
+
+    dims: tuple[Dim, ...] = Field(min_length=1)
+
+
+LayerNorm2d = arguments_model(
+    "LayerNorm2d",
+    nn.LayerNorm,
+    leave_out=("device", "dtype"),
+    within=NAMED,
+    doc="A layer norm over the channels of a map.",
+)
+_CLASSES = ("activation", "scale_activation")  # arguments that name a class of torch.nn
+
+
+def _builder(home: str, name: str) -> Callable[..., nn.Module]:
+    def build(**arguments: Any) -> nn.Module:
+        target = getattr(importlib.import_module(home), name)
+        built: nn.Module = target(
+            **{key: getattr(nn, value) if key in _CLASSES else value for key, value in arguments.items()}
+        )
+        return built
+
+    return build
+
+
+def _write_classes(op: Op, arguments: Mapping[str, str]) -> str:
+    texts = {key: f"nn.{text.strip(chr(39))}" if key in _CLASSES else text for key, text in arguments.items()}
+    return as_constructor(op, texts)
+
+
+def _layer(name: str, arguments: type[ArgsModel], home: str = "torchvision.ops", **options: Any) -> Op:
+    infers: dict[str, Inferred] = {key: value for key, value in INFERRED.items() if key in arguments.model_fields}
+    imports = (f"from {home} import {name}", *options.pop("imports", ()))
+    return Op(
+        name=name,
+        kind="module",
+        target=_builder(home, name),
+        arguments=arguments,
+        path=name,
+        imports=imports,
+        infers=options.pop("infers", infers),
+        doc=arguments.__doc__ or "",
+        **options,
+    )
+
+
+OPS = (
+    _layer("LayerNorm2d", LayerNorm2d, "torchvision.models.convnext", infers={"normalized_shape": "channels"}),
+    _layer("StochasticDepth", StochasticDepth),
+    _layer("SqueezeExcitation", SqueezeExcitation, imports=("from torch import nn",), constructs=_write_classes),
+    _layer("DropBlock2d", DropBlock),
+    _layer("FrozenBatchNorm2d", FrozenBatchNorm),
+    _layer("Permute", Permute),
+)
