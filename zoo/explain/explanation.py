@@ -19,14 +19,13 @@ from zoo.explain.private import private_copy
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One image explained. Maps are HW in 0..1; ``true`` and its map are there where the class is known."""
+    """One image explained: what the network says of it, and for each class asked about a map (HW, 0..1)."""
 
-    image: NDArray[np.uint8]  # HWC, as large as the map
+    image: NDArray[np.uint8]  # HWC, as large as the maps
     predicted: str
-    confidence: float
-    predicted_map: NDArray[np.float32]
-    true: str | None = None
-    true_map: NDArray[np.float32] | None = None  # only where the prediction is wrong
+    confidence: float  # the probability of ``predicted``
+    maps: tuple[tuple[str, NDArray[np.float32]], ...]
+    true: str | None = None  # None where it is not known
     name: str = ""
 
     @property
@@ -60,34 +59,50 @@ def explain(
     names: Sequence[str] = (),
     method: str = "gradcam",
     layer: str | None = None,
+    target_class: int | None = None,
 ) -> Explanation:
     """Explains what a network says of some images, and, where it is wrong, what speaks for the true class.
 
-    ``images_BCHW`` are as the network sees them, ``pixels`` the same images to be looked at (uint8, HWC). The
-    model is left as found. Raises UsageError for an unknown method or layer, or where there is no map.
+    ``images_BCHW`` are as the network sees them, ``pixels`` the same images to be looked at (uint8, HWC),
+    ``labels`` their classes where they are known, ``names`` what to call them. ``target_class`` asks about that
+    class instead, in every image. The model is left as found. Raises UsageError for an unknown method or layer,
+    or where there is no map.
     """
     found = find_method(method).name
     chosen = choose_layer(layers_with_maps(model, images_BCHW.shape[1:]), layer, model).name
     probabilities = _probabilities(model, images_BCHW)
-    predictions = probabilities.argmax(1)
-    maps = cams(model, images_BCHW, predictions.tolist(), method=found, layer=chosen)
-    wrong = [] if labels is None else np.flatnonzero(predictions != np.asarray(labels)).tolist()
-    wanted = [] if labels is None else [labels[index] for index in wrong]
-    others = cams(model, images_BCHW[wrong], wanted, method=found, layer=chosen)
-    true_maps = dict(zip(wrong, others, strict=True))
+    predictions = probabilities.argmax(1).tolist()
+    asked = _questions(predictions, labels, target_class)
+    places, classes = [place for place, _ in asked], [index for _, index in asked]
+    maps: list[list[tuple[str, NDArray[np.float32]]]] = [[] for _ in predictions]
+    for (place, index), found_map in zip(
+        asked, cams(model, images_BCHW[places], classes, method=found, layer=chosen), strict=True
+    ):
+        maps[place].append((class_names[index], found_map))
     cells = [
         Cell(
-            image=pixels[index],
-            predicted=class_names[int(best)],
-            confidence=float(probabilities[index, best]),
-            predicted_map=maps[index],
-            true=None if labels is None else class_names[labels[index]],
-            true_map=true_maps.get(index),
-            name=names[index] if names else "",
+            image=pixels[place],
+            predicted=class_names[best],
+            confidence=float(probabilities[place, best]),
+            maps=tuple(maps[place]),
+            true=None if labels is None else class_names[labels[place]],
+            name=names[place] if names else "",
         )
-        for index, best in enumerate(predictions)
+        for place, best in enumerate(predictions)
     ]
     return Explanation(found, chosen, tuple(cells))
+
+
+def _questions(
+    predictions: Sequence[int], labels: Sequence[int] | None, target_class: int | None
+) -> list[tuple[int, int]]:
+    """Which class to ask about in which image: the one asked for, or what was predicted and then what is true."""
+    if target_class is not None:
+        return [(place, target_class) for place in range(len(predictions))]
+    asked = list(enumerate(predictions))
+    if labels is not None:
+        asked += [(place, label) for place, label in enumerate(labels) if label != predictions[place]]
+    return asked
 
 
 def _probabilities(model: nn.Module, images_BCHW: Tensor) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ RIGHT, WRONG, INK, MUTED = "#17643b", "#b3261e", "#1b1f24", "#5b6470"
 
 
 def draw_grid(cells: Sequence[Cell], path: Path, *, title: str = "", dpi: int = 160) -> Path:
-    """Draws cells (image, map of the prediction, map of the truth where they differ) into a PNG; returns its path."""
+    """Draws cells (the image, then its maps) into a PNG file; returns its path."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = grid_figure(cells, title=title)
@@ -36,7 +36,7 @@ def grid_figure(cells: Sequence[Cell], *, title: str = "") -> Figure:
     """The grid as a figure: two cells a row where each has three panels, three where each has two."""
     from matplotlib.figure import Figure
 
-    panels = 3 if any(cell.true_map is not None for cell in cells) else 2
+    panels = 1 + max((len(cell.maps) for cell in cells), default=1)
     columns = max(1, min(len(cells), 6 // panels))
     rows = max(1, -(-len(cells) // columns))
     width, row_height = columns * (panels * PANEL_INCHES + 0.3), PANEL_INCHES + 0.62
@@ -51,12 +51,8 @@ def grid_figure(cells: Sequence[Cell], *, title: str = "") -> Figure:
 def _draw_cell(figure: Figure, cell: Cell, *, left: float, top: float) -> None:
     """One cell; ``left`` and ``top`` in inches from the figure's upper left corner."""
     width, height = figure.get_size_inches()
-    pictures: list[tuple[str, NDArray[np.uint8]]] = [
-        (cell.name, enlarge(cell.image)),
-        (f"for {cell.predicted}", overlay(cell.image, cell.predicted_map)),
-    ]
-    if cell.true_map is not None:
-        pictures.append((f"for {cell.true}", overlay(cell.image, cell.true_map)))
+    pictures: list[tuple[str, NDArray[np.uint8]]] = [(cell.name, enlarge(cell.image))]
+    pictures += [(f"for {name}", overlay(cell.image, found)) for name, found in cell.maps]
     colour = MUTED if cell.true is None else WRONG if cell.is_wrong else RIGHT
     figure.text(left / width, 1 - (top + 0.06) / height, _headline(cell), fontsize=8.5, color=colour, va="center")
     for place, (label, picture) in enumerate(pictures):

@@ -173,8 +173,6 @@ def range_test_data(test: LRRangeTest) -> dict[str, Any]:
 
 def layer_table(finished: Finished, name: str) -> dict[str, Any]:
     """The summary as ``zoo summary --json`` has it, with torchsummary's text beside it."""
-    shape = tuple(
-        finished._batch(finished.dataset.test.subset(np.zeros(1, np.int64)), finished.eval_transforms, 1).shape
-    )
-    summary = summarize(copy.deepcopy(finished.model).to("meta"), {"input": shape[1:]}, name=name)
+    shape = finished.seen(finished.dataset.test, np.zeros(1, np.int64)).shape
+    summary = summarize(copy.deepcopy(finished.model).to("meta"), {"input": tuple(shape[1:])}, name=name)
     return {**summary.as_data(), "text": torchsummary_text(summary)}

@@ -146,13 +146,13 @@ def _explained(run: Run, place: int) -> Cell:
     assert run.mistakes is not None
     assert run.cams is not None
     card = _card(run, place, True)
+    maps = {kind: run.cams[kind][place].astype(np.float32) / 255 for kind in ("predicted", "true")}
     return Cell(
         image=run.mistakes["images"][place],
         predicted=card["predicted"],
         confidence=float(run.mistakes["confidence"][place]),
-        predicted_map=run.cams["predicted"][place].astype(np.float32) / 255,
+        maps=tuple((card[kind], found) for kind, found in maps.items()),
         true=card["true"],
-        true_map=run.cams["true"][place].astype(np.float32) / 255,
         name=card["name"],
     )
 
