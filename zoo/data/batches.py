@@ -28,8 +28,8 @@ _ORDER = stream_of("order")
 class Batch:
     """Some images and their labels.
 
-    ``images`` (B, C, H, W) float32 on the device; ``labels`` (B) int64 on the device, or (B, classes) float32 after CutMix
-    or MixUp; ``indices`` (B) int64 on the CPU: which images of the split these are.
+    ``images`` (B, C, H, W) float32 on the device; ``labels`` (B) int64 on the device, or (B, classes) float32 after
+    CutMix or MixUp; ``indices`` (B) int64 on the CPU: which images of the split these are.
     """
 
     images: Tensor
@@ -108,9 +108,9 @@ def make_batches(
 ) -> Batches:
     """The split's batches under these transforms.
 
-    ``backend`` auto takes the batched form where every transform has one and all images are of one size, else albumentations
-    per sample, in ``workers`` processes (0: in this one). Raises UsageError where the batched form is asked for and there
-    is none.
+    ``backend`` auto takes the batched form where every transform has one and all images are of one size, else
+    albumentations per sample, in ``workers`` processes (0: in this one). Raises UsageError where the batched form is
+    asked for and there is none.
     """
     facts = _facts(split, specs, dataset)
     device = torch.device(device)
@@ -139,12 +139,16 @@ def _choose(
     if backend == "albumentations":
         return "albumentations", "asked for", ()
     try:
-        if split.images is None:
-            raise NotBatchedError("images are decoded one by one")
-        height, width, channels = split.images.shape[1:]
-        steps = batched_steps(specs, Shape(height, width, channels), facts)
+        steps = batched_steps(specs, _shape(split), facts)
     except NotBatchedError as reason:
         if backend == "batched":
             raise UsageError(f"transforms.backend: batched cannot be: {reason}", help="take backend: auto") from None
         return "albumentations", str(reason), ()
     return "batched", "every transform has a batched form" if backend == "auto" else "asked for", steps
+
+
+def _shape(split: Split) -> Shape:
+    if split.images is None:
+        raise NotBatchedError("images are decoded one by one")
+    height, width, channels = split.images.shape[1:]
+    return Shape(height, width, channels)

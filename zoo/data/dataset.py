@@ -57,7 +57,8 @@ class ArraySplit:
 
     def image(self, index: int) -> Image:
         """One image (height, width, channels)."""
-        return self.images[index]
+        image: Image = self.images[index]
+        return image
 
     def id(self, index: int) -> str:
         """The image's path where it has one, else its number."""

@@ -5,20 +5,24 @@ The one file that imports Pillow.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from zoo.data.dataset import ArraySplit, Image, Labels, Split
+from zoo.data.dataset import ArraySplit, Image, Labels, LazySplit, Split
 from zoo.errors import DataError
 
-MOST_PIXELS = 100_000_000  # of one image; a larger one is refused before it is decoded
+MOST_PIXELS = 80_000_000  # of one image; a larger one is refused before it is decoded
+MOST_BYTES = 2 << 30  # of decoded images that are kept in memory; more are decoded batch by batch
 _CHUNK = 512  # images a thread decodes at a time
+_LOOKED_AT = 1000  # images whose header is read to learn whether all are grey
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,69 +32,132 @@ class Encoded:
     data: bytes | Path = field(repr=False)
     id: str
 
+    def digest(self) -> str:
+        """What tells this file from another without decoding it."""
+        if isinstance(self.data, bytes):
+            return hashlib.sha256(self.data).hexdigest()
+        facts = self.data.stat()
+        return f"{self.id} {facts.st_size} {facts.st_mtime_ns}"
 
-def decode(image: Encoded, *, channels: int | None = None) -> Image:
-    """The image (height, width, 3), or (height, width, 1) where it is grey or ``channels`` is 1.
+
+def decode(image: Encoded, channels: int | None = None) -> Image:
+    """The image (height, width, channels): 3, or 1 where it is grey; ``channels`` asks for one of the two.
 
     Raises DataError naming the image and the cause.
     """
+    with _opened(image) as opened:
+        wanted = channels or _channels(opened)
+        try:
+            pixels = np.asarray(opened.convert("L" if wanted == 1 else "RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"{image.id}: cannot be decoded: {error}") from error
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _opened(image: Encoded) -> Any:
+    """The image with nothing but its header read; its declared size is within bounds."""
     from PIL import Image as Pillow
 
     stream = io.BytesIO(image.data) if isinstance(image.data, bytes) else image.data
     try:
-        with Pillow.open(stream) as opened:
-            width, height = opened.size
-            if width * height > MOST_PIXELS:
-                raise DataError(f"{image.id}: declares {width} x {height} pixels, more than {MOST_PIXELS:,}")
-            grey = channels == 1 or (channels is None and opened.mode in ("L", "1"))
-            pixels = np.asarray(opened.convert("L" if grey else "RGB"))
-    except DataError:
-        raise
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise DataError(f"{image.id}: cannot be decoded: {error}") from error
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+        opened = Pillow.open(stream)
+    except Pillow.DecompressionBombError as error:
+        raise DataError(f"{image.id}: refused before decoding: {error}") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{image.id}: not an image: {error}") from error
+    width, height = opened.size
+    if width * height > MOST_PIXELS:
+        opened.close()
+        raise DataError(f"{image.id}: refused before decoding: it declares {width} x {height} pixels")
+    return opened
+
+
+def _channels(opened: Any) -> int:
+    return 1 if opened.mode in ("L", "1") else 3
 
 
 def decode_all(images: Sequence[Encoded], labels: Labels, skip_corrupt: int = 0) -> tuple[Split, tuple[str, ...]]:
-    """All images decoded into one array, which they must fit by their size; and the corrupt ones left out, with causes.
+    """The images as a split, without the corrupt ones, whose causes come second.
 
-    Raises DataError at the first corrupt image beyond ``skip_corrupt``, and where sizes differ.
+    Images of one size that fit are decoded at once, two threads or more at work; others one by one as they are asked
+    for, and then all are tried here only where ``skip_corrupt`` is above 0. Raises DataError naming the first corrupt
+    image beyond ``skip_corrupt``.
     """
     if not images:
         raise DataError("no images")
-    first = next((shape for shape in map(_shape_or_none, images) if shape is not None), None)
-    if first is None:
-        decode(images[0])
-    array = np.empty((len(images), *(first or (1, 1, 1))), dtype=np.uint8)
-    failures = _decode_into(array, images)
-    if len(failures) > skip_corrupt:
-        raise failures[min(failures)]
-    kept = np.setdiff1d(np.arange(len(images)), np.fromiter(failures, dtype=np.int64))
-    everything = ArraySplit(array, labels, [image.id for image in images])
-    return (everything.subset(kept) if failures else everything), tuple(e.message for e in failures.values())
+    channels = 3 if any(_is_colour(image) for image in images[:_LOOKED_AT]) else 1
+    array = _array_for(images, channels)
+    failures = _Decoder(images, channels, array).run() if array is not None else None
+    if failures is not None and array is not None:
+        return _without(ArraySplit(array, labels, [image.id for image in images]), failures, skip_corrupt)
+    failures = _Decoder(images, channels, None).run() if skip_corrupt else {}
+    ids, digests = [image.id for image in images], [image.digest() for image in images]
+    lazy = LazySplit(lambda index: decode(images[index], channels), labels, ids, digests)
+    return _without(lazy, failures or {}, skip_corrupt)
 
 
-def _shape_or_none(image: Encoded) -> tuple[int, ...] | None:
+def _is_colour(image: Encoded) -> bool:
     try:
-        return decode(image).shape
+        with _opened(image) as opened:
+            return _channels(opened) == 3
     except DataError:
-        return None
+        return False
 
 
-def _decode_into(array: Image, images: Sequence[Encoded]) -> dict[int, DataError]:
-    """Fills the array, two threads or more at work (decoders let go of the interpreter); what failed, by index."""
-    failures: dict[int, DataError] = {}
+def _array_for(images: Sequence[Encoded], channels: int) -> Image | None:
+    """Memory for all images at the size of the first readable one; None where they are too many."""
+    for image in images:
+        try:
+            with _opened(image) as opened:
+                width, height = opened.size
+        except DataError:
+            continue
+        fits = len(images) * height * width * channels <= MOST_BYTES
+        return np.empty((len(images), height, width, channels), dtype=np.uint8) if fits else None
+    return np.empty((len(images), 1, 1, channels), dtype=np.uint8)
 
-    def work(start: int) -> None:
-        for index in range(start, min(start + _CHUNK, len(images))):
+
+def _without(split: Split, failures: dict[int, DataError], skip_corrupt: int) -> tuple[Split, tuple[str, ...]]:
+    if len(failures) > skip_corrupt:
+        first = failures[min(failures)]
+        raise DataError(
+            first.message,
+            notes=[f"{len(failures)} images are corrupt"] if len(failures) > 1 else (),
+            help=f"mend or remove it, or leave such images out with data.skip_corrupt: {len(failures)}",
+        ) from first
+    if not failures:
+        return split, ()
+    kept = np.setdiff1d(np.arange(len(split)), np.fromiter(failures, dtype=np.int64))
+    return split.subset(kept), tuple(failures[index].message for index in sorted(failures))
+
+
+class _Decoder:
+    """Decodes many images in threads (decoders let go of the interpreter's lock) and collects what fails."""
+
+    def __init__(self, images: Sequence[Encoded], channels: int, array: Image | None) -> None:
+        self._images, self._channels, self._array = images, channels, array
+        self._failures: dict[int, DataError] = {}
+        self._sizes_differ = False
+
+    def run(self) -> dict[int, DataError] | None:
+        """Fills the array, if there is one. What failed, by index; None where an image does not fit the array."""
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            list(pool.map(self._work, range(0, len(self._images), _CHUNK)))
+        return None if self._sizes_differ else self._failures
+
+    def _work(self, start: int) -> None:
+        for index in range(start, min(start + _CHUNK, len(self._images))):
+            if self._sizes_differ:
+                return
             try:
-                pixels = decode(images[index], channels=array.shape[-1])
-                if pixels.shape != array.shape[1:]:
-                    raise DataError(f"{images[index].id}: is {pixels.shape}, the first image {array.shape[1:]}")
-                array[index] = pixels
+                self._keep(index, decode(self._images[index], self._channels))
             except DataError as error:
-                failures[index] = error
+                self._failures[index] = error
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        list(pool.map(work, range(0, len(images), _CHUNK)))
-    return failures
+    def _keep(self, index: int, pixels: Image) -> None:
+        if self._array is None:
+            return
+        if pixels.shape == self._array.shape[1:]:
+            self._array[index] = pixels
+        else:
+            self._sizes_differ = True

@@ -35,11 +35,16 @@ class Places:
         return (*named, ("./data", Path("data")), ("the cache", cache_folder()))
 
     def folders(self, *names: str) -> Iterator[Path]:
-        """Every folder that exists among the roots and, inside each, the folders of these names."""
+        """Every folder that exists: in each root the folders of these names, then the root itself."""
         for _, root in self.roots:
-            for folder in (root, *(root / name for name in names)):
+            for folder in (*(root / name for name in names), root):
                 if folder.is_dir():
                     yield folder
+
+    def candidates(self, path: str | None) -> list[Path]:
+        """The folders that a ``path`` in a recipe may mean: below each root, then as it stands."""
+        below = [root / (path or "") for _, root in self.roots]
+        return below if path is None else [*below, Path(path).expanduser()]
 
     @property
     def home(self) -> Path:

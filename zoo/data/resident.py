@@ -18,8 +18,8 @@ from zoo.data.transforms.pipeline import Epoch, Step, Table, draw_tables
 class BatchedRenderer:
     """Renders batches by batched forms.
 
-    On a CPU the split's own array is read; on another device it is uploaded once, as uint8, at the first batch. Parameters
-    are drawn for the whole epoch at its start: some dozens of bytes a sample.
+    On a CPU the split's own array is read; on another device it is uploaded once, as uint8, at the first batch.
+    Parameters are drawn for the whole epoch at its start: some dozens of bytes a sample.
     """
 
     def __init__(self, split: Split, steps: tuple[Step, ...], facts: Facts, *, seed: int, device: torch.device) -> None:
@@ -50,6 +50,6 @@ class BatchedRenderer:
         ]
 
     def _upload(self, tensor: Tensor) -> Tensor:
-        if self._device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True) if torch.cuda.is_available() else tensor.to(self._device)
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)

@@ -77,9 +77,10 @@ class SamplePipeline:
 
     def _transformed(self, at: int, pixels: Pixels, index: int) -> Pixels:
         try:
-            return albumentations.apply(self._built[at], pixels)
+            transformed: Pixels = albumentations.apply(self._built[at], pixels)
         except Exception as error:  # whatever a library raises on this image, the image and the transform are named
             raise DataError(f"{self.split.id(index)}: {self.specs[at].name} fails: {error}") from error
+        return transformed
 
     def _own(self, at: int, epoch: int, index: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:
         form = self._form(at, pixels)

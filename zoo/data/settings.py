@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -36,10 +36,9 @@ class DataSettings(BaseModel):
 @cache
 def settings_of(source: str) -> type[DataSettings]:
     """The model of a whole ``data`` section with this source: common settings and the source's own arguments."""
-    model: type[DataSettings] = create_model(
-        "data", __base__=(DataSettings, sources[source].arguments), __module__=__name__
-    )
-    return model
+    bases: Any = (DataSettings, sources[source].arguments)
+    model: Any = create_model("data", __base__=bases, __module__=__name__)
+    return cast("type[DataSettings]", model)
 
 
 def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:

@@ -28,6 +28,11 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     """The data set with a share of its training split held out for validation, stratified, by the seed alone."""
     if share == 0:
         return dataset
+    if dataset.validation is not None:
+        raise DataError(
+            f"data.validation: {dataset.name} brings a validation split of its own",
+            help="remove data.validation, or that split's folder",
+        )
     kept, held = stratified(dataset.train.labels, share, seed)
     if len(held) == 0:
         raise DataError(f"data.validation: {share:g} of {len(kept)} training images holds none out")

@@ -18,8 +18,9 @@ class SampleRenderer:
     """Renders batches by treating their samples one by one."""
 
     def __init__(
-        self, split: Split, specs: Sequence[TransformSpec], facts: Facts, *, seed: int, device: torch.device, workers: int
-    ) -> None:
+        self, split: Split, specs: Sequence[TransformSpec], facts: Facts, *,
+        seed: int, device: torch.device, workers: int,
+    ) -> None:  # fmt: skip
         self._pipeline = SamplePipeline(split, tuple(specs), facts, seed)
         self._device, self._workers = device, workers
 

@@ -37,9 +37,10 @@ class Source:
 
 
 def _load(registry: Registry[Source]) -> None:
-    from zoo.data.sources import cifar, digits
+    from zoo.data.sources import cifar, digits, folders, mnist, parquet, synthetic
 
-    for source in (digits.SOURCE, cifar.CIFAR10):
+    own = (folders.SOURCE, parquet.SOURCE, synthetic.SOURCE)
+    for source in (digits.SOURCE, cifar.CIFAR10, cifar.CIFAR100, mnist.MNIST, mnist.FASHION_MNIST, *own):
         registry.add(source.name, source)
 
 

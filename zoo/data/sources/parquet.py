@@ -11,13 +11,51 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from zoo.data.dataset import Labels, Split
+from zoo.data.dataset import Dataset, Labels, Split
 from zoo.data.decoding import Encoded, decode_all
+from zoo.data.places import Places
+from zoo.data.sources.catalogue import Source, SourceArguments
 from zoo.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label", "labels")
+
+
+class Parquet(SourceArguments):
+    """Parquet files in the Hugging Face layout: train*.parquet and test*.parquet, columns img or image, and label."""
+
+    path: str | None = Field(
+        None, description="the folder that holds the files; looked for in the data places, then here"
+    )
+
+
+def open_parquet(arguments: Parquet, places: Places) -> Dataset:
+    """A data set of one's own in parquet. Without ``test``, ``validation`` stands in for it."""
+    folder = _find(arguments.path, places)
+    test = shards(folder, "test") or shards(folder, "validation")
+    if not test:
+        raise DataError(
+            f"{folder}: neither test*.parquet nor validation*.parquet", help="a run is measured on a test split"
+        )
+    train_split, names, skipped = read_split(shards(folder, "train"), places.skip_corrupt)
+    test_split, _, more = read_split(test, places.skip_corrupt - len(skipped))
+    classes = names or tuple(str(label) for label in range(int(train_split.labels.max()) + 1))
+    return Dataset(folder.name, train_split, test_split, classes, skipped=(*skipped, *more), found=str(folder))
+
+
+def _find(path: str | None, places: Places) -> Path:
+    candidates = places.candidates(path)
+    for folder in candidates:
+        if shards(folder, "train"):
+            return folder
+    raise DataError(
+        "no parquet files: none of the folders has train*.parquet in it",
+        code="data-not-found",
+        notes=[f"looked at {folder.absolute()}" for folder in candidates],
+        help="name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set",
+    )
 
 
 def shards(folder: Path, split: str) -> list[Path]:
@@ -36,9 +74,22 @@ def read_split(paths: Sequence[Path], skip_corrupt: int = 0) -> tuple[Split, tup
         image, label = _column(table, _IMAGE_COLUMNS, path), _column(table, _LABEL_COLUMNS, path)
         encoded += _encoded(table, image, path)
         labels.append(table.column(label).to_numpy().astype(np.int64))
-        names = names or _class_names(table, label)
+        names = names or _class_names(table.schema, label)
     split, skipped = decode_all(encoded, np.concatenate(labels), skip_corrupt)
     return split, names, skipped
+
+
+def names_of(path: Path) -> tuple[str, ...] | None:
+    """The classes' names that a shard bears; None where it bears none, or cannot be read."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+    except (pyarrow.ArrowException, OSError):
+        return None
+    label = next((name for name in _LABEL_COLUMNS if name in schema.names), None)
+    return _class_names(schema, label) if label is not None else None
 
 
 def _read(path: Path) -> Any:
@@ -67,8 +118,8 @@ def _encoded(table: Any, column: str, path: Path) -> list[Encoded]:
     return [Encoded(data, f"{path} row {row}") for row, data in enumerate(values.to_pylist())]
 
 
-def _class_names(table: Any, column: str) -> tuple[str, ...] | None:
-    metadata = (table.schema.metadata or {}).get(b"huggingface")
+def _class_names(schema: Any, column: str) -> tuple[str, ...] | None:
+    metadata = (schema.metadata or {}).get(b"huggingface")
     if metadata is None:
         return None
     try:
@@ -76,3 +127,6 @@ def _class_names(table: Any, column: str) -> tuple[str, ...] | None:
         return tuple(str(name) for name in names)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+SOURCE = Source("parquet", Parquet, open_parquet)

@@ -86,7 +86,7 @@ def _annotation(schema: type[BaseModel], argument: str) -> Any:
     annotation: Any = field.annotation
     words = WORDS.get(argument)
     if words is not None:
-        return Annotated[annotation | Literal[tuple(words)], AfterValidator(lambda value: words.get(value, value))]  # type: ignore[valid-type]
+        return Annotated[annotation | Literal[tuple(words)], AfterValidator(lambda value: words.get(value, value))]
     for constraint in field.metadata:
         annotation = Annotated[annotation, constraint]
     return annotation
@@ -116,13 +116,13 @@ def _translated(argument: str, value: Any) -> Any:
 class RandomState:
     """The one pair of generators that all of a pipeline's transforms share, set anew for every sample.
 
-    Sharing keeps the draws of one transform apart from those of the next (``seed=`` would make flips correlate); setting
-    anew makes them a function of (seed, epoch, sample index).
+    Sharing keeps the draws of one transform apart from those of the next (``seed=`` would make flips correlate);
+    setting anew makes them a function of (seed, epoch, sample index).
     """
 
     def __init__(self) -> None:
         self._bits = np.random.PCG64(0)
-        self._state: dict[str, Any] = dict(self._bits.state)
+        self._state: Any = self._bits.state
         self._numpy = np.random.Generator(self._bits)
         self._python = random.Random(0)
 

@@ -16,13 +16,13 @@ from torch import Tensor
 class Canvas:
     """B images of H x W that are cut out of N source images when :meth:`pixels` is called.
 
-    ``source_NHWC`` is uint8 or float32; ``sample_B`` says which source image each one comes from; ``rows`` (B or 1, H)
-    and ``columns`` (B or 1, W) say which row and column of it, None all of them. A negative entry -1 - k means: outside
-    the image, filled with ``fills[k]`` (C); of two, the fill that was put there last shows.
+    ``source`` (N, H, W, C) is uint8 or float32; ``sample`` (B) says which source image each one comes from; ``rows``
+    (B or 1, H) and ``columns`` (B or 1, W) say which row and column of it, None all of them. A negative entry -1 - k
+    means: outside the image, filled with ``fills[k]`` (C); of two, the fill that was put there last shows.
     """
 
-    source_NHWC: Tensor
-    sample_B: Tensor
+    source: Tensor
+    sample: Tensor
     rows: Tensor | None = None
     columns: Tensor | None = None
     fills: tuple[Tensor, ...] = ()
@@ -33,22 +33,22 @@ class Canvas:
         return cls(pixels_BHWC, torch.arange(len(pixels_BHWC), device=pixels_BHWC.device))
 
     def __len__(self) -> int:
-        return len(self.sample_B)
+        return len(self.sample)
 
     @property
     def height(self) -> int:
         """Rows of every image."""
-        return self.source_NHWC.shape[1] if self.rows is None else self.rows.shape[1]
+        return self.source.shape[1] if self.rows is None else self.rows.shape[1]
 
     @property
     def width(self) -> int:
         """Columns of every image."""
-        return self.source_NHWC.shape[2] if self.columns is None else self.columns.shape[1]
+        return self.source.shape[2] if self.columns is None else self.columns.shape[1]
 
     @property
     def device(self) -> torch.device:
         """Where the images lie."""
-        return self.source_NHWC.device
+        return self.source.device
 
     def moved(self, rows: Tensor | None, columns: Tensor | None, fill: Tensor | None = None) -> Canvas:
         """Takes rows and columns of this canvas (B or 1, new size); entries of -1 are outside and become ``fill``."""
@@ -64,14 +64,14 @@ class Canvas:
     def pixels(self) -> Tensor:
         """The images (B, H, W, C), new memory."""
         if self.rows is None and self.columns is None:
-            return self.source_NHWC.index_select(0, self.sample_B)
-        count, height, width, channels = self.source_NHWC.shape
+            return self.source.index_select(0, self.sample)
+        _, height, width, channels = self.source.shape
         every = torch.arange(max(height, width), device=self.device)
         rows = every[None, :height] if self.rows is None else self.rows
         columns = every[None, :width] if self.columns is None else self.columns
-        line_BH = (self.sample_B[:, None] * height + rows.clamp_min(0)) * width
+        line_BH = (self.sample[:, None] * height + rows.clamp_min(0)) * width
         flat_BHW = line_BH[:, :, None] + columns.clamp_min(0)[:, None, :]
-        pixels = self.source_NHWC.reshape(-1, channels).index_select(0, flat_BHW.reshape(-1))
+        pixels = self.source.reshape(-1, channels).index_select(0, flat_BHW.reshape(-1))
         return self._fill(pixels.view(*flat_BHW.shape, channels), rows, columns)
 
     def _fill(self, pixels_BHWC: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ class TransformEntry:
     """A transform by its name.
 
     ``arguments`` judges what is written beside it. ``batched`` makes the form that runs over whole batches, from the
-    built albumentations transform, or raises NotBatchedError. ``own`` makes a transform of zoo's own from its arguments;
-    such a one has no form but the batched, and runs on batches of one where samples are treated one by one.
+    built albumentations transform, or raises NotBatchedError. ``own`` makes the form of a transform of zoo's own,
+    which has no other: where samples are treated one by one, it runs on batches of one.
     """
 
     name: str
@@ -134,7 +134,8 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformS
     name, span, written = named
     entry = transforms.get(name)
     if entry is None:
-        diagnostics.error("unknown-transform", f"there is no transform {name}", span, help=did_you_mean(name, [*transforms]))
+        help = did_you_mean(name, list(transforms))
+        diagnostics.error("unknown-transform", f"there is no transform {name}", span, help=help)
         return None
     if entry.only_train and where == "eval":
         diagnostics.error("train-only", f"{name} is a transform for training", span, help="move it to transforms.train")

@@ -51,7 +51,9 @@ class BatchedForm(Protocol):
     on the device with these arrays as tensors. ``after`` is the shape that comes out.
     """
 
-    after: Shape
+    @property
+    def after(self) -> Shape:
+        """The shape that comes out."""
 
     def draw(self, draws: Draws) -> Parameters:
         """The parameters of every sample."""

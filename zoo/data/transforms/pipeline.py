@@ -1,4 +1,4 @@
-"""A list of transforms over whole batches: drawn once an epoch on the host, applied batch by batch on the device. Floor 2."""
+"""Transforms over whole batches: drawn on the host once an epoch, applied on the device batch by batch. Floor 2."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def draw_tables(steps: Sequence[Step], seed: int, epoch: int, indices: Integers)
 class Epoch:
     """One epoch's drawn parameters, and the split they are for, on the device.
 
-    ``source_NHWC`` uint8, ``labels_N`` int64; ``tables`` hold every sample's parameters, step by step.
+    ``source`` (N, H, W, C) uint8, ``labels`` (N) int64; ``tables`` hold every sample's parameters, step by step.
     """
 
     steps: tuple[Step, ...]
     tables: Sequence[Table]
-    source_NHWC: Tensor
-    labels_N: Tensor
+    source: Tensor
+    labels: Tensor
     classes: int
 
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,7 @@ class Epoch:
     def _render(self, indices_B: Tensor, end: int) -> tuple[Canvas, Tensor]:
         mix = next((at for at in reversed(range(end)) if isinstance(self.steps[at].form, Mix)), None)
         if mix is None:
-            canvas, labels = Canvas(self.source_NHWC, indices_B), self.labels_N[indices_B]
+            canvas, labels = Canvas(self.source, indices_B), self.labels[indices_B]
         else:
             canvas, labels = self._mixed(indices_B, mix)
         for at in range(0 if mix is None else mix + 1, end):

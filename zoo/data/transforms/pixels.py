@@ -18,7 +18,7 @@ from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always
 
 @dataclass(frozen=True)
 class Normalize:
-    """(pixel / max_pixel_value - mean) / std, in the arithmetic of albumentations' table: float32, one multiplication."""
+    """(pixel / max_pixel_value - mean) / std, in the arithmetic of albumentations: float32, one multiplication."""
 
     mean: np.ndarray[Any, Any]  # C or 1, times max_pixel_value
     factor: np.ndarray[Any, Any]  # C or 1
@@ -53,7 +53,7 @@ class CoarseDropout:
     after: Shape
 
     def draw(self, draws: Draws) -> Parameters:
-        """``y0``, ``y1``, ``x0``, ``x1`` (n, holes): edges, the second of a pair excluded; 0, 0 where there is no hole."""
+        """``y0``, ``y1``, ``x0``, ``x1`` (n, holes): edges, the second of a pair excluded; equal for no hole."""
         wanted = np.where(draws.happens(self.p), draws.integers(*self.holes), 0)
         edges: dict[str, list[Integers]] = {name: [] for name in ("y0", "y1", "x0", "x1")}
         for hole in range(self.holes[1]):

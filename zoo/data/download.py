@@ -1,0 +1,100 @@
+"""Downloads a file with its checksum, or says within seconds that there is no network. Floor 2; no torch.
+
+A file is written beside its final name and only takes that name once it is whole and its digest is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from zoo.errors import DataError, EnvironmentFault
+
+MIRROR_VARIABLE = "ZOO_DATA_MIRROR"  # a URL that stands in for the folder of every official one
+_CONNECT_SECONDS = 4.0  # until the first answer, name look-up included; also the longest pause within a download
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file on the net: its address and its MD5 (as its publisher and torchvision give it)."""
+
+    url: str
+    md5: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def address(self) -> str:
+        """Where it is fetched from: the mirror where one is set."""
+        mirror = os.environ.get(MIRROR_VARIABLE)
+        return f"{mirror.rstrip('/')}/{self.name}" if mirror else self.url
+
+
+def download(remote: Remote, folder: Path) -> Path:
+    """Fetches a file into a folder. Raises DataError without a network or where it arrives cut off or altered."""
+    response = _connect(remote.address)
+    target = folder / remote.name
+    partial = folder / f".{remote.name}.{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with response, partial.open("wb") as file:
+            found = _copy(response, file, remote.address)
+        if found != remote.md5:
+            raise DataError(f"{remote.address}: the file is cut off or altered: its MD5 is {found}, not {remote.md5}")
+        partial.replace(target)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _connect(address: str) -> Any:
+    """The open response; asked for in a thread, since a name look-up may hang far beyond any time-out."""
+    answer: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answer.append(urllib.request.urlopen(address, timeout=_CONNECT_SECONDS))
+        except (OSError, ValueError) as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_CONNECT_SECONDS)
+    if not answer:
+        raise DataError(f"{address} cannot be reached: no answer in {_CONNECT_SECONDS:g} s")
+    if isinstance(answer[0], Exception):
+        reason = getattr(answer[0], "reason", answer[0])
+        raise DataError(f"{address} cannot be reached: {reason}") from answer[0]
+    return answer[0]
+
+
+def _copy(response: Any, file: BinaryIO, address: str) -> str:
+    """Copies to the end and syncs; the MD5 of what came."""
+    digest = hashlib.md5(usedforsecurity=False)
+    while chunk := _read(response, address):
+        digest.update(chunk)
+        file.write(chunk)
+    file.flush()
+    os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _read(response: Any, address: str) -> bytes:
+    import http.client
+
+    try:
+        chunk: bytes = response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"{address}: the download broke off: {error}") from error
+    return chunk

@@ -1,0 +1,91 @@
+"""Image folders: train/CLASS/*.png and test/CLASS/*.png. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from zoo.data.dataset import Dataset, Split
+from zoo.data.decoding import Encoded, decode_all
+from zoo.data.places import Places
+from zoo.data.sources.catalogue import Source, SourceArguments
+from zoo.errors import DataError
+
+EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_VALIDATION_NAMES = ("val", "valid", "validation")
+
+
+class ImageFolder(SourceArguments):
+    """Folders of images, one a class: train/CLASS/… and test/CLASS/…, perhaps val/CLASS/…; images of any size."""
+
+    path: str | None = Field(
+        None, description="the folder that holds train and test; looked for in the data places, then here"
+    )
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The class folders of a split's folder, sorted by name; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=_name)
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def read_split(folder: Path, classes: Sequence[str], skip_corrupt: int) -> tuple[Split, tuple[str, ...]]:
+    """The images below a split's folder, class by class, sorted by name; and the corrupt ones left out."""
+    images: list[Encoded] = []
+    labels: list[int] = []
+    for path in class_folders(folder):
+        if path.name not in classes:
+            raise DataError(
+                f"{path}: no class of the training split has this name", notes=[f"its classes are {', '.join(classes)}"]
+            )
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in EXTENSIONS and file.is_file():
+                images.append(Encoded(file, str(file)))
+                labels.append(classes.index(path.name))
+    if not images:
+        raise DataError(f"{folder}: no images in its class folders")
+    return decode_all(images, np.array(labels, dtype=np.int64), skip_corrupt)
+
+
+def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
+    """A data set of one's own in image folders. Without ``test``, ``val`` stands in for it."""
+    folder = _find(arguments.path, places)
+    classes = tuple(path.name for path in class_folders(folder / "train"))
+    held = next((folder / name for name in _VALIDATION_NAMES if class_folders(folder / name)), None)
+    test = folder / "test" if class_folders(folder / "test") else held
+    if test is None:
+        raise DataError(f"{folder}: neither test nor val holds class folders", help="a run is measured on a test split")
+    train_split, skipped = read_split(folder / "train", classes, places.skip_corrupt)
+    test_split, more = read_split(test, classes, places.skip_corrupt - len(skipped))
+    skipped += more
+    validation = None
+    if held is not None and held != test:
+        validation, more = read_split(held, classes, places.skip_corrupt - len(skipped))
+        skipped += more
+    return Dataset(
+        folder.name, train_split, test_split, classes, validation=validation, skipped=skipped, found=str(folder)
+    )
+
+
+def _find(path: str | None, places: Places) -> Path:
+    candidates = places.candidates(path)
+    for folder in candidates:
+        if class_folders(folder / "train"):
+            return folder
+    raise DataError(
+        "no image folders: none of the folders has train/CLASS/… in it",
+        code="data-not-found",
+        notes=[f"looked at {folder.absolute()}" for folder in candidates],
+        help="name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set",
+    )
+
+
+SOURCE = Source("image_folder", ImageFolder, open_image_folder)

@@ -1,0 +1,113 @@
+"""Well-known data sets in the forms people have them in: looked for place by place, else downloaded. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.data.dataset import Dataset, Split
+from zoo.data.download import Remote, download
+from zoo.data.places import Places
+from zoo.data.sources import folders, parquet
+from zoo.errors import DataError
+
+Found = tuple[Split, Split, tuple[str, ...]]  # training split, test split, what was skipped
+Reader = Callable[[Path, int], Found]  # of a folder; the number of corrupt images that may be skipped
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form a data set comes in: ``present`` tells whether a folder holds it, ``read`` reads it."""
+
+    name: str
+    present: Callable[[Path], bool]
+    read: Reader
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """A well-known data set: its names as folders, its classes, its forms, and where it is on the net."""
+
+    name: str
+    title: str
+    folders: tuple[str, ...]
+    classes: tuple[str, ...]
+    forms: tuple[Form, ...]
+    remotes: tuple[Remote, ...]
+
+    def open(self, places: Places) -> Dataset:
+        """The data set from the first place that has it in any form, else from the net.
+
+        Raises DataError: where it looked, how to get it, the recipe that needs none.
+        """
+        found = next(self._found(places), None)
+        if found is not None:
+            return self._read(*found, places)
+        target = places.home / self.folders[0]
+        try:
+            for remote in self.remotes:
+                if not (target / remote.name).is_file():
+                    download(remote, target)
+        except DataError as failure:
+            raise self._missing(places, failure) from failure
+        for form in self.forms:
+            if form.present(target):
+                return self._read(form, target, places)
+        raise DataError(f"{target}: what was downloaded is not {self.title}")
+
+    def _found(self, places: Places) -> Iterator[tuple[Form, Path]]:
+        for folder in places.folders(*self.folders):
+            for form in self.forms:
+                if form.present(folder):
+                    yield form, folder
+
+    def _read(self, form: Form, folder: Path, places: Places) -> Dataset:
+        train, test, skipped = form.read(folder, places.skip_corrupt)
+        return Dataset(self.name, train, test, self.classes, skipped=skipped, found=f"{folder} ({form.name})")
+
+    def _missing(self, places: Places, failure: DataError) -> DataError:
+        urls = ", ".join(remote.url for remote in self.remotes)
+        return DataError(
+            f"{self.title} was not found, and downloading it failed: {failure.message}",
+            code="data-not-found",
+            notes=[*places.looked(), f"forms it is known in: {', '.join(form.name for form in self.forms)}"],
+            help=f"get {urls} and name its folder with --data-dir; or `zoo run quickstart`, which needs no data set",
+        )
+
+
+def parquet_form(classes: Sequence[str]) -> Form:
+    """Parquet in the Hugging Face layout; one whose files name other classes is another data set.
+
+    Most names have to agree, not all: the Hub's CIFAR-100 writes "cra" for crab.
+    """
+
+    def present(folder: Path) -> bool:
+        train = parquet.shards(folder, "train")
+        if not train or not parquet.shards(folder, "test"):
+            return False
+        names = parquet.names_of(train[0])
+        return names is None or (len(names) == len(classes) and 2 * len({*names} & {*classes}) > len(classes))
+
+    return Form("parquet", present, _read_parquet)
+
+
+def _read_parquet(folder: Path, skip_corrupt: int) -> Found:
+    train, _, skipped = parquet.read_split(parquet.shards(folder, "train"), skip_corrupt)
+    test, _, more = parquet.read_split(parquet.shards(folder, "test"), skip_corrupt - len(skipped))
+    return train, test, (*skipped, *more)
+
+
+def folders_form(classes: Sequence[str]) -> Form:
+    """Image folders of exactly these classes."""
+
+    def present(folder: Path) -> bool:
+        found = ({path.name for path in folders.class_folders(folder / split)} for split in ("train", "test"))
+        return all(names == set(classes) for names in found)
+
+    def read(folder: Path, skip_corrupt: int) -> Found:
+        train, skipped = folders.read_split(folder / "train", classes, skip_corrupt)
+        test, more = folders.read_split(folder / "test", classes, skip_corrupt - len(skipped))
+        return train, test, (*skipped, *more)
+
+    return Form("image folders", present, read)
