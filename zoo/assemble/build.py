@@ -21,6 +21,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.errors import DataError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
+from zoo.optim import EMA, SWA, Lookahead
 from zoo.train import Averaging, Runtime, Training, count_steps
 from zoo.train.state import seed_everything
 
@@ -63,15 +64,20 @@ def open_data(resolved: Resolved, options: RunOptions) -> Dataset:
     return dataset
 
 
-def lay_foundation(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Foundation:
-    """Builds batches and network from the recipe's seed. Raises ConfigError and DataError where they do not fit."""
+def lay_foundation(
+    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
+) -> Foundation:
+    """Builds batches and network from the recipe's seed. Raises ConfigError and DataError where they do not fit.
+
+    ``with_weights=False`` leaves the recipe's `weights` and initialisers from images out: a checkpoint follows.
+    """
     recipe = resolved.recipe
     settings = recipe.train
     runtime = Runtime.choose(options.device, settings.precision, settings.channels_last, settings.compile)
     train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = _network(resolved, parts, dataset, image_shape(test))
     seed_everything(recipe.seed)
-    module, notes = _module(resolved, network, train)
+    module, notes = _module(resolved, network, train) if with_weights else (network.build(), ())
     runtime.place(module)
     loss = parts.loss.build().to(runtime.device)
     return Foundation(runtime, train, validation, test, network, module, loss, notes)
@@ -190,10 +196,6 @@ def _first_images(train: Batches, count: int) -> Tensor:
 def _averaging(resolved: Resolved, module: nn.Module, steps: int, steps_per_epoch: int) -> tuple[Averaging, ...]:
     settings = resolved.recipe.train
     found: list[Averaging] = []
-    if settings.lookahead is None and settings.ema is None and settings.swa is None:
-        return ()
-    from zoo.optim.averaging import EMA, SWA, Lookahead
-
     if settings.lookahead is not None:
         found.append(Lookahead(module, total_steps=steps, **settings.lookahead.model_dump()))
     if settings.ema is not None:

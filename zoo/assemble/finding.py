@@ -7,7 +7,6 @@ with the number in it. So what follows is what would follow had the number been 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from zoo.assemble.build import lay_foundation
 from zoo.assemble.check import Parts, recheck
@@ -17,11 +16,9 @@ from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.errors import raise_if_errors
+from zoo.optim import LRRangeTest, lr_range_test
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
-
-if TYPE_CHECKING:
-    from zoo.optim import LRRangeTest
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
@@ -50,8 +47,6 @@ def find_and_set(
 
 def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Found:
     """The LR range test of a recipe, in isolation."""
-    from zoo.optim import lr_range_test
-
     base = lay_foundation(resolved, parts, dataset, options)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
     forward = base.runtime.forward(base.module)

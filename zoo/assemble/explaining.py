@@ -1,0 +1,157 @@
+"""`zoo explain`: class activation maps for a run, a checkpoint or another library's pretrained model. Floor 7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.assemble.loading import find_run
+from zoo.assemble.networks import foreign_network
+from zoo.assemble.targets import FOREIGN
+from zoo.assemble.trained import TrainedRun, network_images, open_run, read_image, resized
+from zoo.data.dataset import Image
+from zoo.errors import UsageError
+from zoo.explain import Explanation, explain
+from zoo.registry import did_you_mean
+from zoo.train import evaluate
+
+MISCLASSIFIED = 10  # images shown where nothing is asked for
+IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """What `zoo explain` is asked for; what is None is taken from the run's recipe."""
+
+    method: str | None = None
+    layer: str | None = None
+    images: tuple[Path, ...] = ()
+    misclassified: int | None = None
+    class_name: str | None = None
+    out: Path | None = None
+    device: str = "auto"
+    data_dir: Path | None = None
+
+
+def explain_target(target: str | None, options: ExplainOptions) -> dict[str, Any]:
+    """Draws the maps; the figure's path, and what each image was taken for."""
+    if target is not None and target.startswith(FOREIGN):
+        return _explain_foreign(target, options)
+    run, checkpoint = _run_and_checkpoint(target)
+    opened = open_run(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
+    settings = opened.resolved.recipe.explain
+    pixels, labels, names = _chosen_images(opened, options)
+    explanation = explain(
+        opened.module,
+        network_images(opened, pixels),
+        pixels,
+        opened.dataset.classes,
+        labels=labels,
+        names=names,
+        method=options.method or settings.method,
+        layer=options.layer or settings.layer,
+    )
+    return _deliver(explanation, options.out or opened.path / "figures", f"{opened.resolved.recipe.name}")
+
+
+def _run_and_checkpoint(target: str | None) -> tuple[Path, str]:
+    """A run folder, and which of its checkpoints: a checkpoint's own folder names both."""
+    path = Path(target) if target is not None else None
+    if path is not None and (path / "manifest.json").is_file() and path.parent.name == "checkpoints":
+        return path.parent.parent, path.name
+    return find_run(target), "last"
+
+
+def _chosen_images(opened: TrainedRun, options: ExplainOptions) -> tuple[list[Image], list[int] | None, list[str]]:
+    """Images (uint8, HWC, of the data's size), their labels where they are known, their names."""
+    channels, height, width = opened.dataset.image_shape
+    if options.images:
+        files = image_files(options.images)
+        pixels = [resized(read_image(file, channels), height, width) for file in files]
+        return pixels, None, [file.name for file in files]
+    indices = _test_images(opened, options)
+    test = opened.dataset.test
+    pixels = [resized(test.image(index), height, width) for index in indices]
+    return pixels, [int(test.labels[index]) for index in indices], [test.id(index) for index in indices]
+
+
+def _test_images(opened: TrainedRun, options: ExplainOptions) -> list[int]:
+    """Misclassified test images, the most confident first; of one class where one is named."""
+    base, test = opened.base, opened.dataset.test
+    found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, keep=True)
+    assert found.probabilities is not None
+    assert found.predictions is not None
+    assert found.indices is not None
+    wanted = found.predictions != test.labels[found.indices]
+    if options.class_name is not None:
+        wanted &= test.labels[found.indices] == _class_index(options.class_name, opened.dataset.classes)
+    confident = np.argsort(-found.probabilities.max(axis=1), kind="stable")
+    chosen = [int(found.indices[place]) for place in confident if wanted[place]]
+    if not chosen:
+        raise UsageError("there is no misclassified test image to explain", help="name some with --images")
+    count = options.misclassified or opened.resolved.recipe.explain.images
+    return chosen[:count]
+
+
+def _class_index(name: str, classes: Sequence[str]) -> int:
+    if name not in classes:
+        raise UsageError(f"there is no class {name!r}", help=did_you_mean(name, list(classes)))
+    return list(classes).index(name)
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are; of folders the images in them. Raises UsageError where there are none."""
+    files = [
+        file
+        for path in paths
+        for file in (sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_NAMES) if path.is_dir() else [path])
+    ]
+    if not files:
+        raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
+    return files
+
+
+def _explain_foreign(target: str, options: ExplainOptions) -> dict[str, Any]:
+    """A pretrained model of timm or torchvision, on images that are named."""
+    if not options.images:
+        raise UsageError(f"{target} has no test images of its own", help="name some with --images")
+    network = foreign_network(target, pretrained=True)
+    module = network.build().eval()
+    _, height, width = network.inputs["input"]
+    files = image_files(options.images)
+    pixels = [resized(read_image(file, 3), height, width) for file in files]
+    classes = tuple(f"class {number}" for number in range(network.output_shape[1]))
+    explanation = explain(
+        module,
+        _normalised(pixels),
+        pixels,
+        classes,
+        names=[file.name for file in files],
+        method=options.method or "gradcam",
+        layer=options.layer,
+    )
+    return _deliver(explanation, options.out or Path(), target.replace(":", "_"))
+
+
+def _normalised(pixels: Sequence[Image]) -> Tensor:
+    """Images as ImageNet models want them, float32 BCHW."""
+    images_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images_BCHW - mean) / std
+
+
+def _deliver(explanation: Explanation, out: Path, name: str) -> dict[str, Any]:
+    out.mkdir(parents=True, exist_ok=True)
+    path = explanation.draw(out / f"explain_{name}_{explanation.method}.png")
+    images = [
+        {"name": cell.name, "predicted": cell.predicted, "confidence": cell.confidence, "true": cell.true}
+        for cell in explanation.cells
+    ]
+    return {"figures": [str(path)], "method": explanation.method, "layer": explanation.layer, "images": images}

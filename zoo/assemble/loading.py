@@ -1,0 +1,95 @@
+"""A TARGET as a module with its weights. Floor 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from zoo.assemble.networks import Network
+from zoo.assemble.targets import network
+from zoo.diagnostics import Diagnostics
+from zoo.errors import CheckpointError, raise_if_errors
+from zoo.models import load_weights
+from zoo.registry import did_you_mean
+from zoo.train import Checkpoint, read_checkpoint
+
+RUNS = Path("runs")
+
+
+def load_target(target: str, *, weights: str | Path | None = None, params: dict[str, Any] | None = None) -> nn.Module:
+    """The module: fp32, contiguous, on the CPU; a run folder's with the weights of its last checkpoint."""
+    diagnostics = Diagnostics()
+    found = network(target, diagnostics, params=params)
+    raise_if_errors(diagnostics)
+    assert found is not None
+    module = found.build()
+    if weights is not None:
+        load_weights(module, weights)
+    elif Path(target).is_dir():
+        load_checkpoint(module, Path(target), "last")
+    return module
+
+
+def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
+    """Loads a run's checkpoint, verified, into a module. Raises CheckpointError."""
+    folder = run / "checkpoints" / name
+    if not folder.is_dir():
+        there = sorted(path.name for path in (run / "checkpoints").glob("[!.]*"))
+        raise CheckpointError(
+            f"{run} has no checkpoint {name!r}",
+            notes=[f"there {'is' if len(there) == 1 else 'are'} {', '.join(there) or 'none'}"],
+            help=did_you_mean(name, there),
+        )
+    checkpoint = read_checkpoint(folder)
+    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    kept = {key: tuple(value.shape) for key, value in checkpoint.model.items()}
+    if own != kept:
+        differing = sorted(key for key in own.keys() | kept.keys() if own.get(key) != kept.get(key))
+        raise CheckpointError(
+            f"{folder} does not fit the network: {len(differing)} tensors differ",
+            notes=[
+                f"{key}: {kept.get(key, 'none')} in the checkpoint, {own.get(key, 'none')} here"
+                for key in differing[:8]
+            ],
+        )
+    module.load_state_dict(checkpoint.model)
+    return checkpoint
+
+
+def find_run(text: str | None) -> Path:
+    """A run folder by its path, by a recipe's name (its latest run), or, for None, the latest of all.
+
+    Raises CheckpointError where there is none.
+    """
+    if text is None:
+        return _latest_of_all()
+    for path in (Path(text), RUNS / text):
+        if (path / "resolved.yaml").is_file():
+            return path
+        if (path / "latest" / "resolved.yaml").is_file():
+            return (path / "latest").resolve()
+    names = sorted(path.name for path in RUNS.glob("*") if path.is_dir())
+    raise CheckpointError(
+        f"there is no run {text}",
+        code="no-run",
+        notes=["a run is a run folder, or a recipe's name for its latest one under ./runs"],
+        help=did_you_mean(Path(text).name, names),
+    )
+
+
+def _latest_of_all() -> Path:
+    runs = [path.parent for path in RUNS.glob("*/[0-9]*/resolved.yaml")]
+    if not runs:
+        raise CheckpointError("there is no run under ./runs yet", code="no-run", help="zoo run quickstart makes one")
+    return max(runs, key=lambda path: (path / "resolved.yaml").stat().st_mtime)
+
+
+def network_of_run(run: Path) -> Network:
+    """The network that a run trained."""
+    diagnostics = Diagnostics()
+    found = network(str(run), diagnostics)
+    raise_if_errors(diagnostics)
+    assert found is not None
+    return found
