@@ -61,12 +61,18 @@ def _load(
     chain = [*chain, (path.resolve(), written.span)]
     parent = find_parent(written.value, path.parent)
     if parent is None:
-        diagnostics.error("no-such-parent", f"there is no {written.value} to extend", written.span,
-                          notes=_chain_notes(chain[:-1]), help=f"looked beside {path}")
+        diagnostics.error(
+            "no-such-parent",
+            f"there is no {written.value} to extend",
+            written.span,
+            notes=_chain_notes(chain[:-1]),
+            help=f"looked beside {path}",
+        )
         return None
     if any(parent.resolve() == seen for seen, _ in chain):
-        diagnostics.error("extends-loop", f"{written.value} extends itself in a loop", written.span,
-                          notes=_chain_notes(chain))
+        diagnostics.error(
+            "extends-loop", f"{written.value} extends itself in a loop", written.span, notes=_chain_notes(chain)
+        )
         return None
     base = _load(parent, diagnostics, find_parent, chain, None)
     if base is None:

@@ -98,9 +98,7 @@ class Mapping:
         """A copy with another value under a key; the key is added at the end where it is missing."""
         if key not in self._index:
             return Mapping((*self.entries, Entry(key, value.span, value)), self.span)
-        return Mapping(
-            tuple(Entry(e.key, e.key_span, value) if e.key == key else e for e in self.entries), self.span
-        )
+        return Mapping(tuple(Entry(e.key, e.key_span, value) if e.key == key else e for e in self.entries), self.span)
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping

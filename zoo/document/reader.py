@@ -136,8 +136,12 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._fail("several-documents", "a second document begins here", self._span(event),
-                               help="one file holds one document; remove the '---'")
+                    self._fail(
+                        "several-documents",
+                        "a second document begins here",
+                        self._span(event),
+                        help="one file holds one document; remove the '---'",
+                    )
             else:
                 self._take(event)
         if self._failed:
@@ -156,8 +160,12 @@ class _Builder:
 
     def _take(self, event: yaml.events.Event) -> None:
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
-            self._fail("tag", f"tags are not allowed: {event.tag}", self._span(event),
-                       help="remove the tag; a file holds plain data only")
+            self._fail(
+                "tag",
+                f"tags are not allowed: {event.tag}",
+                self._span(event),
+                help="remove the tag; a file holds plain data only",
+            )
         if isinstance(event, yaml.ScalarEvent):
             self._put(self._scalar(event), 1, event.anchor)
         elif isinstance(event, yaml.AliasEvent):
@@ -198,8 +206,12 @@ class _Builder:
         frame = self._stack[-1]
         frame.count += count
         if frame.count > MOST_NODES:
-            self._fail("too-large", f"more than {MOST_NODES:,} values once aliases are followed", node.span,
-                       help="write the repetition with `repeat`, not with aliases")
+            self._fail(
+                "too-large",
+                f"more than {MOST_NODES:,} values once aliases are followed",
+                node.span,
+                help="write the repetition with `repeat`, not with aliases",
+            )
         if not frame.is_mapping:
             frame.items.append(node)
         elif frame.key is None:
@@ -223,8 +235,13 @@ class _Builder:
         first = frame.entries.get(key.text)
         if first is not None:
             self._failed = True
-            self._diagnostics.error("duplicate-key", f"the key {key.text!r} stands twice", key.span,
-                                    notes=[Note("first here", first.key_span)], help="remove one of the two")
+            self._diagnostics.error(
+                "duplicate-key",
+                f"the key {key.text!r} stands twice",
+                key.span,
+                notes=[Note("first here", first.key_span)],
+                help="remove one of the two",
+            )
             return
         frame.entries[key.text] = Entry(key.text, key.span, value)
 
@@ -273,8 +290,12 @@ class _Builder:
         self._diagnostics.error("syntax", f"not YAML: {problem}", place, notes=notes)
 
     def _fail_unquoted(self, scalar: Scalar) -> None:
-        self._fail("unquoted-expression", f"YAML cuts this expression short after {scalar.text}", scalar.span,
-                   help='in flow style an expression with [ ] { } or , wants quotes: "$(…)"')
+        self._fail(
+            "unquoted-expression",
+            f"YAML cuts this expression short after {scalar.text}",
+            scalar.span,
+            help='in flow style an expression with [ ] { } or , wants quotes: "$(…)"',
+        )
 
     def _fail(self, code: str, message: str, span: Span, *, help: str | None = None) -> None:
         self._diagnostics.error(code, message, span, help=help)

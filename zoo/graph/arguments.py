@@ -73,7 +73,9 @@ def _inferred(
             continue
         what = "the channels (dimension 1)" if dimension == "channels" else "the last dimension"
         diagnostics.error(
-            "shape-mismatch", f"{op.name}: {name} cannot be filled in: {first.name} is {shown(first.value)}", span,
+            "shape-mismatch",
+            f"{op.name}: {name} cannot be filled in: {first.name} is {shown(first.value)}",
+            span,
             help=f"{what} of the incoming tensor would be {name}",
         )
     return found

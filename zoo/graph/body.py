@@ -8,120 +8,163 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document.evaluation import fill_in
+from zoo.diagnostics import Diagnostics
 from zoo.document import Scalar
-from zoo.graph.arguments import plain_or_none
+from zoo.document.evaluation import fill_in
 from zoo.graph.context import MOST_STEPS, Context, Job, Planned, Told
+from zoo.graph.copies import Copies, as_block, copies_of, is_chain
 from zoo.graph.names import check_layer_name
-from zoo.graph.plan import Block, Output, Ref, Step, Value
-from zoo.graph.steps import FAILED, Made, Place, StepMaker
+from zoo.graph.plan import Block, Output, Ref, Step
+from zoo.graph.sharing import remade, share_step
+from zoo.graph.steps import Made, Place, StepMaker
 from zoo.graph.texts import LayerText
-from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown
-from zoo.graph.wiring import Wire, Wires, look_up, outputs, wires
+from zoo.graph.unused import warn_of_unused
+from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
+from zoo.graph.wiring import Wires, look_up, outputs, reference_text, wires
 
 
 class Body:
     """The planning of one block."""
 
     def __init__(self, context: Context, job: Job) -> None:
-        self._context = context
         self._job = job
         self._diagnostics = Diagnostics()
         self._maker = StepMaker(context, lambda inner: Body(context, inner).plan())
         self._feeds = {name: Feed(name, Ref(name), value, job.text.span) for name, value in job.inputs.items()}
         self._before = next(iter(self._feeds.values()))
         self._steps: list[Step] = []
-        self._places: dict[str, Place] = {}
+        self._makers: dict[str, Callable[[Wires, Told], Made]] = {}
+        self._number = 0  # of the next layer of a list
         self._size = 0
         self._failed = False
-        self._names = [layer.name for layer in job.text.layers]
 
     def plan(self) -> Planned:
         """The block's plan; its value is known as far as anything in it is."""
+        names = [layer.name for layer in self._job.text.layers]
         for index, layer in enumerate(self._job.text.layers):
-            self._layer(layer, frozenset(self._names[index:]))
+            self._layer(layer, frozenset(names[index:]))
             if self._size > MOST_STEPS:
                 break
         told = Told()
-        output, value = outputs(self._job.text.output, self._before, self._scope(), told.own)
+        output, value = outputs(self._job.text.output, self._before, Scope(self._job.params, self._feeds), told.own)
         self._tell(told, self._job.path.rstrip("."))
         block = None if self._failed or isinstance(value, Unknown) else self._block(output)
+        if block is not None:
+            warn_of_unused(block, told.own)
+            self._diagnostics.extend(told.own.warnings)
         return Planned(block, value, self._size, tuple(self._diagnostics))
 
     def _block(self, output: Output) -> Block:
-        text = self._job.text
-        steps = tuple(self._steps)
+        text, steps = self._job.text, tuple(self._steps)
         return Block(text.name, text.inputs, steps, output, is_chain(text.inputs, steps, output), text.span)
-
-    def _scope(self, later: frozenset[str] = frozenset()) -> Scope:
-        return Scope(self._job.params, self._feeds, later)
 
     def _layer(self, layer: LayerText, later: frozenset[str]) -> None:
         told = Told()
-        scope = self._scope(later)
+        scope = Scope(self._job.params, self._feeds, later)
         found = wires(layer.keys.get("from"), self._before, layer.span, scope, told.own)
-        feed = self._run(layer, found, scope, told)
+        copies = copies_of(layer, found, scope, told)
+        if copies is None:
+            feed = self._unknown(layer)
+        elif copies.nested and any(copies.wanted):
+            feed = self._take(layer.name, layer, self._nested(layer, copies), found, told)
+        else:
+            feed = self._in_sequence(layer, copies, told)
         self._tell(told, f"{self._job.path}{layer.shown}")
         if layer.name:
             self._feeds[layer.name] = replace(feed, name=layer.name)
         if layer.op not in ("Parameter", "Buffer") or layer.block_text is not None:
             self._before = feed
 
-    def _run(self, layer: LayerText, found: Wires, scope: Scope, told: Told) -> Feed:
-        if "repeat" not in layer.keys:
-            return self._one(layer, found, scope, told)
-        raise NotImplementedError
+    def _in_sequence(self, layer: LayerText, copies: Copies, told: Told) -> Feed:
+        """The layer, or its copies, as steps of this block."""
+        found = copies.wires
+        feed = copies.passed if not any(copies.wanted) else None
+        for index, scope in copies.each():
+            if not copies.wanted[index]:
+                feed = copies.other or (found.all[0].feed if found.all else feed)
+            else:
+                name = self._name(layer, scope, index, copies, told)
+                if name is None:
+                    return self._unknown(layer)
+                feed = self._take(name, layer, self._single(layer, name, scope, index, copies), found, told)
+            if self._size > MOST_STEPS or feed is None:
+                break
+            found = found.after(feed)
+        return feed or self._unknown(layer)
 
-    def _one(self, layer: LayerText, found: Wires, scope: Scope, told: Told) -> Feed:
-        name = layer.name or str(len(self._steps))
-        wanted = self._is_wanted(layer, scope, told)
-        if wanted is None:
-            return self._unknown(layer, name)
-        if not wanted:
-            return self._skipped(layer, found, scope, told)
-        made = self._maker.make(Place(name, layer, found, scope, self._job.path, self._job.depth), told)
-        return self._take(made, layer, name)
+    def _name(self, layer: LayerText, scope: Scope, index: int, copies: Copies, told: Told) -> str | None:
+        node = layer.keys.get("as")
+        if not layer.name:
+            self._number += 1
+            return str(self._number - 1)
+        if not isinstance(node, Scalar):
+            return f"{layer.name}_{index}" if copies.repeats else layer.name  # only shared modules repeat unnested
+        name = fill_in(node, scope, told.own)
+        if name is None or not check_layer_name(name, node.span, told.own, self._job.text.inputs):
+            return None
+        written = {text.name for text in self._job.text.layers} - {layer.name}
+        if name in written or any(step.name == name for step in self._steps):
+            told.own.error(
+                "duplicate-name",
+                f"the name {name} is taken",
+                node.span,
+                help="let `as` give each copy its own name: with $(i)",
+            )
+            return None
+        return name
 
-    def _take(self, made: Made, layer: LayerText, name: str) -> Feed:
+    def _single(
+        self, layer: LayerText, name: str, scope: Scope, index: int, copies: Copies
+    ) -> Callable[[Wires, Told], Made]:
+        if layer.share is not None:
+            return lambda found, told: self._shared(layer, name, found, scope, told)
+        path, depth = self._job.path, self._job.depth
+        first = copies.repeats and index == 0
+        return lambda found, told: self._maker.make(Place(name, layer, found, scope, path, depth, first), told)
+
+    def _nested(self, layer: LayerText, copies: Copies) -> Callable[[Wires, Told], Made]:
+        path, depth = f"{self._job.path}{layer.name}.", self._job.depth + 1
+
+        def make_copy(index: int, scope: Scope, found: Wires, told: Told) -> Made:
+            return self._maker.make(Place(str(index), layer, found, scope, path, depth, index == 0), told)
+
+        return lambda found, told: as_block(layer, replace(copies, wires=found), make_copy, told)
+
+    def _shared(self, layer: LayerText, name: str, found: Wires, scope: Scope, told: Told) -> Made:
+        assert layer.share is not None
+        target = look_up(layer.share, scope, told.own).ref
+        make = self._makers.get(target.name)
+        original = next((step for step in self._steps if step.name == target.name), None)
+        if original is not None and original.kind == "share":
+            original = next(step for step in self._steps if step.name == original.share)
+        if make is None or original is None:
+            return remade(layer, told, reference_text(layer.share), target.name in self._feeds)
+        return share_step(layer, name, original, make(found, told), found, scope, told)
+
+    def _take(self, name: str, layer: LayerText, make: Callable[[Wires, Told], Made], found: Wires, told: Told) -> Feed:
+        """Makes a step and puts it at the end of the block."""
+        made = make(found, told)
         self._size += made.size
+        if self._size > MOST_STEPS:
+            told.own.error(
+                "too-large",
+                f"more than {MOST_STEPS:,} layers",
+                layer.span,
+                help=f"at most {MOST_STEPS:,} are planned, copies counted",
+            )
+        feed = Feed(name, Ref(name), made.value, layer.span)
         if made.step is None:
             self._failed = True
         else:
             self._steps.append(made.step)
-        return Feed(name, Ref(name), made.value, layer.span)
+            self._makers[name] = make
+        self._feeds[name] = feed
+        return feed
 
-    def _unknown(self, layer: LayerText, name: str) -> Feed:
+    def _unknown(self, layer: LayerText) -> Feed:
         self._failed = True
-        return Feed(name, Ref(name), UNKNOWN, layer.span)
-
-    def _is_wanted(self, layer: LayerText, scope: Scope, told: Told) -> bool | None:
-        node = layer.keys.get("when")
-        if node is None:
-            return True
-        value = plain_or_none(node, scope, told.own)
-        if value is not None and not isinstance(value, bool):
-            told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {value!r}", node.span)
-            return None
-        return value
-
-    def _skipped(self, layer: LayerText, found: Wires, scope: Scope, told: Told) -> Feed:
-        other = layer.keys.get("else")
-        if isinstance(other, Scalar):
-            return look_up(other, scope, told.own)
-        return found.all[0].feed
+        return Feed(layer.name, Ref(layer.name), UNKNOWN, layer.span)
 
     def _tell(self, told: Told, path: str) -> None:
         self._diagnostics.extend(told.all(path, inside=bool(self._job.path)))
         self._failed = self._failed or bool(told.own.errors or told.below.errors)
-
-
-def is_chain(inputs: tuple[str, ...], steps: tuple[Step, ...], output: Output) -> bool:
-    """Whether the steps are modules, each of which reads the one before and nothing else."""
-    before = Ref(inputs[0])
-    for step in steps:
-        plain = not (step.named_inputs or step.call) and step.inputs == (before,)
-        if step.kind not in ("module", "block") or not plain:
-            return False
-        before = Ref(step.name)
-    return len(inputs) == 1 and output == before

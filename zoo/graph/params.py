@@ -91,7 +91,10 @@ class Call:
 
 
 def bind(
-    declared: Mapping[str, Declaration], call: Call, feeds: Mapping[str, Feed], diagnostics: Diagnostics,
+    declared: Mapping[str, Declaration],
+    call: Call,
+    feeds: Mapping[str, Feed],
+    diagnostics: Diagnostics,
     inner: Diagnostics,
 ) -> dict[str, Param]:
     """Every param's value, given or by default. Errors of the call go to ``diagnostics``, those of defaults to ``inner``."""
@@ -100,9 +103,13 @@ def bind(
         if name in call.arguments:
             params[name] = _given(declaration, *call.arguments[name], call, diagnostics)
         elif declaration.default is None:
-            diagnostics.error("missing-key", f"{call.what}: {name} is missing", call.span,
-                              notes=[Note("declared here", declaration.span)],
-                              help=f"add {name}: {_TYPES[declaration.type][1] if declaration.type else '…'}")
+            diagnostics.error(
+                "missing-key",
+                f"{call.what}: {name} is missing",
+                call.span,
+                notes=[Note("declared here", declaration.span)],
+                help=f"add {name}: {_TYPES[declaration.type][1] if declaration.type else '…'}",
+            )
             params[name] = Param(UNKNOWN, call.span)
         else:
             params[name] = _default(declaration, declaration.default, Scope(params, feeds), inner)
@@ -115,15 +122,24 @@ def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, d
     fault = declared.fault(plain(node))
     if fault:
         help = "// divides to a whole number" if _is_float_for_int(declared, node) else None
-        diagnostics.error("wrong-type", f"{call.what}: {declared.name}: {fault}", node.span,
-                          notes=[Note("declared here", declared.span)], help=help)
+        diagnostics.error(
+            "wrong-type",
+            f"{call.what}: {declared.name}: {fault}",
+            node.span,
+            notes=[Note("declared here", declared.span)],
+            help=help,
+        )
         return Param(UNKNOWN, node.span)
     return Param(plain(node), node.span)
 
 
 def _is_float_for_int(declared: Declaration, node: Node) -> bool:
-    return (declared.type == "int" and isinstance(node, Scalar) and isinstance(node.value, float)
-            and node.text.startswith("$"))
+    return (
+        declared.type == "int"
+        and isinstance(node, Scalar)
+        and isinstance(node.value, float)
+        and node.text.startswith("$")
+    )
 
 
 def _default(declared: Declaration, default: Node, scope: Scope, diagnostics: Diagnostics) -> Param:
@@ -137,15 +153,22 @@ def _default(declared: Declaration, default: Node, scope: Scope, diagnostics: Di
 
 
 def unknown_params(
-    declared: Mapping[str, Declaration], given: MappingNode, what: str, diagnostics: Diagnostics,
+    declared: Mapping[str, Declaration],
+    given: MappingNode,
+    what: str,
+    diagnostics: Diagnostics,
     also: Callable[[], list[str]] = list,
 ) -> None:
     """Tells of keys that are no params."""
     for entry in given:
         if entry.key not in declared:
             known = [*declared, *also()]
-            diagnostics.error("unknown-key", f"{what}: unknown key {entry.key}", entry.key_span,
-                              help=did_you_mean(entry.key, known) if known else f"{what} takes no params")
+            diagnostics.error(
+                "unknown-key",
+                f"{what}: unknown key {entry.key}",
+                entry.key_span,
+                help=did_you_mean(entry.key, known) if known else f"{what} takes no params",
+            )
 
 
 def is_unknown(param: Param) -> bool:

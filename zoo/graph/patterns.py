@@ -31,13 +31,21 @@ def initialiser(node: Node, scope: Scope, diagnostics: Diagnostics) -> Init | No
         return None
     name = value.get("name") if isinstance(value, Mapping) else value
     if not isinstance(name, Scalar) or not isinstance(name.value, str):
-        diagnostics.error("wrong-type", "an initialiser is a name, or a mapping with `name`", node.span,
-                          help="for example {name: normal, std: 0.02}")
+        diagnostics.error(
+            "wrong-type",
+            "an initialiser is a name, or a mapping with `name`",
+            node.span,
+            help="for example {name: normal, std: 0.02}",
+        )
         return None
     found = initialisers.get(name.value)
     if found is None:
-        diagnostics.error("unknown-initialiser", f"there is no initialiser {name.value}", name.span,
-                          help=did_you_mean(name.value, list(initialisers)))
+        diagnostics.error(
+            "unknown-initialiser",
+            f"there is no initialiser {name.value}",
+            name.span,
+            help=did_you_mean(name.value, list(initialisers)),
+        )
         return None
     arguments = value.without(["name"]) if isinstance(value, Mapping) else Mapping((), value.span)
     model = validate(found.arguments, arguments, diagnostics, what=name.value)
@@ -62,8 +70,12 @@ def with_patterns(step: Step, keys: Mapping, scope: Scope, diagnostics: Diagnost
 
 def _initialised(step: Step, node: Node, scope: Scope, diagnostics: Diagnostics) -> Step:
     if not isinstance(node, Mapping):
-        diagnostics.error("wrong-type", f"{step.name}: init goes by parameter pattern here", node.span,
-                          help=f"write {{weight: {getattr(node, 'value', '…')}}}")
+        diagnostics.error(
+            "wrong-type",
+            f"{step.name}: init goes by parameter pattern here",
+            node.span,
+            help=f"write {{weight: {getattr(node, 'value', '…')}}}",
+        )
         return step
     for entry in node:
         found = initialiser(entry.value, scope, diagnostics)

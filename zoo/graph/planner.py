@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, Scalar, Sequence, plain
+from zoo.document import Mapping, Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.body import Body
 from zoo.graph.context import Context, Job
@@ -46,5 +46,11 @@ def plan_architecture(
     if planned.block is None or diagnostics.errors:
         return None
     block = initialised_by_kind(planned.block, document.get("init"), Scope(bound, feeds), diagnostics)
-    return Plan(name, str(plain(document.get("doc") or Scalar("", document.span))), inputs, block, planned.output,
-                {key: param.value for key, param in bound.items()})
+    return Plan(
+        name,
+        str(plain(document.get("doc") or Scalar("", document.span))),
+        inputs,
+        block,
+        planned.output,
+        {key: param.value for key, param in bound.items()},
+    )

@@ -115,8 +115,17 @@ def _guarded(act: Any) -> Any:
     """Runs torch; whatever it raises on a bad layer becomes one kind of error."""
     try:
         return act()
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError, AttributeError,
-            NotImplementedError, ArithmeticError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        AssertionError,
+        AttributeError,
+        NotImplementedError,
+        ArithmeticError,
+    ) as error:
         raise ShapeError(str(error) or type(error).__name__) from None
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from zoo.diagnostics import Span
-from zoo.document import Entry, Scalar
 from zoo.document import Mapping as MappingNode
+from zoo.document import Scalar
 from zoo.document.evaluation import substitute
 from zoo.graph.arguments import Arguments, call_keywords, op_arguments
 from zoo.graph.context import DEEPEST, Context, Job, PlanBlock, Told
@@ -17,7 +17,7 @@ from zoo.graph.patterns import bare_init, with_patterns
 from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.texts import BlockText, LayerText
-from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Param, Scope, Unknown
+from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown
 from zoo.graph.wiring import Wire, Wires, look_up
 from zoo.layers import Op, ops
 
@@ -85,9 +85,7 @@ class StepMaker:
         feeds = {name: Feed(name, Ref(name), wire.feed.value, wire.feed.span) for name, wire in inputs.items()}
         params = place.scope.params
         if text.params is not None:
-            found = {
-                entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments
-            }
+            found = {entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments}
             call = Call(what, place.span, found)
             params = bind(self._context.declared(text), call, feeds, told.own, told.own)
         if place.depth >= DEEPEST:
@@ -101,8 +99,14 @@ class StepMaker:
             return Made(None, planned.output, planned.size + 1)
         arguments = {} if text.params is None else {name: param.value for name, param in params.items()}
         step = Step(
-            place.name, "block", text.name, arguments, tuple(wire.feed.ref for wire in inputs.values()),
-            planned.output, place.span, body=planned.block,
+            place.name,
+            "block",
+            text.name,
+            arguments,
+            tuple(wire.feed.ref for wire in inputs.values()),
+            planned.output,
+            place.span,
+            body=planned.block,
         )
         return Made(step, planned.output, planned.size + 1)
 
@@ -125,8 +129,15 @@ class StepMaker:
             return FAILED
         kind = "module" if op.kind == "module" else "function"
         step = Step(
-            place.name, kind, op.name, arguments.values, tuple(wire.feed.ref for wire in wires.positional),
-            inferred.output, place.span, {name: wire.feed.ref for name, wire in wires.named.items()}, call,
+            place.name,
+            kind,
+            op.name,
+            arguments.values,
+            tuple(wire.feed.ref for wire in wires.positional),
+            inferred.output,
+            place.span,
+            {name: wire.feed.ref for name, wire in wires.named.items()},
+            call,
             inferred.parameters,
         )
         return Made(step, inferred.output)
@@ -134,9 +145,7 @@ class StepMaker:
 
 def _request(op: Op, arguments: Arguments, wires: Wires, call: Mapping[str, object]) -> Request:
     positional = tuple(wire.feed.value for wire in wires.positional if not isinstance(wire.feed.value, Unknown))
-    named = {
-        name: wire.feed.value for name, wire in wires.named.items() if not isinstance(wire.feed.value, Unknown)
-    }
+    named = {name: wire.feed.value for name, wire in wires.named.items() if not isinstance(wire.feed.value, Unknown)}
     return Request(op, arguments.values, positional, named, call)
 
 
@@ -157,13 +166,21 @@ def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -
         due = f"{fewest}" if most == fewest else f"at least {fewest}" if most is None else f"{fewest} to {most}"
         node = place.layer.keys.get("from")
         help = "name them: from: [layer, other]" if number < fewest else None
-        told.own.error("wrong-inputs", f"{op.name} takes {due} input{'s' if due != '1' else ''}, here it gets {number}",
-                       node.span if node else place.span, help=help)
+        told.own.error(
+            "wrong-inputs",
+            f"{op.name} takes {due} input{'s' if due != '1' else ''}, here it gets {number}",
+            node.span if node else place.span,
+            help=help,
+        )
         return False
     unknown = [name for name in wires.named if name not in op.input_names]
     for name in unknown:
-        told.own.error("unknown-key", f"{op.name} has no input {name}", wires.named[name].span,
-                       help=f"its inputs are {', '.join(op.input_names)}")
+        told.own.error(
+            "unknown-key",
+            f"{op.name} has no input {name}",
+            wires.named[name].span,
+            help=f"its inputs are {', '.join(op.input_names)}",
+        )
     return not unknown and _are_tensors(op, wires, told) and _keeps_samples_apart(op, arguments, wires, place, told)
 
 
@@ -172,8 +189,12 @@ def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:
         value = wire.feed.value
         if isinstance(value, tuple | dict):
             first = next(iter(value), "0") if isinstance(value, dict) else 0
-            told.own.error("several-outputs", f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs",
-                           wire.span, help=f"pick one: {wire.feed.name}.{first}")
+            told.own.error(
+                "several-outputs",
+                f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs",
+                wire.span,
+                help=f"pick one: {wire.feed.name}.{first}",
+            )
             return False
         if value is None:
             told.own.error("no-output", f"{wire.feed.name} gives nothing here", wire.span)
@@ -189,9 +210,12 @@ def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Plac
         for dim in op.mixed_dims(arguments.values, len(spec.shape)):
             if 0 <= dim < len(spec.shape) and spec.shape[dim] < 0:
                 node = place.arguments.get("dim")
-                told.own.error("batch-mixed", f"{op.name} over dimension {dim} would mix up the samples of the batch",
-                               node.span if node else place.span,
-                               help="dimension 0 is the batch; the channels are dimension 1")
+                told.own.error(
+                    "batch-mixed",
+                    f"{op.name} over dimension {dim} would mix up the samples of the batch",
+                    node.span if node else place.span,
+                    help="dimension 0 is the batch; the channels are dimension 1",
+                )
                 return False
     return True
 
@@ -202,19 +226,28 @@ def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[
     span = node.span if node else place.span
     found = dict(zip(text.inputs, wires.positional, strict=False))
     if len(wires.positional) > len(text.inputs):
-        told.own.error("wrong-inputs", f"{what} takes {len(text.inputs)} input{'s' * (len(text.inputs) > 1)}, "
-                       f"here it gets {len(wires.positional)}", span,
-                       help=f"let it take more with inputs: [{', '.join(text.inputs)}, …]")
+        told.own.error(
+            "wrong-inputs",
+            f"{what} takes {len(text.inputs)} input{'s' * (len(text.inputs) > 1)}, "
+            f"here it gets {len(wires.positional)}",
+            span,
+            help=f"let it take more with inputs: [{', '.join(text.inputs)}, …]",
+        )
     for name, wire in wires.named.items():
         if name in text.inputs:
             found[name] = wire
         else:
-            told.own.error("unknown-key", f"{what} has no input {name}", wire.span,
-                           help=f"its inputs are {', '.join(text.inputs)}")
+            told.own.error(
+                "unknown-key", f"{what} has no input {name}", wire.span, help=f"its inputs are {', '.join(text.inputs)}"
+            )
     missing = [name for name in text.inputs if name not in found]
     if missing and not told.own.errors:
-        told.own.error("wrong-inputs", f"{what} lacks its input {' and '.join(missing)}", span,
-                       help=f"name them: from: [{', '.join(text.inputs)}]")
+        told.own.error(
+            "wrong-inputs",
+            f"{what} lacks its input {' and '.join(missing)}",
+            span,
+            help=f"name them: from: [{', '.join(text.inputs)}]",
+        )
     for name in missing:
         found[name] = Wire(Feed(name, Ref(name), UNKNOWN, span), span)
     return {name: found[name] for name in text.inputs}
@@ -235,12 +268,23 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
     spec = TensorSpec(shape, arguments.values.get("dtype", "float32"))
     if feed is not None and like is not None:
         if not isinstance(feed.value, TensorSpec) or not shape or shape[0] != 1:
-            told.own.error("bad-value", f"{op.name}: batch_like expands dimension 0, which must be 1 in shape", like.span)
+            told.own.error(
+                "bad-value", f"{op.name}: batch_like expands dimension 0, which must be 1 in shape", like.span
+            )
             return FAILED
         spec = replace(spec, shape=(feed.value.shape[0], *shape[1:]))
     frozen = place.layer.keys.get("freeze")
     trains = op.kind == "parameter" and not (isinstance(frozen, Scalar) and frozen.value is True)
     own = ParameterSpec("", shape, op.kind == "buffer", trains, init)
-    step = Step(place.name, op.kind, op.name, arguments.values, (), spec, place.span,
-                parameters=(own,), batch_like=feed.ref if feed else None)
+    step = Step(
+        place.name,
+        op.kind,
+        op.name,
+        arguments.values,
+        (),
+        spec,
+        place.span,
+        parameters=(own,),
+        batch_like=feed.ref if feed else None,
+    )
     return Made(step, spec)

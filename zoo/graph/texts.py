@@ -88,8 +88,12 @@ class TextReader:
     def _block_name(self, entry: Entry) -> bool:
         if entry.key.isidentifier() and not entry.key.startswith("__"):
             return True
-        self._diagnostics.error("bad-name", f"{entry.key!r} cannot name a block: its class bears that name",
-                                entry.key_span, help="letters, digits and _ only, a letter first")
+        self._diagnostics.error(
+            "bad-name",
+            f"{entry.key!r} cannot name a block: its class bears that name",
+            entry.key_span,
+            help="letters, digits and _ only, a letter first",
+        )
         return False
 
     def block(self, name: str, span: Span, node: Mapping, around: Blocks) -> BlockText:
@@ -98,8 +102,14 @@ class TextReader:
         inner = self.blocks(node.get("blocks"), around) if "blocks" in node and name else around
         inputs = self._inputs(node.get("inputs"))
         return BlockText(
-            name, span, self._layers(node.get("layers"), inner, inputs), isinstance(node.get("layers"), Sequence),
-            inputs, node.get("output"), params if isinstance(params, Mapping) else Mapping((), span), inner,
+            name,
+            span,
+            self._layers(node.get("layers"), inner, inputs),
+            isinstance(node.get("layers"), Sequence),
+            inputs,
+            node.get("output"),
+            params if isinstance(params, Mapping) else Mapping((), span),
+            inner,
         )
 
     def _inputs(self, node: Node | None) -> tuple[str, ...]:
@@ -134,8 +144,12 @@ class TextReader:
             if isinstance(node.value, str) and self._is_op_name(node):
                 return LayerText(name, span, nothing, nothing, node.value, node.span, blocks=blocks)
             if not isinstance(node.value, str):
-                self._diagnostics.error("wrong-type", f"{name or 'layer'}: an op's name or a mapping is expected",
-                                        node.span, help="for example {op: Conv2d, out_channels: 64, kernel_size: 3}")
+                self._diagnostics.error(
+                    "wrong-type",
+                    f"{name or 'layer'}: an op's name or a mapping is expected",
+                    node.span,
+                    help="for example {op: Conv2d, out_channels: 64, kernel_size: 3}",
+                )
             return LayerText(name, span, nothing, nothing)
         if isinstance(node, Sequence):
             node = Mapping((Entry("layers", span, node),), node.span)
@@ -164,29 +178,47 @@ class TextReader:
 
     def _which_kind(self, what: str, kinds: list[str], node: Mapping, span: Span) -> None:
         if kinds:
-            self._diagnostics.error("bad-layer", f"{what}: {' and '.join(kinds)} exclude one another",
-                                    node.key_span(kinds[1]), notes=[Note("the other", node.key_span(kinds[0]))])
+            self._diagnostics.error(
+                "bad-layer",
+                f"{what}: {' and '.join(kinds)} exclude one another",
+                node.key_span(kinds[1]),
+                notes=[Note("the other", node.key_span(kinds[0]))],
+            )
         else:
-            self._diagnostics.error("missing-key", f"{what}: op is missing", span,
-                                    help="say what the layer does: {op: Conv2d, …}")
+            self._diagnostics.error(
+                "missing-key", f"{what}: op is missing", span, help="say what the layer does: {op: Conv2d, …}"
+            )
 
     def _is_op_name(self, node: Scalar) -> bool:
         if not is_expression(node):
             return True
-        self._diagnostics.error("bad-op", "`op` is never an expression", node.span,
-                                help="write two layers, each with its `when`")
+        self._diagnostics.error(
+            "bad-op", "`op` is never an expression", node.span, help="write two layers, each with its `when`"
+        )
         return False
 
     def _anonymous(self, span: Span, node: Mapping, blocks: Blocks) -> BlockText:
         layers, inputs = node.get("layers"), self._inputs(node.get("inputs"))
-        return BlockText("", span, self._layers(layers, blocks, inputs), isinstance(layers, Sequence), inputs,
-                         node.get("output"), None, blocks)
+        return BlockText(
+            "",
+            span,
+            self._layers(layers, blocks, inputs),
+            isinstance(layers, Sequence),
+            inputs,
+            node.get("output"),
+            None,
+            blocks,
+        )
 
     def _with_args(self, arguments: Mapping, args: Node | None) -> Mapping:
         if not isinstance(args, Mapping):
             return arguments
         for entry in args:
             if entry.key in arguments:
-                self._diagnostics.error("duplicate-key", f"the argument {entry.key!r} stands twice", entry.key_span,
-                                        notes=[Note("also here", arguments.key_span(entry.key))])
+                self._diagnostics.error(
+                    "duplicate-key",
+                    f"the argument {entry.key!r} stands twice",
+                    entry.key_span,
+                    notes=[Note("also here", arguments.key_span(entry.key))],
+                )
         return Mapping((*arguments.without(args.keys).entries, *args.entries), arguments.span)

@@ -107,7 +107,8 @@ def unknown_name(name: str, params: Mapping[str, Any], feeds: Mapping[str, Any])
     """The error for a bare name that is no param."""
     if name in feeds:
         return ExpressionError(
-            f"{name} is a tensor, not a number", help=f"write {name}.channels, .features, .height, .width or .shape",
+            f"{name} is a tensor, not a number",
+            help=f"write {name}.channels, .features, .height, .width or .shape",
             code="undefined-name",
         )
     known = did_you_mean(name, list(params)) if params else "this block has no params"
@@ -116,8 +117,9 @@ def unknown_name(name: str, params: Mapping[str, Any], feeds: Mapping[str, Any])
 
 def unknown_layer(name: str, feeds: Mapping[str, Any]) -> ExpressionError:
     """The error for a reference to a layer that is not there."""
-    return ExpressionError(f"there is no layer {name!r} above", help=did_you_mean(name, list(feeds)),
-                           code="undefined-reference")
+    return ExpressionError(
+        f"there is no layer {name!r} above", help=did_you_mean(name, list(feeds)), code="undefined-reference"
+    )
 
 
 def not_a_size(path: str, word: int | str) -> ExpressionError:
@@ -146,7 +148,8 @@ def _not_batch(feed: Feed, size: int, axis: int) -> int:
     if size < 0:
         raise ExpressionError(
             f"dimension {axis} of {feed.name} is the batch, which has no fixed size",
-            help="keep the batch in dimension 0", code="batch-mixed",
+            help="keep the batch in dimension 0",
+            code="batch-mixed",
         )
     return size
 

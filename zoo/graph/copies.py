@@ -1,0 +1,148 @@
+"""``repeat``, ``first``, ``as``, ``when`` and ``else``: which copies of a layer there are. Floor 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from zoo.document import Scalar
+from zoo.graph.arguments import plain_or_none
+from zoo.graph.context import MOST_STEPS, Told
+from zoo.graph.plan import Block, Output, Ref, Step
+from zoo.graph.steps import Made
+from zoo.graph.texts import LayerText
+from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
+from zoo.graph.wiring import Wires, look_up
+
+MakeCopy: TypeAlias = Callable[[int, Scope, Wires, Told], Made]
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The copies of a layer, one where it is not repeated, and what stands for those that are skipped."""
+
+    wanted: tuple[bool, ...]  # by index
+    scopes: tuple[Scope, ...]
+    wires: Wires
+    other: Feed | None  # of `else`
+    repeats: bool
+    nested: bool  # in a module of their own: layer2.0, layer2.1
+
+    def each(self) -> Iterator[tuple[int, Scope]]:
+        """Every copy's index and scope."""
+        return enumerate(self.scopes)
+
+    @property
+    def passed(self) -> Feed | None:
+        """What comes out where all are skipped."""
+        return self.other or (self.wires.all[0].feed if self.wires.all else None)
+
+
+def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copies | None:
+    """The copies of a layer, or None after telling why they cannot be counted."""
+    count = _count(layer, scope, told)
+    if count is None:
+        return None
+    repeats = "repeat" in layer.keys
+    scopes = tuple(scope.at(index, layer.span) for index in range(count)) if repeats else (scope,)
+    wanted = [_is_wanted(layer, each, told) for each in scopes]
+    if None in wanted:
+        return None
+    other = layer.keys.get("else")
+    feed = look_up(other, scope, told.own) if isinstance(other, Scalar) and not all([*wanted, count]) else None
+    nested = repeats and bool(layer.name) and "as" not in layer.keys and layer.share is None
+    copies = Copies(tuple(map(bool, wanted)), scopes, found, feed, repeats, nested)
+    if not any(copies.wanted) and copies.passed is None:
+        told.own.error(
+            "skipped",
+            f"{layer.shown} is skipped and reads nothing it could pass on",
+            layer.span,
+            help="name what takes its place with `else`",
+        )
+        return None
+    return copies
+
+
+def _count(layer: LayerText, scope: Scope, told: Told) -> int | None:
+    node = layer.keys.get("repeat")
+    if node is None:
+        return 1
+    value = plain_or_none(node, scope, told.own)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        is_float = isinstance(value, float) and isinstance(node, Scalar) and node.text.startswith("$")
+        told.own.error(
+            "bad-value" if isinstance(value, int) else "wrong-type",
+            f"{layer.shown}: repeat: expected a whole number from 0, got {value!r}",
+            node.span,
+            help="// divides to a whole number" if is_float else None,
+        )
+        return None
+    if value > MOST_STEPS:
+        told.own.error(
+            "too-large",
+            f"{layer.shown}: repeat: {value:,} copies",
+            node.span,
+            help=f"at most {MOST_STEPS:,} layers are planned, copies counted",
+        )
+        return None
+    return value
+
+
+def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
+    node = layer.keys.get("when")
+    if node is None:
+        return True
+    value = plain_or_none(node, scope, told.own)
+    if value is not None and not isinstance(value, bool):
+        told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {value!r}", node.span)
+        return None
+    return value
+
+
+def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Made:
+    """The copies in a module of their own, whose inputs are all that they read."""
+    inner, names, refs = _inside(copies)
+    found, steps, size, failed = inner.wires, [], 1, False
+    feed = inner.wires.all[0].feed
+    for index, scope in inner.each():
+        if inner.wanted[index]:
+            made = make(index, scope, found, told)
+            size += made.size
+            failed = failed or made.step is None
+            steps += [made.step] if made.step else []
+            feed = Feed(f"{layer.name}.{index}", Ref(str(index)), made.value, layer.span)
+        else:
+            feed = inner.other or feed
+        if size > MOST_STEPS:
+            return Made(None, UNKNOWN, size)
+        found = found.after(feed)
+    if failed or isinstance(feed.value, Unknown):
+        return Made(None, feed.value, size)
+    body = Block("", names, tuple(steps), feed.ref, is_chain(names, tuple(steps), feed.ref), layer.span)
+    return Made(Step(layer.name, "block", "", {}, refs, feed.value, layer.span, body=body), feed.value, size)
+
+
+def _inside(copies: Copies) -> tuple[Copies, tuple[str, ...], tuple[Ref, ...]]:
+    """The copies as they read from within: every value from outside through an input of the module."""
+    feeds = [wire.feed for wire in copies.wires.all] + ([copies.other] if copies.other else [])
+    refs = tuple(dict.fromkeys(feed.ref for feed in feeds))
+    names = tuple("input" if number == 0 else f"input{number + 1}" for number in range(len(refs)))
+    inner = {ref: Ref(name) for ref, name in zip(refs, names, strict=True)}
+    positional = tuple(replace(w, feed=replace(w.feed, ref=inner[w.feed.ref])) for w in copies.wires.positional)
+    named = {key: replace(w, feed=replace(w.feed, ref=inner[w.feed.ref])) for key, w in copies.wires.named.items()}
+    other = replace(copies.other, ref=inner[copies.other.ref]) if copies.other else None
+    return replace(copies, wires=Wires(positional, named), other=other), names, refs
+
+
+def is_chain(inputs: tuple[str, ...], steps: tuple[Step, ...], output: Output) -> bool:
+    """Whether the steps are modules, each of which reads the one before and nothing else."""
+    before = Ref(inputs[0])
+    for step in steps:
+        plain = not (step.named_inputs or step.call) and step.inputs == (before,)
+        if step.kind not in ("module", "block") or not plain:
+            return False
+        before = Ref(step.name)
+    return len(inputs) == 1 and output == before

@@ -1,0 +1,75 @@
+"""``share``: a module that runs again. Floor 3."""
+
+from __future__ import annotations
+
+from zoo.graph.arguments import call_keywords
+from zoo.graph.context import Told
+from zoo.graph.plan import Step
+from zoo.graph.steps import FAILED, Made
+from zoo.graph.texts import LayerText
+from zoo.graph.values import Scope, shown
+from zoo.graph.wiring import Wires
+from zoo.layers import ops
+
+
+def share_step(
+    layer: LayerText, name: str, original: Step, again: Made, found: Wires, scope: Scope, told: Told
+) -> Made:
+    """The step that runs an earlier step's module; ``again`` is that step as it would be made for these inputs."""
+    assert layer.share is not None
+    if original.kind not in ("module", "block"):
+        told.own.error(
+            "bad-share",
+            f"{original.name} is a {original.kind}, it has no module to share",
+            layer.share.span,
+            help=f"write op: {original.op}",
+        )
+        return FAILED
+    if again.step is None:
+        return FAILED
+    if not same_module(original, again.step):
+        told.own.error(
+            "shape-mismatch",
+            f"the module of {original.name} does not fit here: its input has another shape",
+            layer.share.span,
+            help="a shared module gets inputs with the same channels each time",
+        )
+        return FAILED
+    op = ops.get(original.op) if original.kind == "module" else None
+    call = call_keywords(op, layer.keys.get("call"), scope, told.own) if op else {}
+    step = Step(
+        name,
+        "share",
+        original.op,
+        {},
+        again.step.inputs,
+        again.step.output,
+        layer.span,
+        again.step.named_inputs,
+        call or {},
+        share=original.name,
+    )
+    return Made(step, again.step.output)
+
+
+def remade(layer: LayerText, told: Told, name: str, is_known: bool) -> Made:
+    """What becomes of a `share` whose layer made no step: told before, or skipped."""
+    assert layer.share is not None
+    if is_known and not told.own.errors:
+        told.own.error("bad-share", f"{name} is skipped here, it has no module to share", layer.share.span)
+    return FAILED
+
+
+def same_module(one: Step, other: Step) -> bool:
+    """Whether two steps would be built alike."""
+    if (one.kind, one.op, one.arguments, one.parameters) != (other.kind, other.op, other.arguments, other.parameters):
+        return False
+    if one.body is None or other.body is None:
+        return one.body is other.body
+    pairs = list(zip(one.body.steps, other.body.steps, strict=False))
+    return len(one.body.steps) == len(other.body.steps) and all(
+        a.name == b.name and a.inputs == b.inputs and same_module(a, b) for a, b in pairs
+    )
+
+
+__all__ = ["remade", "same_module", "share_step", "shown"]
