@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from torch import nn
 
 from zoo.errors import CheckpointError, UsageError
-from zoo.layers import build_foreign, foreign_names
+from zoo.layers.foreign import build_foreign, foreign_names
 from zoo.registry import did_you_mean
 
 Library = Literal["timm", "torchvision"]
