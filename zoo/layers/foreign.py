@@ -70,10 +70,11 @@ def build_foreign(
     if unknown := _unknown_name(library, name):
         raise UsageError(unknown)
     options = {**kwargs.pop("kwargs", {}), **{key: value for key, value in kwargs.items() if value is not None}}
-    on_meta = torch.get_default_device().type == "meta"
     build = _build_timm if library == "timm" else _build_torchvision
     try:
-        return build(name, pretrained and not on_meta, features, options)
+        if torch.get_default_device().type == "meta":
+            return _on_meta(lambda: build(name, False, features, dict(options)))
+        return build(name, pretrained, features, options)
     except TypeError as error:
         raise UsageError(f"{library}: {name}: {error}") from error
     except OSError as error:
@@ -110,6 +111,15 @@ def _stages(model: nn.Module) -> list[str]:
     return names
 
 
+def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    """Builds on the meta device; a model whose constructor reads tensors (RegNet's does) is built, then moved there."""
+    try:
+        return build()
+    except (NotImplementedError, RuntimeError):
+        with torch.device("cpu"):
+            return build().to("meta")
+
+
 def _build_timm(name: str, pretrained: bool, features: bool, options: dict[str, Any]) -> nn.Module:
     import timm
 
@@ -117,7 +127,7 @@ def _build_timm(name: str, pretrained: bool, features: bool, options: dict[str, 
         options["features_only"] = True
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
-    except (RuntimeError, AttributeError, AssertionError) as error:
+    except (AttributeError, AssertionError) as error:  # a model without maps, or arguments it does not stand
         raise UsageError(f"timm: {name}: {error}") from error
     return model
 
