@@ -200,10 +200,10 @@ def torchsummary_text(summary: Summary) -> str:
 
 
 def layer_table(summary: Summary) -> Table:
-    """The layer table for a terminal, names indented as they nest, and the totals below."""
+    """The layer table for a terminal."""
     from rich.table import Table
 
-    table = Table(title=summary.name, title_justify="left", caption=_totals(summary), caption_justify="left")
+    table = Table(title=summary.name, title_justify="left")
     table.add_column("layer", overflow="fold")
     table.add_column("type")
     table.add_column("output shape", justify="right")
@@ -213,7 +213,8 @@ def layer_table(summary: Summary) -> Table:
     return table
 
 
-def _totals(summary: Summary) -> str:
+def totals_text(summary: Summary) -> str:
+    """The network in one line: parameters, FLOPs, megabytes."""
     frozen = summary.total_params - summary.trainable_params
     parts = [
         f"{summary.total_params:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""),

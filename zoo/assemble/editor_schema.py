@@ -7,17 +7,17 @@ params only the planner knows. Every value may be an expression instead.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import CoreSchema
 
 from zoo.errors import UsageError
+from zoo.optim.models import SelectorKeys
 from zoo.registry import did_you_mean
 
 Schema = dict[str, Any]
-Kind = Literal["architecture", "recipe"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 EXPRESSION: Schema = {"type": "string", "pattern": r"^\$"}
@@ -37,42 +37,55 @@ def _architecture() -> Schema:
 
     definitions: Schema = {}
     top = _model(ArchitectureForm, definitions)
-    layer_keys = _model(LayerForm, definitions)["properties"]
-    layers = {
-        "anyOf": [
-            {"type": "object", "additionalProperties": {"$ref": "#/$defs/Layer"}},
-            {"type": "array", "items": {"$ref": "#/$defs/Layer"}},
-        ]
-    }
+    keys = _layer_keys(_model(LayerForm, definitions)["properties"], definitions)
     for form in (top, definitions["BlockForm"]):
-        form["properties"]["layers"] = layers
-    layer_keys["layers"] = layers
-    cases = []
-    for name in ops:
-        op = ops[name]
-        arguments = _open(_model(op.arguments, definitions))
-        cases.append(_case("op", name, {**arguments["properties"], **_known(layer_keys)}))
+        form["properties"]["layers"] = _LAYERS
+    cases = [_case("op", name, {**_arguments(ops[name].arguments, definitions), **keys}) for name in ops]
+    for case in cases:
+        if case["if"]["properties"]["op"]["const"] in ("Parameter", "Buffer"):
+            case["then"]["properties"]["batch_like"] = {"type": "string"}
+    known = {*keys, *(argument for case in cases for argument in case["then"]["properties"])}
     definitions["Layer"] = {
-        "anyOf": [
-            {"type": "string"},
-            {"type": "array", "items": {"$ref": "#/$defs/Layer"}},
-            {"$ref": "#/$defs/LayerMapping"},
-        ]
+        "anyOf": [{"type": "string"}, {"type": "array", "items": _LAYER}, {"$ref": "#/$defs/LayerMapping"}]
     }
     definitions["LayerMapping"] = {
         "type": "object",
         "anyOf": [{"required": [key]} for key in ("op", "layers", "share")],
-        "properties": _known(layer_keys),
-        "propertyNames": {"not": {"pattern": _slips(list(layer_keys))}},
+        "properties": keys,
+        "propertyNames": {"anyOf": [{"enum": sorted(known)}, {"not": {"pattern": _slips(list(keys))}}]},
         "allOf": cases,
     }
     return {"$schema": DIALECT, "title": "zoo architecture", **top, "$defs": definitions}
 
 
+_LAYER: Schema = {"$ref": "#/$defs/Layer"}
+_LAYERS: Schema = {"anyOf": [{"type": "object", "additionalProperties": _LAYER}, {"type": "array", "items": _LAYER}]}
+
+
+def _arguments(model: type[BaseModel], definitions: Schema) -> Schema:
+    properties: Schema = _open(_model(model, definitions)["properties"])
+    return properties
+
+
+def _layer_keys(properties: Schema, definitions: Schema) -> Schema:
+    """The keys of a layer, with what they mean. Most values may take many forms, which the planner judges."""
+    from zoo.layers import initialisers
+
+    keys: Schema = {key: {"description": value.get("description", "")} for key, value in properties.items()}
+    keys["op"]["type"] = "string"
+    keys["layers"] |= _LAYERS
+    choices = {name: initialisers[name].arguments for name in initialisers}
+    definitions["Initialiser"] = {
+        "anyOf": [{"type": "string"}, _open(_by("name", choices, definitions) | {"required": ["name"]})]
+    }
+    one = {"$ref": "#/$defs/Initialiser"}
+    keys["init"]["anyOf"] = [one, {"type": "object", "additionalProperties": one, "properties": {"name": False}}]
+    return keys
+
+
 def _recipe() -> Schema:
     from zoo.assemble.losses import loss_arguments, loss_names
-    from zoo.data import settings_of, sources, transforms
-    from zoo.optim import optimizer_model, optimizers, schedule_model, schedules
+    from zoo.data import settings_of, sources
     from zoo.schema.recipe import Recipe
 
     definitions: Schema = {}
@@ -80,27 +93,61 @@ def _recipe() -> Schema:
     properties = top["properties"]
     properties["extends"] = {"type": "string", "description": "the recipe this one is laid over"}
     properties["data"] = _by("source", {name: settings_of(name) for name in sources}, definitions)
-    properties["loss"] = _by("name", {name: loss_arguments(name) for name in loss_names()}, definitions, own="name")
-    optimizer = _by("name", {name: optimizer_model(optimizers[name]) for name in optimizers}, definitions)
-    properties["optimizer"] = {"anyOf": [optimizer, {"type": "array", "items": optimizer}]}
-    schedule = _by("name", {name: schedule_model(schedules[name]) for name in schedules}, definitions)
-    properties["schedule"] = {"anyOf": [schedule, {"type": "null"}]}
-    definitions["Transform"] = _transform({name: transforms[name].arguments for name in transforms}, definitions)
-    for where in ("train", "eval"):
-        entry = definitions["TransformsSection"]["properties"][where]
-        entry.pop("default", None)
-        entry["items"] = {"$ref": "#/$defs/Transform"}
+    properties["loss"] = _by("name", {name: loss_arguments(name) for name in loss_names()}, definitions)
+    properties |= _optimization(definitions)
+    _transforms(definitions)
+    networks = ("architecture", "timm", "torchvision")
+    definitions["ModelSection"]["propertyNames"] = {"not": {"pattern": _slips([*networks, "weights"])}}
     schema = _nullable(_open({**top, "$defs": definitions}))
-    schema["properties"]["schedule"] = _open(properties["schedule"])
-    # `extends` may bring what a file by itself leaves out.
-    schema.pop("required", None)
-    for section in ("ModelSection", "TrainSection", "SwaSection"):
-        schema["$defs"].get(section, {}).pop("required", None)
+    chosen = {"data": "source", "loss": "name", "optimizer": "name", "schedule": "name"}
+    by_itself = {key: {"if": {"type": "object"}, "then": {"required": [name]}} for key, name in chosen.items()}
+    models = [{"required": [key]} for key in networks]
+    required = {"required": schema.pop("required"), "properties": {**by_itself, "model": {"anyOf": models}}}
+    required["required"].remove("name")  # the file's name stands for it
+    # What a recipe that extends another leaves out, the other one has.
+    schema |= {"if": {"not": {"required": ["extends"]}}, "then": required}
     return {"$schema": DIALECT, "title": "zoo recipe", **schema}
 
 
+def _optimization(definitions: Schema) -> Schema:
+    """The sections `optimizer` and `schedule`, which stand inside one another."""
+    from zoo.optim import group_model, optimizer_model, optimizers, schedule_model, schedules
+
+    schedule = _by("name", {name: schedule_model(schedules[name]) for name in schedules}, definitions)
+    optimizer = _by("name", {name: optimizer_model(optimizers[name]) for name in optimizers}, definitions)
+    definitions["Schedule"] = {"anyOf": [schedule, {"type": "null"}]}
+    selector = _model(SelectorKeys, definitions) | {"additionalProperties": False}
+    for case in optimizer["allOf"]:
+        name = case["if"]["properties"]["name"]["const"]
+        group = _model(group_model(optimizers[name]), definitions) | {"additionalProperties": False}
+        group["properties"]["schedule"] = {"$ref": "#/$defs/Schedule"}
+        case["then"]["properties"] |= {
+            "schedule": {"$ref": "#/$defs/Schedule"},
+            "groups": {"type": "array", "items": group},
+            "params": {"anyOf": [{"const": "rest"}, selector]},
+        }
+    several = {"type": "array", "items": optimizer | {"required": ["name"]}}
+    return {"optimizer": {"anyOf": [optimizer, several]}, "schedule": {"$ref": "#/$defs/Schedule"}}
+
+
+def _transforms(definitions: Schema) -> None:
+    """Lists of ``NAME`` or ``NAME: {arguments}``."""
+    from zoo.data import transforms
+
+    calls = {
+        name: _model(transforms[name].arguments, definitions) | {"additionalProperties": False} for name in transforms
+    }
+    mapping = {"type": "object", "properties": calls, "additionalProperties": False, "maxProperties": 1}
+    definitions["Transform"] = {"anyOf": [{"enum": sorted(calls)}, mapping]}
+    for where in ("train", "eval"):
+        entry = definitions["TransformsSection"]["properties"][where]
+        entry["items"] = {"$ref": "#/$defs/Transform"}
+
+
 class _Generator(GenerateJsonSchema):
-    """Pydantic's own, but what JSON Schema cannot say (a callable) it leaves open."""
+    """Pydantic's own, but what JSON Schema cannot say (a callable) it leaves open, and a default may be left out."""
+
+    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"skipped-choice", "non-serializable-default"}
 
     def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonSchemaValue:
         return {}
@@ -115,40 +162,29 @@ def _model(model: type[BaseModel], definitions: Schema) -> Schema:
 
 
 def _case(key: str, name: str, properties: Schema) -> Schema:
-    """If the key has this value, only these properties may stand beside it."""
+    """If the key has this value, only these properties may stand beside it; others only to be taken away."""
     return {
         "if": {"properties": {key: {"const": name}}, "required": [key]},
-        "then": {"properties": properties, "propertyNames": {"enum": sorted(properties)}},
+        "then": {"properties": properties, "additionalProperties": {"type": "null"}},
     }
 
 
-def _by(key: str, models: Mapping[str, type[BaseModel]], definitions: Schema, *, own: str | None = None) -> Schema:
-    """A mapping whose key chooses the model of all the others. Required keys may come from what is extended."""
-    cases = []
+def _by(key: str, models: Mapping[str, type[BaseModel]], definitions: Schema) -> Schema:
+    """A mapping whose key chooses the model of all the others.
+
+    Where a file leaves the key to what it extends, any choice's keys may stand; none is required.
+    """
+    cases, known = [], {key}
     for name, model in models.items():
         properties = _model(model, definitions)["properties"]
-        if own is not None:
-            properties = {own: {"type": "string"}, **properties}
-        cases.append(_case(key, name, {value: _without_default(schema) for value, schema in properties.items()}))
-    return {"type": "object", "properties": {key: {"type": "string"}}, "allOf": cases}
-
-
-def _transform(models: Mapping[str, type[BaseModel]], definitions: Schema) -> Schema:
-    """``NAME``, or ``NAME: {arguments}``."""
-    calls = {name: {**_model(model, definitions), "additionalProperties": False} for name, model in models.items()}
-    mapping = {"type": "object", "properties": calls, "additionalProperties": False, "maxProperties": 1}
-    return {"anyOf": [{"enum": sorted(calls)}, mapping]}
-
-
-def _without_default(schema: Any) -> Any:
-    return {key: value for key, value in schema.items() if key != "default"} if isinstance(schema, dict) else schema
-
-
-def _known(properties: Schema) -> Schema:
-    """The keys of a layer: any value, with what they mean; the planner judges values."""
-    return {key: {"description": value.get("description", "")} for key, value in properties.items()} | {
-        "layers": properties["layers"],
-        "op": {"type": "string", "description": properties["op"].get("description", "")},
+        known |= set(properties)
+        nullable = {argument: {"anyOf": [value, {"type": "null"}]} for argument, value in properties.items()}
+        cases.append(_case(key, name, {**nullable, key: {"type": "string"}}))
+    return {
+        "type": "object",
+        "properties": {key: {"type": "string"}},
+        "propertyNames": {"enum": sorted(known)},
+        "allOf": cases,
     }
 
 

@@ -84,9 +84,10 @@ def summary(
 def _print_table(found: Any) -> None:
     from rich.console import Console
 
-    from zoo.summary import layer_table
+    from zoo.summary import layer_table, totals_text
 
     Console(soft_wrap=False).print(layer_table(found))
+    print_text(totals_text(found))
 
 
 def _print_zoo(session: Session, rows: list[Any]) -> None:
