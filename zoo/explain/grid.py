@@ -39,7 +39,7 @@ def grid_figure(cells: Sequence[Cell], *, title: str = "") -> Figure:
     panels = 1 + max((len(cell.maps) for cell in cells), default=1)
     columns = max(1, min(len(cells), 6 // panels))
     rows = max(1, -(-len(cells) // columns))
-    width, row_height = columns * (panels * PANEL_INCHES + 0.3), PANEL_INCHES + 0.62
+    width, row_height = columns * (panels * PANEL_INCHES + 0.3), PANEL_INCHES + 0.54
     figure = Figure(figsize=(max(width, 3.2), rows * row_height + 0.5), layout=None)
     figure.text(0.02, 1 - 0.3 / figure.get_figheight(), title, fontsize=11, weight="bold", color=INK, va="center")
     for number, cell in enumerate(cells):

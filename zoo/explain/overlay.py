@@ -39,7 +39,7 @@ def overlay(image: Pixels, map_HW: NDArray[np.floating], smallest_side: int = SM
     resized = Image.fromarray(np.asarray(map_HW, np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     heat = np.clip(np.asarray(resized), 0, 1)[:, :, None]
     grey = base @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    ground = (0.55 + 0.25 * heat) * (0.35 * base + 0.65 * grey)
+    ground = (0.68 + 0.2 * heat) * (0.35 * base + 0.65 * grey)
     colours = matplotlib.colormaps["inferno"](0.25 + 0.75 * heat[:, :, 0])[:, :, :3].astype(np.float32)
     strength = 0.72 * heat**1.2
     return np.clip(255 * (ground * (1 - strength) + colours * strength) + 0.5, 0, 255).astype(np.uint8)

@@ -68,7 +68,7 @@ def _curve(axes: Axes, run: Run, figure_of: str, theme: Theme) -> None:
     axes.set_title(figure_of)
     axes.set_xlabel("epoch")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best", labelcolor=theme.ink, handlelength=2.2)
+        axes.legend(loc="best", handlelength=2.2)
 
 
 def schedule_points(run: Run) -> tuple[list[float], list[float], str]:
@@ -100,7 +100,7 @@ def lr_schedule(run: Run) -> Draw:
 
 def _mark(axes: Axes, x: float, y: float, text: str, theme: Theme) -> None:
     axes.plot(x, y, "o", color=theme.test, markersize=5)
-    axes.annotate(text, (x, y), xytext=(7, 5), textcoords="offset points", color=theme.ink)
+    axes.annotate(text, (x, y), xytext=(9, -3), textcoords="offset points")
 
 
 def lr_find(test: dict[str, Any]) -> Draw:
@@ -112,11 +112,10 @@ def lr_find(test: dict[str, Any]) -> Draw:
         axes.plot(lrs, losses, color=theme.train)
         axes.set_xscale("log")
         low, high = min(losses), losses[0]
-        axes.set_ylim(low - 0.1 * (high - low), high + 0.45 * (high - low) if high > low else None)
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.3 * (high - low) if high > low else None)
         _suggestions(axes, test, theme)
-        axes.set_title("LR range test")
+        axes.set_title("smoothed loss")
         axes.set_xlabel("learning rate")
-        axes.set_ylabel("smoothed loss")
         return figure
 
     return draw
@@ -131,7 +130,7 @@ def _suggestions(axes: Axes, test: dict[str, Any], theme: Theme) -> None:
     chosen = test.get("chosen")
     if chosen:
         axes.axvline(chosen, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"taken: {chosen:.4g}")
-    axes.legend(loc="upper left", labelcolor=theme.ink, handlelength=1.6)
+    axes.legend(loc="lower left", handlelength=1.6)
 
 
 def _interpolated(xs: Sequence[float], ys: Sequence[float], x: float) -> float:

@@ -81,7 +81,7 @@ def _cell(
     return {
         "count": count or "",
         "share": round(share, 3) if count else 0,
-        "strong": share > 0.5,
+        "tone": "strong" if share > 0.78 else "firm" if share > 0.6 else "",
         "title": f"{names[true]} {said}: {count} of {total}",
         "href": links.get((true, seen)) if true != seen else None,
     }
@@ -118,12 +118,16 @@ def _card(run: Run, place: int, has_map: bool) -> dict[str, Any]:
         "index": int(shown["indices"]),
         "image": embedded(shown["images"]),
         "predicted": run.classes[int(shown["predictions"])],
-        "confidence": f"{100 * float(shown['confidence']):.0f} %",
+        "confidence": _whole(shown["confidence"]),
         "true": run.classes[int(shown["labels"])],
-        "true_confidence": f"{100 * float(shown['true_confidence']):.0f} %",
-        "name": run.evidence.get("ids", {})[place],
+        "true_confidence": _whole(shown["true_confidence"]),
+        "name": str(run.evidence["ids"][place]),
         "cam": has_map,
     }
+
+
+def _whole(fraction: float) -> str:
+    return f"{100 * float(fraction):.0f}\N{NO-BREAK SPACE}%"
 
 
 def gradcam(run: Run, figures: Path) -> Section | None:
@@ -139,7 +143,13 @@ def gradcam(run: Run, figures: Path) -> Section | None:
         maps = {f"{kind}_map": _overlaid(image, run.cams[kind][place]) for kind in ("predicted", "true")}
         cards.append({**_card(run, place, True), **maps})
     lead = f"{made['method']} at layer {made['layer']}: the brighter, the more a place spoke for that class."
-    return Section("gradcam", "What the network looked at", {"cards": cards}, lead, ("figures/gradcam.png",))
+    return Section(
+        "gradcam",
+        "What the network looked at",
+        {"cards": cards, "gallery": _in_gallery(run)},
+        lead,
+        ("figures/gradcam.png",),
+    )
 
 
 def _explained(run: Run, place: int) -> Cell:

@@ -55,7 +55,9 @@ def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path,
     """Misclassified images as a grid, prediction and truth above each."""
     images = mistakes["images"]
     rows = max(1, -(-len(images) // columns))
-    figure = _figure(columns * 1.22, rows * 1.56 + 0.5, f"misclassified test images: the {len(images)} most telling")
+    figure = _figure(
+        columns * 1.22, rows * 1.56 + 0.5, f"misclassified: {len(images)} test images, the surest of every class"
+    )
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
         box = (column * 1.22 + 0.06, 0.86 + row * 1.56, 1.1, 1.1)
@@ -97,7 +99,9 @@ def _panel(figure: Figure, image: Pixels, box: tuple[float, float, float, float]
     axes = figure.add_axes((left / width, 1 - (top + down) / height, across / width, down / height))
     axes.imshow(image, interpolation="nearest" if is_crisp(image) else "antialiased")
     axes.axis("off")
-    axes.set_title(heading, fontsize=7.5, color=INK, pad=3, linespacing=1.25)
+    for number, line in enumerate(reversed(heading.split("\n"))):
+        baseline = 1 - (top - 0.06 - 0.14 * number) / height
+        figure.text((left + across / 2) / width, baseline, line, fontsize=7.5, color=INK, ha="center")
 
 
 def _save(figure: Figure, path: Path) -> Path:

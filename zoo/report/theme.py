@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,43 +51,51 @@ _STYLE = {
     "lines.linewidth": 1.9,
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
+    "legend.borderpad": 0.2,
     "legend.fontsize": 10,
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,
 }
 
 
-def blank(theme: Theme, *, columns: int = 1, width: float = 5.4, height: float = 3.3) -> tuple[Figure, list[Axes]]:
+def blank(theme: Theme, *, columns: int = 1, width: float = 4.7, height: float = 2.9) -> tuple[Figure, list[Axes]]:
     """A figure with that many charts side by side; ``width`` and ``height`` of one, in inches."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height), facecolor=theme.ground)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for chart in axes:
+        chart.tick_params(length=0)
+    return figure, list(axes)
+
+
+def _styled(theme: Theme) -> AbstractContextManager[None]:
+    """matplotlib's settings in these colours, for the length of a ``with`` block: they count while drawing, too."""
+    from matplotlib import rc_context
 
     colours = {
         "text.color": theme.ink,
+        "axes.titlecolor": theme.ink,
         "axes.labelcolor": theme.muted,
         "axes.edgecolor": theme.grid,
         "xtick.color": theme.muted,
         "ytick.color": theme.muted,
         "grid.color": theme.grid,
+        "legend.labelcolor": theme.ink,
         "axes.facecolor": "none",
-        "figure.facecolor": theme.ground,
     }
-    with rc_context(_STYLE | colours):  # type: ignore[arg-type]  # matplotlib's stubs list every key by name
-        figure = Figure(figsize=(width * columns, height))
-        axes = figure.subplots(1, columns, squeeze=False)[0]
-    for chart in axes:
-        chart.tick_params(length=0)
-    return figure, list(axes)
+    return rc_context(_STYLE | colours)  # type: ignore[arg-type]  # the stubs want every key by name
 
 
 def save_png(draw: Draw, path: Path, *, dpi: int = 200) -> Path:
     """Draws a chart into a PNG file at twice a screen's resolution; returns its path."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = draw(PAPER)
-    FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    with _styled(PAPER):
+        figure = draw(PAPER)
+        FigureCanvasAgg(figure)
+        figure.savefig(path, dpi=dpi)
     return path
 
 
@@ -97,10 +106,10 @@ def inline_svg(draw: Draw, *, name: str, description: str) -> str:
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    figure = draw(MARKERS)
-    FigureCanvasSVG(figure)
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with _styled(MARKERS), rc_context({"svg.hashsalt": name}):
+        figure = draw(MARKERS)
+        FigureCanvasSVG(figure)
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
