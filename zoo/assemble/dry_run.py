@@ -18,7 +18,7 @@ from zoo.assemble.run import prepare
 from zoo.train import evaluate
 
 PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
-TIMED_STEPS = 2
+TIMED_STEPS = 1
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Exit codes, streams, and no traceback ever."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+import zoo as package
+from tests.cli.conftest import Zoo
+from zoo.cli import main
+from zoo.cli.failures import as_zoo_error, report
+from zoo.errors import DataError, EnvironmentFault, StoppedBySignal
+
+
+def test_version(zoo: Zoo) -> None:
+    assert zoo("--version").out == f"zoo {package.__version__}\n"
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = "import sys, zoo.cli; status = zoo.cli.main(['--help']); assert not {'torch', 'rich'} & set(sys.modules)"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    seconds = time.perf_counter() - began
+    assert done.returncode == 0, done.stderr
+    for name in ("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"):
+        assert f"\n  {name} " in done.stdout
+    for name in ("eject", "draw", "diff", "schema", "bench"):
+        assert f"\n  {name} " in done.stdout
+    # 0.3 s on an idle machine; a busy one is given more, and still far less than importing torch takes.
+    assert seconds < 1.0
+
+
+def test_every_command_has_help(zoo: Zoo) -> None:
+    for command in ("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config"):
+        outcome = zoo(command, "--help")
+        assert outcome.status == 0
+        assert "--plugin" in outcome.out
+        assert "--strict" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run",), ("nonsense",), ("run", "quickstart", "--no-such"), ("run", "no_such_recipe"), ("config", "x", "--set")],
+)
+def test_a_wrong_call_exits_2_in_words(zoo: Zoo, arguments: tuple[str, ...]) -> None:
+    outcome = zoo(*arguments)
+    assert outcome.status == 2
+    assert outcome.err.startswith("error[")
+    assert outcome.out == ""
+
+
+def test_a_wrong_call_in_json(zoo: Zoo) -> None:
+    outcome = zoo("run", "no_such_recipe", "--json")
+    (message,) = json.loads(outcome.out)
+    assert (outcome.status, message["severity"], message["code"]) == (2, "error", "no-such-recipe")
+    assert set(message) == {"severity", "code", "message", "file", "line", "column", "notes", "help"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DataError("no data"), 3),
+        (EnvironmentFault("no disk"), 6),
+        (StoppedBySignal("stopped", signal_number=2), 130),
+        (StoppedBySignal("stopped", signal_number=15), 143),
+        (KeyboardInterrupt(), 130),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), 6),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), 6),
+        (MemoryError(), 6),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 6),
+        (typer.BadParameter("bad"), 2),
+        (ValueError("what is this"), 1),
+        (SystemExit(5), 5),
+    ],
+)
+def test_status_of_every_error(error: BaseException, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(error, debug=False, as_json=False) == status
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_bug_of_ours_is_one_line_and_how_to_report(capsys: pytest.CaptureFixture[str]) -> None:
+    report(ValueError("what\nis this"), debug=False, as_json=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error[bug]: a bug of ours: ValueError: what"
+    assert "report it at" in lines[1]
+    assert len(lines) == 2
+
+
+def test_debug_shows_the_traceback_of_bugs_only(capsys: pytest.CaptureFixture[str]) -> None:
+    report(ValueError("x"), debug=True, as_json=False)
+    assert "ValueError: x" in capsys.readouterr().err
+    report(DataError("x"), debug=True, as_json=False)
+    assert capsys.readouterr().err == "error[data]: x\n"
+
+
+def test_out_of_memory_is_told_with_advice() -> None:
+    assert "batch_size" in (as_zoo_error(MemoryError()).help or "")
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m zoo config quickstart | head -1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("name: quickstart")
+
+
+def test_main_takes_arguments(tmp_path: Path) -> None:
+    assert main(["check", str(tmp_path / "missing.yaml"), "--quiet"]) == 2
