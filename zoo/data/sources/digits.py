@@ -13,7 +13,7 @@ _TEST_SHARE = 0.2
 
 
 class Digits(SourceArguments):
-    """scikit-learn's digits, 8 x 8 grey: 1,437 for training and 360 for testing, a fixed stratified split."""
+    """scikit-learn's digits, 8 x 8 grey: 1,438 for training and 359 for testing, a fixed stratified split."""
 
 
 def open_digits(arguments: Digits, places: Places) -> Dataset:
