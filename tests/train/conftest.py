@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.small import Small, small_training
+from small_world import Small, small_training
 from zoo.train import RunFolder, Training
 
 torch.set_num_threads(2)

@@ -1,16 +1,17 @@
 """A training small enough for tests that has all that could break a resume: batch norm, dropout, momentum, a schedule.
 
-As a program (``python -m tests.train.small RUN_DIR JSON``) it trains in a process of its own, to be killed.
+:func:`in_process` runs it in a process of its own, which a trap may kill at a given call or event.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from zoo.errors import ZooError
+from zoo.errors import StoppedBySignal, ZooError
 from zoo.events import Event
 from zoo.optim.running import Optimization, RunningGroup, RunningSchedule
 from zoo.schema.recipe import EvalSection, TrainSection
-from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit
+from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit, state
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Small:
     reduction: str = "mean"
     precision: str = "fp32"
     ema: bool = False
+    forgets_random_state: bool = False  # a control: a resume that leaves out the random state
 
 
 @dataclass
@@ -186,44 +188,78 @@ def tensors_of(training: Training) -> dict[str, Tensor]:
     return {**training.model.state_dict(), **momentum}
 
 
-def spawn_arguments(folder: Path, small: Small, **trap: Any) -> list[str]:
-    return [sys.executable, "-m", "tests.train.small", str(folder), json.dumps({**asdict(small), "trap": trap})]
+@dataclass
+class Trap:
+    """Sends the process a signal: inside the ``number``-th call of ``call``, or after an event that holds ``after``."""
+
+    call: str = ""  # fsync, rename, replace, open
+    number: int = 0
+    after: str = ""
+    signal: int = signal.SIGKILL
+    times: int = 1
+
+    def spring(self) -> None:
+        for _ in range(self.times):
+            os.kill(os.getpid(), self.signal)
+
+    def lay(self) -> None:
+        owner: Any = os if self.call == "fsync" else Path
+        original, count = getattr(owner, self.call), 0
+
+        def trapped(*arguments: Any, **keywords: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == self.number:
+                self.spring()
+            return original(*arguments, **keywords)
+
+        setattr(owner, self.call, trapped)
 
 
-def _kill_at(name: str, number: int, number_of_signal: int) -> None:
-    """Sends this process a signal inside the ``number``-th call of ``os.NAME`` (or of ``Path.NAME``)."""
-    owner: Any = Path if name == "rename" else os
-    original, count = getattr(owner, name), 0
+def in_process(folder: Path, small: Small, trap: Trap | None = None) -> tuple[int, str]:
+    """Trains in a new process; its exit code (negative: the signal that killed it) and what it had to say."""
+    context = multiprocessing.get_context("forkserver")
+    # The server imports torch once for all of them; before Python 3.13 it finds this module through the environment only.
+    os.environ["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
+    context.set_forkserver_preload(["small_world"])
+    said = folder.with_suffix(".said")
+    process = context.Process(target=_train, args=(folder, small, trap, said))
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None, "the training hangs"
+    return process.exitcode, said.read_text()
 
-    def trapped(*arguments: Any, **keywords: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == number:
-            os.kill(os.getpid(), number_of_signal)
-        return original(*arguments, **keywords)
 
-    setattr(owner, name, trapped)
-
-
-def main() -> None:
-    given = json.loads(sys.argv[2])
-    trap = given.pop("trap")
+def _train(folder: Path, small: Small, trap: Trap | None, said: Path) -> None:
     torch.set_num_threads(1)
-    if "call" in trap:
-        _kill_at(trap["call"], trap["number"], trap.get("signal", signal.SIGKILL))
-    with RunFolder.at(sys.argv[1], resume=given["resume"]) as folder:
-        training = small_training(Small(**given), folder)
-        metrics = MetricsFile(folder)
+    with said.open("w", buffering=1) as out:
         try:
-            for event in fit(training):
-                metrics(event)
-                print(event, flush=True)
-                if trap.get("after") and trap["after"] in repr(event):
-                    os.kill(os.getpid(), trap.get("signal", signal.SIGKILL))
+            if trap and trap.call:
+                trap.lay()
+            if small.forgets_random_state:
+                state._set_random_state = lambda saved: None
+            with RunFolder.at(folder, resume=small.resume) as held:
+                training = small_training(small, held)
+                metrics = MetricsFile(held)
+                for event in fit(training):
+                    metrics(event)
+                    out.write(f"{event}\n")
+                    if trap and trap.after and trap.after in repr(event):
+                        trap.spring()
         except ZooError as error:
-            print(f"{type(error).__name__}: {error.message}", file=sys.stderr)
-            sys.exit(getattr(error, "status", error.exit_code))
+            out.write(f"{type(error).__name__}: {error.message}\n")
+            sys.exit(error.status if isinstance(error, StoppedBySignal) else error.exit_code)
 
 
-if __name__ == "__main__":
-    main()
+def traces(folder: Path) -> dict[str, Any]:
+    """All of a finished run that may not depend on whether it was interrupted: tensors' bytes, metrics but for times."""
+    last = folder / "checkpoints" / "last"
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    times = ("seconds", "images_per_second")
+    return {
+        "model": (last / "model.safetensors").read_bytes(),
+        "training": (last / "training.safetensors").read_bytes(),
+        "metrics": [{key: value for key, value in line.items() if key not in times} for line in lines],
+        "steps": (folder / "steps.jsonl").read_text(),
+        "best": (folder / "checkpoints" / "best" / "model.safetensors").read_bytes(),
+    }
