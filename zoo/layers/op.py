@@ -25,24 +25,32 @@ Constructs: TypeAlias = Callable[["Op", Mapping[str, str]], str]
 
 
 def as_call(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
-    """``torch.cat([a, b], dim=1)``: the inputs, then the keywords."""
+    """``torch.cat([a, b], dim=1)``: the inputs, then the arguments."""
     texts = [f"[{', '.join(inputs)}]"] if op.gathers else list(inputs)
-    texts += [f"{name}={text}" for name, text in keywords.items()]
+    texts += argument_texts(op, keywords)
     if training is not None:
         texts.append(f"training={training}")
     return f"{op.path}({', '.join(texts)})"
 
 
 def as_constructor(op: Op, arguments: Mapping[str, str]) -> str:
-    """``nn.Conv2d(3, 64, kernel_size=3)``: at most two leading required arguments go by position."""
+    """``nn.Conv2d(3, 64, kernel_size=3)``."""
+    return f"{op.path}({', '.join(argument_texts(op, arguments))})"
+
+
+def argument_texts(op: Op, arguments: Mapping[str, str]) -> list[str]:
+    """Arguments in the signature's order: at most two leading required ones by position, the rest by keyword.
+
+    ``dim`` keeps its name, as people write it. Keywords that are no arguments (further tensors) come last.
+    """
     texts: list[str] = []
     leading = True
-    for name, info in op.arguments.model_fields.items():
-        key = info.alias or name
-        leading = leading and info.is_required() and len(texts) < 2 and key in arguments
+    fields = {info.alias or name: info for name, info in op.arguments.model_fields.items()}
+    for key, info in fields.items():
+        leading = leading and info.is_required() and len(texts) < 2 and key in arguments and key != "dim"
         if key in arguments:
             texts.append(arguments[key] if leading else f"{key}={arguments[key]}")
-    return f"{op.path}({', '.join(texts)})"
+    return texts + [f"{key}={text}" for key, text in arguments.items() if key not in fields]
 
 
 @dataclass(frozen=True, slots=True)

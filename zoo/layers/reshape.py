@@ -11,7 +11,7 @@ from torch import nn
 
 from zoo.layers.bounds import LARGEST_SIZE, Dim, Margin, Size
 from zoo.layers.declare import NoArguments, function, module
-from zoo.layers.op import Op, over
+from zoo.layers.op import Op, argument_texts, over
 from zoo.schema import ArgsModel
 
 SizeOrRest = Annotated[int, Field(ge=-1, le=LARGEST_SIZE, description="a size; -1 takes what is left")]
@@ -172,7 +172,7 @@ def method(name: str, arguments: type[ArgsModel], target: Any, **options: Any) -
     """A function that torch has only as a tensor's method."""
 
     def writes(op: Op, inputs: Any, keywords: Any, training: str | None) -> str:
-        return f"{inputs[0]}.{name}({', '.join(f'{key}={text}' for key, text in keywords.items())})"
+        return f"{inputs[0]}.{name}({', '.join(argument_texts(op, keywords))})"
 
     return function(name, target, arguments, writes=writes, **options)
 

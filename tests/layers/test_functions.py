@@ -1,0 +1,237 @@
+"""Every function op: what it computes is what its text computes, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.diagnostics import Diagnostics, Source, Span
+from zoo.document import from_data
+from zoo.layers import ops
+from zoo.schema import given, validate
+
+PLACE = Span(Source("here"), 1, 1, 1, 2)
+MAP, ROW, BOX = (2, 4, 6, 6), (2, 4, 8), (2, 3, 4, 4, 4)
+Case = tuple[str, dict[str, Any], tuple[tuple[int, ...], ...]]
+
+
+def plain(names: str, *shapes: tuple[int, ...], **arguments: Any) -> list[Case]:
+    return [(name, arguments, shapes or (MAP,)) for name in names.split()]
+
+
+CASES: list[Case] = [
+    *plain("relu relu6 leaky_relu elu selu celu silu mish hardswish hardsigmoid hardtanh softsign tanhshrink rrelu"),
+    *plain("gelu softplus hardshrink softshrink logsigmoid sigmoid tanh abs neg sign square sqrt rsqrt reciprocal"),
+    *plain(
+        "exp log log1p sin cos erf floor round dropout dropout2d alpha_dropout feature_alpha_dropout glu contiguous"
+    ),
+    *plain("dropout1d", ROW, p=0.3),
+    *plain("dropout3d", BOX, p=0.3),
+    *plain("dropout", p=0.9),
+    *plain("relu", inplace=False),
+    *plain("threshold", threshold=0.1, value=2),
+    *plain("gelu", approximate="tanh"),
+    *plain("prelu", MAP, (4,)),
+    *plain("softmax log_softmax softmin", dim=1),
+    *plain("clamp", min=0, max=0.5),
+    *plain("clamp", min=0.2),
+    *plain("add mul sub div", other=2),
+    *plain("add mul sub div", MAP, MAP),
+    *plain("add mul", MAP, MAP, (1, 4, 1, 1), MAP),
+    *plain("mul", other=0.1111),
+    *plain("div", other=3, rounding_mode="floor"),
+    *plain("pow", exponent=2),
+    *plain("pow maximum minimum matmul", MAP, MAP),
+    *plain("lerp", MAP, MAP, weight=0.3),
+    *plain("cat", MAP, MAP, dim=1),
+    *plain("cat", MAP),
+    *plain("stack", MAP, MAP, MAP, dim=1),
+    *plain("einsum", ROW, ROW, equation="bnc,bmc->bnm"),
+    *plain("einsum", MAP, equation="bchw->bhwc"),
+    *plain("scaled_dot_product_attention", (2, 2, 5, 3), (2, 2, 5, 3), (2, 2, 5, 3), is_causal=True, scale=0.5),
+    *plain("scaled_dot_product_attention", (2, 2, 5, 3), (2, 2, 5, 3), (2, 2, 5, 3), (5, 5), dropout_p=0.5),
+    *plain("flatten", start_dim=1),
+    *plain("unflatten", dim=1, sizes=[2, -1]),
+    *plain("reshape", shape=[-1, 2, 2, 6, 6]),
+    *plain("permute", dims=[0, 2, 3, 1]),
+    *plain("transpose", dim0=1, dim1=2),
+    *plain("movedim", source=1, destination=-1),
+    *plain("movedim", source=[1, 2], destination=[2, 3]),
+    *plain("squeeze", (2, 4, 1, 1), dim=[2, 3]),
+    *plain("unsqueeze", dim=1),
+    *plain("tile", dims=[1, 2]),
+    *plain("repeat", repeats=[1, 2, 1, 1]),
+    *plain("repeat_interleave", repeats=2, dim=1),
+    *plain("expand", (2, 4, 1, 1), size=[-1, -1, 3, 3]),
+    *plain("roll", shifts=[1, -2], dims=[2, 3]),
+    *plain("flip", dims=[3]),
+    *plain("rot90", k=1),
+    *plain("select", dim=1, index=-1),
+    *plain("narrow", dim=1, start=1, length=2),
+    *plain("chunk", chunks=2, dim=1),
+    *plain("split", split_size_or_sections=[1, 3], dim=1),
+    *plain("unbind", dim=1),
+    *plain("pixel_shuffle", upscale_factor=2),
+    *plain("pixel_unshuffle", downscale_factor=2),
+    *plain("channel_shuffle", groups=2),
+    *plain("mean sum amax amin logsumexp std var", dim=[2, 3], keepdim=True),
+    *plain("var", dim=1, correction=0),
+    *plain("prod", dim=1),
+    *plain("cumsum", dim=1),
+    *plain("vector_norm", dim=[1], ord=1),
+    *plain("max_pool1d avg_pool1d", ROW, kernel_size=2),
+    *plain("max_pool2d avg_pool2d", kernel_size=[2, 3], stride=1, padding=1),
+    *plain("max_pool3d avg_pool3d", BOX, kernel_size=2),
+    *plain("adaptive_max_pool1d adaptive_avg_pool1d", ROW, output_size=3),
+    *plain("adaptive_max_pool2d adaptive_avg_pool2d", output_size=[None, 1]),
+    *plain("adaptive_max_pool3d adaptive_avg_pool3d", BOX, output_size=2),
+    *plain("lp_pool1d", ROW, norm_type=2, kernel_size=2),
+    *plain("lp_pool2d", norm_type=2, kernel_size=[2, 2], stride=1),
+    *plain("normalize"),
+    *plain("layer_norm rms_norm", normalized_shape=[6]),
+    *plain("group_norm", num_groups=2),
+    *plain("instance_norm"),
+    *plain("local_response_norm", size=3),
+    *plain("interpolate", scale_factor=2, mode="bilinear"),
+    *plain("interpolate", size=[5, 7]),
+    *plain("pad", pad=[1, 1, 0, 2], mode="reflect"),
+    *plain("pad", pad=[1, 1], value=float("-inf")),
+    *plain("unfold", kernel_size=3, padding=1),
+    *plain("cosine_similarity", MAP, MAP),
+]
+RANDOM = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rrelu"}
+
+
+def ident(case: Case) -> str:
+    return f"{case[0]}-{','.join(case[1])}-{len(case[2])}"
+
+
+def read(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    diagnostics = Diagnostics()
+    made = validate(ops[name].arguments, from_data(arguments, PLACE), diagnostics, what=name)
+    assert made is not None, [item.message for item in diagnostics]
+    assert ops[name].check(given(made)) is None
+    return given(made)
+
+
+def tensors(shapes: tuple[tuple[int, ...], ...]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(shape, generator=generator) + 0.1 for shape in shapes]
+
+
+def evaluate(name: str, arguments: dict[str, Any], values: list[Tensor], training: bool) -> Any:
+    """The op's Python text, run."""
+    op = ops[name]
+    names = [f"x{number}" for number in range(len(values))]
+    keywords = {
+        key: f"float({str(value)!r})" if value in (float("-inf"),) else repr(value) for key, value in arguments.items()
+    }
+    text = op.expression(names, keywords, "training" if op.follows_training else None)
+    torch.manual_seed(2)
+    scope = {"torch": torch, "F": F, "training": training, **dict(zip(names, values, strict=True))}
+    return eval(text, scope)
+
+
+def same(first: Any, second: Any) -> bool:
+    if isinstance(first, Tensor):
+        return bool(first.dtype == second.dtype and torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)))
+    return len(first) == len(second) and all(same(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("case", CASES, ids=ident)
+def test_the_text_computes_what_the_op_computes(case: Case, training: bool) -> None:
+    name, arguments, shapes = case
+    taken, values = read(name, arguments), tensors(shapes)
+    fewest, most = ops[name].input_bounds(taken)
+    assert fewest <= len(values) <= (most or 99)
+    torch.manual_seed(2)
+    applied = ops[name].apply([value.clone() for value in values], {}, taken, training)
+    assert same(applied, evaluate(name, taken, values, training))
+
+
+def test_every_function_is_tested() -> None:
+    functions = {name for name in ops if ops[name].kind == "function"}
+    assert functions == {case[0] for case in CASES} | {"index_select"}
+
+
+@pytest.mark.parametrize("name", sorted(RANDOM))
+def test_functions_follow_training(name: str) -> None:
+    """Control for the training flag: with it values differ from without it."""
+    values = tensors((BOX if name.endswith("3d") else ROW if name.endswith("1d") else MAP,))
+    values[0] -= 0.5
+    assert ops[name].follows_training
+    assert not same(ops[name].apply(values, {}, {}, True), ops[name].apply(values, {}, {}, False))
+    assert not same(evaluate(name, {}, values, True), evaluate(name, {}, values, False))
+
+
+def test_attention_drops_only_while_training() -> None:
+    values = tensors(((2, 2, 5, 3),) * 3)
+    attention = ops["scaled_dot_product_attention"]
+    plain_value = F.scaled_dot_product_attention(*values)
+    assert same(attention.apply(values, {}, {"dropout_p": 0.5}, False), plain_value)
+    assert not same(attention.apply(values, {}, {"dropout_p": 0.5}, True), plain_value)
+    assert attention.expression(["q", "k", "v"], {}, "self.training") == "F.scaled_dot_product_attention(q, k, v)"
+
+
+def test_inputs_may_come_by_name() -> None:
+    query, key, value = tensors(((2, 2, 5, 3),) * 3)
+    attention = ops["scaled_dot_product_attention"]
+    named = {"value": value, "key": key, "query": query}
+    assert same(attention.apply([], named, {}), F.scaled_dot_product_attention(query, key, value))
+    assert (
+        attention.expression([], {"value": "v", "key": "k", "query": "q"}) == "F.scaled_dot_product_attention(q, k, v)"
+    )
+    assert ops["sub"].expression([], {"other": "b", "input": "a"}) == "a - b"
+    assert same(ops["sub"].apply([], {"other": query, "input": key}, {}), key - query)
+    table, index = torch.randn(5, 2), torch.tensor([3, 1])
+    assert same(ops["index_select"].apply([table, index], {}, {"dim": 0}), table[index])
+    assert ops["index_select"].expression(["t", "i"], {"dim": "0"}) == "torch.index_select(t, 0, i)"
+
+
+def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:
+    lines = []
+    for name, arguments, shapes in CASES:
+        taken, names = read(name, arguments), "xyzw"[: len(shapes)]
+        training = "self.training" if ops[name].follows_training else None
+        lines.append(ops[name].expression(list(names), {key: repr(value) for key, value in taken.items()}, training))
+    golden("expressions.txt", "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "rank", "dims"),
+    [
+        ("cat", {}, 4, (0,)),
+        ("cat", {"dim": -3}, 4, (1,)),
+        ("stack", {"dim": -1}, 4, (4,)),
+        ("softmax", {"dim": -1}, 2, (1,)),
+        ("mean", {"dim": (2, 3)}, 4, (2, 3)),
+        ("flip", {"dims": (0, -1)}, 4, (0, 3)),
+        ("chunk", {"chunks": 2}, 4, (0,)),
+        ("relu", {}, 4, ()),
+        ("Softmax", {"dim": 0}, 2, (0,)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2}, 3, (0,)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 3, ()),
+    ],
+)
+def test_which_dimensions_are_mixed(name: str, arguments: dict[str, Any], rank: int, dims: tuple[int, ...]) -> None:
+    assert ops[name].mixed_dims(arguments, rank) == dims
+
+
+def test_which_ops_write_into_their_input() -> None:
+    assert ops["relu"].modifies_input({"inplace": True})
+    assert ops["ReLU"].modifies_input({"inplace": True})
+    assert not ops["ReLU"].modifies_input({})
+
+
+def test_a_second_input_or_a_number() -> None:
+    assert ops["add"].input_bounds({}) == (2, None)
+    assert ops["add"].input_bounds({"other": 1}) == (1, 1)
+    assert ops["sub"].input_bounds({}) == (2, 2)
+    assert ops["pow"].input_bounds({"exponent": 2}) == (1, 1)
+    assert ops["cat"].input_bounds({}) == (1, None)
+    assert ops["scaled_dot_product_attention"].input_bounds({}) == (3, 4)
