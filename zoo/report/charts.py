@@ -89,8 +89,7 @@ def lr_schedule(run: Run) -> Draw:
         axes.plot(xs, lrs, color=theme.train, marker="o" if len(xs) < 3 else None)
         if lrs:
             _mark(axes, xs[lrs.index(max(lrs))], max(lrs), f"peak {max(lrs):.4g}", theme)
-        axes.set_ylim(bottom=0)
-        axes.margins(y=0.12)
+        axes.set_ylim(0, 1.16 * max(lrs, default=1.0) or 1.0)
         axes.set_title("learning rate")
         axes.set_xlabel(unit)
         return figure
@@ -100,7 +99,7 @@ def lr_schedule(run: Run) -> Draw:
 
 def _mark(axes: Axes, x: float, y: float, text: str, theme: Theme) -> None:
     axes.plot(x, y, "o", color=theme.test, markersize=5)
-    axes.annotate(text, (x, y), xytext=(9, -3), textcoords="offset points")
+    axes.annotate(text, (x, y), xytext=(8, 4), textcoords="offset points")
 
 
 def lr_find(test: dict[str, Any]) -> Draw:
@@ -109,6 +108,7 @@ def lr_find(test: dict[str, Any]) -> Draw:
     def draw(theme: Theme) -> Figure:
         figure, (axes,) = blank(theme)
         lrs, losses = test["lrs"], test["losses"]
+        axes.plot(lrs, test["raw_losses"], color=theme.train, linewidth=0.9, alpha=0.35)
         axes.plot(lrs, losses, color=theme.train)
         axes.set_xscale("log")
         low, high = min(losses), losses[0]
@@ -127,9 +127,8 @@ def _suggestions(axes: Axes, test: dict[str, Any], theme: Theme) -> None:
         loss = _interpolated(test["lrs"], test["losses"], lr)
         label = f"{RULES.get(rule, rule)}: {lr:.3g}"
         axes.plot(lr, loss, shapes.get(rule, "v"), color=theme.test, markersize=7, label=label)
-    chosen = test.get("chosen")
-    if chosen:
-        axes.axvline(chosen, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"taken: {chosen:.4g}")
+    chosen = test["chosen"]
+    axes.axvline(chosen, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"taken: {chosen:.4g}")
     axes.legend(loc="lower left", handlelength=1.6)
 
 

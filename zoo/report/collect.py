@@ -160,14 +160,14 @@ def _resized(image: Pixels, size: tuple[int, ...]) -> Pixels:
 
 
 def range_test_data(test: LRRangeTest) -> dict[str, Any]:
-    """The LR range test as plain data."""
-    finite = [(float(lr), float(loss)) for lr, loss in zip(test.lrs, test.losses, strict=True) if np.isfinite(loss)]
-    suggestions = {rule: float(lr) for rule, lr in test.suggestions.items() if lr is not None}
+    """The LR range test as plain data; rules that found nothing are left out."""
     return {
-        "lrs": [lr for lr, _ in finite],
-        "losses": [loss for _, loss in finite],
-        "suggestions": suggestions,
-        "chosen": float(test.chosen),
+        "lrs": list(test.lrs),
+        "losses": list(test.losses),
+        "raw_losses": list(test.raw_losses),
+        "suggestions": {rule: lr for rule, lr in test.suggestions.items() if lr is not None},
+        "rule": test.rule,
+        "chosen": test.chosen,
     }
 
 

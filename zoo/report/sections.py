@@ -91,16 +91,16 @@ def lr_schedule(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_schedule(run)
     save_png(draw, figures / "lr_schedule.png")
-    text = f"learning rate over {xs[-1]:g} {unit}s: from {lrs[0]:.4g} over at most {max(lrs):.4g} to {lrs[-1]:.4g}"
-    data = {"chart": chart(draw, "lr-schedule", text)}
-    return Section("lr_schedule", "Learning rate", data, text.capitalize() + ".", ("figures/lr_schedule.png",))
+    text = f"Over {xs[-1]:g} {unit}s it begins at {lrs[0]:.4g}, rises to {max(lrs):.4g} and ends at {lrs[-1]:.4g}."
+    data = {"chart": chart(draw, "lr-schedule", f"The learning rate: {text}")}
+    return Section("lr_schedule", "Learning rate", data, text, ("figures/lr_schedule.png",))
 
 
 RULES = {
-    "valley": "the middle of the longest descent",
+    "valley": "the middle of the longest fall",
     "steep": "where the loss falls fastest",
     "minimum": "a tenth of where the loss is lowest",
-    "slide": "the end of the last steep descent before the loss diverges",
+    "slide": "the last steep stretch before the loss rises",
 }
 
 
@@ -111,7 +111,7 @@ def lr_find(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_find(test)
     save_png(draw, figures / "lr_find.png")
-    taken = test.get("chosen")
+    taken = test["chosen"]
     rows = [
         {"rule": charts.RULES.get(rule, rule), "lr": f"{lr:.4g}", "doc": RULES.get(rule, ""), "taken": lr == taken}
         for rule, lr in test["suggestions"].items()

@@ -55,6 +55,8 @@ _STYLE = {
     "legend.fontsize": 10,
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.constrained_layout.h_pad": 0.09,
 }
 
 
