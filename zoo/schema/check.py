@@ -146,7 +146,8 @@ class _Teller:
     def _tell_here(self, annotation: Any, problem: _Problem, node: Node, path: Path) -> None:
         context = problem.error.get("ctx", {})
         if problem.type in _BOUNDS:
-            self._expected(annotation, node, path, _BOUNDS[problem.type].format(**context))
+            limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+            self._expected(annotation, node, path, _BOUNDS[problem.type].format(**limits))
         elif problem.type in ("union_tag_invalid", "union_tag_not_found"):
             self._tag(annotation, str(context["discriminator"]).strip("'"), node, path)
         elif problem.type in _OWN_WORDS or "at" in context:
