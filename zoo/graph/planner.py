@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Scalar, plain
+from zoo.document import Mapping, Node, Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.body import Body
-from zoo.graph.context import Context, Job
-from zoo.graph.params import Call, bind
+from zoo.graph.checks import NameChecker, warn_of_hidden_ops
+from zoo.graph.context import Context, Job, Planned
+from zoo.graph.libraries import Libraries
+from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec
-from zoo.graph.texts import TextReader
-from zoo.graph.values import Feed, Scope
+from zoo.graph.texts import BlockText, TextReader
+from zoo.graph.values import Feed, Param, Scope
 from zoo.schema.architecture import ArchitectureForm
 from zoo.schema.check import validate
 
@@ -28,29 +32,116 @@ def plan_architecture(
 ) -> Plan | None:
     """The plan of an architecture file, or None after all its errors were told.
 
-    ``params`` are a caller's, over the file's defaults. ``input_shape`` (CHW, no batch) takes the place of ``input``.
-    ``folder`` is where ``use`` looks.
+    ``params`` are a caller's, over the file's defaults. ``input_shape`` (CHW, no batch) takes the place of ``input``'s
+    first. ``folder`` is where ``use`` looks for what is not beside the file.
     """
-    validate(ArchitectureForm, document, diagnostics, what="architecture")
-    reader = TextReader(diagnostics)
-    blocks = reader.blocks(document.get("blocks"), None)
-    name = str(plain(document.get("name") or Scalar("network", document.span)))
-    root = reader.block("", document.span, document, blocks)
-    context = Context()
-    inputs = {"input": TensorSpec((-1, *(input_shape or plain(document.get("input")))))}
-    feeds = {key: Feed(key, Ref(key), value, document.span) for key, value in inputs.items()}
-    given = {entry.key: (entry, substitute(entry.value, Scope({}, {}), diagnostics)) for entry in params or ()}
-    bound = bind(context.declared(root), Call(name, document.span, given), feeds, diagnostics, diagnostics)
-    planned = Body(context, Job(root, bound, inputs, "")).plan()
-    diagnostics.extend(planned.diagnostics)
-    if planned.block is None or diagnostics.errors:
-        return None
-    block = initialised_by_kind(planned.block, document.get("init"), Scope(bound, feeds), diagnostics)
-    return Plan(
-        name,
-        str(plain(document.get("doc") or Scalar("", document.span))),
-        inputs,
-        block,
-        planned.output,
-        {key: param.value for key, param in bound.items()},
-    )
+    found = Diagnostics()
+    plan = _Network(document, found, params, input_shape, folder).plan()
+    _tell_once(found, diagnostics)
+    return None if found.errors else plan
+
+
+def _tell_once(found: Diagnostics, diagnostics: Diagnostics) -> None:
+    """Passes messages on; what copies and several callers repeat is said once."""
+    seen = set()
+    for item in found:
+        same = item.code if item.code == "shape-mismatch" else item.message
+        key = (item.severity, same, item.span)
+        if key not in seen or item.span is None:
+            diagnostics.add(item)
+        seen.add(key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """One planning: the document, where messages go, and what the caller sets."""
+
+    document: Mapping
+    diagnostics: Diagnostics
+    params: Mapping | None
+    input_shape: tuple[int, ...] | None
+    folder: Path | None
+
+    def plan(self) -> Plan | None:
+        form = validate(ArchitectureForm, self.document, self.diagnostics, what="architecture")
+        root = self._root()
+        checker = NameChecker(self.diagnostics)
+        checker.network(root)
+        warn_of_hidden_ops(root.blocks, self.diagnostics)
+        inputs = self._inputs()
+        if checker.has_loop or inputs is None:
+            return None
+        feeds = {name: Feed(name, Ref(name), spec, self._span("input")) for name, spec in inputs.items()}
+        context = Context()
+        bound = self._bound(context, root, feeds)
+        planned = Body(context, Job(root, bound, inputs, "")).plan()
+        self.diagnostics.extend(planned.diagnostics)
+        if planned.block is None or form is None:
+            return None
+        return self._finished(planned, inputs, bound, feeds)
+
+    def _root(self) -> BlockText:
+        blocks = Libraries(self.diagnostics).blocks(self.document, self.folder)
+        document = self.document
+        names = self._given_inputs()
+        if len(names) > 1 or names != ["input"]:
+            document = document.replacing("inputs", _list_of(names, self._span("input")))
+        return TextReader(self.diagnostics).block("", document.span, document.without(["blocks"]), blocks)
+
+    def _span(self, key: str) -> Any:
+        return self.document.key_span(key)
+
+    def _given_inputs(self) -> list[str]:
+        node = self.document.get("input")
+        return [entry.key for entry in node] if isinstance(node, Mapping) else ["input"]
+
+    def _inputs(self) -> dict[str, TensorSpec] | None:
+        """The shapes that come in; None after telling that there are none."""
+        node = self.document.get("input")
+        shapes = {name: self._shape(node.get(name) if isinstance(node, Mapping) else node)
+                  for name in self._given_inputs()}
+        if self.input_shape is not None:
+            shapes[next(iter(shapes))] = self.input_shape
+        known = {name: TensorSpec((-1, *shape)) for name, shape in shapes.items() if shape is not None}
+        if node is None and not known:
+            self.diagnostics.error("missing-key", "input is missing", self.document.span,
+                                   help="add input: [3, 32, 32] (channels, height, width)")
+        return known if known and len(known) == len(shapes) else None
+
+    def _shape(self, node: Node | None) -> tuple[int, ...] | None:
+        """A shape, or None where it is none; its form was checked."""
+        value = None if node is None else plain(node)
+        fits = isinstance(value, list) and all(type(size) is int and size > 0 for size in value)
+        return tuple(value) if fits and value else None
+
+    def _bound(self, context: Context, root: BlockText, feeds: dict[str, Feed]) -> dict[str, Param]:
+        declared = context.declared(root)
+        given = self.params if self.params is not None else Mapping((), self.document.span)
+        name = self._name()
+        unknown_params(declared, given, name, self.diagnostics)
+        values = {entry.key: (entry, substitute(entry.value, Scope({}, {}), self.diagnostics)) for entry in given}
+        return bind(declared, Call(name, given.span, values), feeds, self.diagnostics, self.diagnostics)
+
+    def _name(self) -> str:
+        node = self.document.get("name")
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            return node.value
+        return Path(self.document.span.file).stem or "network"
+
+    def _finished(
+        self, planned: Planned, inputs: dict[str, TensorSpec], bound: dict[str, Param], feeds: dict[str, Feed]
+    ) -> Plan:
+        assert planned.block is not None
+        block = initialised_by_kind(planned.block, self.document.get("init"), Scope(bound, feeds), self.diagnostics)
+        doc, source = self.document.get("doc"), self.document.get("source")
+        values = {name: param.value for name, param in bound.items()}
+        return Plan(
+            self._name(), str(plain(doc)) if doc else "", inputs, block, planned.output, values,  # type: ignore
+            plain(source) if source else {},
+        )
+
+
+def _list_of(names: list[str], span: Any) -> Any:
+    from zoo.document import from_data
+
+    return from_data(names, span)

@@ -1,0 +1,189 @@
+"""Checks names before anything is planned: ops, arguments, params, references. Floor 3.
+
+Every block of the file is checked, called or not, and every layer, skipped or not: what a network happens not to
+use today must not be wrong tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from zoo.diagnostics import Diagnostics, Note, Span
+from zoo.document import Mapping, Node, Scalar, Sequence
+from zoo.document.evaluation import is_expression, report
+from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, paths
+from zoo.graph.order import check_order
+from zoo.graph.params import declarations
+from zoo.graph.texts import Blocks, BlockText, LayerText
+from zoo.graph.values import not_a_size, unknown_name
+from zoo.layers import Op, ops
+from zoo.registry import did_you_mean
+from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS
+
+
+class NameChecker:
+    """Checks a network and all blocks in sight of it, each once."""
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self._diagnostics = diagnostics
+        self._checked: set[int] = set()
+        self._open: list[tuple[BlockText, Span]] = []
+        self.has_loop = False  # a block contains itself: nothing can be planned
+
+    def network(self, root: BlockText) -> None:
+        """Checks the network, its file's blocks, and all that those call."""
+        self.block(root, frozenset())
+        for text in root.blocks.own.values():
+            self.block(text, frozenset())
+
+    def block(self, text: BlockText, around: frozenset[str], called: Span | None = None) -> None:
+        """Checks a block; ``around`` are the params that an anonymous one sees."""
+        self._open.append((text, called or text.span))
+        if id(text) not in self._checked:
+            self._checked.add(id(text))
+            params = around if text.params is None else self._params(text)
+            for layer in text.layers:
+                self._layer(layer, params, text)
+            check_order(text, self._diagnostics)
+            has_blocks = bool(text.name) and text.blocks.own.get(text.name) is not text
+            for nested in text.blocks.own.values() if has_blocks else ():
+                self.block(nested, frozenset())
+        self._open.pop()
+
+    def _params(self, text: BlockText) -> frozenset[str]:
+        declared = declarations(text.params, self._diagnostics)
+        known: list[str] = []
+        for name, declaration in declared.items():
+            default = declaration.default
+            if default is not None:
+                self._expressions([default], frozenset(known), text.inputs)
+            known.append(name)
+        return frozenset(declared)
+
+    def _layer(self, layer: LayerText, params: frozenset[str], text: BlockText) -> None:
+        visible = params | {"i"} if "repeat" in layer.keys else params
+        nodes = [entry.value for entry in chain(layer.keys, layer.arguments)]
+        self._expressions(nodes, visible, None)
+        self._keys(layer)
+        called = layer.block_text
+        if called is None and layer.op is not None:
+            self._op(layer, layer.op)
+        elif called is not None:
+            self._called(layer, called, visible)
+        elif layer.share is not None:
+            self._arguments(layer, "share", [])
+
+    def _op(self, layer: LayerText, name: str) -> None:
+        op = ops.get(name)
+        if op is None:
+            known = [*ops, *(layer.blocks.names() if layer.blocks else ())]
+            self._diagnostics.error("unknown-op", f"there is no op {name}", layer.op_span,
+                                    help=did_you_mean(name, known))
+            return
+        self._arguments(layer, name, _argument_names(op))
+        if op.kind in ("parameter", "buffer"):
+            for key in ("repeat", "call", "share"):
+                if key in layer.keys:
+                    self._diagnostics.error("bad-layer", f"{name} takes no `{key}`", layer.keys.key_span(key))
+
+    def _called(self, layer: LayerText, text: BlockText, visible: frozenset[str]) -> None:
+        span = layer.op_span or layer.span
+        if any(text is outer for outer, _ in self._open):
+            self._loop(text, span)
+            return
+        names = [] if text.params is None else list(text.params.keys)
+        self._arguments(layer, text.name or "an anonymous block", names)
+        if "call" in layer.keys:
+            self._diagnostics.error("bad-layer", "a block takes no `call`: give it params or inputs",
+                                    layer.keys.key_span("call"))
+        self.block(text, visible if text.params is None else frozenset(), span)
+
+    def _loop(self, text: BlockText, span: Span) -> None:
+        self.has_loop = True
+        start = next(index for index, (outer, _) in enumerate(self._open) if outer is text)
+        members = self._open[start:]
+        names = " -> ".join([outer.name or "…" for outer, _ in members] + [text.name])
+        notes = [Note(f"{inner.name or 'a block'} is called here", called) for inner, called in members[1:]]
+        self._diagnostics.error("block-loop", f"a block contains itself: {names}", span, notes=notes,
+                                help="repeat a block with `repeat`")
+
+    def _arguments(self, layer: LayerText, what: str, known: list[str]) -> None:
+        first = layer.keys.get("first")
+        given = chain(layer.arguments, first if isinstance(first, Mapping) else ())
+        for entry in given:
+            if entry.key not in known:
+                near = [*known, *(key for key in LAYER_KEYS if key not in ANONYMOUS_KEYS)]
+                self._diagnostics.error("unknown-key", f"{what}: unknown key {entry.key}", entry.key_span,
+                                        help=did_you_mean(entry.key, near))
+
+    def _keys(self, layer: LayerText) -> None:
+        """Keys that make no sense together."""
+        keys = layer.keys
+        for key in ("first", "as"):
+            if key in keys and "repeat" not in keys:
+                self._bad_key(layer, key, f"`{key}` is for repeated layers", "add repeat: 2")
+        if "as" in keys and not layer.name:
+            self._bad_key(layer, "as", "the layers of a list are named by their numbers", "write a mapping of layers")
+        if "else" in keys and not {"when", "repeat"} & set(keys.keys):
+            self._bad_key(layer, "else", "`else` is for layers with `when`", "add when: …")
+        sources = keys.get("from")
+        if "when" in keys and "else" not in keys and not isinstance(sources, Scalar) and sources and len(sources) > 1:
+            self._bad_key(layer, "when", f"{layer.shown} has several inputs: which one it passes on is not clear",
+                          "add else: NAME")
+        for key in ("init", "freeze") if layer.share is not None else ():
+            self._bad_key(layer, key, f"`{key}` belongs to the layer whose module is shared", None)
+
+    def _bad_key(self, layer: LayerText, key: str, message: str, help: str | None) -> None:
+        self._diagnostics.error("bad-layer", message, layer.keys.key_span(key), help=help)
+
+    def _expressions(self, nodes: Iterable[Node], params: frozenset[str], inputs: tuple[str, ...] | None) -> None:
+        """Expressions read, and their params known; ``inputs`` are all the tensors in reach, None: see the order."""
+        known = dict.fromkeys(params)
+        for scalar in _scalars(nodes):
+            try:
+                for path in paths(parse(str(scalar.value))):
+                    _check_path(path, known, inputs)
+            except ExpressionError as error:
+                report(error, scalar, self._diagnostics)
+
+
+def _check_path(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None) -> None:
+    try:
+        if not path.parts and path.name not in params:
+            raise unknown_name(path.name, params, dict.fromkeys(inputs or ("input",)))
+        if path.parts and path.parts[-1] not in SHAPE_WORDS:
+            raise not_a_size(".".join([path.name, *map(str, path.parts)]), path.parts[-1])
+        if path.parts and inputs is not None and path.name not in inputs:
+            raise ExpressionError(f"{path.name} is no input", help=f"only {', '.join(inputs)} can be read here",
+                                  code="undefined-reference")
+    except ExpressionError as error:
+        error.start, error.end = path.start, path.end
+        raise
+
+
+def _scalars(nodes: Iterable[Node]) -> Iterator[Scalar]:
+    """Every expression below some nodes."""
+    for node in nodes:
+        if isinstance(node, Scalar):
+            if is_expression(node):
+                yield node
+        elif isinstance(node, Sequence):
+            yield from _scalars(node)
+        else:
+            yield from _scalars(entry.value for entry in node)
+
+
+def _argument_names(op: Op) -> list[str]:
+    names = [info.alias or name for name, info in op.arguments.model_fields.items()]
+    return [*names, "batch_like"] if op.kind in ("parameter", "buffer") else names
+
+
+def warn_of_hidden_ops(blocks: Blocks, diagnostics: Diagnostics) -> None:
+    """A block that bears the name of an op hides it."""
+    for name, text in blocks.own.items():
+        if name in ops:
+            diagnostics.warning("hides-op", f"the block {name} hides the op of that name", text.span,
+                                help="give the block a name of its own")
+
+

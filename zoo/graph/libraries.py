@@ -1,0 +1,71 @@
+"""``use``: blocks from other files. Floor 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.diagnostics import Diagnostics, Note
+from zoo.document import Mapping, Node, Scalar, Sequence, load
+from zoo.graph.texts import Blocks, TextReader
+from zoo.schema.architecture import LibraryForm
+from zoo.schema.check import validate
+
+SHIPPED = Path(__file__).parents[1] / "architectures"
+
+
+class Libraries:
+    """Reads block libraries, each file once; a file's blocks see that file's blocks and the libraries it uses."""
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self._diagnostics = diagnostics
+        self._reader = TextReader(diagnostics)
+        self._read: dict[Path, Blocks] = {}
+
+    def blocks(self, document: Mapping, folder: Path | None) -> Blocks:
+        """The blocks in sight of a document's layers: its own, then those of the libraries it uses."""
+        around = Blocks()
+        scope = self._reader.blocks(document.get("blocks"), around)
+        for node in _items(document.get("use")):
+            self._bring_in(node, folder, around)
+        for name, text in scope.own.items():
+            hidden = around.own.get(name)
+            if hidden is not None:
+                self._diagnostics.warning("hides-block", f"the block {name} hides the one of a library", text.span,
+                                          notes=[Note("the other", hidden.span)])
+        return scope
+
+    def _bring_in(self, node: Scalar, folder: Path | None, around: Blocks) -> None:
+        path = find_library(node, folder)
+        if path is None:
+            self._diagnostics.error("no-such-library", f"there is no {node.value} to use", node.span,
+                                    help="give a path relative to this file, or the name of a shipped architecture")
+            return
+        for name, text in self._library(path).own.items():
+            first = around.own.setdefault(name, text)
+            if first is not text:
+                self._diagnostics.error("duplicate-name", f"two libraries have a block {name}", node.span,
+                                        notes=[Note("one", first.span), Note("the other", text.span)])
+
+    def _library(self, path: Path) -> Blocks:
+        key = path.resolve()
+        if key not in self._read:
+            self._read[key] = Blocks()  # two files may use one another
+            document = load(path, self._diagnostics)
+            if document is not None and validate(LibraryForm, document, self._diagnostics, what=path.name) is not None:
+                found = self.blocks(document, path.parent)
+                self._read[key].own.update(found.own)
+        return self._read[key]
+
+
+def find_library(node: Scalar, folder: Path | None) -> Path | None:
+    """The file that `use` names: beside the file where it stands, in ``folder``, or a shipped architecture."""
+    written = str(node.value)
+    beside = Path(node.span.file).parent if Path(node.span.file).is_file() else None
+    candidates = [place / written for place in (beside, folder) if place is not None]
+    candidates.append(SHIPPED / f"{written}.yaml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _items(node: Node | None) -> list[Scalar]:
+    nodes = node.items if isinstance(node, Sequence) else (node,)
+    return [item for item in nodes if isinstance(item, Scalar) and isinstance(item.value, str)]
