@@ -1,4 +1,4 @@
-"""Grids of explained images as PNG files, drawn by matplotlib without a display. Floor 6."""
+"""Grids of explained images as PNG files. Floor 6."""
 
 from __future__ import annotations
 
@@ -7,61 +7,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from zoo.explain.overlay import enlarge, overlay
+from zoo.explain.sheet import MUTED, Sheet
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from zoo.explain.explanation import Cell
 
-PANEL_INCHES = 1.45
-RIGHT, WRONG, INK, MUTED = "#17643b", "#b3261e", "#1b1f24", "#5b6470"
+PANEL, GAP = 1.45, 0.3  # inches: one picture with its margin, and what lies between two cells
+TOP, BELOW = 0.5, 0.56  # above the first row, and for the words of each
+RIGHT, WRONG = "#17643b", "#b3261e"
 
 
-def draw_grid(cells: Sequence[Cell], path: Path, *, title: str = "", dpi: int = 160) -> Path:
+def draw_grid(cells: Sequence[Cell], path: Path, *, title: str = "") -> Path:
     """Draws cells (the image, then its maps) into a PNG file; returns its path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = grid_figure(cells, title=title)
-    FigureCanvasAgg(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi, facecolor="white")
-    return path
-
-
-def grid_figure(cells: Sequence[Cell], *, title: str = "") -> Figure:
-    """The grid as a figure: two cells a row where each has three panels, three where each has two."""
-    from matplotlib.figure import Figure
-
     panels = 1 + max((len(cell.maps) for cell in cells), default=1)
     columns = max(1, min(len(cells), 6 // panels))
-    rows = max(1, -(-len(cells) // columns))
-    width, row_height = columns * (panels * PANEL_INCHES + 0.3), PANEL_INCHES + 0.54
-    figure = Figure(figsize=(max(width, 3.2), rows * row_height + 0.5), layout=None)
-    figure.text(0.02, 1 - 0.3 / figure.get_figheight(), title, fontsize=11, weight="bold", color=INK, va="center")
+    width, height = panels * PANEL + GAP, PANEL + BELOW
+    rows = -(-len(cells) // columns)
+    sheet = Sheet(max(columns * width, 4.0), rows * height + TOP, title)
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
-        _draw_cell(figure, cell, left=column * (panels * PANEL_INCHES + 0.3) + 0.15, top=0.55 + row * row_height)
-    return figure
+        _draw_cell(sheet, cell, left=column * width + GAP / 2, top=TOP + row * height)
+    return sheet.save(path)
 
 
-def _draw_cell(figure: Figure, cell: Cell, *, left: float, top: float) -> None:
-    """One cell; ``left`` and ``top`` in inches from the figure's upper left corner."""
-    width, height = figure.get_size_inches()
-    pictures: list[tuple[str, NDArray[np.uint8]]] = [(cell.name, enlarge(cell.image))]
-    pictures += [(f"for {name}", overlay(cell.image, found)) for name, found in cell.maps]
+def _draw_cell(sheet: Sheet, cell: Cell, *, left: float, top: float) -> None:
     colour = MUTED if cell.true is None else WRONG if cell.is_wrong else RIGHT
-    figure.text(left / width, 1 - (top + 0.06) / height, _headline(cell), fontsize=8.5, color=colour, va="center")
-    for place, (label, picture) in enumerate(pictures):
-        box = (left + place * PANEL_INCHES, top + 0.18, PANEL_INCHES - 0.08, PANEL_INCHES - 0.08)
-        axes = figure.add_axes((box[0] / width, 1 - (box[1] + box[3]) / height, box[2] / width, box[3] / height))
-        axes.imshow(picture)
-        axes.axis("off")
-        label = textwrap.shorten(label, 24, placeholder="…")
-        axes.set_title(label, fontsize=7, color=MUTED, pad=-1, y=-0.11)
+    sheet.words(_headline(cell), left, top + 0.13, size=8.5, colour=colour)
+    panels = [(cell.name, enlarge(cell.image))]
+    panels += [(f"for {name}", overlay(cell.image, found)) for name, found in cell.maps]
+    side = PANEL - 0.08
+    for place, (label, picture) in enumerate(panels):
+        at = left + place * PANEL
+        sheet.picture(picture, at, top + 0.2, side)
+        label = textwrap.shorten(label, 26, placeholder="…")
+        sheet.words(label, at + side / 2, top + side + 0.33, size=7, colour=MUTED, ha="center")
 
 
 def _headline(cell: Cell) -> str:

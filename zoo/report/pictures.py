@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.explain import overlay
 from zoo.explain.overlay import as_rgb, enlarge
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from zoo.explain.sheet import Sheet
 
 Pixels = NDArray[np.uint8]
 
 CRISP = 72  # images up to this side are kept pixel for pixel and enlarged by the browser
 LARGEST = 200  # side of an embedded image
-INK, MUTED = "#1b1f24", "#5b6470"
 
 
 def data_uri(image: Pixels) -> str:
@@ -54,60 +50,32 @@ def map_uri(image: Pixels, map_HW: Pixels) -> str:
 def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path, *, columns: int = 8) -> Path:
     """Misclassified images as a grid, prediction and truth above each."""
     images = mistakes["images"]
-    rows = max(1, -(-len(images) // columns))
-    figure = _figure(
-        columns * 1.22, rows * 1.56 + 0.5, f"misclassified: {len(images)} test images, the surest of every class"
-    )
+    across, down, rows = 1.22, 1.56, -(-len(images) // columns)
+    title = f"misclassified: {len(images)} test images, the surest of every class"
+    sheet = Sheet(columns * across, rows * down + 0.5, title)
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
-        box = (column * 1.22 + 0.06, 0.86 + row * 1.56, 1.1, 1.1)
+        left, top = column * across + 0.06, 0.55 + row * down
         said = f"{_short(names[mistakes['predictions'][place]])} {mistakes['confidence'][place]:.0%}"
-        truth = f"not {_short(names[mistakes['labels'][place]])}"
-        _panel(figure, enlarge(image), box, f"{said}\n{truth}")
-    return _save(figure, path)
+        sheet.words(said, left + 0.55, top + 0.13, ha="center")
+        sheet.words(f"not {_short(names[mistakes['labels'][place]])}", left + 0.55, top + 0.27, ha="center")
+        sheet.picture(enlarge(image), left, top + 0.33, 1.1)
+    return sheet.save(path)
 
 
-def augmented(arrays: dict[str, NDArray[Any]], names: Sequence[str], path: Path) -> Path:
+def augmented(arrays: dict[str, NDArray[Any]], path: Path) -> Path:
     """One row an image: as it is, then as the first epochs saw it."""
     originals, versions = arrays["originals"], arrays["augmented"]
     shown = versions.shape[1] + 1
-    figure = _figure(shown * 1.3 + 0.2, len(originals) * 1.3 + 0.75, "augmentation")
+    sheet = Sheet(shown * 1.3 + 0.26, len(originals) * 1.3 + 0.75, "augmentation")
     for row, original in enumerate(originals):
         for column, image in enumerate([original, *versions[row]]):
-            box = (column * 1.3 + 0.06 + 0.2 * (column > 0), 0.7 + row * 1.3, 1.2, 1.2)
-            heading = "as it is" if column == 0 else f"epoch {column}"
-            _panel(figure, enlarge(image), box, heading if row == 0 else "")
-    return _save(figure, path)
+            left = column * 1.3 + 0.06 + 0.2 * (column > 0)
+            if row == 0:
+                sheet.words(f"epoch {column}" if column else "as it is", left + 0.6, 0.63, ha="center")
+            sheet.picture(enlarge(image), left, 0.7 + row * 1.3, 1.2)
+    return sheet.save(path)
 
 
 def _short(name: str) -> str:
-    return textwrap.shorten(name, 14, placeholder="…") if " " in name else name[:14]
-
-
-def _figure(width: float, height: float, title: str) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white")
-    figure.text(0.08 / width, 1 - 0.22 / height, title, fontsize=11, weight="bold", color=INK, va="center")
-    return figure
-
-
-def _panel(figure: Figure, image: Pixels, box: tuple[float, float, float, float], heading: str) -> None:
-    """An image in a box (left, top, width, height in inches from the upper left corner)."""
-    width, height = figure.get_size_inches()
-    left, top, across, down = box
-    axes = figure.add_axes((left / width, 1 - (top + down) / height, across / width, down / height))
-    axes.imshow(image, interpolation="nearest" if is_crisp(image) else "antialiased")
-    axes.axis("off")
-    for number, line in enumerate(reversed(heading.split("\n"))):
-        baseline = 1 - (top - 0.06 - 0.14 * number) / height
-        figure.text((left + across / 2) / width, baseline, line, fontsize=7.5, color=INK, ha="center")
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=170)
-    return path
+    return name if len(name) <= 14 else name[:13] + "…"

@@ -128,7 +128,7 @@ def augmentations(run: Run, figures: Path) -> Section | None:
     arrays = run.augmentations
     if arrays is None or not len(arrays["originals"]):
         return None
-    pictures.augmented(arrays, run.classes, figures / "augmentations.png")
+    pictures.augmented(arrays, figures / "augmentations.png")
     rows = [
         {"label": run.classes[int(label)], "images": [embedded(image) for image in (original, *versions)]}
         for original, versions, label in zip(arrays["originals"], arrays["augmented"], arrays["labels"], strict=True)
