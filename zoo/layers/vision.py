@@ -78,7 +78,11 @@ def _builder(home: str, name: str) -> Callable[..., nn.Module]:
 
 
 def _write_classes(op: Op, arguments: Mapping[str, str]) -> str:
-    texts = {key: f"nn.{text.strip(chr(39))}" if key in _CLASSES else text for key, text in arguments.items()}
+    """Names of classes as the classes: ``"SiLU"`` becomes ``nn.SiLU``, a variable ``getattr(nn, variable)``."""
+    texts = {
+        key: text if key not in _CLASSES else f"nn.{text[1:-1]}" if text[0] in "'\"" else f"getattr(nn, {text})"
+        for key, text in arguments.items()
+    }
     return as_constructor(op, texts)
 
 
