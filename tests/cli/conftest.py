@@ -21,7 +21,7 @@ class Outcome:
 Zoo = Callable[..., Outcome]
 
 
-@pytest.fixture()
+@pytest.fixture
 def zoo(capfd: pytest.CaptureFixture[str]) -> Zoo:
     """``zoo("run", "quickstart")`` runs a command and gives its exit status and output."""
 
@@ -45,7 +45,7 @@ reports: {reports}
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small recipe in an empty working directory."""
     monkeypatch.chdir(tmp_path)

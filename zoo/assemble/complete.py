@@ -1,13 +1,122 @@
-"""The whole recipe, every default written out: those of the sections and those of the rooms' arguments. Floor 7."""
+"""The whole recipe, every default written out: those of the sections and those of the rooms' arguments. Floor 7.
+
+What comes out is a recipe again, and means the same. A default of null is left out where it stands for "not given".
+"""
 
 from __future__ import annotations
 
-from zoo.assemble.defaults import fill
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from zoo.assemble.check import Parts
+from zoo.assemble.defaults import DEFAULT, default_entry, fill
+from zoo.assemble.losses import loss_arguments
 from zoo.assemble.resolve import Resolved
-from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping
+from zoo.data import settings_of, transforms
+from zoo.document import Entry, Mapping, Node, Scalar, Sequence
+from zoo.optim import find_optimizer, schedules
+from zoo.optim.schedules import ScheduleSpec
+
+# Arguments whose default holds only where another one was not given.
+_GIVEN_ANOTHER_WAY = {"peak_epoch": "pct_start", "annihilation": "final_div_factor"}
+_OF_THE_DATA = {"Normalize": ("mean", "std")}  # left out, they are the training images' own
 
 
-def complete(resolved: Resolved, diagnostics: Diagnostics) -> Mapping:
+def complete(resolved: Resolved, parts: Parts) -> Mapping:
     """The recipe's document with every default in it; still a recipe."""
-    return fill(resolved.document, resolved.recipe)
+    document = fill(resolved.document, resolved.recipe)
+    return Mapping(tuple(Entry(e.key, e.key_span, _section(e.key, e.value, parts)) for e in document), document.span)
+
+
+def _section(key: str, node: Node, parts: Parts) -> Node:
+    if key == "optimizer" and isinstance(node, Sequence):
+        return Sequence(tuple(_section(key, item, parts) for item in node), node.span)
+    if not isinstance(node, Mapping):
+        return node
+    if key == "model":
+        return _model(node, parts)
+    if key == "data":
+        return with_defaults(node, settings_of(parts.data.source))
+    if key == "loss":
+        return with_defaults(node, loss_arguments(parts.loss.name))
+    if key == "optimizer":
+        return _optimizer(node, parts)
+    if key == "schedule":
+        return _schedule(node, parts)
+    return _transforms(node) if key == "transforms" else node
+
+
+def _model(node: Mapping, parts: Parts) -> Mapping:
+    """With the architecture's params that were left at its defaults."""
+    params = parts.network.plan.params if parts.network.plan is not None else {}
+    missing = [default_entry(name, value) for name, value in params.items() if name not in node]
+    return Mapping((*node.entries, *missing), node.span)
+
+
+def with_defaults(node: Mapping, model: type[BaseModel], leave_out: tuple[str, ...] = ()) -> Mapping:
+    """The mapping with the defaults of an arguments model behind what was given."""
+    missing = [
+        default_entry(name, field.default)
+        for key, field in model.model_fields.items()
+        if (name := field.alias or key) not in node
+        and name not in leave_out
+        and field.default is not None
+        and field.default is not PydanticUndefined
+    ]
+    return Mapping((*node.entries, *missing), node.span)
+
+
+def _name(node: Mapping) -> str:
+    written = node.get("name")
+    return str(written.value) if isinstance(written, Scalar) else ""
+
+
+def _optimizer(node: Mapping, parts: Parts) -> Mapping:
+    entry = find_optimizer(_name(node))
+    assert entry is not None
+    own = node.get("schedule")
+    if isinstance(own, Mapping):
+        node = node.replacing("schedule", _schedule(own, parts))
+    return with_defaults(node, entry.arguments)
+
+
+def _schedule(node: Mapping, parts: Parts) -> Mapping:
+    name = _name(node)
+    if name not in schedules:
+        return node
+    given = tuple(other for key, other in _GIVEN_ANOTHER_WAY.items() if key in node)
+    node = with_defaults(node, schedules[name].arguments, (*given, *_opposites(node)))
+    return node if "interval" in node else Mapping((*node.entries, _interval(name, parts)), node.span)
+
+
+def _opposites(node: Mapping) -> tuple[str, ...]:
+    """zoo's own keys whose default would contradict what was given in torch's words."""
+    return tuple(key for key, other in _GIVEN_ANOTHER_WAY.items() if other in node)
+
+
+def _interval(name: str, parts: Parts) -> Entry:
+    specs: list[ScheduleSpec] = [spec for spec in parts.optimization.schedules() if spec.name == name]
+    return default_entry("interval", specs[0].interval if specs else "step")
+
+
+def _transforms(node: Mapping) -> Mapping:
+    for key in ("train", "eval"):
+        listed = node.get(key)
+        if isinstance(listed, Sequence):
+            node = node.replacing(key, Sequence(tuple(_transform(item) for item in listed), listed.span))
+    return node
+
+
+def _transform(node: Node) -> Node:
+    """``NAME`` and ``NAME: {arguments}`` with all arguments; one whose arguments are other transforms stays."""
+    if isinstance(node, Scalar):
+        entry = Entry(str(node.value), node.span, Mapping((), DEFAULT))
+    elif isinstance(node, Mapping) and len(node) == 1:
+        (entry,) = node.entries
+    else:
+        return node
+    arguments = entry.value if isinstance(entry.value, Mapping) else Mapping((), entry.value.span)
+    filled = with_defaults(arguments, transforms[entry.key].arguments, _OF_THE_DATA.get(entry.key, ()))
+    if not len(filled):
+        return node
+    return Mapping((Entry(entry.key, entry.key_span, filled),), node.span)

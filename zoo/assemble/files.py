@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.build import Built
+from zoo.assemble.check import Parts
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment
 from zoo.assemble.networks import Network, architecture_file
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, plain
+from zoo.document import Mapping
 from zoo.document.writer import write, write_data
 from zoo.models import read_architecture
 from zoo.train import RunFolder
@@ -21,10 +22,10 @@ from zoo.train.folder import write_atomically
 RECIPE, RESOLVED, ARCHITECTURE, ENVIRONMENT = "recipe.yaml", "resolved.yaml", "architecture.yaml", "env.json"
 
 
-def write_beginning(folder: RunFolder, resolved: Resolved, built: Built) -> None:
+def write_beginning(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built) -> None:
     """Writes recipe.yaml, resolved.yaml, architecture.yaml and env.json. Raises EnvironmentFault."""
     write_atomically(folder.path / RECIPE, resolved.text)
-    write_atomically(folder.path / RESOLVED, write(resolved_document(resolved)))
+    write_atomically(folder.path / RESOLVED, write(resolved_document(resolved, parts)))
     write_atomically(folder.path / ARCHITECTURE, architecture_text(resolved, built.network))
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
@@ -33,9 +34,9 @@ def write_beginning(folder: RunFolder, resolved: Resolved, built: Built) -> None
     folder.write_json(ENVIRONMENT, facts)
 
 
-def resolved_document(resolved: Resolved) -> Mapping:
+def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
     """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change."""
-    document = complete(resolved, Diagnostics())
+    document = complete(resolved, parts)
     architecture = resolved.recipe.model.architecture
     if architecture is not None and isinstance(architecture_file(architecture, resolved.folder), Path):
         document = with_value(document, ("model", "architecture"), ARCHITECTURE)
@@ -71,9 +72,3 @@ def plain_arguments(network: Network) -> dict[str, Any]:
     assert network.foreign is not None
     classes = {} if network.classes is None else {"num_classes": network.classes}
     return {**network.foreign.arguments, **classes}
-
-
-def plain_recipe(resolved: Resolved) -> dict[str, Any]:
-    """The whole recipe as plain data."""
-    data: dict[str, Any] = plain(resolved_document(resolved))
-    return data

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from zoo.assemble.check import Parts, recheck
 from zoo.assemble.files import RESOLVED, resolved_document
 from zoo.assemble.finding import FIND_KEYS, with_lr
 from zoo.assemble.options import RunOptions
@@ -34,19 +35,21 @@ def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
     return None
 
 
-def take_up(folder: RunFolder, resolved: Resolved) -> tuple[Resolved, str]:
+def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts, str]:
     """The recipe to go on with, a rate that was found put in, and how things stand: `begin`, `resume` or `finished`.
 
     Raises ConfigError where the recipe is not the one that the run began with.
     """
     stored = _stored(folder)
     if stored is None:
-        return resolved, "begin"
+        return resolved, parts, "begin"
     lr = _found_lr(stored)
-    resolved = with_lr(resolved, lr) if lr is not None else resolved
-    _require_same(stored, resolved, folder)
+    if parts.optimization.finds_lr and lr is not None:
+        resolved = with_lr(resolved, lr)
+        parts = recheck(resolved)
+    _require_same(stored, resolved_document(resolved, parts), folder)
     same_length = _at(stored, "train", "epochs") == resolved.recipe.train.epochs
-    return resolved, "finished" if folder.result.is_file() and same_length else "resume"
+    return resolved, parts, "finished" if folder.result.is_file() and same_length else "resume"
 
 
 def _stored(folder: RunFolder) -> Mapping | None:
@@ -70,8 +73,7 @@ def _at(node: Node | None, *keys: str) -> Any:
     return node.value if isinstance(node, Scalar) else None
 
 
-def _require_same(stored: Mapping, resolved: Resolved, folder: RunFolder) -> None:
-    now = resolved_document(resolved)
+def _require_same(stored: Mapping, now: Mapping, folder: RunFolder) -> None:
     changes = [change for change in diff_documents(stored, now) if not _may(change)]
     if not changes:
         return

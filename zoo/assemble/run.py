@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.build import Built, build, open_data
-from zoo.assemble.check import Parts, check_recipe, recheck
+from zoo.assemble.check import Parts, check_recipe
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set
 from zoo.assemble.options import Note, RunOptions, Settle
@@ -47,8 +47,7 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> 
     with _known_folder(resolved, options) as folder:
         state = "begin"
         if options.resume and folder is not None:
-            resolved, state = take_up(folder, resolved)
-            parts = recheck(resolved)
+            resolved, parts, state = take_up(folder, resolved, parts)
         if state == "finished":
             assert folder is not None
             note(f"the run in {folder.path} is finished: nothing to resume")
@@ -69,7 +68,7 @@ def _run(
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
-        write_beginning(folder, resolved, built)
+        write_beginning(folder, resolved, parts, built)
         return _train(folder, resolved, parts, built, found, options, note, started)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from zoo.assemble.check import check_recipe
 from zoo.assemble.complete import complete
 from zoo.assemble.networks import Network, Shape, architecture_network
 from zoo.assemble.resolve import resolve
@@ -73,7 +74,8 @@ def _compared(documents: list[Mapping | None]) -> list[Change]:
 
 def _recipe(name: str, diagnostics: Diagnostics) -> Mapping | None:
     resolved = resolve(name, (), diagnostics)
-    return complete(resolved, diagnostics) if resolved is not None else None
+    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    return complete(resolved, parts) if resolved is not None and parts is not None else None
 
 
 def _result(run: Path) -> dict[str, object]:

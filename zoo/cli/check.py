@@ -44,6 +44,7 @@ def config(
     sets: Sets = None,
 ) -> None:
     """Print the fully resolved recipe, each value with its origin."""
+    from zoo.assemble.check import check_recipe
     from zoo.assemble.complete import complete
     from zoo.assemble.defaults import annotated, origins
     from zoo.assemble.resolve import resolve
@@ -51,9 +52,11 @@ def config(
 
     diagnostics = Diagnostics()
     resolved = resolve(recipe, sets or (), diagnostics)
-    document = complete(resolved, diagnostics) if resolved is not None else None
+    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
     session.settle(diagnostics)
-    assert document is not None
+    assert resolved is not None
+    assert parts is not None
+    document = complete(resolved, parts)
     if session.as_json:
         print_json({"recipe": plain(document), "origins": origins(document)})
     else:

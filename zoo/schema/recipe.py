@@ -205,5 +205,7 @@ RECIPE_KEYS: tuple[str, ...] = tuple(Recipe.model_fields)
 
 
 def is_recipe(keys: tuple[str, ...]) -> bool:
-    """Whether a file with these top-level keys is a recipe: `model`, `data`, or `extends` with `train`."""
-    return "model" in keys or "data" in keys or ("extends" in keys and "train" in keys)
+    """Whether a file with these top-level keys is a recipe: `model`, `data`, or `extends` with another of its keys."""
+    if "model" in keys or "data" in keys:
+        return True
+    return "extends" in keys and any(key in RECIPE_KEYS and key not in ("name", "doc") for key in keys)

@@ -1,0 +1,151 @@
+"""From a recipe's file to a resolved recipe: extends, --set, expressions, defaults, and where each value came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo.assemble.check import check_file, check_recipe
+from zoo.assemble.complete import complete
+from zoo.assemble.defaults import DEFAULT, annotated, origins
+from zoo.assemble.resolve import resolve
+from zoo.assemble.shipped import recipe_names
+from zoo.diagnostics import Diagnostics, render
+from zoo.document import Mapping, plain
+from zoo.document.writer import write
+from zoo.errors import UsageError
+
+BASE = """
+model: {architecture: tiny_resnet}
+data: {source: digits, batch_size: $(2 ** 6)}
+optimizer: {name: SGD, lr: 0.1, weight_decay: $(2e-6 * 2000 / 0.053)}
+train: {epochs: 2}
+"""
+
+
+def completed(name: str, *sets: str) -> Mapping:
+    diagnostics = Diagnostics()
+    resolved = resolve(name, sets, diagnostics)
+    assert resolved is not None, "\n".join(map(render, diagnostics))
+    parts = check_recipe(resolved, diagnostics)
+    assert parts is not None, "\n".join(map(render, diagnostics))
+    return complete(resolved, parts)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    path = tmp_path / "base.yaml"
+    path.write_text(BASE)
+    return path
+
+
+def test_the_name_defaults_to_the_files(base: Path) -> None:
+    assert plain(completed(str(base)))["name"] == "base"
+
+
+def test_expressions_are_worked_out_and_keep_their_place(base: Path) -> None:
+    document = completed(str(base))
+    assert plain(document)["data"]["batch_size"] == 64
+    assert plain(document)["optimizer"]["weight_decay"] == 2e-6 * 2000 / 0.053
+    assert origins(document)["data.batch_size"] == f"{base}:3:36"
+
+
+def test_extends_merges_and_null_removes(base: Path, tmp_path: Path) -> None:
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: base.yaml\noptimizer: {name: Adam, weight_decay: null}\ntrain: {epochs: 3}\n")
+    document = completed(str(child))
+    assert plain(document)["optimizer"]["weight_decay"] == 0  # Adam's own
+    where = origins(document)
+    assert where["train.epochs"] == f"{child}:3:17"
+    assert where["optimizer.lr"] == f"{base}:4:28"
+    assert where["optimizer.betas"] == "default"
+
+
+def test_a_shipped_recipe_can_be_extended_by_name(tmp_path: Path) -> None:
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: quickstart\ntrain: {epochs: 3}\n")
+    assert plain(completed(str(child)))["name"] == "quickstart"
+
+
+def test_set_comes_last_and_replaces_mappings(base: Path) -> None:
+    document = completed(str(base), "optimizer={name: SGD, lr: 0.2}", "train.epochs=5")
+    assert plain(document)["optimizer"]["weight_decay"] == 0
+    assert origins(document)["train.epochs"] == "--set train.epochs"
+
+
+def test_set_errors_name_the_set(base: Path) -> None:
+    diagnostics = Diagnostics()
+    assert resolve(str(base), ["train.epohcs=5"], diagnostics) is None
+    (error,) = diagnostics.errors
+    assert error.code == "unknown-key"
+    assert str(error.span).startswith("--set train.epohcs")
+
+
+def test_an_unknown_recipe_offers_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve("quickstrat", (), Diagnostics())
+    assert "quickstart" in (caught.value.help or "")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_complete_recipe_is_a_recipe_again_and_the_same(name: str, tmp_path: Path) -> None:
+    document = completed(name)
+    again = tmp_path / "resolved.yaml"
+    again.write_text(write(document))
+    assert plain(completed(str(again))) == plain(document)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_value_has_an_origin(name: str) -> None:
+    document = completed(name)
+    text = annotated(document)
+    lines = [line for line in text.splitlines() if not line.rstrip().endswith(":")]
+    assert lines
+    assert all("  # " in line for line in lines)
+    assert "seed: 0  # " in text
+    assert DEFAULT.file == "default"
+
+
+def test_shipped_recipes_are_right() -> None:
+    for name in recipe_names():
+        assert not check_file(name).errors, "\n".join(map(render, check_file(name)))
+
+
+def test_the_published_speedrun_checks_and_resolves(shared_dir: Path) -> None:
+    example = shared_dir / "design" / "examples" / "cifar10_94.yaml"
+    assert not len(check_file(str(example)))
+    document = plain(completed(str(example)))
+    assert [optimizer["name"] for optimizer in document["optimizer"]] == ["Muon", "SGD"]
+    assert document["optimizer"][1]["groups"][0]["weight_decay"] == 2e-6 * 2000 / 0.67
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ("loss: {name: CrossEntropy}", "unknown-loss"),
+        ("loss: {label_smoothing: 2}", "bad-value"),
+        ("target: {test_accuracy_tta: 0.9}", "target-without-tta"),
+        ("schedule: {name: OneCycleLR, max_lr: 0.1, peak_epoch: 5}", "peak-outside-training"),
+        ("transforms: {train: [Normalise]}", "unknown-transform"),
+        ("loss: {name: CrossEntropyLoss, smoothing: 0.1}", "unknown-key"),
+    ],
+)
+def test_each_section_is_checked_by_its_room(base: Path, changed: str, code: str) -> None:
+    base.write_text(BASE + changed + "\n")
+    diagnostics = check_file(str(base))
+    assert [item.code for item in diagnostics.errors] == [code]
+    assert all(item.span is not None and item.span.line == 6 for item in diagnostics.errors)
+
+
+def test_errors_of_all_sections_at_once(base: Path) -> None:
+    base.write_text(BASE.replace("digits", "digitz").replace("SGD", "SGDD").replace("tiny_resnet", "tiny_resnot"))
+    codes = {item.code for item in check_file(str(base)).errors}
+    assert codes == {"unknown-source", "unknown-optimizer", "no-such-architecture"}
+
+
+def test_an_architecture_is_found_beside_its_recipe(base: Path, tmp_path: Path) -> None:
+    layers = "layers: {flatten: {op: flatten, start_dim: 1}, fc: {op: Linear, out_features: 10}}"
+    (tmp_path / "net.yaml").write_text(f"name: net\ninput: [1, 8, 8]\n{layers}\n")
+    base.write_text(BASE.replace("tiny_resnet", "net.yaml"))
+    assert not check_file(str(base)).errors
