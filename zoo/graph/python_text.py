@@ -43,10 +43,7 @@ def attribute(name: str) -> str:
 
 def class_identifier(name: str, prefix: str = "Net") -> str:
     """A name in the manner of a class: ``custom_resnet`` gives ``CustomResnet``; a class's name stays as it is."""
-    text = ""
-    for part in re.findall(r"[A-Za-z0-9]+", name):
-        between = "_" if text[-1:].isdigit() and part[0].isdigit() else ""
-        text += between + part[0].upper() + part[1:]
+    text = "".join(part[0].upper() + part[1:] for part in re.findall(r"[A-Za-z0-9]+", name))
     if not text or text[0].isdigit():
         text = f"{prefix}{text}"
     return f"{text}_" if keyword.iskeyword(text) else text

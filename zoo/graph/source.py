@@ -92,6 +92,7 @@ class _Writer:
                 self._readers.setdefault(ref.name, []).append(step.name)
         for ref in output_refs(block):
             self._readers.setdefault(ref.name, []).append("")
+        self._picked = {ref.name for step in block.steps for ref in refs_of(step) if ref.picks}  # not one tensor
         self._bodies = {step.name: step.body for step in block.steps}
         taken = {*self._texts.values(), "x", "out"}
         self._own = {step.name: fresh(step.name, taken) for step in block.steps}
@@ -111,7 +112,7 @@ class _Writer:
             if name not in last_line:
                 lines.append(f"_ = {text}")
                 continue
-            if held_until <= index and last_line[name] == index + 1:
+            if held_until <= index and last_line[name] == index + 1 and name not in self._picked:
                 variable, held_until = running, last_line[name]
             else:
                 variable = self._own[name]
@@ -199,13 +200,13 @@ class _Writer:
 def _reads_well(inner: Step, outer: Step) -> bool:
     """Whether a person would write the one call inside the other.
 
-    Anything stands well inside a function, and a layer with weights inside a layer (``self.norm(self.conv(x))``);
-    a block's result, a function's and that of a layer without weights begin a line of their own.
+    A layer or function stands well inside a function, a block where values meet (``x + self.block(x)``), and a layer
+    with weights inside a layer (``self.norm(self.conv(x))``); anything else begins a line of its own.
     """
     if inner.batch_like is not None:
         return False
     if outer.kind == "function":
-        return True
+        return inner.kind != "block" or len(outer.inputs) > 1
     return inner.kind == "module" and (bool(inner.parameters) or (outer.kind == "module" and not outer.parameters))
 
 

@@ -7,7 +7,7 @@ weights are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from torch import nn
 
@@ -60,7 +60,6 @@ def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
     library, colon, name = text.partition(":")
     if not colon or library not in LIBRARIES:
         return None
-    library = cast("Library", library)
     names = foreign_names(library)
     bare = name.partition(".")[0]  # timm writes the pretrained tag behind a dot
     if bare not in names and name not in names:

@@ -1,0 +1,92 @@
+"""How a class builds its modules, as one-line texts. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.exchange.eject.classes import EjectedClass
+from zoo.exchange.eject.forms import Chain, Construct, Items, Run, Slot, StepForm
+from zoo.exchange.eject.solving import Parameter
+from zoo.graph.python_text import literal
+from zoo.layers import ops
+
+MOST_POSITIONAL = 3
+FEWEST_IN_A_LOOP = 3
+
+Texts = Mapping[Slot, str]
+
+
+def ordered_parameters(cls: EjectedClass) -> list[Parameter]:
+    """A class's constructor parameters, those with defaults last."""
+    return sorted(cls.solution.parameters, key=lambda parameter: parameter.default is not None)
+
+
+def module_text(form: Any, texts: Texts) -> str:
+    """The text that builds a module."""
+    if isinstance(form, Chain):
+        return f"nn.Sequential({', '.join(chain_items(form, texts))})"
+    assert isinstance(form, Construct)
+    arguments = {name: value_text(value, texts) for name, value in form.arguments}
+    if isinstance(form.target, EjectedClass):
+        return _class_call(form.target, arguments)
+    op = ops[form.target]
+    defaults = {name: literal(value) for name, value in op.complete({}).items()}
+    return op.constructor({name: text for name, text in arguments.items() if defaults.get(name) != text})
+
+
+def value_text(value: Any, texts: Texts) -> str:
+    """An argument's text."""
+    if isinstance(value, Items):
+        inner = [value_text(item, texts) for item in value.items]
+        if not value.is_tuple:
+            return f"[{', '.join(inner)}]"
+        return f"({inner[0]},)" if len(inner) == 1 else f"({', '.join(inner)})"
+    return texts[value]
+
+
+def chain_items(chain: Chain, texts: Texts) -> list[str]:
+    """The items of an ``nn.Sequential``: like ones in a row as a comprehension."""
+    items: list[str] = []
+    for run in chain.runs:
+        count = texts[run.count]
+        if count.isdigit() and int(count) < FEWEST_IN_A_LOOP:
+            items += [module_text(run.item, texts)] * int(count)
+        else:
+            items.append(_loop(run, count, texts))
+    return items
+
+
+def _loop(run: Run, count: str, texts: Texts) -> str:
+    """``*[Bottleneck(64 + 32 * i) for i in range(6)]``."""
+    grown = dict(texts)
+    for slot, increment in run.growing:
+        by = texts[increment]
+        term = "i" if by == "1" else f"{by} * i"
+        grown[slot] = f"{texts[slot]} + {term}" if not by.startswith("-") else f"{texts[slot]} - {by[1:]} * i"
+    index = "i" if run.growing else "_"
+    return f"*[{module_text(run.item, grown)} for {index} in range({count})]"
+
+
+def _class_call(cls: EjectedClass, arguments: Mapping[str, str]) -> str:
+    """A call that gives the required parameters by position, if they are few, and leaves defaults out."""
+    texts = []
+    parameters = ordered_parameters(cls)
+    required = [parameter for parameter in parameters if parameter.default is None]
+    for parameter in parameters:
+        text = arguments[parameter.name]
+        if parameter.default is None:
+            texts.append(text if len(required) <= MOST_POSITIONAL else f"{parameter.name}={text}")
+        elif text != literal(parameter.default[0]):
+            texts.append(f"{parameter.name}={text}")
+    return f"{cls.name}({', '.join(texts)})"
+
+
+def free_tensor_text(step: StepForm, texts: Texts) -> str:
+    """A parameter's or buffer's tensor; zeros, until it is initialised."""
+    given = dict(step.built)
+    shape = given["shape"]
+    sizes = ", ".join(value_text(item, texts) for item in shape.items) if isinstance(shape, Items) else texts[shape]
+    dtype = given.get("dtype")
+    kind = f", dtype=torch.{texts[dtype].strip(chr(34))}" if dtype is not None else ""
+    return f"torch.zeros({sizes}{kind})"

@@ -1,0 +1,158 @@
+"""Initialisers and frozen parameters: where in the ejected file each is said. Floor 6.
+
+What all instances of a class have in common is said in that class; what differs is said by the block around them, at
+the top by the network. What holds for every layer of a kind in the whole network is one loop over its modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from zoo.exchange.eject.classes import Classes, EjectedClass
+from zoo.exchange.eject.instances import Instance
+from zoo.graph import Init, Step
+from zoo.graph.python_text import is_attribute
+from zoo.layers import initialisers, ops
+
+Path: TypeAlias = tuple[str, ...]
+FEWEST_FOR_A_LOOP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One parameter or buffer, by its path, frozen (``init`` is None) or initialised."""
+
+    path: Path
+    init: tuple[str, tuple[tuple[str, Any], ...]] | None
+
+
+@dataclass
+class Settings:
+    """What each class says; ``by_kind`` maps an op to the initialisers of its parameters in the whole network."""
+
+    of: dict[EjectedClass, list[Setting]] = field(default_factory=dict)
+    by_kind: dict[str, dict[str, tuple[str, tuple[tuple[str, Any], ...]]]] = field(default_factory=dict)
+
+
+def settings_of(root: Instance, classes: Classes) -> Settings:
+    """Distributes a network's settings over its classes."""
+    settings = Settings(by_kind=_by_kind(root))
+    left: dict[int, list[Setting]] = {}
+
+    def gather(instance: Instance) -> list[Setting]:
+        """What is to be said of an instance, the part that its own class says left out."""
+        found: list[Setting] = []
+        for step in instance.block.steps:
+            found += _own(step, settings.by_kind)
+            child = instance.children.get(step.name)
+            if child is not None:
+                below = gather(child) if child.is_inline else left[id(child)]
+                found += [Setting((step.name, *each.path), each.init) for each in below]
+        return found
+
+    for cls in classes.ordered:
+        gathered = [gather(each.instance) for each in cls.described]
+        here = [each for each in gathered[0] if _in_all(each, cls, gathered)]
+        settings.of[cls] = here
+        for described, found in zip(cls.described, gathered, strict=True):
+            left[id(described.instance)] = [each for each in found if each not in here]
+    return settings
+
+
+def parameter_paths(instance: Instance) -> Iterator[Path]:
+    """The paths of all parameters below an instance, buffers left out."""
+    for step in instance.block.steps:
+        for spec in step.parameters:
+            if not spec.is_buffer:
+                yield _path(step, spec.name)
+        child = instance.children.get(step.name)
+        if child is not None:
+            yield from ((step.name, *path) for path in parameter_paths(child))
+
+
+def collapsed(frozen: Iterable[Path], instance: Instance) -> list[Path]:
+    """Frozen parameters as few paths: a module all of whose parameters are frozen stands for them."""
+    left = dict.fromkeys(frozen)
+    every = list(parameter_paths(instance))
+    found: list[Path] = []
+    for path in list(left):
+        if path not in left:
+            continue
+        for length in range(1, len(path) + 1):
+            below = [each for each in every if each[:length] == path[:length]]
+            if all(each in left for each in below):
+                found.append(path[:length])
+                for each in below:
+                    del left[each]
+                break
+    return found
+
+
+def reach(instance: Instance, path: Path) -> str | None:
+    """``self.layer1[0].conv1.weight``; None where a name on the way is not Python's."""
+    text = "self"
+    here: Instance | None = instance
+    for name in path:
+        if here is not None and here.is_list:
+            text += f"[{name}]"
+        elif is_attribute(name):
+            text += f".{name}"
+        else:
+            return None
+        here = here.children.get(name) if here is not None else None
+    return text
+
+
+def _path(step: Step, name: str) -> Path:
+    return (step.name, *name.split(".")) if name and step.kind == "module" else (step.name,)
+
+
+def _frozen_form(init: Init) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    return init.name, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in init.arguments.items())
+
+
+def _own(step: Step, by_kind: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
+    found = []
+    for spec in step.parameters:
+        if spec.init is not None and spec.name not in by_kind.get(step.op, {}):
+            found.append(Setting(_path(step, spec.name), _frozen_form(spec.init)))
+        if not spec.trainable and not spec.is_buffer:
+            found.append(Setting(_path(step, spec.name), None))
+    return found
+
+
+def _in_all(setting: Setting, cls: EjectedClass, gathered: list[list[Setting]]) -> bool:
+    """Whether every instance that has the layer has the setting."""
+    return all(
+        setting in found or setting.path[0] not in {step.name for step in each.instance.block.steps}
+        for each, found in zip(cls.described, gathered, strict=True)
+    )
+
+
+def _by_kind(root: Instance) -> dict[str, dict[str, tuple[str, tuple[tuple[str, Any], ...]]]]:
+    """Initialisers that all layers of an op share, where a loop over the modules finds just those layers."""
+    steps = [step for instance in root.walk() for step in instance.block.steps if step.kind == "module"]
+    if any("." in spec.name for step in steps for spec in step.parameters):
+        return {}  # a layer that holds layers: a loop would reach inside
+    inits: dict[str, dict[str, set[Any]]] = {}
+    counts: dict[str, int] = {}
+    for step in steps:
+        counts[step.op] = counts.get(step.op, 0) + 1
+        for spec in step.parameters:
+            inits.setdefault(step.op, {}).setdefault(spec.name, set()).add(spec.init and _frozen_form(spec.init))
+    found = {}
+    for op, names in inits.items():
+        shared = {name: next(iter(forms)) for name, forms in names.items() if len(forms) == 1 and None not in forms}
+        plain = {name: init for name, init in shared.items() if not initialisers[init[0]].needs_images}
+        if plain and counts[op] >= FEWEST_FOR_A_LOOP and not _has_kin(op, counts):
+            found[op] = plain
+    return found
+
+
+def _has_kin(op: str, used: Iterable[str]) -> bool:
+    """Whether ``isinstance`` would take another op of the network for this one."""
+    target = ops[op].target
+    kinds = [ops[other].target for other in used if other != op]
+    return not isinstance(target, type) or any(isinstance(kind, type) and issubclass(kind, target) for kind in kinds)
