@@ -13,6 +13,8 @@ from torch import Tensor
 from zoo.data.dataset import Dataset, Split
 from zoo.data.draws import Integers, permutation, stream_of
 from zoo.data.resident import BatchedRenderer
+from zoo.data.samples import SamplePipeline
+from zoo.data.settings import WORKER_SECONDS
 from zoo.data.streaming import SampleRenderer
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.forms import Facts, NotBatchedError, Shape
@@ -104,13 +106,14 @@ def make_batches(
     device: torch.device | str = "cpu",
     dataset: Dataset,
     workers: int = 0,
+    worker_timeout: float = WORKER_SECONDS,
     backend: Backend = "auto",
 ) -> Batches:
     """The split's batches under these transforms.
 
     ``backend`` auto takes the batched form where every transform has one and all images are of one size, else
-    albumentations per sample, in ``workers`` processes (0: in this one). Raises UsageError where the batched form is
-    asked for and there is none.
+    albumentations per sample, in ``workers`` processes (0: in this one), each of which has ``worker_timeout`` seconds
+    for a batch. Raises UsageError where the batched form is asked for and there is none.
     """
     facts = _facts(split, specs, dataset)
     device = torch.device(device)
@@ -119,7 +122,8 @@ def make_batches(
     if chosen == "batched":
         renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device)
     else:
-        renderer = SampleRenderer(split, specs, facts, seed=seed, device=device, workers=workers)
+        pipeline = SamplePipeline(split, tuple(specs), facts, seed)
+        renderer = SampleRenderer(pipeline, device=device, workers=workers, worker_timeout=worker_timeout)
     return Batches(
         renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
         backend=chosen, reason=reason,

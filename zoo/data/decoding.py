@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,12 @@ def decode_all(images: Sequence[Encoded], labels: Labels, skip_corrupt: int = 0)
         return _without(ArraySplit(array, labels, [image.id for image in images]), failures, skip_corrupt)
     failures = _Decoder(images, channels, None).run() if skip_corrupt else {}
     ids, digests = [image.id for image in images], [image.digest() for image in images]
-    lazy = LazySplit(lambda index: decode(images[index], channels), labels, ids, digests)
+    lazy = LazySplit(partial(_decode_at, images, channels), labels, ids, digests)
     return _without(lazy, failures or {}, skip_corrupt)
+
+
+def _decode_at(images: Sequence[Encoded], channels: int, index: int) -> Image:
+    return decode(images[index], channels)
 
 
 def _is_colour(image: Encoded) -> bool:

@@ -65,7 +65,7 @@ def _connect(address: str) -> Any:
     def ask() -> None:
         try:
             answer.append(urllib.request.urlopen(address, timeout=_CONNECT_SECONDS))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, it is told below, not in this thread
             answer.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)
@@ -74,7 +74,7 @@ def _connect(address: str) -> Any:
     if not answer:
         raise DataError(f"{address} cannot be reached: no answer in {_CONNECT_SECONDS:g} s")
     if isinstance(answer[0], Exception):
-        reason = getattr(answer[0], "reason", answer[0])
+        reason = str(answer[0]).removeprefix("<urlopen error ").removesuffix(">")
         raise DataError(f"{address} cannot be reached: {reason}") from answer[0]
     return answer[0]
 

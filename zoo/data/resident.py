@@ -18,12 +18,22 @@ from zoo.data.transforms.pipeline import Epoch, Step, Table, draw_tables
 class BatchedRenderer:
     """Renders batches by batched forms.
 
-    On a CPU the split's own array is read; on another device it is uploaded once, as uint8, at the first batch.
+    On a CPU the split's own array is read; on another device it is uploaded once, as uint8, at the first batch. One
+    that would take more than half of a GPU's free memory stays on the CPU, and so do its transforms.
     Parameters are drawn for the whole epoch at its start: some dozens of bytes a sample.
     """
 
     def __init__(self, split: Split, steps: tuple[Step, ...], facts: Facts, *, seed: int, device: torch.device) -> None:
-        self._split, self._steps, self._facts, self._seed, self._device = split, steps, facts, seed, device
+        self._split, self._steps, self._facts, self._seed, self._target = split, steps, facts, seed, device
+
+    @cached_property
+    def _device(self) -> torch.device:
+        """Where the split lies and the transforms run."""
+        images = self._split.images
+        if self._target.type != "cuda" or images is None:
+            return self._target
+        free, _ = torch.cuda.mem_get_info(self._target)
+        return self._target if 2 * images.nbytes < free else torch.device("cpu")
 
     @cached_property
     def _source(self) -> tuple[Tensor, Tensor]:
@@ -39,7 +49,8 @@ class BatchedRenderer:
         images, labels = self._source
         drawn = Epoch(self._steps, self._tables(epoch), images, labels, self._facts.classes)
         for indices in batches:
-            yield drawn.batch(self._upload(torch.from_numpy(indices)))
+            pictures, targets = drawn.batch(self._upload(torch.from_numpy(indices)))
+            yield pictures.to(self._target), targets.to(self._target)
 
     def _tables(self, epoch: int) -> list[Table]:
         everyone = np.arange(len(self._split), dtype=np.int64)

@@ -13,6 +13,8 @@ from zoo.document import Mapping, Scalar
 from zoo.registry import did_you_mean
 from zoo.schema.check import validate
 
+WORKER_SECONDS = 120.0
+
 
 class DataSettings(BaseModel):
     """How any source is split and batched."""
@@ -27,6 +29,9 @@ class DataSettings(BaseModel):
     drop_last: bool = Field(False, description="leave out the epoch's last batch where it is smaller than the others")
     workers: Annotated[int, Field(ge=0)] = Field(
         0, description="loader processes for transforms per sample; 0 runs them in the training process"
+    )
+    worker_timeout: Annotated[float, Field(gt=0)] = Field(
+        WORKER_SECONDS, description="seconds a worker may take for one batch before it counts as hanging"
     )
     skip_corrupt: Annotated[int, Field(ge=0)] = Field(
         0, description="corrupt images that are left out, and counted, before it is an error"

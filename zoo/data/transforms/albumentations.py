@@ -113,6 +113,13 @@ def _translated(argument: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def one_thread() -> None:
+    """Keeps OpenCV from starting threads of its own in a worker, where every worker would start as many as cores."""
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
 class RandomState:
     """The one pair of generators that all of a pipeline's transforms share, set anew for every sample.
 

@@ -1,0 +1,126 @@
+"""Loader workers: the same batches whatever their number; a dead or hanging one ends in a WorkerError, no orphans."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_world import array_dataset, specs
+
+from zoo.data import Batches, make_batches
+from zoo.data.dataset import ArraySplit, Dataset
+from zoo.errors import DataError, WorkerError
+
+PIPELINE = "[HorizontalFlip, {RandomGamma: {p: 1.0}}, {RandomCrop: {height: 8, width: 8}}, Normalize, CutMix]"
+
+
+def dataset() -> Dataset:
+    return array_dataset(np.random.default_rng(0).integers(0, 256, (30, 12, 12, 3), dtype=np.uint8))
+
+
+def batches(data: Dataset, **options: object) -> Batches:
+    keywords = {"batch_size": 8, "shuffle": True, "seed": 3, "dataset": data} | options
+    return make_batches(data.train, specs(PIPELINE), **keywords)  # type: ignore[arg-type]
+
+
+def epoch(made: Batches, number: int, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    parts = list(made.epoch(number, start))
+    return (
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        [index for part in parts for index in part.indices.tolist()],
+    )
+
+
+def test_batches_do_not_depend_on_the_number_of_workers() -> None:
+    data = dataset()
+    alone, helped = batches(data), batches(data, workers=2)
+    assert alone.backend == "albumentations"
+    assert "RandomGamma" in alone.reason
+    for number in (1, 2):
+        expected, got = epoch(alone, number), epoch(helped, number)
+        assert expected[2] == got[2]
+        assert torch.equal(expected[0], got[0])
+        assert torch.equal(expected[1], got[1])
+    assert not torch.equal(epoch(alone, 1)[0], epoch(alone, 2)[0])  # the control: another epoch is another
+
+
+def test_a_resumed_epoch_gives_what_was_left() -> None:
+    made = batches(dataset(), workers=1)
+    whole, rest = epoch(made, 1), epoch(made, 1, start=2)
+    assert whole[2][16:] == rest[2]
+    assert torch.equal(whole[0][16:], rest[0])
+
+
+@dataclass(frozen=True)
+class Saboteur(ArraySplit):
+    """A split one of whose images does something to whoever asks for it."""
+
+    mark: Path | None = None
+    deed: str = ""
+
+    def image(self, index: int) -> np.ndarray:
+        if index == 20:
+            assert self.mark is not None
+            self.mark.write_text(str(os.getpid()))
+            if self.deed == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.deed == "hang":
+                time.sleep(600)
+            if self.deed == "corrupt":
+                raise DataError("image 20: cannot be decoded", help="mend it")
+            raise ValueError("a bug")
+        return super().image(index)
+
+
+def sabotaged(deed: str, tmp_path: Path, **options: object) -> tuple[Batches, Path]:
+    data = dataset()
+    assert data.train.images is not None
+    mark = tmp_path / "pid"
+    split = Saboteur(data.train.images, data.train.labels, None, mark, deed)
+    keywords = {"batch_size": 5, "shuffle": False, "dataset": data, "workers": 2, "backend": "albumentations"} | options
+    return make_batches(split, specs("[Normalize]"), **keywords), mark  # type: ignore[arg-type]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("deed", "said"), [("die", "died"), ("hang", "hangs: no batch in 2 s")])
+def test_a_lost_worker_ends_in_time_without_orphans(deed: str, said: str, tmp_path: Path) -> None:
+    made, mark = sabotaged(deed, tmp_path, worker_timeout=2.0)
+    began = time.monotonic()
+    with pytest.raises(WorkerError, match=said) as caught:
+        for _ in made.epoch(1):
+            pass
+    assert caught.value.exit_code == 7
+    del caught
+    assert time.monotonic() - began < 20
+    pid = int(mark.read_text())
+    deadline = time.monotonic() + 15
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_alive(pid)
+
+
+def test_a_data_error_crosses_from_a_worker_whole(tmp_path: Path) -> None:
+    made, _ = sabotaged("corrupt", tmp_path)
+    with pytest.raises(DataError, match=r"^image 20: cannot be decoded$") as caught:
+        list(made.epoch(1))
+    assert caught.value.help == "mend it"
+
+
+def test_a_bug_in_a_worker_stays_a_bug(tmp_path: Path) -> None:
+    made, _ = sabotaged("bug", tmp_path)
+    with pytest.raises(ValueError, match="a bug"):
+        list(made.epoch(1))
