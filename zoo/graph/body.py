@@ -120,13 +120,15 @@ class Body:
             return lambda found, told: self._shared(layer, name, found, scope, told)
         path, depth = self._job.path, self._job.depth
         first = copies.repeats and index == 0
-        return lambda found, told: self._maker.make(Place(name, layer, found, scope, path, depth, first), told)
+        return lambda found, told: self._maker.make(
+            Place(name, layer, found, scope, path, depth, self._steps, first), told
+        )
 
     def _nested(self, layer: LayerText, copies: Copies) -> Callable[[Wires, Told], Made]:
         path, depth = f"{self._job.path}{layer.name}.", self._job.depth + 1
 
         def make_copy(index: int, scope: Scope, found: Wires, told: Told) -> Made:
-            return self._maker.make(Place(str(index), layer, found, scope, path, depth, index == 0), told)
+            return self._maker.make(Place(str(index), layer, found, scope, path, depth, (), index == 0), told)
 
         return lambda found, told: as_block(layer, replace(copies, wires=found), make_copy, told)
 

@@ -78,8 +78,9 @@ class NameChecker:
         op = ops.get(name)
         if op is None:
             known = [*ops, *(layer.blocks.names() if layer.blocks else ())]
-            self._diagnostics.error("unknown-op", f"there is no op {name}", layer.op_span,
-                                    help=did_you_mean(name, known))
+            self._diagnostics.error(
+                "unknown-op", f"there is no op {name}", layer.op_span, help=did_you_mean(name, known)
+            )
             return
         self._arguments(layer, name, _argument_names(op))
         if op.kind in ("parameter", "buffer"):
@@ -95,8 +96,9 @@ class NameChecker:
         names = [] if text.params is None else list(text.params.keys)
         self._arguments(layer, text.name or "an anonymous block", names)
         if "call" in layer.keys:
-            self._diagnostics.error("bad-layer", "a block takes no `call`: give it params or inputs",
-                                    layer.keys.key_span("call"))
+            self._diagnostics.error(
+                "bad-layer", "a block takes no `call`: give it params or inputs", layer.keys.key_span("call")
+            )
         self.block(text, visible if text.params is None else frozenset(), span)
 
     def _loop(self, text: BlockText, span: Span) -> None:
@@ -105,8 +107,9 @@ class NameChecker:
         members = self._open[start:]
         names = " -> ".join([outer.name or "…" for outer, _ in members] + [text.name])
         notes = [Note(f"{inner.name or 'a block'} is called here", called) for inner, called in members[1:]]
-        self._diagnostics.error("block-loop", f"a block contains itself: {names}", span, notes=notes,
-                                help="repeat a block with `repeat`")
+        self._diagnostics.error(
+            "block-loop", f"a block contains itself: {names}", span, notes=notes, help="repeat a block with `repeat`"
+        )
 
     def _arguments(self, layer: LayerText, what: str, known: list[str]) -> None:
         first = layer.keys.get("first")
@@ -114,8 +117,12 @@ class NameChecker:
         for entry in given:
             if entry.key not in known:
                 near = [*known, *(key for key in LAYER_KEYS if key not in ANONYMOUS_KEYS)]
-                self._diagnostics.error("unknown-key", f"{what}: unknown key {entry.key}", entry.key_span,
-                                        help=did_you_mean(entry.key, near))
+                self._diagnostics.error(
+                    "unknown-key",
+                    f"{what}: unknown key {entry.key}",
+                    entry.key_span,
+                    help=did_you_mean(entry.key, near),
+                )
 
     def _keys(self, layer: LayerText) -> None:
         """Keys that make no sense together."""
@@ -129,9 +136,13 @@ class NameChecker:
             self._bad_key(layer, "else", "`else` is for layers with `when`", "add when: …")
         sources = keys.get("from")
         if "when" in keys and "else" not in keys and not isinstance(sources, Scalar) and sources and len(sources) > 1:
-            self._bad_key(layer, "when", f"{layer.shown} has several inputs: which one it passes on is not clear",
-                          "add else: NAME")
-        for key in ("init", "freeze") if layer.share is not None else ():
+            self._bad_key(
+                layer,
+                "when",
+                f"{layer.shown} has several inputs: which one it passes on is not clear",
+                "add else: NAME",
+            )
+        for key in {"init", "freeze"} & set(keys.keys) if layer.share is not None else ():
             self._bad_key(layer, key, f"`{key}` belongs to the layer whose module is shared", None)
 
     def _bad_key(self, layer: LayerText, key: str, message: str, help: str | None) -> None:
@@ -155,8 +166,11 @@ def _check_path(path: Path, params: dict[str, None], inputs: tuple[str, ...] | N
         if path.parts and path.parts[-1] not in SHAPE_WORDS:
             raise not_a_size(".".join([path.name, *map(str, path.parts)]), path.parts[-1])
         if path.parts and inputs is not None and path.name not in inputs:
-            raise ExpressionError(f"{path.name} is no input", help=f"only {', '.join(inputs)} can be read here",
-                                  code="undefined-reference")
+            raise ExpressionError(
+                f"{path.name} is no input",
+                help=f"only {', '.join(inputs)} can be read here",
+                code="undefined-reference",
+            )
     except ExpressionError as error:
         error.start, error.end = path.start, path.end
         raise
@@ -183,7 +197,9 @@ def warn_of_hidden_ops(blocks: Blocks, diagnostics: Diagnostics) -> None:
     """A block that bears the name of an op hides it."""
     for name, text in blocks.own.items():
         if name in ops:
-            diagnostics.warning("hides-op", f"the block {name} hides the op of that name", text.span,
-                                help="give the block a name of its own")
-
-
+            diagnostics.warning(
+                "hides-op",
+                f"the block {name} hides the op of that name",
+                text.span,
+                help="give the block a name of its own",
+            )

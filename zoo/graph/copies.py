@@ -43,7 +43,7 @@ def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copie
     """The copies of a layer, or None after telling why they cannot be counted."""
     count = _count(layer, scope, told)
     if count is None:
-        return None
+        count = 1  # so that whatever else is wrong with it is told as well
     repeats = "repeat" in layer.keys
     scopes = tuple(scope.at(index, layer.span) for index in range(count)) if repeats else (scope,)
     wanted = [_is_wanted(layer, each, told) for each in scopes]

@@ -30,21 +30,33 @@ class Libraries:
         for name, text in scope.own.items():
             hidden = around.own.get(name)
             if hidden is not None:
-                self._diagnostics.warning("hides-block", f"the block {name} hides the one of a library", text.span,
-                                          notes=[Note("the other", hidden.span)])
+                self._diagnostics.warning(
+                    "hides-block",
+                    f"the block {name} hides the one of a library",
+                    text.span,
+                    notes=[Note("the other", hidden.span)],
+                )
         return scope
 
     def _bring_in(self, node: Scalar, folder: Path | None, around: Blocks) -> None:
         path = find_library(node, folder)
         if path is None:
-            self._diagnostics.error("no-such-library", f"there is no {node.value} to use", node.span,
-                                    help="give a path relative to this file, or the name of a shipped architecture")
+            self._diagnostics.error(
+                "no-such-library",
+                f"there is no {node.value} to use",
+                node.span,
+                help="give a path relative to this file, or the name of a shipped architecture",
+            )
             return
         for name, text in self._library(path).own.items():
             first = around.own.setdefault(name, text)
             if first is not text:
-                self._diagnostics.error("duplicate-name", f"two libraries have a block {name}", node.span,
-                                        notes=[Note("one", first.span), Note("the other", text.span)])
+                self._diagnostics.error(
+                    "duplicate-name",
+                    f"two libraries have a block {name}",
+                    node.span,
+                    notes=[Note("one", first.span), Note("the other", text.span)],
+                )
 
     def _library(self, path: Path) -> Blocks:
         key = path.resolve()

@@ -1,21 +1,231 @@
-"""Says in our words why a layer does not fit what comes in. Floor 3."""
+"""Says in our words why a layer does not fit what comes in. Floor 3.
+
+Torch has the last word on what fits; this module only words its refusal: what was expected, what came, from which
+line, and which layer made it so. Where nothing better is known, torch's own first sentence is shortened.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostic, Span
-from zoo.document import Mapping
+from zoo.document import Mapping as MappingNode
+from zoo.graph.halving import where_the_map_changes
+from zoo.graph.plan import Step, TensorSpec
 from zoo.graph.shapes import BATCH, OTHER_BATCH, Request
-from zoo.graph.values import shown
-from zoo.graph.wiring import Wires
+from zoo.graph.values import Feed, shown
+from zoo.graph.wiring import Wire, Wires
+
+_LAYOUT = {1: "channels, length", 2: "channels, height, width", 3: "channels, depth, height, width"}
+_CHANNELS = ("in_channels", "num_features", "num_channels")
 
 
-def explain(request: Request, wires: Wires, span: Span, node: Mapping, words: str) -> Diagnostic:
-    """The message for a layer that torch refuses, ``words`` being torch's."""
-    gets = ", ".join(f"{wire.feed.name} is {shown(wire.feed.value)}" for wire in wires.all)
-    message = f"{request.op.name}: {terse(words)}" + (f"; {gets}" if gets else "")
-    return Diagnostic("error", "shape-mismatch", message, span)
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A layer that torch refuses: what was asked, where it stands, and torch's words."""
+
+    request: Request
+    wires: Wires
+    span: Span
+    arguments: MappingNode  # as written
+    words: str
+    steps: Mapping[str, Step]
+    feeds: Mapping[str, Feed]
+
+    @property
+    def op(self) -> str:
+        """The op's name."""
+        return self.request.op.name
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes that come in."""
+        return [wire.feed.value.shape for wire in self.wires.all if isinstance(wire.feed.value, TensorSpec)]
+
+    def written(self, argument: str, wire: Wire) -> Span:
+        """Where an argument stands; where it is left out, the place that names the input."""
+        node = self.arguments.get(argument)
+        return node.span if node else wire.span
+
+
+def explain(refusal: Refusal) -> Diagnostic:
+    """The message for a layer that torch refuses."""
+    for explained in (_overflow, _pair, _convolution, _linear, _norm, _window):
+        diagnostic = explained(refusal)
+        if diagnostic is not None:
+            return diagnostic
+    gets = ", ".join(f"{wire.feed.name} is {shown(wire.feed.value)}" for wire in refusal.wires.all)
+    message = f"{refusal.op}: {terse(refusal.words)}" + (f"; {gets}" if gets else "")
+    return Diagnostic("error", "shape-mismatch", message, refusal.span, label=_labels(refusal))
+
+
+def _labels(refusal: Refusal) -> str:
+    return _origin(refusal.wires.all[0], refusal.span) if len(refusal.wires.all) == 1 else ""
+
+
+def _origin(wire: Wire, span: Span) -> str:
+    """``[64, 32, 32], from line 27``."""
+    giver = wire.feed.span
+    place = f"line {giver.line}" if giver.source == span.source else f"{giver.file}:{giver.line}"
+    return f"{shown(wire.feed.value)}, from {place}"
+
+
+def _mismatch(
+    refusal: Refusal, message: str, wire: Wire, span: Span | None = None, help: str | None = None
+) -> Diagnostic:
+    span = span or wire.span
+    return Diagnostic("error", "shape-mismatch", f"{refusal.op}: {message}", span, label=_origin(wire, span), help=help)
+
+
+def _overflow(refusal: Refusal) -> Diagnostic | None:
+    if not re.search(r"overflow|too large|out of range|maximum", refusal.words, re.IGNORECASE):
+        return None
+    if all(size < 2**40 for shape in refusal.shapes for size in shape) and "overflow" not in refusal.words.lower():
+        return None
+    message = (
+        f"{refusal.op}: the tensor is too large: torch counts at most 2**63 bytes, a batch of {BATCH:,} among them"
+    )
+    return Diagnostic("error", "too-large", message, refusal.span)
+
+
+def _pair(refusal: Refusal) -> Diagnostic | None:
+    """Two inputs that cannot be added, multiplied or joined."""
+    wires, shapes = refusal.wires.positional, refusal.shapes
+    if refusal.request.op.kind != "function" or len(wires) < 2 or len(shapes) != len(wires):
+        return None
+    dim = refusal.request.arguments.get("dim", 0) if refusal.request.op.gathers else None
+    for index in range(1, len(wires)):
+        if _agree(shapes[0], shapes[index], dim, stacks=refusal.op == "stack"):
+            continue
+        first, second = wires[0].feed, wires[index].feed
+        outside = f" outside dimension {dim}" if refusal.op == "cat" else ""
+        message = (
+            f"inputs differ{outside}: {first.name} is {shown(first.value)}, {second.name} is {shown(second.value)}"
+        )
+        return _mismatch(refusal, message, wires[index], help=_way_out(refusal, first, second))
+    return None
+
+
+def _agree(one: tuple[int, ...], other: tuple[int, ...], dim: object, *, stacks: bool) -> bool:
+    if stacks:
+        return one == other
+    if isinstance(dim, int):
+        axis = dim % max(len(one), 1)
+        return len(one) == len(other) and one[:axis] + one[axis + 1 :] == other[:axis] + other[axis + 1 :]
+    return all(a == b or 1 in (a, b) for a, b in zip(reversed(one), reversed(other), strict=False))
+
+
+def _way_out(refusal: Refusal, first: Feed, second: Feed) -> str | None:
+    one, other = first.value, second.value
+    if not isinstance(one, TensorSpec) or not isinstance(other, TensorSpec):
+        return None
+    if len(one.shape) == len(other.shape) == 4 and one.shape[2:] != other.shape[2:]:
+        smaller = first if one.shape[2] * one.shape[3] < other.shape[2] * other.shape[3] else second
+        return where_the_map_changes(smaller, refusal.steps, refusal.feeds)
+    if len(one.shape) == len(other.shape) >= 2 and one.shape[1] != other.shape[1] and len(one.shape) == 4:
+        return (
+            f"a Conv2d with kernel_size: 1 and out_channels: {one.shape[1]} makes {second.name} as wide as {first.name}"
+        )
+    return None
+
+
+def _convolution(refusal: Refusal) -> Diagnostic | None:
+    found = re.fullmatch(r"Conv(?:Transpose)?([123])d", refusal.op)
+    if not found or not refusal.shapes:
+        return None
+    wire, shape, arguments = refusal.wires.all[0], refusal.shapes[0], refusal.request.arguments
+    dimensions = int(found[1])
+    if len(shape) != dimensions + 2:
+        message = f"expected [{_LAYOUT[dimensions]}], got {shown(wire.feed.value)}"
+        return _mismatch(refusal, message, wire)
+    if arguments.get("in_channels") != shape[1]:
+        message = f"expected {arguments.get('in_channels')} channels, got {shape[1]}"
+        return _mismatch(
+            refusal,
+            message,
+            wire,
+            refusal.written("in_channels", wire),
+            f"{wire.feed.name} is {shown(wire.feed.value)}; in_channels may be left out",
+        )
+    if re.search(r"[Kk]ernel size can't be greater|output size is too small|non-positive|negative", refusal.words):
+        kernel = arguments.get("kernel_size")
+        message = f"the kernel ({_size(kernel, dimensions)}) is larger than the map, {shown(wire.feed.value)}"
+        return _mismatch(
+            refusal,
+            message,
+            wire,
+            refusal.written("kernel_size", wire),
+            where_the_map_changes(wire.feed, refusal.steps, refusal.feeds) or "add padding",
+        )
+    return None
+
+
+def _size(value: object, dimensions: int) -> str:
+    sizes = value if isinstance(value, tuple) else (value,) * dimensions
+    return "x".join(map(str, sizes))
+
+
+def _linear(refusal: Refusal) -> Diagnostic | None:
+    if refusal.op != "Linear" or not refusal.shapes:
+        return None
+    wire, shape = refusal.wires.all[0], refusal.shapes[0]
+    due = refusal.request.arguments.get("in_features")
+    if not shape or shape[-1] == due:
+        return None
+    help = f"{wire.feed.name} is {shown(wire.feed.value)}; in_features may be left out"
+    if len(shape) == 4:
+        help = f"{wire.feed.name} is {shown(wire.feed.value)}: {{op: flatten, start_dim: 1}} before it"
+    return _mismatch(
+        refusal, f"expected {due} features, got {shape[-1]}", wire, refusal.written("in_features", wire), help
+    )
+
+
+def _norm(refusal: Refusal) -> Diagnostic | None:
+    if "Norm" not in refusal.op or not refusal.shapes:
+        return None
+    wire, shape, arguments = refusal.wires.all[0], refusal.shapes[0], refusal.request.arguments
+    ranked = re.search(r"Norm([123])d$", refusal.op)
+    if ranked and len(shape) not in ((2, 3) if ranked[1] == "1" else (int(ranked[1]) + 2,)):
+        return _mismatch(refusal, f"expected [{_LAYOUT[int(ranked[1])]}], got {shown(wire.feed.value)}", wire)
+    for name in _CHANNELS:
+        if name in arguments and len(shape) > 1 and arguments[name] != shape[1]:
+            return _mismatch(
+                refusal,
+                f"expected {arguments[name]} channels, got {shape[1]}",
+                wire,
+                refusal.written(name, wire),
+                f"{name} may be left out: it is the incoming channels",
+            )
+    due = arguments.get("normalized_shape")
+    if due is not None:
+        sizes = list(due) if isinstance(due, tuple) else [due]
+        if list(shape[-len(sizes) :]) != sizes:
+            return _mismatch(
+                refusal,
+                f"expected a shape that ends in {sizes}, got {shown(wire.feed.value)}",
+                wire,
+                refusal.written("normalized_shape", wire),
+            )
+    return None
+
+
+def _window(refusal: Refusal) -> Diagnostic | None:
+    if "ool" not in refusal.op or not refusal.shapes:
+        return None
+    wire = refusal.wires.all[0]
+    if re.search(r"[Oo]utput size is too small|too small|non-positive|greater", refusal.words):
+        kernel = refusal.request.arguments.get("kernel_size")
+        message = f"the window ({kernel}) is larger than the map, {shown(wire.feed.value)}"
+        return _mismatch(
+            refusal,
+            message,
+            wire,
+            refusal.written("kernel_size", wire),
+            where_the_map_changes(wire.feed, refusal.steps, refusal.feeds),
+        )
+    return None
 
 
 def terse(words: str) -> str:

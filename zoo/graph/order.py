@@ -28,7 +28,7 @@ def check_order(text: BlockText, diagnostics: Diagnostics) -> None:
     uses = [list(uses_of(layer)) for layer in text.layers]
     position = {name: index for index, name in enumerate(_names(text)) if name is not None}
     circles: set[frozenset[int]] = set()
-    for index, layer in enumerate(text.layers):
+    for index in range(len(text.layers)):
         for use in uses[index]:
             target = position.get(use.name)
             if target is not None and target >= index:
@@ -36,11 +36,11 @@ def check_order(text: BlockText, diagnostics: Diagnostics) -> None:
             elif target is None and use.name not in text.inputs and not _may_come(use.name, text, index):
                 above = [*text.inputs, *(name for name, at in position.items() if at < index)]
                 error = unknown_layer(use.name, dict.fromkeys(above))
-                diagnostics.error(error.code, f"{layer.shown}: {error.message}", use.span, help=error.help)
+                diagnostics.error(error.code, error.message, use.span, help=error.help)
     for use in _references(text.output):
         if use.name not in position and use.name not in text.inputs and not _may_come(use.name, text, len(uses)):
             error = unknown_layer(use.name, {**dict.fromkeys(text.inputs), **position})
-            diagnostics.error(error.code, f"output: {error.message}", use.span, help=error.help)
+            diagnostics.error(error.code, error.message, use.span, help=error.help)
 
 
 def uses_of(layer: LayerText) -> Iterator[Use]:
@@ -87,35 +87,50 @@ def _may_come(name: str, text: BlockText, index: int) -> bool:
 
 
 def _below(
-    text: BlockText, uses: list[list[Use]], index: int, target: int, use: Use, circles: set[frozenset[int]],
+    text: BlockText,
+    uses: list[list[Use]],
+    index: int,
+    target: int,
+    use: Use,
+    circles: set[frozenset[int]],
     diagnostics: Diagnostics,
 ) -> None:
     path = _path(text, uses, target, index)
     shown = [layer.name or str(at) for at, layer in enumerate(text.layers)]
     if path is None:
-        diagnostics.error("forward-reference", f"{shown[index]} reads {shown[target]}, which stands below it", use.span,
-                          notes=[Note(f"{shown[target]} stands here", text.layers[target].span)],
-                          help="a layer reads what stands above it: change the order")
+        diagnostics.error(
+            "forward-reference",
+            f"{shown[index]} reads {shown[target]}, which stands below it",
+            use.span,
+            notes=[Note(f"{shown[target]} stands here", text.layers[target].span)],
+            help="a layer reads what stands above it: change the order",
+        )
         return
     members = frozenset([index, *(at for at, _ in path)])
     if members in circles:
         return
     circles.add(members)
     round_trip = [shown[index], *(shown[at] for at, _ in path)]
-    notes = [_reading(shown[at], shown[path[step + 1][0] if step + 1 < len(path) else index], link)
-             for step, (at, link) in enumerate(path) if link is not None]
+    notes = [
+        _reading(shown[at], shown[path[step + 1][0] if step + 1 < len(path) else index], link)
+        for step, (at, link) in enumerate(path)
+        if link is not None
+    ]
     names = " -> ".join([*round_trip, shown[index]] if len(path) or index != target else round_trip)
-    diagnostics.error("cycle", f"a cycle: {names}", use.span, notes=notes,
-                      help="a layer reads what stands above it; break the cycle at one of these lines")
+    diagnostics.error(
+        "cycle",
+        f"a cycle: {names}",
+        use.span,
+        notes=notes,
+        help="a layer reads what stands above it; break the cycle at one of these lines",
+    )
 
 
 def _reading(reader: str, read: str, use: Use) -> Note:
     return Note(f"{reader} reads {read}" + (", the layer before it" if use.by_default else ""), use.span)
 
 
-def _path(
-    text: BlockText, uses: list[list[Use]], start: int, goal: int
-) -> list[tuple[int, Use | None]] | None:
+def _path(text: BlockText, uses: list[list[Use]], start: int, goal: int) -> list[tuple[int, Use | None]] | None:
     """From one layer to another by what each reads: the layers on the way with the use that leads on; None: no way."""
     if start == goal:
         return []

@@ -191,4 +191,5 @@ def _by_kind(pattern: str, init: Init, reached: list[str]) -> Change:
 
 
 def _kinds(step: Step, spec: ParameterSpec) -> Iterable[str]:
-    return (f"{step.op}.{spec.name}",)
+    """What a kind may call a parameter: by its layer's op, or by the class that holds it within a whole model."""
+    return f"{step.op}.{spec.name}".rstrip("."), f"{spec.owner}.{spec.name.rpartition('.')[2]}"

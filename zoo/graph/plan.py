@@ -58,6 +58,7 @@ class ParameterSpec:
     is_buffer: bool = False
     trainable: bool = True  # False: frozen, or a buffer
     init: Init | None = None  # None: PyTorch's own
+    owner: str = ""  # the class of the module that holds it: Conv2d
 
 
 @dataclass(frozen=True, slots=True)

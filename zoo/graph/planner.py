@@ -12,12 +12,13 @@ from zoo.document.evaluation import substitute
 from zoo.graph.body import Body
 from zoo.graph.checks import NameChecker, warn_of_hidden_ops
 from zoo.graph.context import Context, Job, Planned
+from zoo.graph.inplace import check_inplace
 from zoo.graph.libraries import Libraries
 from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec
 from zoo.graph.texts import BlockText, TextReader
-from zoo.graph.values import Feed, Param, Scope
+from zoo.graph.values import Feed, MaybeValue, Param, Scope
 from zoo.schema.architecture import ArchitectureForm
 from zoo.schema.check import validate
 
@@ -78,6 +79,8 @@ class _Network:
         self.diagnostics.extend(planned.diagnostics)
         if planned.block is None or form is None:
             return None
+        check_inplace(planned.block, inputs, context.shapes, self.diagnostics)
+        self._check_batch(planned.output)
         return self._finished(planned, inputs, bound, feeds)
 
     def _root(self) -> BlockText:
@@ -98,14 +101,19 @@ class _Network:
     def _inputs(self) -> dict[str, TensorSpec] | None:
         """The shapes that come in; None after telling that there are none."""
         node = self.document.get("input")
-        shapes = {name: self._shape(node.get(name) if isinstance(node, Mapping) else node)
-                  for name in self._given_inputs()}
+        shapes = {
+            name: self._shape(node.get(name) if isinstance(node, Mapping) else node) for name in self._given_inputs()
+        }
         if self.input_shape is not None:
             shapes[next(iter(shapes))] = self.input_shape
         known = {name: TensorSpec((-1, *shape)) for name, shape in shapes.items() if shape is not None}
         if node is None and not known:
-            self.diagnostics.error("missing-key", "input is missing", self.document.span,
-                                   help="add input: [3, 32, 32] (channels, height, width)")
+            self.diagnostics.error(
+                "missing-key",
+                "input is missing",
+                self.document.span,
+                help="add input: [3, 32, 32] (channels, height, width)",
+            )
         return known if known and len(known) == len(shapes) else None
 
     def _shape(self, node: Node | None) -> tuple[int, ...] | None:
@@ -128,6 +136,23 @@ class _Network:
             return node.value
         return Path(self.document.span.file).stem or "network"
 
+    def _check_batch(self, value: MaybeValue) -> None:
+        """Every tensor that leaves the network has the batch in dimension 0."""
+        if isinstance(value, tuple | dict):
+            for item in value.values() if isinstance(value, dict) else value:
+                self._check_batch(item)
+        elif isinstance(value, TensorSpec) and value.shape[:1] != (-1,):
+            node = self.document.get("output") or self.document.get("layers")
+            span = (
+                node.entries[-1].key_span if isinstance(node, Mapping) else node.span if node else self._span("layers")
+            )
+            self.diagnostics.error(
+                "batch-mixed",
+                f"dimension 0 of the output, {list(value.shape)}, is not the batch",
+                span,
+                help="a layer above has moved the batch or folded something into it",
+            )
+
     def _finished(
         self, planned: Planned, inputs: dict[str, TensorSpec], bound: dict[str, Param], feeds: dict[str, Feed]
     ) -> Plan:
@@ -136,7 +161,12 @@ class _Network:
         doc, source = self.document.get("doc"), self.document.get("source")
         values = {name: param.value for name, param in bound.items()}
         return Plan(
-            self._name(), str(plain(doc)) if doc else "", inputs, block, planned.output, values,  # type: ignore
+            self._name(),
+            str(plain(doc)) if doc else "",
+            inputs,
+            block,
+            planned.output,
+            values,  # type: ignore
             plain(source) if source else {},
         )
 

@@ -7,9 +7,9 @@ layers has few distinct (op, arguments, input shapes).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from zoo.graph.plan import ParameterSpec, TensorSpec, Value
 from zoo.layers import Op
 
+T = TypeVar("T")
+
 BATCH, OTHER_BATCH = 8191, 8209
-MOST_ELEMENTS = 2**62  # of one tensor at the batch above; beyond it torch's own arithmetic overflows
 
 
 class ShapeError(Exception):
@@ -27,11 +28,14 @@ class ShapeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What comes out of a layer, and the parameters and buffers it holds, with the class of each one's module."""
+    """What comes out of a layer, and the parameters and buffers it holds.
+
+    ``views`` says of each tensor that comes out which one of those that go in it shares its memory with, or None.
+    """
 
     output: Value
     parameters: tuple[ParameterSpec, ...] = ()
-    owners: tuple[str, ...] = ()
+    views: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,12 @@ class Request:
 
     @property
     def module_key(self) -> str:
+        """The same for modules built alike."""
         return f"{self.op.name}{sorted(self.arguments.items())!r}"
 
     @property
     def key(self) -> str:
+        """The same for layers with the same answer."""
         inputs = (self.inputs, sorted(self.named.items()), sorted(self.call.items()))
         return f"{self.module_key}{inputs!r}"
 
@@ -58,7 +64,7 @@ class Shapes:
     """Answers what comes out of a layer, and remembers."""
 
     def __init__(self) -> None:
-        self._modules: dict[str, tuple[nn.Module, tuple[ParameterSpec, ...], tuple[str, ...]]] = {}
+        self._modules: dict[str, tuple[nn.Module, tuple[ParameterSpec, ...]]] = {}
         self._answers: dict[str, Inferred | ShapeError] = {}
 
     def infer(self, request: Request) -> Inferred:
@@ -76,25 +82,23 @@ class Shapes:
         return answer
 
     def _infer(self, request: Request) -> Inferred:
-        first = self._run(request, BATCH)
+        first, views = self._run(request, BATCH)
         if not _only_in_front(first):
-            second = self._run(request, OTHER_BATCH)
-            return Inferred(_agreed(first, second), *self._module(request)[1:])
-        parameters, owners = self._module(request)[1:]
-        return Inferred(first, parameters, owners)
+            first = _agreed(first, self._run(request, OTHER_BATCH)[0])
+        return Inferred(first, self._module(request)[1], views)
 
-    def _module(self, request: Request) -> tuple[nn.Module | None, tuple[ParameterSpec, ...], tuple[str, ...]]:
+    def _module(self, request: Request) -> tuple[nn.Module | None, tuple[ParameterSpec, ...]]:
         if request.op.kind != "module":
-            return None, (), ()
+            return None, ()
         key = request.module_key
         if key not in self._modules:
             module = _guarded(lambda: _built(request))
-            self._modules[key] = (module.eval(), *_parameters(module))
+            self._modules[key] = (module.eval(), _parameters(module))
         return self._modules[key]
 
-    def _run(self, request: Request, batch: int) -> Value:
+    def _run(self, request: Request, batch: int) -> tuple[Value, tuple[int | None, ...]]:
         module = self._module(request)[0]
-        return _guarded(lambda: _spec(_result(request, module, batch), batch))
+        return _guarded(lambda: _result(request, module, batch))
 
 
 def _built(request: Request) -> nn.Module:
@@ -102,16 +106,32 @@ def _built(request: Request) -> nn.Module:
         return request.op.build(request.arguments)
 
 
-def _result(request: Request, module: nn.Module | None, batch: int) -> Any:
+def _result(request: Request, module: nn.Module | None, batch: int) -> tuple[Value, tuple[int | None, ...]]:
     inputs = [_tensor(value, batch) for value in request.inputs]
     named = {name: _tensor(value, batch) for name, value in request.named.items()}
     with torch.no_grad(), torch.device("meta"):
         if module is not None:
-            return module(*inputs, **named, **request.call)
-        return request.op.apply(inputs, named, request.arguments)
+            result = module(*inputs, **named, **request.call)
+        else:
+            result = request.op.apply(inputs, named, request.arguments)
+    return _spec(result, batch), _views(list(_tensors(result)), list(_tensors([inputs, list(named.values())])))
 
 
-def _guarded(act: Any) -> Any:
+def _views(results: list[Tensor], inputs: list[Tensor]) -> tuple[int | None, ...]:
+    memory = {tensor.untyped_storage()._cdata: index for index, tensor in reversed(list(enumerate(inputs)))}
+    return tuple(memory.get(tensor.untyped_storage()._cdata) for tensor in results)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a nest of tuples, lists and mappings, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(item)
+
+
+def _guarded(act: Callable[[], T]) -> T:
     """Runs torch; whatever it raises on a bad layer becomes one kind of error."""
     try:
         return act()
@@ -171,16 +191,13 @@ def _agreed(first: Value, second: Value) -> Value:
     return first
 
 
-def _parameters(module: nn.Module) -> tuple[tuple[ParameterSpec, ...], tuple[str, ...]]:
-    """Every parameter and buffer in the state dict's order, and the class name of the module that holds it."""
+def _parameters(module: nn.Module) -> tuple[ParameterSpec, ...]:
+    """Every parameter and buffer in the state dict's order, with the class name of the module that holds it."""
     found: list[ParameterSpec] = []
-    owners: list[str] = []
     for path, inner in module.named_modules():
-        prefix = f"{path}." if path else ""
+        prefix, owner = f"{path}." if path else "", type(inner).__name__
         for name, tensor in inner.named_parameters(recurse=False):
-            found.append(ParameterSpec(prefix + name, tuple(tensor.shape), trainable=tensor.requires_grad))
-            owners.append(type(inner).__name__)
+            found.append(ParameterSpec(prefix + name, tuple(tensor.shape), trainable=tensor.requires_grad, owner=owner))
         for name, tensor in inner.named_buffers(recurse=False):
-            found.append(ParameterSpec(prefix + name, tuple(tensor.shape), is_buffer=True, trainable=False))
-            owners.append(type(inner).__name__)
-    return tuple(found), tuple(owners)
+            found.append(ParameterSpec(prefix + name, tuple(tensor.shape), True, trainable=False, owner=owner))
+    return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zoo.diagnostics import Span
@@ -11,7 +11,7 @@ from zoo.document import Scalar
 from zoo.document.evaluation import substitute
 from zoo.graph.arguments import Arguments, call_keywords, op_arguments
 from zoo.graph.context import DEEPEST, Context, Job, PlanBlock, Told
-from zoo.graph.mismatch import explain
+from zoo.graph.mismatch import Refusal, explain
 from zoo.graph.params import Call, bind
 from zoo.graph.patterns import bare_init, with_patterns
 from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec
@@ -44,6 +44,7 @@ class Place:
     scope: Scope
     path: str
     depth: int
+    steps: Sequence[Step]  # of the block so far, for messages
     is_first: bool = True
 
     @property
@@ -125,7 +126,7 @@ class StepMaker:
         try:
             inferred = self._context.shapes.infer(request)
         except ShapeError as error:
-            told.own.add(explain(request, wires, place.span, node, str(error)))
+            told.own.add(explain(_refusal(request, wires, place, str(error))))
             return FAILED
         kind = "module" if op.kind == "module" else "function"
         step = Step(
@@ -141,6 +142,11 @@ class StepMaker:
             inferred.parameters,
         )
         return Made(step, inferred.output)
+
+
+def _refusal(request: Request, wires: Wires, place: Place, words: str) -> Refusal:
+    steps = {step.name: step for step in place.steps}
+    return Refusal(request, wires, place.span, place.arguments, words, steps, place.scope.feeds)
 
 
 def _request(op: Op, arguments: Arguments, wires: Wires, call: Mapping[str, object]) -> Request:

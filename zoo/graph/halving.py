@@ -1,0 +1,65 @@
+"""Which layer made a map smaller: the way out of most mismatches. Floor 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from zoo.graph.plan import Step, TensorSpec, Value
+from zoo.graph.values import Feed, MaybeValue
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A leaf step whose map has another size than what came in."""
+
+    step: Step
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def verb(self) -> str:
+        """``halves the map``."""
+        if all(
+            after in (before // 2, (before + 1) // 2) for before, after in zip(self.before, self.after, strict=True)
+        ):
+            return "halves the map"
+        verb = "enlarges" if self.after > self.before else "shrinks"
+        return f"{verb} the map from {_by(self.before)} to {_by(self.after)}"
+
+
+def where_the_map_changes(feed: Feed, steps: Mapping[str, Step], feeds: Mapping[str, Feed]) -> str | None:
+    """``layer1 halves the map at my_net.yaml:19 (MaxPool2d)``: the last step before a value that resizes its map."""
+    name: str | None = feed.ref.name
+    while name in steps:
+        step = steps[name]
+        source = step.inputs[0].name if step.inputs else None
+        before = feeds[source].value if source in feeds else None
+        changes = list(_changes(step, _map(before)))
+        if changes:
+            last = changes[-1]
+            span = last.step.span
+            return f"{name} {last.verb} at {span.file}:{span.line} ({last.step.op})"
+        name = source
+    return None
+
+
+def _changes(step: Step, before: tuple[int, ...] | None) -> Iterator[Change]:
+    """The leaves of a step, in order, that resize the map."""
+    if step.body is None:
+        after = _map(step.output)
+        if before is not None and after is not None and before != after:
+            yield Change(step, before, after)
+        return
+    maps = {step.body.inputs[0]: before}
+    for inner in step.body.steps:
+        yield from _changes(inner, maps.get(inner.inputs[0].name) if inner.inputs else None)
+        maps[inner.name] = _map(inner.output)
+
+
+def _map(value: MaybeValue | Value) -> tuple[int, ...] | None:
+    return value.shape[2:] if isinstance(value, TensorSpec) and len(value.shape) == 4 else None
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    return "x".join(map(str, sizes))
