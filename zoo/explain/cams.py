@@ -50,7 +50,7 @@ def cams(
     layers = layers_with_maps(model, images_BCHW.shape[1:])
     target = choose_layer(layers, layer, model)
     size = 1 if chosen.one_at_a_time else batch_size
-    batches = zip(images_BCHW.split(size), _chunks(classes, size), strict=True)
+    batches = zip(torch.split(images_BCHW, size), _chunks(classes, size), strict=True)
     with _circumstances(images_BCHW.device), _hooked(private_copy(model), chosen, target, layers) as explainer:
         maps = [_explain(explainer, chosen, target, images, wanted) for images, wanted in batches]
     return np.concatenate(maps)

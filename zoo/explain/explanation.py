@@ -109,6 +109,6 @@ def _probabilities(model: nn.Module, images_BCHW: Tensor) -> NDArray[np.float32]
     """Softmax of the scores in fp32, BK."""
     twin = private_copy(model)
     with torch.no_grad():
-        scores = torch.cat([twin(images.float()) for images in images_BCHW.split(64)])
+        scores = torch.cat([twin(images.float()) for images in torch.split(images_BCHW, 64)])
     probabilities: NDArray[np.float32] = scores.softmax(1).cpu().numpy()
     return probabilities

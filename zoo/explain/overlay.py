@@ -42,4 +42,5 @@ def overlay(image: Pixels, map_HW: NDArray[np.floating], smallest_side: int = SM
     ground = (0.68 + 0.2 * heat) * (0.35 * base + 0.65 * grey)
     colours = matplotlib.colormaps["inferno"](0.25 + 0.75 * heat[:, :, 0])[:, :, :3].astype(np.float32)
     strength = 0.72 * heat**1.2
-    return np.clip(255 * (ground * (1 - strength) + colours * strength) + 0.5, 0, 255).astype(np.uint8)
+    blended: Pixels = np.clip(255 * (ground * (1 - strength) + colours * strength) + 0.5, 0, 255).astype(np.uint8)
+    return blended

@@ -44,8 +44,8 @@ def curve(run: Run, figure_of: str) -> Draw:
 
 def points(run: Run, split: str, figure_of: str) -> tuple[list[float], list[float]]:
     """Epochs and values of a split, where it was measured."""
-    found = [(epoch["epoch"], (epoch.get(split) or {}).get(figure_of)) for epoch in run.epochs]
-    found = [(epoch, value) for epoch, value in found if value is not None]
+    lines = [(line["epoch"], (line.get(split) or {}).get(figure_of)) for line in run.epochs]
+    found = [(float(epoch), float(value)) for epoch, value in lines if value is not None]
     return [epoch for epoch, _ in found], [value for _, value in found]
 
 

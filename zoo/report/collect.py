@@ -105,7 +105,7 @@ def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
     images = np.zeros((0, 1, 1, 1), np.uint8)
     if len(chosen):
         images = finished.pixels(finished.seen(split, chosen), finished.eval_transforms)
-    arrays = {"indices": chosen, "images": images, **{key: column[chosen] for key, column in found.items()}}
+    arrays: Arrays = {"indices": chosen, "images": images, **{key: column[chosen] for key, column in found.items()}}
     return arrays, [split.id(int(index)) for index in chosen]
 
 

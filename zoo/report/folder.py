@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError
-from zoo.report import evidence
+from zoo.report.evidence import Arrays, read_arrays, read_json
 
 Data = dict[str, Any]
 
@@ -26,10 +26,10 @@ class Run:
     resolved: str
     architecture: str
     evidence: Data
-    predictions: evidence.Arrays | None
-    mistakes: evidence.Arrays | None
-    cams: evidence.Arrays | None
-    augmentations: evidence.Arrays | None
+    predictions: Arrays | None
+    mistakes: Arrays | None
+    cams: Arrays | None
+    augmentations: Arrays | None
 
     @property
     def name(self) -> str:
@@ -64,11 +64,11 @@ def read_run(path: Path) -> Run:
         recipe=_text(path / "recipe.yaml"),
         resolved=_text(path / "resolved.yaml"),
         architecture=_text(path / "architecture.yaml"),
-        evidence=evidence.read_json(path),
-        predictions=evidence.read_arrays(path, "predictions"),
-        mistakes=evidence.read_arrays(path, "mistakes"),
-        cams=evidence.read_arrays(path, "cams"),
-        augmentations=evidence.read_arrays(path, "augmentations"),
+        evidence=read_json(path),
+        predictions=read_arrays(path, "predictions"),
+        mistakes=read_arrays(path, "mistakes"),
+        cams=read_arrays(path, "cams"),
+        augmentations=read_arrays(path, "augmentations"),
     )
 
 

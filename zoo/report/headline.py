@@ -41,7 +41,9 @@ class Headline:
 
 def headline(run: Run) -> Headline:
     """What the top of the page says. Of an unfinished run, its last test."""
-    test = run.result.get("test") or next((line["test"] for line in reversed(run.epochs) if line.get("test")), {})
+    test: dict[str, Any] = run.result.get("test") or next(
+        (line["test"] for line in reversed(run.epochs) if line.get("test")), {}
+    )
     accuracy = test.get("accuracy")
     samples = len(run.predictions["labels"]) if run.predictions else 0
     of_what = f"test accuracy, {samples:,} images" if samples else "test accuracy"

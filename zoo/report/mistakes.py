@@ -102,7 +102,9 @@ def misclassified(run: Run, figures: Path) -> Section | None:
             "number": label,
             "name": run.classes[label],
             "percent": percent(accuracy[label]) if "class_accuracy" in run.evidence.get("reports", []) else "",
-            "cards": [_card(run, place, place < with_map) for place in np.flatnonzero(shown["labels"] == label)],
+            "cards": [
+                _card(run, place, place < with_map) for place in np.flatnonzero(shown["labels"] == label).tolist()
+            ],
         }
         for label in np.unique(shown["labels"]).tolist()
     ]
@@ -213,4 +215,5 @@ def _in_gallery(run: Run) -> bool:
 
 def _shown(run: Run, key: str) -> NDArray[np.int64]:
     assert run.mistakes is not None
-    return run.mistakes[key]
+    column: NDArray[np.int64] = run.mistakes[key]
+    return column

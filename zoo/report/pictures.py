@@ -39,7 +39,7 @@ def data_uri(image: Pixels) -> str:
 
 def is_crisp(image: Pixels) -> bool:
     """Whether the browser is to enlarge the image without smoothing."""
-    return max(image.shape[:2]) <= CRISP
+    return bool(max(image.shape[:2]) <= CRISP)
 
 
 def map_uri(image: Pixels, map_HW: Pixels) -> str:

@@ -44,7 +44,8 @@ def record(
     """
     finished = Finished(model, dataset, tuple(train_transforms), tuple(eval_transforms), evaluation, seed)
     settings = explain or ExplainSection()
-    wanted, remarks = set(reports), {}
+    wanted = set(reports)
+    remarks: dict[str, str] = {}
     data: dict[str, Any] = {"reports": list(reports), "model": model_name, "classes": list(dataset.classes)}
     evidence.write_arrays(run_dir, "predictions", predictions(finished))
     if wanted & {"misclassified", "gradcam"}:

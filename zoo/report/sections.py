@@ -14,7 +14,7 @@ from typing import Any
 from zoo.report import charts, pictures
 from zoo.report.folder import Run
 from zoo.report.headline import Tile, percent
-from zoo.report.theme import inline_svg, save_png
+from zoo.report.theme import Draw, inline_svg, save_png
 from zoo.summary import human_count
 
 Data = dict[str, Any]
@@ -50,7 +50,7 @@ def embedded(image: pictures.Pixels) -> Image:
     return Image(pictures.data_uri(image), image.shape[1], image.shape[0], pictures.is_crisp(image))
 
 
-def chart(draw: charts.Draw, name: str, description: str) -> Any:
+def chart(draw: Draw, name: str, description: str) -> Any:
     """An inline chart, marked as safe: it is matplotlib's own SVG, whose texts are escaped."""
     from markupsafe import Markup
 
