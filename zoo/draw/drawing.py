@@ -81,7 +81,8 @@ _KINDS: Mapping[str, Kind] = {
 
 
 def _box(path: str, step: Step) -> Node:
-    return Node(path, _KINDS[step.kind], path, _subtitle(step), shape_text(step.output))
+    subtitle = _subtitle(step)
+    return Node(path, _KINDS[step.kind], path, subtitle if subtitle != path else "", shape_text(step.output))
 
 
 def _subtitle(step: Step) -> str:

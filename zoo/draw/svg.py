@@ -50,6 +50,8 @@ def _arrows(layout: Layout) -> list[str]:
         (x, y), *rest = points
         path = [f"M{x:.1f},{y:.1f}"]
         for px, py in rest:
+            if abs(px - x) < 0.05 and abs(py - y) < 0.05:
+                continue  # a stretch of no length would leave the arrow's tip without a direction
             if abs(px - x) < 0.05:
                 path.append(f"V{py:.1f}")
             else:  # only between rows do arrows change sides
