@@ -223,7 +223,9 @@ def _value(tree: Tree, scope: Scope) -> ExpressionValue:
         case Call(function=function, arguments=arguments):
             return _CALLS[function](*[evaluate(argument, scope) for argument in arguments])
         case Index(target=target, parts=parts):
-            return _indexed(evaluate(target, scope), [part and evaluate(part, scope) for part in parts])
+            return _indexed(
+                evaluate(target, scope), [None if part is None else evaluate(part, scope) for part in parts]
+            )
     raise AssertionError(tree)
 
 
@@ -290,17 +292,20 @@ def _ordered(left: ExpressionValue, right: ExpressionValue) -> bool:
 def _indexed(target: ExpressionValue, parts: list[ExpressionValue]) -> ExpressionValue:
     if not isinstance(target, list | str):
         raise ExpressionError(f"only a list can be indexed, the value is {target!r}")
-    for part in parts:
-        if part is not None and (isinstance(part, bool) or not isinstance(part, int)):
-            raise ExpressionError(f"an index is a whole number, not {part!r}", help="use // for a whole number")
-    if len(parts) == 3:
-        return target[slice(*parts)]
-    index = parts[0]
-    assert isinstance(index, int)
+    places = [_index(part) for part in parts]
+    if len(places) == 3:
+        return target[places[0] : places[1] : places[2]]
+    index = places[0] or 0
     if not -len(target) <= index < len(target):
         raise ExpressionError(f"there is no item {index}: the list has {len(target)}")
     item: ExpressionValue = target[index]
     return item
+
+
+def _index(value: ExpressionValue) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | None):
+        raise ExpressionError(f"an index is a whole number, not {value!r}", help="use // for a whole number")
+    return value
 
 
 def _bounded(value: ExpressionValue) -> ExpressionValue:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NoReturn
 
 LONGEST = 1000  # characters of one expression
@@ -260,7 +260,8 @@ class _Parser:
                 left = self._comparison(left)
                 continue
             self._at += 1
-            right = self._deeper(lambda least=_SIGN if sign == "**" else _BINARY[sign] + 1: self._binary(least))
+            least = _SIGN if sign == "**" else _BINARY[sign] + 1
+            right = self._deeper(partial(self._binary, least))
             left = Binary(left.start, right.end, _above(left, right), sign, left, right)
         return left
 

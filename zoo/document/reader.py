@@ -255,11 +255,12 @@ class _Builder:
                 frame.merged.setdefault(entry.key, entry)
 
     def _alias(self, event: yaml.events.AliasEvent) -> tuple[Node, int]:
-        if event.anchor in self._open_anchors:
-            self._fail("alias-loop", f"the alias *{event.anchor} stands inside its own anchor", self._span(event))
-        if event.anchor not in self._anchors:
-            self._fail("unknown-alias", f"no anchor &{event.anchor} above this alias", self._span(event))
-        return self._anchors[event.anchor]
+        name = event.anchor or ""
+        if name in self._open_anchors:
+            self._fail("alias-loop", f"the alias *{name} stands inside its own anchor", self._span(event))
+        if name not in self._anchors:
+            self._fail("unknown-alias", f"no anchor &{name} above this alias", self._span(event))
+        return self._anchors[name]
 
     def _scalar(self, event: yaml.events.ScalarEvent) -> Scalar:
         span = self._span(event)
@@ -303,6 +304,8 @@ class _Builder:
 
     def _span(self, event: yaml.events.Event, end: yaml.events.Event | None = None) -> Span:
         start_mark, end_mark = event.start_mark, (end or event).end_mark
+        assert start_mark is not None  # PyYAML's stubs allow for events made by hand
+        assert end_mark is not None
         return Span(self._source, start_mark.line + 1, start_mark.column + 1, end_mark.line + 1, end_mark.column + 1)
 
 

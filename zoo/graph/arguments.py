@@ -1,4 +1,4 @@
-"""An op's arguments: expressions evaluated, sizes filled in from the incoming shape, types and values checked. Floor 3."""
+"""An op's arguments: expressions evaluated, sizes filled in from what comes in, types and values checked. Floor 3."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def op_arguments(
     """The arguments of an op at one place, or None after telling what is wrong with them."""
     known = {info.alias or name for name, info in op.arguments.model_fields.items()}
     own = Diagnostics()
-    entries, holes = [], []
+    entries: list[Entry] = []
+    holes: list[Span] = []
     for entry in node:
         if entry.key in known:  # others have been told of by the check of names
             value = substitute(entry.value, scope, own)

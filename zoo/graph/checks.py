@@ -16,7 +16,7 @@ from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, 
 from zoo.graph.order import check_order
 from zoo.graph.params import declarations
 from zoo.graph.texts import Blocks, BlockText, LayerText
-from zoo.graph.values import not_a_size, unknown_name
+from zoo.graph.values import not_a_size, unknown_layer, unknown_name
 from zoo.layers import Op, ops
 from zoo.registry import did_you_mean
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS
@@ -160,20 +160,20 @@ class NameChecker:
 
 
 def _check_path(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None) -> None:
-    try:
-        if not path.parts and path.name not in params:
-            raise unknown_name(path.name, params, dict.fromkeys(inputs or ("input",)))
-        if path.parts and path.parts[-1] not in SHAPE_WORDS:
-            raise not_a_size(".".join([path.name, *map(str, path.parts)]), path.parts[-1])
-        if path.parts and inputs is not None and path.name not in inputs:
-            raise ExpressionError(
-                f"{path.name} is no input",
-                help=f"only {', '.join(inputs)} can be read here",
-                code="undefined-reference",
-            )
-    except ExpressionError as error:
+    error = _path_error(path, params, inputs)
+    if error is not None:
         error.start, error.end = path.start, path.end
-        raise
+        raise error
+
+
+def _path_error(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None) -> ExpressionError | None:
+    if not path.parts:
+        return None if path.name in params else unknown_name(path.name, params, dict.fromkeys(inputs or ("input",)))
+    if path.parts[-1] not in SHAPE_WORDS:
+        return not_a_size(".".join([path.name, *map(str, path.parts)]), path.parts[-1])
+    if inputs is not None and path.name not in inputs:
+        return unknown_layer(path.name, dict.fromkeys(inputs))
+    return None
 
 
 def _scalars(nodes: Iterable[Node]) -> Iterator[Scalar]:

@@ -39,6 +39,7 @@ class Job:
 
     @property
     def key(self) -> str:
+        """The same for blocks with the same plan."""
         values = {name: param.value for name, param in self.params.items()}
         return f"{id(self.text)}{values!r}{self.inputs!r}"
 

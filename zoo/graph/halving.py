@@ -31,10 +31,10 @@ class Change:
 def where_the_map_changes(feed: Feed, steps: Mapping[str, Step], feeds: Mapping[str, Feed]) -> str | None:
     """``layer1 halves the map at my_net.yaml:19 (MaxPool2d)``: the last step before a value that resizes its map."""
     name: str | None = feed.ref.name
-    while name in steps:
+    while name is not None and name in steps:
         step = steps[name]
         source = step.inputs[0].name if step.inputs else None
-        before = feeds[source].value if source in feeds else None
+        before = feeds[source].value if source is not None and source in feeds else None
         changes = list(_changes(step, _map(before)))
         if changes:
             last = changes[-1]

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.graph.plan import Block, Output, Ref, Step, TensorSpec, Value
@@ -122,7 +122,7 @@ def _picked(memory: Mapping[str, tuple[Memory, Value]], ref: Ref) -> tuple[Memor
     return place, value
 
 
-def _item(nest: object, pick: int | str) -> object:
+def _item(nest: Any, pick: int | str) -> Any:
     if isinstance(nest, dict):
         return nest[pick]
     assert isinstance(nest, tuple)

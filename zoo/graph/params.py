@@ -97,7 +97,7 @@ def bind(
     diagnostics: Diagnostics,
     inner: Diagnostics,
 ) -> dict[str, Param]:
-    """Every param's value, given or by default. Errors of the call go to ``diagnostics``, those of defaults to ``inner``."""
+    """Every param's value, given or by default. Errors of defaults go to ``inner``, all others to ``diagnostics``."""
     params: dict[str, Param] = {}
     for name, declaration in declared.items():
         if name in call.arguments:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, Scalar, plain
+from zoo.diagnostics import Diagnostics, Span
+from zoo.document import Mapping, Node, Scalar, from_data, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.body import Body
 from zoo.graph.checks import NameChecker, warn_of_hidden_ops
@@ -18,7 +17,7 @@ from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec
 from zoo.graph.texts import BlockText, TextReader
-from zoo.graph.values import Feed, MaybeValue, Param, Scope
+from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown
 from zoo.schema.architecture import ArchitectureForm
 from zoo.schema.check import validate
 
@@ -77,7 +76,7 @@ class _Network:
         bound = self._bound(context, root, feeds)
         planned = Body(context, Job(root, bound, inputs, "")).plan()
         self.diagnostics.extend(planned.diagnostics)
-        if planned.block is None or form is None:
+        if planned.block is None or isinstance(planned.output, Unknown) or form is None:
             return None
         check_inplace(planned.block, inputs, context.shapes, self.diagnostics)
         self._check_batch(planned.output)
@@ -88,10 +87,10 @@ class _Network:
         document = self.document
         names = self._given_inputs()
         if len(names) > 1 or names != ["input"]:
-            document = document.replacing("inputs", _list_of(names, self._span("input")))
+            document = document.replacing("inputs", from_data(names, self._span("input")))
         return TextReader(self.diagnostics).block("", document.span, document.without(["blocks"]), blocks)
 
-    def _span(self, key: str) -> Any:
+    def _span(self, key: str) -> Span:
         return self.document.key_span(key)
 
     def _given_inputs(self) -> list[str]:
@@ -157,6 +156,7 @@ class _Network:
         self, planned: Planned, inputs: dict[str, TensorSpec], bound: dict[str, Param], feeds: dict[str, Feed]
     ) -> Plan:
         assert planned.block is not None
+        assert not isinstance(planned.output, Unknown)
         block = initialised_by_kind(planned.block, self.document.get("init"), Scope(bound, feeds), self.diagnostics)
         doc, source = self.document.get("doc"), self.document.get("source")
         values = {name: param.value for name, param in bound.items()}
@@ -166,12 +166,6 @@ class _Network:
             inputs,
             block,
             planned.output,
-            values,  # type: ignore
+            values,
             plain(source) if source else {},
         )
-
-
-def _list_of(names: list[str], span: Any) -> Any:
-    from zoo.document import from_data
-
-    return from_data(names, span)

@@ -49,6 +49,7 @@ class Place:
 
     @property
     def span(self) -> Span:
+        """The layer's name."""
         return self.layer.span
 
     @property
@@ -96,7 +97,7 @@ class StepMaker:
         job = Job(text, params, values, f"{place.path}{place.name}.", place.depth + 1)
         planned = self._context.remembered(job, self._plan_block)
         told.call(planned.diagnostics, what, place.layer.op_span or place.span)
-        if planned.block is None:
+        if planned.block is None or isinstance(planned.output, Unknown):
             return Made(None, planned.output, planned.size + 1)
         arguments = {} if text.params is None else {name: param.value for name, param in params.items()}
         step = Step(
@@ -128,10 +129,9 @@ class StepMaker:
         except ShapeError as error:
             told.own.add(explain(_refusal(request, wires, place, str(error))))
             return FAILED
-        kind = "module" if op.kind == "module" else "function"
         step = Step(
             place.name,
-            kind,
+            op.kind,
             op.name,
             arguments.values,
             tuple(wire.feed.ref for wire in wires.positional),

@@ -10,7 +10,7 @@ from zoo.document import Mapping as MappingNode
 from zoo.document import Node, Scalar, Sequence
 from zoo.document.expressions import ExpressionError
 from zoo.graph.plan import Output, Ref
-from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, unknown_layer
+from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown, unknown_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +92,11 @@ def outputs(node: Node | None, last: Feed, scope: Scope, diagnostics: Diagnostic
         return last.ref, last.value
     if isinstance(node, Sequence):
         feeds = [_wire(item, scope, diagnostics).feed for item in node]
-        values = [feed.value for feed in feeds]
-        return tuple(feed.ref for feed in feeds), UNKNOWN if UNKNOWN in values else tuple(values)  # type: ignore
+        known = [feed.value for feed in feeds if not isinstance(feed.value, Unknown)]
+        return tuple(feed.ref for feed in feeds), tuple(known) if len(known) == len(feeds) else UNKNOWN
     if isinstance(node, MappingNode):
         named = {entry.key: _wire(entry.value, scope, diagnostics).feed for entry in node}
-        return {key: feed.ref for key, feed in named.items()}, _dict_value(named)
+        values = {key: feed.value for key, feed in named.items() if not isinstance(feed.value, Unknown)}
+        return {key: feed.ref for key, feed in named.items()}, values if len(values) == len(named) else UNKNOWN
     feed = _wire(node, scope, diagnostics).feed
     return feed.ref, feed.value
-
-
-def _dict_value(named: Mapping[str, Feed]) -> MaybeValue:
-    values = {key: feed.value for key, feed in named.items()}
-    known = {key: value for key, value in values.items() if value is not UNKNOWN}
-    return UNKNOWN if len(known) < len(values) else known  # type: ignore[return-value]

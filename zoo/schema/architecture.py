@@ -51,8 +51,8 @@ class BlockForm(_Form):
     output: References | None = Field(None, description="what it gives: a layer, a list, or a mapping")
 
 
-class ArchitectureForm(_Form):
-    """An architecture file."""
+class LibraryForm(_Form):
+    """A file that others `use` for its blocks; layers of its own are optional."""
 
     name: str | None = Field(None, description="its name; the file's where left out")
     doc: str | None = Field(None, description="what it is, with its source and number of parameters")
@@ -61,16 +61,16 @@ class ArchitectureForm(_Form):
     params: dict[str, Any] | None = Field(None, description="what a recipe or caller may set")
     use: str | list[str] | None = Field(None, description="files whose blocks are brought in")
     blocks: dict[str, BlockForm] | None = Field(None, description="ops written in YAML")
-    layers: Layers = Field(description="the layers, in order")
+    layers: Layers | None = Field(None, description="the layers, in order")
     output: References | None = Field(None, description="what comes out; the last layer where left out")
     init: dict[str, Any] | None = Field(None, description="initialisers by kind: Conv2d.weight")
     source: SourceForm | None = Field(None, description="paper and url")
 
 
-class LibraryForm(ArchitectureForm):
-    """A file that others `use` for its blocks; layers of its own are optional."""
+class ArchitectureForm(LibraryForm):
+    """An architecture file."""
 
-    layers: Layers | None = Field(None, description="the layers, in order")
+    layers: Layers = Field(description="the layers, in order")
 
 
 class LayerForm(_Form):
