@@ -24,6 +24,16 @@ def plain(names: str, *shapes: tuple[int, ...], **arguments: Any) -> list[Case]:
 
 
 CASES: list[Case] = [
+    *plain("ceil expm1 log2 atan sinh cosh detach"),
+    *plain("tril triu", diagonal=1),
+    *plain("gumbel_softmax", tau=0.5, hard=True, dim=1),
+    *plain("view", shape=[-1, 4, 36]),
+    *plain("bmm", (2, 3, 4), (2, 4, 5)),
+    *plain("linear", (2, 3), (5, 3), (5,)),
+    *plain("linear", (2, 3), (5, 3)),
+    *plain("conv1d", ROW, (5, 4, 3)),
+    *plain("conv2d", MAP, (6, 2, 3, 3), (6,), padding="same", groups=2),
+    *plain("conv3d", BOX, (5, 3, 2, 2, 2), stride=[1, 2, 1]),
     *plain("relu relu6 leaky_relu elu selu celu silu mish hardswish hardsigmoid hardtanh softsign tanhshrink rrelu"),
     *plain("gelu softplus hardshrink softshrink logsigmoid sigmoid tanh abs neg sign square sqrt rsqrt reciprocal"),
     *plain(
@@ -156,7 +166,7 @@ def test_the_text_computes_what_the_op_computes(case: Case, training: bool) -> N
 
 def test_every_function_is_tested() -> None:
     functions = {name for name in ops if ops[name].kind == "function"}
-    assert functions == {case[0] for case in CASES} | {"index_select"}
+    assert functions == {case[0] for case in CASES} | {"index_select", "where", "masked_fill"}
 
 
 @pytest.mark.parametrize("name", sorted(RANDOM))
@@ -191,6 +201,15 @@ def test_inputs_may_come_by_name() -> None:
     table, index = torch.randn(5, 2), torch.tensor([3, 1])
     assert same(ops["index_select"].apply([table, index], {}, {"dim": 0}), table[index])
     assert ops["index_select"].expression(["t", "i"], {"dim": "0"}) == "torch.index_select(t, 0, i)"
+
+
+def test_functions_of_masks_and_indices() -> None:
+    first, second = tensors((MAP, MAP))
+    mask = first > second
+    assert same(ops["where"].apply([mask, first, second], {}, {}), torch.maximum(first, second))
+    assert ops["where"].expression(["m", "a", "b"], {}) == "torch.where(m, a, b)"
+    assert same(ops["masked_fill"].apply([first, mask], {}, {"value": 0.0}), first * ~mask)
+    assert ops["masked_fill"].expression(["a", "m"], {"value": "0.0"}) == "torch.masked_fill(a, m, 0.0)"
 
 
 def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:

@@ -16,6 +16,8 @@ Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 Amount = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 Margin = Annotated[int, Field(ge=-LARGEST_SIZE, le=LARGEST_SIZE)]
 Dim = Annotated[int, Field(ge=-8, le=7, description="a dimension; 0 is the batch, -1 the last")]
+Dims = Annotated[tuple[Dim, ...], Field(min_length=1, description="dimensions; 0 is the batch, -1 the last")]
+DimOrDims = Annotated[Dim | Dims, Field(description="a dimension or several; 0 is the batch, -1 the last")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -56,6 +58,36 @@ _SIZES = [
     "chunks",
     "sections",
 ]
+
+DESCRIBED = {  # what torch's docstrings leave unsaid
+    "alpha": "the scale of the negative part, or of the sum",
+    "beta": "the exponent",
+    "ceil_mode": "round the output's size up",
+    "count_include_pad": "let the padding count in the average",
+    "dilation": "the distance between the window's places",
+    "divisor_override": "what to divide by instead of the window's size",
+    "eps": "added to the denominator",
+    "groups": "how many groups the channels form",
+    "inplace": "write into the input",
+    "k": "added to the sum",
+    "kernel_size": "the window's sides",
+    "lower": "the smallest slope",
+    "max_val": "the largest value that comes out",
+    "min_val": "the smallest value that comes out",
+    "negative_slope": "the slope below zero",
+    "norm_type": "the power: 1 sums, infinity takes the largest",
+    "normalized_shape": "the sizes of the last dimensions, over which it normalises",
+    "num_groups": "how many groups the channels form",
+    "output_size": "the sides of the map that comes out; null keeps the input's",
+    "p": "the probability of a zero",
+    "padding": "what is added at both ends of each side",
+    "padding_mode": "what the padding is made of",
+    "size": "the number of neighbours, or the sides that come out",
+    "stride": "the step from window to window; a pool's default is its kernel",
+    "threshold": "below it the value is replaced",
+    "upper": "the largest slope",
+    "value": "what is put in",
+}
 
 NAMED: dict[str, Any] = {
     **dict.fromkeys(_SIZES, Size),

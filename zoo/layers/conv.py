@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import GenericAlias
 from typing import Any, Literal
 
 from torch import nn
 
 from zoo.layers.bounds import Amount
-from zoo.layers.declare import module
+from zoo.layers.declare import forms, module
 from zoo.layers.op import Op
 
 
@@ -41,7 +40,7 @@ def _check_transposed(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _convolution(target: type[nn.Module], dimensions: int) -> Op:
-    padding = Literal["same", "valid"] | Amount | GenericAlias(tuple, (Amount,) * dimensions)
+    padding = Literal["same", "valid"] | forms(Amount, dimensions)
     return module(target, overrides={"padding": padding}, check=_check_convolution)
 
 

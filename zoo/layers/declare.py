@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from types import GenericAlias
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.layers.bounds import NAMED
+from zoo.layers.bounds import DESCRIBED, NAMED
 from zoo.layers.op import Check, Inferred, Mixes, Op, Writer, as_call
 from zoo.schema import ArgsModel, arguments_model
 
@@ -33,6 +34,15 @@ _IMPORTS = {
 }
 
 
+def no_arguments() -> None:
+    """A signature without arguments, for models that are declared as overrides whole."""
+
+
+def forms(item: Any, dimensions: int) -> Any:
+    """One value for all dimensions, or a list of one for each."""
+    return item | GenericAlias(tuple, (item,) * dimensions)
+
+
 class NoArguments(ArgsModel):
     """Takes no arguments."""
 
@@ -49,7 +59,12 @@ def module(
     """A ``torch.nn`` class: arguments from its constructor's signature, inputs and call keywords from its forward's."""
     name = target.__name__
     arguments = arguments_model(
-        name, target, leave_out=(*_NEVER_ARGUMENTS, *leave_out), overrides=overrides, within=NAMED
+        name,
+        target,
+        leave_out=(*_NEVER_ARGUMENTS, *leave_out),
+        overrides=overrides,
+        within=NAMED,
+        described=DESCRIBED,
     )
     names, required = tensor_parameters(target.forward, skip_self=True)
     call = arguments_model(f"{name}Call", target.forward, leave_out=("self", *names), within=NAMED)
@@ -98,7 +113,9 @@ def function(
     if arguments is None:
         found, required = tensor_parameters(target)
         unsettable = (*_NEVER_ARGUMENTS, *found, *leave_out)
-        arguments = arguments_model(name, target, leave_out=unsettable, overrides=overrides, within=NAMED)
+        arguments = arguments_model(
+            name, target, leave_out=unsettable, overrides=overrides, within=NAMED, described=DESCRIBED
+        )
         follows_training = "training" in inspect.signature(target).parameters
         inputs, min_inputs = found if inputs is None else inputs, required if min_inputs is None else min_inputs
     if inputs is None:

@@ -29,15 +29,15 @@ _PROBE_SIDE = 224  # pixels; only shapes are looked at
 class TimmArguments(ArgsModel):
     """A model of timm, or with ``features`` its maps from large to small."""
 
-    name: str
+    name: str = Field(description="the model's name in the library")
     pretrained: bool = Field(False, description="load timm's weights (from the network, or its cache)")
     features: bool = Field(False, description="give the maps instead of the class scores")
-    in_chans: Size = 3
-    num_classes: Amount | None = None
-    drop_rate: Probability | None = None
-    drop_path_rate: Probability | None = None
-    img_size: Size | tuple[Size, Size] | None = None
-    global_pool: str | None = None
+    in_chans: Size = Field(3, description="channels of the images")
+    num_classes: Amount | None = Field(None, description="width of the head; 0 takes the head off")
+    drop_rate: Probability | None = Field(None, description="dropout in front of the head")
+    drop_path_rate: Probability | None = Field(None, description="stochastic depth")
+    img_size: Size | tuple[Size, Size] | None = Field(None, description="sides of the images, where a model must know")
+    global_pool: str | None = Field(None, description="how maps become a vector")
     out_indices: tuple[int, ...] | None = Field(None, description="which maps, with features")
     kwargs: dict[str, Any] = Field({}, description="further arguments of the model's own")
 
@@ -45,10 +45,10 @@ class TimmArguments(ArgsModel):
 class TorchvisionArguments(ArgsModel):
     """A classification model of torchvision, or with ``features`` its maps from large to small, keys "0", "1", …."""
 
-    name: str
+    name: str = Field(description="the model's name in the library")
     pretrained: bool = Field(False, description="load torchvision's default weights (from the network, or its cache)")
     features: bool = Field(False, description="give the maps instead of the class scores")
-    num_classes: Size | None = None
+    num_classes: Size | None = Field(None, description="width of the head")
     kwargs: dict[str, Any] = Field({}, description="further arguments of the model's own")
 
 

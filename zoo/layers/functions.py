@@ -7,38 +7,40 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from torch import nn
 
 from zoo.layers.bounds import Dim, Positive
 from zoo.layers.declare import NoArguments, function
 from zoo.layers.merge import Number
 from zoo.layers.op import Arguments, over
 from zoo.schema import ArgsModel
+from zoo.schema.signature import summary
 
 
 class Gelu(ArgsModel):
     """Gaussian error linear unit (Hendrycks and Gimpel 2016)."""
 
-    approximate: Literal["none", "tanh"] = "none"
+    approximate: Literal["none", "tanh"] = Field("none", description="whether tanh stands in for the error function")
 
 
 class Shrink(ArgsModel):
     """Sets values within ``lambd`` of zero to zero."""
 
-    lambd: float = Field(0.5, ge=0)
+    lambd: float = Field(0.5, ge=0, description="what is taken for zero")
 
 
 class Softplus(ArgsModel):
     """A smooth ReLU; linear above the threshold."""
 
-    beta: Positive = 1.0
-    threshold: float = 20.0
+    beta: Positive = Field(1.0, description="how sharp the bend is")
+    threshold: float = Field(20.0, description="above it the function is linear")
 
 
 class Clamp(ArgsModel):
     """Limits values to ``min`` … ``max``."""
 
-    min: Number | None = None
-    max: Number | None = None
+    min: Number | None = Field(None, description="the smallest value that comes out")
+    max: Number | None = Field(None, description="the largest value that comes out")
 
 
 class Dimension(ArgsModel):
@@ -87,13 +89,26 @@ _ARITHMETIC = {
     "cos": "Cosines.",
     "erf": "The error function.",
     "floor": "The whole number below.",
+    "ceil": "The whole number above.",
+    "expm1": "e to the power of each value, less one.",
+    "log2": "Logarithms to the base 2.",
+    "atan": "Arc tangents.",
+    "sinh": "Hyperbolic sines.",
+    "cosh": "Hyperbolic cosines.",
     "round": "The nearest whole number.",
     "sigmoid": "The logistic function.",
     "tanh": "The hyperbolic tangent.",
 }
 
+
+def _doc(name: str) -> str:
+    """What the layer of that name says of itself: ``LeakyReLU`` of ``leaky_relu``; the functions' own is a formula."""
+    layer = next(layer for layer in dir(nn) if layer.lower() == name.replace("_", ""))
+    return summary(getattr(nn, layer).__doc__)
+
+
 OPS = (
-    *(function(f"F.{name}", getattr(F, name)) for name in (*_ACTIVATIONS, *_DROPOUTS)),
+    *(function(f"F.{name}", getattr(F, name), doc=_doc(name)) for name in (*_ACTIVATIONS, *_DROPOUTS)),
     *(function(f"torch.{name}", getattr(torch, name), NoArguments, doc=doc) for name, doc in _ARITHMETIC.items()),
     function("F.gelu", F.gelu, Gelu),
     function("F.softplus", F.softplus, Softplus),

@@ -24,21 +24,21 @@ class PatchWhitening(ArgsModel):
 class Arange(ArgsModel):
     """Counts up from ``start``, in the tensor's order."""
 
-    start: float = 0
-    step: float = 1
+    start: float = Field(0, description="the first value")
+    step: float = Field(1, description="from value to value")
 
 
 class Linspace(ArgsModel):
     """Goes from ``start`` to ``end`` in equal steps, in the tensor's order."""
 
-    start: float
-    end: float
+    start: float = Field(description="the first value")
+    end: float = Field(description="the last value")
 
 
 class RelativePosition(ArgsModel):
     """For every pair of a window's places, the number of their offset: the index into a table of position biases."""
 
-    window_size: tuple[Size, Size]
+    window_size: tuple[Size, Size] = Field(description="the window's height and width")
 
 
 class PartialDirac(ArgsModel):

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from zoo.layers.bounds import Positive
 from zoo.layers.declare import module
 from zoo.layers.op import over
 
@@ -23,5 +24,5 @@ OPS = (
     module(nn.Bilinear),
     module(nn.Embedding, leave_out=("_weight", "_freeze"), check=_check_padding_index),
     module(nn.CosineSimilarity, mixes=over("dim")),
-    module(nn.PairwiseDistance),
+    module(nn.PairwiseDistance, overrides={"p": Positive}),
 )

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from zoo.layers.bounds import Dim, Margin, Probability
-from zoo.layers.declare import NoArguments, function
+from zoo.layers.bounds import DESCRIBED, Amount, Dim, Margin, Probability, Size
+from zoo.layers.declare import NoArguments, forms, function, no_arguments
 from zoo.layers.op import Op, as_call, over
-from zoo.schema import ArgsModel
+from zoo.schema import ArgsModel, arguments_model
 
 Number = Margin | float
 
@@ -22,26 +23,26 @@ Number = Margin | float
 class Other(ArgsModel):
     """With a number, or with another input."""
 
-    other: Number | None = None
+    other: Number | None = Field(None, description="the number, in place of a second input")
 
 
 class Divide(ArgsModel):
     """Divides by a number, or by another input."""
 
-    other: Number | None = None
-    rounding_mode: Literal["trunc", "floor"] | None = None
+    other: Number | None = Field(None, description="the number, in place of a second input")
+    rounding_mode: Literal["trunc", "floor"] | None = Field(None, description="how to round the quotient")
 
 
 class Power(ArgsModel):
     """Raises to a power: a number, or another input."""
 
-    exponent: Number | None = None
+    exponent: Number | None = Field(None, description="the power, in place of a second input")
 
 
 class Lerp(ArgsModel):
     """Goes from one input towards another by a weight."""
 
-    weight: float
+    weight: float = Field(description="how far towards the second: 0 the first, 1 the second")
 
 
 class Cat(ArgsModel):
@@ -59,7 +60,7 @@ class Stack(ArgsModel):
 class Equation(ArgsModel):
     """Sums products of the inputs over the indices that an equation names: ``bnc,bmc->bnm``."""
 
-    equation: str
+    equation: str = Field(description="the inputs' indices, an arrow, the output's")
 
 
 class IndexSelect(ArgsModel):
@@ -68,13 +69,19 @@ class IndexSelect(ArgsModel):
     dim: Dim
 
 
+class Filled(ArgsModel):
+    """Puts a value where the second input, a mask, is true."""
+
+    value: float = Field(allow_inf_nan=True, description="what is put in")
+
+
 class Attention(ArgsModel):
     """softmax(q k' / sqrt(d) + mask) v. Inputs: query, key, value, and a mask where there is one."""
 
-    dropout_p: Probability = 0.0
-    is_causal: bool = False
-    scale: float | None = None
-    enable_gqa: bool = False
+    dropout_p: Probability = Field(0.0, description="the probability of dropping a weight while training")
+    is_causal: bool = Field(False, description="whether a place sees only those before it")
+    scale: float | None = Field(None, description="in place of 1 / sqrt(d)")
+    enable_gqa: bool = Field(False, description="whether several queries' heads share one of the keys'")
 
 
 def _fold(name: str, symbol: str, combine: Callable[[Any, Any], Any], doc: str, *, any_number: bool = True) -> Op:
@@ -137,6 +144,20 @@ def _write_index_select(op: Op, inputs: Sequence[str], keywords: Mapping[str, st
     return f"torch.index_select({inputs[0]}, {keywords['dim']}, {inputs[1]})"
 
 
+def _convolve(rank: int) -> Op:
+    """``conv2d`` with weights that another layer gives."""
+    size, name = forms(Size, rank), f"conv{rank}d"
+    fields: dict[str, Any] = {
+        "stride": (size, 1),
+        "padding": (Literal["same", "valid"] | forms(Amount, rank), 0),
+        "dilation": (size, 1),
+        "groups": (Size, 1),
+    }
+    doc = "A convolution by given weights."
+    arguments = arguments_model(name, no_arguments, overrides=fields, described=DESCRIBED, doc=doc)
+    return function(f"F.{name}", getattr(F, name), arguments, inputs=("input", "weight", "bias"), min_inputs=2)
+
+
 _PAIR = ("input", "other")
 
 OPS = (
@@ -148,6 +169,22 @@ OPS = (
     function("torch.matmul", torch.matmul, NoArguments, inputs=_PAIR, doc="The product of matrices."),
     function("torch.maximum", torch.maximum, NoArguments, inputs=_PAIR, doc="The larger of two, value by value."),
     function("torch.minimum", torch.minimum, NoArguments, inputs=_PAIR, doc="The smaller of two, value by value."),
+    function(
+        "torch.bmm", torch.bmm, NoArguments, inputs=("input", "mat2"), doc="The product of matrices, one a sample."
+    ),
+    function(
+        "torch.where", torch.where, NoArguments, inputs=("condition", "input", "other"), doc="One input or the other."
+    ),
+    function("torch.masked_fill", torch.masked_fill, Filled, inputs=("input", "mask")),
+    function(
+        "F.linear",
+        F.linear,
+        NoArguments,
+        inputs=("input", "weight", "bias"),
+        min_inputs=2,
+        doc="A linear map by given weights.",
+    ),
+    *(_convolve(rank) for rank in (1, 2, 3)),
     function("torch.lerp", torch.lerp, Lerp, inputs=("input", "end")),
     function("torch.cat", torch.cat, Cat, inputs=(), gathers=True, min_inputs=1, any_number=True, mixes=over("dim")),
     function(

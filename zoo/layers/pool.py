@@ -10,13 +10,8 @@ from torch import nn
 
 from zoo.layers.bounds import Amount, Margin, Positive, Size
 from zoo.layers.conv import each
-from zoo.layers.declare import module
+from zoo.layers.declare import forms, module
 from zoo.layers.op import Op
-
-
-def forms(item: Any, dimensions: int) -> Any:
-    """One value for all dimensions, or a list of one for each."""
-    return item | GenericAlias(tuple, (item,) * dimensions)
 
 
 def window(dimensions: int, *, dilates: bool) -> dict[str, Any]:

@@ -8,28 +8,26 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from zoo.layers.bounds import Amount, Dim, Margin, NonNegative, Positive, Size
-from zoo.layers.declare import function
+from zoo.layers.bounds import DESCRIBED, Amount, Dim, DimOrDims, Margin, NonNegative, Positive, Size
+from zoo.layers.declare import forms, function, no_arguments
 from zoo.layers.op import Arguments, Op, over
-from zoo.layers.pool import MODES, RESIZE, adaptive, check_resize, check_window, forms
+from zoo.layers.pool import MODES, RESIZE, adaptive, check_resize, check_window
 from zoo.schema import ArgsModel, arguments_model
-
-Dims = Dim | tuple[Dim, ...]
 
 
 class Reduce(ArgsModel):
     """Over one or several dimensions."""
 
-    dim: Dims
-    keepdim: bool = False
+    dim: DimOrDims
+    keepdim: bool = Field(False, description="keep the dimension, with size 1")
 
 
 class Spread(ArgsModel):
     """Over one or several dimensions; divides by their size less ``correction``."""
 
-    dim: Dims
-    correction: Amount = 1
-    keepdim: bool = False
+    dim: DimOrDims
+    correction: Amount = Field(1, description="taken from the count that is divided by")
+    keepdim: bool = Field(False, description="keep the dimension, with size 1")
 
 
 class Along(ArgsModel):
@@ -42,34 +40,44 @@ class ReduceOne(ArgsModel):
     """Over one dimension."""
 
     dim: Dim
-    keepdim: bool = False
+    keepdim: bool = Field(False, description="keep the dimension, with size 1")
 
 
 class VectorNorm(ArgsModel):
     """The norm of the vectors along a dimension."""
 
-    ord: float = 2.0
-    dim: Dims
-    keepdim: bool = False
+    ord: float = Field(2.0, description="the norm's power")
+    dim: DimOrDims
+    keepdim: bool = Field(False, description="keep the dimension, with size 1")
 
 
 class Pad(ArgsModel):
     """Adds values around the last dimensions; a pair for each, the last dimension first. Negative numbers crop."""
 
-    pad: tuple[Margin, ...] = Field(min_length=2)
-    mode: Literal["constant", "reflect", "replicate", "circular"] = "constant"
-    value: float | None = Field(None, allow_inf_nan=True)
+    pad: tuple[Margin, ...] = Field(min_length=2, description="before and after, the last dimension first")
+    mode: Literal["constant", "reflect", "replicate", "circular"] = Field("constant", description="what is added")
+    value: float | None = Field(None, allow_inf_nan=True, description="the constant")
+
+
+class Triangle(ArgsModel):
+    """Keeps one side of the diagonal of the last two dimensions, and puts zeros on the other."""
+
+    diagonal: Margin = Field(0, description="how far above the main diagonal the cut runs")
+
+
+class GumbelSoftmax(ArgsModel):
+    """A sample of one choice along a dimension, soft or hard (Jang et al. 2016)."""
+
+    tau: Positive = Field(1.0, description="the temperature")
+    hard: bool = Field(False, description="whether one value is 1 and the rest 0")
+    dim: Dim = -1
 
 
 class CosineSimilarity(ArgsModel):
     """The cosine of the angle between two inputs along a dimension."""
 
     dim: Dim = 1
-    eps: NonNegative = 1e-8
-
-
-def _nothing() -> None:
-    """Has no arguments: all are given as overrides."""
+    eps: NonNegative = Field(1e-8, description="the least product of lengths")
 
 
 def _pool(kind: str, rank: int) -> Op:
@@ -83,14 +91,16 @@ def _pool(kind: str, rank: int) -> Op:
         fields |= {"divisor_override": (Size | None, None)} if rank > 1 else {}
     name = f"{kind}_pool{rank}d"
     what = "largest" if kind == "max" else "average"
-    model = arguments_model(name, _nothing, overrides=fields, doc=f"The {what} of each window.")
+    model = arguments_model(
+        name, no_arguments, overrides=fields, described=DESCRIBED, doc=f"The {what} of each window."
+    )
     return function(f"F.{name}", getattr(F, name), model, check=check_window)
 
 
 def _adaptive(kind: str, rank: int) -> Op:
     name = f"adaptive_{kind}_pool{rank}d"
     doc = "Pools to an output size; null keeps the input's."
-    model = arguments_model(name, _nothing, overrides={"output_size": adaptive(rank)}, doc=doc)
+    model = arguments_model(name, no_arguments, overrides={"output_size": adaptive(rank)}, described=DESCRIBED, doc=doc)
     return function(f"F.{name}", getattr(F, name), model)
 
 
@@ -122,6 +132,8 @@ OPS = (
         function(f"F.{target.__name__}", target, overrides={"kernel_size": size, "stride": size | None})
         for target, size in ((F.lp_pool1d, forms(Size, 1)), (F.lp_pool2d, forms(Size, 2)))
     ),
+    function("F.gumbel_softmax", F.gumbel_softmax, GumbelSoftmax, mixes=over("dim")),
+    *(function(f"torch.{name}", getattr(torch, name), Triangle) for name in ("tril", "triu")),
     function("F.normalize", F.normalize, overrides={"p": Positive}, mixes=over("dim")),
     function("F.layer_norm", F.layer_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),
     function("F.rms_norm", F.rms_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),

@@ -9,33 +9,32 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from zoo.layers.bounds import LARGEST_SIZE, Dim, Margin, Size
+from zoo.layers.bounds import LARGEST_SIZE, Dim, DimOrDims, Dims, Margin, Size
 from zoo.layers.declare import NoArguments, function, module
 from zoo.layers.op import Op, argument_texts, over
 from zoo.schema import ArgsModel
 
 SizeOrRest = Annotated[int, Field(ge=-1, le=LARGEST_SIZE, description="a size; -1 takes what is left")]
-Dims = Annotated[tuple[Dim, ...], Field(min_length=1)]
 
 
 class Flatten(ArgsModel):
     """Joins the dimensions ``start_dim`` to ``end_dim`` into one."""
 
-    start_dim: Dim = 0
-    end_dim: Dim = -1
+    start_dim: Dim = Field(0, description="the first that is joined")
+    end_dim: Dim = Field(-1, description="the last that is joined")
 
 
 class Unflatten(ArgsModel):
     """Splits a dimension into several."""
 
     dim: Dim
-    sizes: tuple[SizeOrRest, ...]
+    sizes: tuple[SizeOrRest, ...] = Field(description="the sizes it becomes; -1 takes what is left")
 
 
 class Reshape(ArgsModel):
     """Gives the values another shape; one size may be -1."""
 
-    shape: tuple[SizeOrRest, ...]
+    shape: tuple[SizeOrRest, ...] = Field(description="the new sizes, the batch first; -1 takes what is left")
 
 
 class Permute(ArgsModel):
@@ -54,14 +53,14 @@ class Transpose(ArgsModel):
 class Movedim(ArgsModel):
     """Moves dimensions to other positions."""
 
-    source: Dim | Dims
-    destination: Dim | Dims
+    source: DimOrDims
+    destination: DimOrDims
 
 
 class Squeeze(ArgsModel):
     """Takes out dimensions of size 1."""
 
-    dim: Dim | Dims
+    dim: DimOrDims
 
 
 class Unsqueeze(ArgsModel):
@@ -73,51 +72,51 @@ class Unsqueeze(ArgsModel):
 class Expand(ArgsModel):
     """Repeats dimensions of size 1 without copying; -1 keeps a size."""
 
-    size: tuple[SizeOrRest, ...]
+    size: tuple[SizeOrRest, ...] = Field(description="the new sizes, the batch first; -1 keeps one")
 
 
 class Repeat(ArgsModel):
     """Repeats the tensor along each dimension, copying."""
 
-    repeats: tuple[Size, ...]
+    repeats: tuple[Size, ...] = Field(description="how often, for each dimension, the batch first")
 
 
 class Tile(ArgsModel):
     """Repeats the tensor along its last dimensions, copying."""
 
-    dims: tuple[Size, ...]
+    dims: tuple[Size, ...] = Field(description="how often, for each of the last dimensions")
 
 
 class RepeatInterleave(ArgsModel):
     """Repeats each value along a dimension."""
 
-    repeats: Size
+    repeats: Size = Field(description="how often")
     dim: Dim
 
 
 class Upscale(ArgsModel):
     """Rearranges channels into a larger map."""
 
-    upscale_factor: Size
+    upscale_factor: Size = Field(description="how many times the sides grow")
 
 
 class Downscale(ArgsModel):
     """Rearranges a map into more channels."""
 
-    downscale_factor: Size
+    downscale_factor: Size = Field(description="how many times the sides shrink")
 
 
 class Groups(ArgsModel):
     """Interleaves the channels of groups."""
 
-    groups: Size
+    groups: Size = Field(description="how many groups the channels form")
 
 
 class Roll(ArgsModel):
     """Rolls values along dimensions; what leaves at one end enters at the other."""
 
-    shifts: Margin | tuple[Margin, ...]
-    dims: Dim | Dims
+    shifts: Margin | tuple[Margin, ...] = Field(description="how far, for each of the dimensions")
+    dims: DimOrDims
 
 
 class Flip(ArgsModel):
@@ -129,36 +128,36 @@ class Flip(ArgsModel):
 class Rot90(ArgsModel):
     """Rotates the plane of two dimensions by quarter turns."""
 
-    k: int = 1
-    dims: tuple[Dim, Dim] = (2, 3)
+    k: int = Field(1, ge=-4, le=4, description="how many quarter turns")
+    dims: tuple[Dim, Dim] = Field((2, 3), description="the plane: from the first towards the second")
 
 
 class Select(ArgsModel):
     """Takes one index of a dimension, which goes."""
 
     dim: Dim
-    index: Margin
+    index: Margin = Field(description="which one; -1 is the last")
 
 
 class Narrow(ArgsModel):
     """Takes a stretch of a dimension."""
 
     dim: Dim
-    start: Margin
-    length: Size
+    start: Margin = Field(description="where it begins")
+    length: Size = Field(description="how many it takes")
 
 
 class Chunk(ArgsModel):
     """Cuts a dimension into equal parts: a tuple."""
 
-    chunks: Size
+    chunks: Size = Field(description="how many parts")
     dim: Dim = 0
 
 
 class Split(ArgsModel):
     """Cuts a dimension into parts of one size, or of these sizes: a tuple."""
 
-    split_size_or_sections: Size | tuple[Size, ...]
+    split_size_or_sections: Size | tuple[Size, ...] = Field(description="the size of every part, or of each")
     dim: Dim = 0
 
 
@@ -166,6 +165,10 @@ class Unbind(ArgsModel):
     """Takes a dimension apart, index by index: a tuple."""
 
     dim: Dim = 0
+
+
+def _view(input: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    return input.view(shape)
 
 
 def method(name: str, arguments: type[ArgsModel], target: Any, **options: Any) -> Op:
@@ -206,5 +209,7 @@ OPS = (
     function("F.channel_shuffle", F.channel_shuffle, Groups),
     method("expand", Expand, torch.Tensor.expand),
     method("repeat", Repeat, torch.Tensor.repeat),
+    method("view", Reshape, _view),
+    method("detach", NoArguments, torch.Tensor.detach, doc="Lets no gradient through."),
     method("contiguous", NoArguments, torch.Tensor.contiguous, doc="Lays the values out in the shape's order."),
 )

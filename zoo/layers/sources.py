@@ -12,7 +12,7 @@ from zoo.layers.bounds import Size
 from zoo.layers.op import Op
 from zoo.schema import ArgsModel
 
-Shape = Annotated[tuple[Size, ...], Field(max_length=8)]
+Shape = Annotated[tuple[Size, ...], Field(max_length=8, description="its sizes, all of them")]
 DType = Literal["float32", "float64", "int64", "bool"]
 
 
@@ -26,7 +26,7 @@ class BufferArguments(ArgsModel):
     """A constant tensor that a registered initialiser fills."""
 
     shape: Shape
-    dtype: DType = "float32"
+    dtype: DType = Field("float32", description="what its values are")
     persistent: bool = Field(True, description="whether it stands in the state dict")
 
 

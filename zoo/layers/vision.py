@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import nn
 
-from zoo.layers.bounds import NAMED, Dim, NonNegative, Probability, Size
+from zoo.layers.bounds import NAMED, Dims, NonNegative, Probability, Size
 from zoo.layers.declare import INFERRED
 from zoo.layers.op import Inferred, Op, as_constructor
 from zoo.schema import ArgsModel, arguments_model
@@ -21,39 +21,39 @@ GATES = Literal["Sigmoid", "Hardsigmoid"]
 class StochasticDepth(ArgsModel):
     """Drops whole samples, or the whole batch, from a residual branch while training (Huang et al. 2016)."""
 
-    p: Probability
-    mode: Literal["batch", "row"]
+    p: Probability = Field(description="the probability of dropping")
+    mode: Literal["batch", "row"] = Field(description="drop the whole batch, or sample by sample")
 
 
 class SqueezeExcitation(ArgsModel):
     """Weighs channels by what all of the map says (Hu et al. 2018)."""
 
-    input_channels: Size
-    squeeze_channels: Size
-    activation: ACTIVATIONS = "ReLU"
-    scale_activation: GATES = "Sigmoid"
+    input_channels: Size = Field(description="channels that come in and go out")
+    squeeze_channels: Size = Field(description="channels between the two convolutions")
+    activation: ACTIVATIONS = Field("ReLU", description="between the two convolutions")
+    scale_activation: GATES = Field("Sigmoid", description="makes the weights")
 
 
 class DropBlock(ArgsModel):
     """Drops square blocks of a map while training (Ghiasi et al. 2018)."""
 
-    p: Probability
-    block_size: Size
-    inplace: bool = False
-    eps: NonNegative = 1e-6
+    p: Probability = Field(description="the share that is dropped")
+    block_size: Size = Field(description="the squares' side")
+    inplace: bool = Field(False, description="write into the input")
+    eps: NonNegative = Field(1e-6, description="added to the count that is divided by")
 
 
 class FrozenBatchNorm(ArgsModel):
     """A batch norm whose statistics and weights are constants."""
 
-    num_features: Size
-    eps: NonNegative = 1e-5
+    num_features: Size = Field(description="channels")
+    eps: NonNegative = Field(1e-5, description="added to the variance")
 
 
 class Permute(ArgsModel):
     """Puts the dimensions into another order."""
 
-    dims: tuple[Dim, ...] = Field(min_length=1)
+    dims: Dims
 
 
 LayerNorm2d = arguments_model(

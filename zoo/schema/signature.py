@@ -41,6 +41,7 @@ def arguments_model(
     leave_out: Iterable[str] = (),
     overrides: Mapping[str, Any] | None = None,
     within: Mapping[str, Any] | None = None,
+    described: Mapping[str, str] | None = None,
     doc: str = "",
 ) -> type[ArgsModel]:
     """A model of a callable's keyword arguments, in the signature's order; required means no default.
@@ -49,10 +50,12 @@ def arguments_model(
     ``(annotation, default)``; a name that the signature lacks (it hides behind ``**kwargs``) is added. ``within``
     bounds a parameter's scalars and leaves its form: ``{"stride": Annotated[int, Field(ge=1)]}`` makes of
     ``int | tuple[int, int]`` ints of at least 1.
-    Descriptions come from the docstring's ``Args:``. Raises TypeError for a required parameter that YAML cannot hold.
+    Descriptions come from the docstring's ``Args:``, else from ``described``.
+
+    Raises TypeError for a required parameter that YAML cannot hold.
     """
     replaced = dict(overrides or {})
-    described = descriptions(inspect.getdoc(target) or "")
+    texts = {**(described or {}), **descriptions(inspect.getdoc(target) or "")}
     fields: dict[str, Any] = {}
     for parameter, annotation in _parameters(target, {*leave_out, *replaced}):
         annotation = translated(annotation, parameter.default, (within or {}).get(parameter.name))
@@ -65,8 +68,10 @@ def arguments_model(
         default = _names(target).get(key, inspect.Parameter.empty)
         fields[key] = override if isinstance(override, tuple) else (override, default)
     ordered = {key: fields[key] for key in dict.fromkeys(order) if key in fields}
-    definitions = dict(_definition(key, field, described.get(key)) for key, field in ordered.items())
-    return create_model(name, __base__=ArgsModel, __doc__=doc or _first_line(target), **cast("Any", definitions))
+    definitions = dict(_definition(key, field, texts.get(key)) for key, field in ordered.items())
+    return create_model(
+        name, __base__=ArgsModel, __doc__=doc or summary(inspect.getdoc(target) or ""), **cast("Any", definitions)
+    )
 
 
 def given(arguments: BaseModel) -> dict[str, Any]:
@@ -115,6 +120,17 @@ def descriptions(docstring: str) -> dict[str, str]:
         elif current and line.startswith(" "):
             found[current] = f"{found[current]} {line.strip()}"
     return found
+
+
+def summary(docstring: str) -> str:
+    """A docstring's first sentence, markup and a leading signature left out."""
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", docstring)]
+    prose = [part for part in paragraphs if part and "->" not in part and not part.startswith(".. ")]
+    if not prose:
+        return ""
+    text = re.sub(r":\w+:`~?([^`]*)`", r"\1", prose[0]).replace("`", "")
+    text = re.sub(r"\\(?:text)?|[{}]", "", text)  # a formula's LaTeX
+    return re.split(r"(?<=\.)\s", text)[0]
 
 
 def _parameters(target: Callable[..., Any], leave_out: set[str]) -> Iterable[tuple[inspect.Parameter, Any]]:
@@ -169,9 +185,3 @@ def _definition(name: str, field: tuple[Any, Any], description: str | None) -> t
         return name, (annotation, default)
     value = ... if default is inspect.Parameter.empty else default
     return (f"{name}_" if is_taken else name), (annotation, Field(value, **options))
-
-
-def _first_line(target: Callable[..., Any]) -> str:
-    text = inspect.getdoc(target) or ""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(".. ")]
-    return lines[0] if lines else ""

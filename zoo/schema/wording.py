@@ -69,6 +69,8 @@ def describe(annotation: Any) -> str:
     """What an annotation asks for: ``int or [int, int]``, ``mean, sum or none``, ``a list of text``."""
     options = members(annotation)
     words = [word for option in options for word in _words(option)]
+    if "number" in words:  # an int is one
+        words = [word for word in words if word != "int"]
     if takes_none(annotation):
         words.append("null")
     return listed(dict.fromkeys(words))
