@@ -137,6 +137,8 @@ class _Writer:
         inner = group[-1]
         if self._readers.get(inner.name) != [step.name] or len(group) >= MAX_NESTING or not _reads_well(inner, step):
             return False
+        if len(group) > 1 and len(step.inputs) > 1 and inner.kind == "module":
+            return False  # `out = bn(conv(out))`, then `relu(out + x)`: values meet on a fresh line
         texts = self._own | self._texts
         inside, text = self._nested(group, texts), self._nested([*group, step], texts)
         longest = max(len(f"{self._own[step.name]} = "), len("return "))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from zoo.errors import CheckpointError, UsageError
+from zoo.errors import UsageError
 from zoo.layers.foreign import build_foreign, foreign_names
 from zoo.registry import did_you_mean
 
@@ -31,25 +31,12 @@ class ForeignModel:
     def build(self, *, classes: int | None = None, pretrained: bool = False) -> nn.Module:
         """Builds it, with a head for so many classes. Pretrained weights are downloaded by the library itself.
 
-        With both, the head is new: the pretrained one is left out where its classes differ.
-        Raises CheckpointError where the weights cannot be had.
+        With both, the head is new where the pretrained one has another number of classes.
+        Raises UsageError for arguments it does not take, EnvironmentFault where the weights cannot be had.
         """
-        if self.library == "timm":
-            extra = {} if classes is None else {"num_classes": classes}
-            return self._built(**extra, pretrained=pretrained)
-        if not pretrained:
-            return self._built(**({} if classes is None else {"num_classes": classes}))
-        module = self._built(weights="DEFAULT")
-        return module if classes is None else _with_new_head(module, classes)
-
-    def _built(self, **arguments: Any) -> nn.Module:
-        try:
-            return build_foreign(self.library, self.name, **{**self.arguments, **arguments})
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{self.library}:{self.name} cannot be built: {error}", code="foreign-model") from error
-        except (OSError, RuntimeError) as error:
-            message = f"{self.library}:{self.name}: its weights cannot be had: {error}"
-            raise CheckpointError(message, code="no-weights", help="without a network, give a file") from error
+        if not pretrained or self.library == "timm" or classes is None:
+            return build_foreign(self.library, self.name, pretrained=pretrained, num_classes=classes, **self.arguments)
+        return _with_head_for(build_foreign(self.library, self.name, pretrained=True, **self.arguments), classes)
 
 
 def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
@@ -81,12 +68,13 @@ def _input_shape(library: Library, name: str) -> tuple[int, int, int]:
     return 3, side, side
 
 
-def _with_new_head(module: nn.Module, classes: int) -> nn.Module:
+def _with_head_for(module: nn.Module, classes: int) -> nn.Module:
     """Replaces the last linear layer, which is where torchvision's classifiers count their classes."""
     heads = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
     if not heads:
         raise UsageError("this model has no linear head to replace: choose another, or keep its classes")
     name, head = heads[-1]
-    parent = module.get_submodule(name.rpartition(".")[0])
-    setattr(parent, name.rpartition(".")[2], nn.Linear(head.in_features, classes, bias=head.bias is not None))
+    if head.out_features != classes:
+        parent = module.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], nn.Linear(head.in_features, classes, bias=head.bias is not None))
     return module
