@@ -71,8 +71,11 @@ def test_every_arrow_points_down(drawing: Drawing) -> None:
 
 
 def test_the_checks_notice_an_overlap() -> None:
-    drawing = Drawing("pair", (Node("a", "input", "a"), Node("b", "module", "b"), Node("c", "module", "c")),
-                      (Edge("a", "b"), Edge("a", "c")))
+    drawing = Drawing(
+        "pair",
+        (Node("a", "input", "a"), Node("b", "module", "b"), Node("c", "module", "c")),
+        (Edge("a", "b"), Edge("a", "c")),
+    )
     layout = lay_out(drawing)
     layout.boxes["c"].x = layout.boxes["b"].x
     assert touching_boxes(layout) == [("b", "c")]

@@ -1,0 +1,116 @@
+"""The summary: the originals' tables row for row, counts exact, shared parameters once, nothing allocated."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchinfo
+from torch import nn
+
+import zoo
+from zoo.summary import human_count, layer_table, summarize, torchsummary_text, totals_text
+
+Golden = Callable[[str, str], None]
+
+# The original projects' texts: which file, which network, and what each says of parameters and sizes.
+SEEDS = {
+    "000": ("cifar_resnet18", {}, 49, "11,173,962", None),
+    "001": ("custom_resnet", {"head_bias": False}, 29, "6,573,120", ("0.01", "6.44", "25.07", "31.53")),
+    "002": ("era_resnet18", {}, 68, "11,173,962", ("0.01", "7.95", "42.63", "50.58")),
+    "004": ("custom_resnet", {}, 29, "6,573,130", None),
+}
+
+
+def table(name: str, **params: object) -> str:
+    module = zoo.load_model(name, **params)
+    return torchsummary_text(summarize(module, {"input": (3, 32, 32)}, name=name))
+
+
+def rows(text: str) -> list[str]:
+    """The table's rows, blanks folded."""
+    return [" ".join(line.split()) for line in text.splitlines() if re.match(r"\s*\w+-\d+\s+\[", line)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_tables_of_the_originals_row_for_row(seed: str, shared_dir: Path) -> None:
+    name, params, count, total, sizes = SEEDS[seed]
+    [path] = (shared_dir / "seeds").glob(f"{seed}_*.txt")
+    original = path.read_text(encoding="utf-8")
+    ours = table(name, **params)
+    assert rows(ours) == rows(original)
+    assert len(rows(ours)) == count
+    assert total in original
+    assert f"Total params: {total}" in ours
+    assert f"Trainable params: {total}" in ours
+    for size in sizes or ():
+        assert f"MB): {size}" in original
+        assert f"MB): {size}" in ours
+
+
+def test_another_network_has_other_rows(shared_dir: Path) -> None:
+    [path] = (shared_dir / "seeds").glob("000_*.txt")
+    assert rows(table("era_resnet18")) != rows(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_tables_stay_as_they_are(seed: str, golden: Golden) -> None:
+    name, params, *_ = SEEDS[seed]
+    golden(f"torchsummary_{seed}.txt", table(name, **params) + "\n")
+
+
+def test_shared_parameters_count_once_where_torchinfo_counts_them_twice() -> None:
+    module = nn.Sequential(nn.Linear(8, 8, bias=False), nn.ReLU(), nn.Linear(8, 8, bias=False))
+    module[2].weight = module[0].weight
+    ours = summarize(module, {"input": (8,)}, name="tied")
+    assert ours.total_params == 64
+    assert [row.params for row in ours.rows] == [64, 0, 0]
+    assert torchinfo.summary(module, (1, 8), verbose=0).total_params == 128  # the control
+
+
+def test_every_parameter_stands_in_some_row() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.attention(x, x, x)[0]
+            return result
+
+    ours = summarize(Net(), {"input": (4, 8)}, name="attention")
+    assert sum(row.params for row in ours.rows) == ours.total_params
+
+
+def test_flops_are_two_per_multiply_and_add() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(16 * 64, 10, bias=False))
+    ours = summarize(module, {"input": (3, 8, 8)}, name="small")
+    assert ours.flops == 2 * (16 * 64 * 27 + 16 * 64 * 10)
+
+
+def test_the_mode_comes_back_and_frozen_parameters_are_told() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    module[0].requires_grad_(False)
+    ours = summarize(module, {"input": (4,)}, name="half")
+    assert module.training
+    assert (ours.total_params, ours.trainable_params) == (30, 10)
+    assert "20 of them frozen" in totals_text(ours)
+
+
+def test_a_table_for_a_terminal_fits_eighty_columns() -> None:
+    from rich.console import Console
+
+    module = zoo.load_model("custom_resnet")
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(layer_table(summarize(module, {"input": (3, 32, 32)}, name="custom_resnet")))
+    text = console.export_text()
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "4,718,592" in text or "2,359,296" in text
+
+
+def test_counts_in_three_figures() -> None:
+    assert [human_count(n) for n in (999, 6_573_130, 1.114e9)] == ["999 ", "6.57 M", "1.11 G"]
