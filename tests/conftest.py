@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing")
 
 
-@pytest.fixture()
+@pytest.fixture
 def golden(request: pytest.FixtureRequest) -> CheckGolden:
     """``golden(name, text)`` compares a text with ``golden/NAME`` beside the test file."""
     folder = Path(request.path).parent / "golden"

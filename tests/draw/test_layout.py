@@ -58,7 +58,7 @@ def test_no_two_boxes_touch_and_no_arrow_runs_over_a_box(drawing: Drawing) -> No
     assert boxes_run_over(layout) == []
     assert len(layout.routes) == len(drawing.edges)
     for box in layout.boxes.values():
-        assert 0 <= box.x - box.width / 2
+        assert box.x - box.width / 2 >= 0
         assert box.x + box.width / 2 <= layout.width
         assert box.y + box.height <= layout.height
 
