@@ -60,7 +60,7 @@ def _owners(
         takers = [i for i, o in enumerate(optimizers) if not o.selector.is_rest and o.selector.takes(parameter)]
         if len(takers) > 1:
             _tell_twice(parameter, [optimizers[taker] for taker in takers], diagnostics)
-        elif takers or rest is not None:
+        if takers or rest is not None:
             owned[takers[0] if takers else rest or 0].append(parameter)
         else:
             unowned.append(parameter)

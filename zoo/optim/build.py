@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from zoo.diagnostics import Diagnostics
+from zoo.errors import raise_if_errors
 from zoo.optim.assign import Share
 from zoo.optim.catalogue import OptimizerEntry
 from zoo.optim.running import FrozenStretch, GroupsView, Optimization, RunningGroup, RunningSchedule
@@ -42,10 +44,14 @@ class Length:
 def build_optimization(
     assigned: Sequence[tuple[OptimizerSpec, list[Share]]],
     length: Length,
+    diagnostics: Diagnostics,
     *,
     swept: Collection[OptimizerSpec] = (),
 ) -> Optimization:
-    """The optimization of a training. ``swept`` are the optimizers whose rate a range test looks for."""
+    """The optimization of a training. ``swept`` are the optimizers whose rate a range test looks for.
+
+    Raises ConfigError where an optimizer refuses the parameters it is given (Muon those without rows, say).
+    """
     optimizers: list[Optimizer] = []
     groups: list[RunningGroup] = []
     running: list[RunningSchedule] = []
@@ -56,11 +62,15 @@ def build_optimization(
         frozen += _stretches(spec, shares, length)
         if not trained:
             continue
-        optimizer, choice = _torch_optimizer(spec, trained)
+        made = _torch_optimizer(spec, trained, diagnostics)
+        if made is None:
+            continue
+        optimizer, choice = made
         groups += _running_groups(spec, trained, len(optimizers), groups, is_swept=spec in swept)
         running += _running_schedules(spec, trained, optimizer, length)
         choices[groups[-len(trained)].label] = choice
         optimizers.append(optimizer)
+    raise_if_errors(diagnostics)
     return Optimization(optimizers, groups, running, frozen, choices)
 
 
@@ -91,9 +101,15 @@ def torch_group(spec: OptimizerSpec, group: GroupSpec | None, parameters: Sequen
     return {"params": list(parameters), **own, **rate}
 
 
-def _torch_optimizer(spec: OptimizerSpec, shares: list[Share]) -> tuple[Optimizer, str]:
+def _torch_optimizer(
+    spec: OptimizerSpec, shares: list[Share], diagnostics: Diagnostics
+) -> tuple[Optimizer, str] | None:
     groups = [torch_group(spec, share.group, [p.tensor for p in share.parameters]) for share in shares]
-    return new_optimizer(spec.entry, groups, dict(spec.arguments))
+    try:
+        return new_optimizer(spec.entry, groups, dict(spec.arguments))
+    except (ValueError, TypeError, RuntimeError) as refusal:
+        diagnostics.error("refused-parameters", f"{spec.name}: {refusal}", spec.selector_span)
+        return None
 
 
 def _running_groups(

@@ -16,9 +16,9 @@ _SLIDE_THRESHOLD = 0.005  # difference of slopes at which it stops
 
 def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """In the middle third of the longest stretch along which the loss falls, ups and downs between ignored."""
-    start, end = _longest_fall(losses)
-    third = (end - start) / 3
-    return lrs[start + int(third) + int(third / 2)]
+    end, length = _longest_fall(losses)
+    third = length / 3
+    return lrs[max(0, end - length + int(third) + int(third / 2))]
 
 
 def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
@@ -52,10 +52,10 @@ RULES: dict[str, Callable[[Sequence[float], Sequence[float]], float]] = {
 
 
 def _longest_fall(losses: Sequence[float]) -> tuple[int, int]:
-    """Where the longest strictly falling subsequence begins and ends, were it without gaps (the first of several)."""
+    """The last point of the longest strictly falling subsequence (the first of several), and how many it has."""
     lengths: list[int] = []
     for index, loss in enumerate(losses):
         above = [lengths[earlier] for earlier in range(index) if losses[earlier] > loss]
         lengths.append(1 + max(above, default=0))
     end = int(np.argmax(lengths))
-    return max(0, end - lengths[end]), end
+    return end, lengths[end]

@@ -27,7 +27,7 @@ class SelectorKeys(ArgsModel):
     @model_validator(mode="after")
     def _selects(self) -> SelectorKeys:
         if not self.match and not self.kind:
-            raise PydanticCustomError("selector", "`match` or `kind` is missing: which parameters?")
+            raise ValueError("`match` or `kind` is missing: which parameters?")
         return self
 
 

@@ -69,7 +69,7 @@ class OptimizationSpec:
         self.check(epochs, diagnostics)
         assigned = assign(self.optimizers, model, diagnostics)
         raise_if_errors(diagnostics)
-        return build_optimization(assigned, Length(epochs, steps_per_epoch))
+        return build_optimization(assigned, Length(epochs, steps_per_epoch), diagnostics)
 
     def build_for_range_test(self, model: nn.Module, diagnostics: Diagnostics) -> Optimization:
         """The same optimizers without schedules, for :func:`zoo.optim.range_test.lr_range_test`.
@@ -84,7 +84,7 @@ class OptimizationSpec:
         )
         assigned = assign(plain, model, diagnostics)
         raise_if_errors(diagnostics)
-        return build_optimization(assigned, Length(1.0, 1), swept=[plain[index] for index in swept])
+        return build_optimization(assigned, Length(1.0, 1), diagnostics, swept=[plain[index] for index in swept])
 
     def preview(self, *, steps_per_epoch: int, epochs: float) -> dict[str, list[float]]:
         """The rate of each group at each step, by label, as the training would take it.
@@ -94,7 +94,7 @@ class OptimizationSpec:
         """
         spec = self.with_lr(1.0) if self.finds_lr else self
         length = Length(epochs, steps_per_epoch)
-        optimization = build_optimization([(o, _dummy_shares(o)) for o in spec.optimizers], length)
+        optimization = build_optimization([(o, _dummy_shares(o)) for o in spec.optimizers], length, Diagnostics())
         curves: dict[str, list[float]] = {group.label: [] for group in optimization.groups}
         for step in range(length.steps):
             for label, rate in optimization.lrs.items():

@@ -1,0 +1,209 @@
+"""Optimizers at work: equal to torch's own, resumed bit for bit, skipping a step where told to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.optim.conftest import Parse, backward, small_net
+from zoo.diagnostics import Diagnostics
+from zoo.optim import Optimization, find_optimizer, optimizer_names, optimizers
+from zoo.optim.catalogue import REFUSED
+
+CIFAR10_94 = """\
+optimizer:
+  - {name: Muon, params: {kind: conv}, lr: 0.24, momentum: 0.6, nesterov: true, steps: 3}
+  - name: SGD
+    params: rest
+    lr: 0.053
+    momentum: 0.85
+    nesterov: true
+    weight_decay: 0.07
+    groups:
+      - {match: 4.weight, lr: 0.67, weight_decay: 0.006}
+      - {match: 0.bias, schedule: {name: PiecewiseLinear, epochs: [0, 3], factors: [1, 0]}}
+schedule: {name: PiecewiseLinear, epochs: [0, 8], factors: [1, 0]}
+"""
+RECIPES = {
+    "sgd": "optimizer: {name: SGD, momentum: 0.9, nesterov: true}\nschedule: {name: OneCycleLR, max_lr: 0.1}",
+    "adam": "optimizer: {name: Adam}\nschedule: {name: OneCycleLR, max_lr: 0.01, peak_epoch: 2, interval: epoch}",
+    "adamw": "optimizer: {name: AdamW, lr: 0.01, groups: [{kind: bias, weight_decay: 0}]}\nschedule: CosineAnnealingLR",
+    "lion": "optimizer: {name: Lion, lr: 0.001}\nschedule: {name: CosineAnnealingWarmRestarts, T_0: 2}",
+    "rmsprop": "optimizer: {name: RMSprop, lr: 0.001}\nschedule: {name: ReduceLROnPlateau, patience: 0}",
+    "cifar10_94": CIFAR10_94,
+    "sequence": "optimizer: {name: NAdam}\nschedule: {name: SequentialLR, schedulers: [{name: LinearLR},"
+    " {name: CosineAnnealingLR}], milestones: [5], interval: step}",
+}
+
+
+def build(parse: Parse, text: str, model: nn.Module) -> Optimization:
+    return parse(text).build(model, steps_per_epoch=4, epochs=8, diagnostics=Diagnostics())
+
+
+def train(model: nn.Module, optimization: Optimization, first: int, last: int) -> list[float]:
+    rates = []
+    for step in range(first, last):
+        optimization.zero_grad()
+        loss = backward(model, step)
+        rates += optimization.lrs.values()
+        optimization.step()
+        optimization.after_step()
+        if (step + 1) % 4 == 0:
+            optimization.after_epoch({"loss": float(loss)})
+    return rates
+
+
+def through_json(state: Any, tensors: dict[str, Tensor], *, contiguous: bool) -> Any:
+    """The state as a checkpoint keeps it: plain parts as JSON, tensors elsewhere, their layout perhaps forgotten."""
+
+    def out(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            tensors[str(len(tensors))] = value.contiguous().clone() if contiguous else value.clone()
+            return {"tensor": str(len(tensors) - 1)}
+        if isinstance(value, dict):
+            return {"pairs": [[key, out(item)] for key, item in value.items()]}
+        return [out(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def back(value: Any) -> Any:
+        if isinstance(value, dict):
+            return tensors[value["tensor"]] if "tensor" in value else {k: back(v) for k, v in value["pairs"]}
+        return [back(item) for item in value] if isinstance(value, list) else value
+
+    return back(json.loads(json.dumps(out(state))))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_resumes_bit_for_bit(name: str, layout: torch.memory_format, parse: Parse) -> None:
+    whole = small_net().to(memory_format=layout)
+    rates = train(whole, build(parse, RECIPES[name], whole), 0, 30)
+
+    first = small_net().to(memory_format=layout)
+    optimization = build(parse, RECIPES[name], first)
+    before = train(first, optimization, 0, 14)
+    state = through_json(optimization.state_dict(), {}, contiguous=True)
+    second = small_net(seed=1).to(memory_format=layout)
+    resumed = build(parse, RECIPES[name], second)
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(state)
+    after = train(second, resumed, 14, 30)
+
+    assert before + after == rates
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters(), strict=True))
+
+
+def test_control_without_its_state_the_resumed_run_differs(parse: Parse) -> None:
+    whole = small_net()
+    train(whole, build(parse, RECIPES["sgd"], whole), 0, 20)
+    second = small_net()
+    train(second, build(parse, RECIPES["sgd"], second), 0, 10)
+    train(second, build(parse, RECIPES["sgd"], second), 10, 20)
+    assert not torch.equal(whole[0].weight, second[0].weight)
+
+
+def test_same_steps_as_torch(parse: Parse) -> None:
+    mine, theirs = small_net(), small_net()
+    train(mine, build(parse, RECIPES["sgd"], mine), 0, 32)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=32)
+    for step in range(32):
+        optimizer.zero_grad()
+        backward(theirs, step)
+        optimizer.step()
+        if step < 31:
+            schedule.step()
+    assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad"])
+def test_fused_is_chosen_and_computes_the_same(name: str, parse: Parse) -> None:
+    fused, loop = small_net(), small_net()
+    mine = build(parse, f"optimizer: {{name: {name}, lr: 0.01}}", fused)
+    assert mine.choices == {name: "fused: one kernel a step"}
+    train(fused, mine, 0, 10)
+    declared = build(parse, f"optimizer: {{name: {name}, lr: 0.01, foreach: false}}", loop)
+    assert declared.choices == {name: "as declared"}
+    train(loop, declared, 0, 10)
+    for a, b in zip(fused.parameters(), loop.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_have_the_strides_that_fused_kernels_count_on() -> None:
+    """Fused kernels walk memory in order: autograd must lay gradients out as their parameters."""
+    model = small_net().to(memory_format=torch.channels_last)
+    backward(model, 0)
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.stride() == parameter.stride()
+
+
+@pytest.mark.parametrize("name", [*optimizers, "Lion", "Lamb", "lars", "nadamw", "adopt", "timm:Muon"])
+def test_every_optimizer_steps(name: str, parse: Parse) -> None:
+    model = small_net()
+    params = "{kind: matrix}" if name == "Muon" else "rest"
+    rest = ", {name: SGD, params: rest}" if name == "Muon" else ""
+    optimization = build(parse, f"optimizer: [{{name: '{name}', params: {params}}}{rest}]", model)
+    before = [parameter.clone() for parameter in model.parameters()]
+    train(model, optimization, 0, 3)
+    assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+
+
+def test_every_optimizer_of_torch_and_timm_is_known() -> None:
+    names = set(optimizer_names())
+    of_torch = {
+        name
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
+    }
+    assert of_torch - names == {"LBFGS", "SparseAdam"} <= set(REFUSED)
+    assert {"Lion", "Lamb", "Adan", "lion", "nadamw", "madgrad", "muon"} <= names
+    assert not names & {"Adahessian", "Lookahead", "bnbadam", "fusedlamb"}
+
+
+def test_a_name_may_say_which_library_it_means() -> None:
+    found = {name: find_optimizer(name) for name in ("Muon", "torch:Muon", "timm:Muon", "torch:Lion", "numpy:Muon")}
+    modules = {name: entry.target.__module__ if entry else None for name, entry in found.items()}
+    assert modules["Muon"] == "zoo.optim.muon"
+    assert modules["torch:Muon"].startswith("torch.optim")
+    assert modules["timm:Muon"] == "timm.optim.muon"
+    assert modules["torch:Lion"] is None
+    assert modules["numpy:Muon"] is None
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop", "cifar10_94"])
+def test_a_step_that_is_skipped_leaves_no_trace(name: str, parse: Parse) -> None:
+    model, twin = small_net(), small_net()
+    mine, theirs = build(parse, RECIPES[name], model), build(parse, RECIPES[name], twin)
+    go, stop = torch.zeros(()), torch.ones(())
+    for step in (0, 1, 2, 3):
+        for net, optimization in ((model, mine), (twin, theirs)):
+            optimization.zero_grad()
+            backward(net, step)
+            if step == 2 and net is model:
+                for parameter in net.parameters():
+                    assert parameter.grad is not None
+                    parameter.grad.fill_(float("nan"))
+            if step != 2:
+                optimization.step(skip=go)
+            elif net is model:
+                optimization.step(skip=stop)
+    counters = [s["step"] for o in mine.optimizers for s in o.state.values() if "step" in s]
+    tolerance = 1e-3 if counters else 0.0  # a counter kept on the host has counted the skipped step
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_control_the_same_step_not_skipped_is_seen(parse: Parse) -> None:
+    model = small_net()
+    optimization = build(parse, RECIPES["cifar10_94"], model)
+    backward(model, 0)
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        parameter.grad.fill_(float("nan"))
+    optimization.step(skip=torch.zeros(()))
+    assert all(bool(parameter.isnan().any()) for parameter in model.parameters())
