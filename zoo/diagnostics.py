@@ -7,10 +7,11 @@ rendered long after the file has changed or gone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
+LONGEST_LINE = 200  # characters of a source line that a message shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Diagnostics:
     """Collects messages, so that all of a file's errors are told at once."""
 
     def __init__(self) -> None:
-        self._items: list[Diagnostic] = []
+        self._items: dict[Diagnostic, None] = {}  # a set that keeps the order
 
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self._items)
@@ -114,8 +115,7 @@ class Diagnostics:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Takes a message, unless the very same one is there already (a block called twice says a thing once)."""
-        if diagnostic not in self._items:
-            self._items.append(diagnostic)
+        self._items.setdefault(diagnostic)
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Takes several messages."""
@@ -158,18 +158,25 @@ def render(diagnostic: Diagnostic) -> str:
         width = len(str(span.line))
         gutter = " " * (width + 1)
         lines.append(f"{' ' * width}--> {span}")
-        text = span.source.line(span.line)
+        text, span = _window(span.source.line(span.line), span)
         if text:
-            lines += [f"{gutter}|", f"{span.line} | {text}", f"{gutter}| {_carets(diagnostic, text)}"]
+            lines += [f"{gutter}|", f"{span.line} | {text}", f"{gutter}| {_carets(diagnostic, text, span)}"]
     lines += [f"{gutter}= note: {note}" for note in diagnostic.notes]
     if diagnostic.help:
         lines.append(f"{gutter}= help: {diagnostic.help}")
     return "\n".join(lines)
 
 
-def _carets(diagnostic: Diagnostic, text: str) -> str:
-    span = diagnostic.span
-    assert span is not None
+def _window(text: str, span: Span) -> tuple[str, Span]:
+    """The line; of one too long to show, the part around the span, which moves along."""
+    if len(text) <= LONGEST_LINE:
+        return text, span
+    start = max(0, min(span.column - 1 - LONGEST_LINE // 4, len(text) - LONGEST_LINE))
+    moved = replace(span, column=span.column - start, end_column=max(span.end_column - start, 1))
+    return text[start : start + LONGEST_LINE], moved
+
+
+def _carets(diagnostic: Diagnostic, text: str, span: Span) -> str:
     end = span.end_column if span.end_line == span.line else len(text.rstrip()) + 1
     # Tabs keep their width under the line above.
     indent = "".join("\t" if char == "\t" else " " for char in text[: span.column - 1]).ljust(span.column - 1)

@@ -10,12 +10,13 @@ from typing import Generic, TypeVar
 from zoo.errors import UsageError
 
 T = TypeVar("T")
+LONGEST_NAME = 80  # characters of a name that are compared; comparing takes time with their square
 
 
 def nearest(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count: int = 3) -> list[str]:
     """The names most like this one, best first; case is a small difference, not a large one."""
     pool = list(dict.fromkeys(names))
-    folded = name.lower().replace("-", "_")
+    folded = name[:LONGEST_NAME].lower().replace("-", "_")
 
     def likeness(candidate: str) -> float:
         other = candidate.lower()

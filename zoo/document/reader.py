@@ -7,9 +7,11 @@ non-text keys are errors; nothing is dropped in silence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
@@ -21,6 +23,7 @@ LARGEST_FILE = 1 << 20  # bytes
 DEEPEST_NESTING = 64
 MOST_NODES = 200_000  # after aliases are followed
 
+_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what YAML 1.2 calls not printable
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -50,7 +53,7 @@ def read_file(path: Path, diagnostics: Diagnostics, *, name: str | None = None) 
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        place = _point(Source(shown, before), before.count("\n") + 1, len(before) - before.rfind("\n"))
+        place = _at(Source(shown, before), len(before))
         diagnostics.error(
             "not-utf8",
             f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
@@ -83,10 +86,10 @@ def read_value(text: str, diagnostics: Diagnostics, *, name: str) -> Node | None
 
 
 def _read(source: Source, diagnostics: Diagnostics) -> Node | None:
-    if "\0" in source.text:
-        before = source.text[: source.text.index("\0")]
-        place = _point(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        diagnostics.error("not-text", f"a NUL character at offset {len(before)}", place)
+    odd = _NO_TEXT.search(source.text)
+    if odd is not None:
+        what = "a NUL character" if odd[0] == "\0" else f"a character that no text has (#x{ord(odd[0]):04x})"
+        diagnostics.error("not-text", f"{what} at offset {odd.start()}", _at(source, odd.start()))
         return None
     builder = _Builder(source, diagnostics)
     try:
@@ -96,6 +99,11 @@ def _read(source: Source, diagnostics: Diagnostics) -> Node | None:
     except yaml.YAMLError as error:
         builder.syntax_error(error)
         return None
+
+
+def _at(source: Source, offset: int) -> Span:
+    before = source.text[:offset]
+    return _point(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _point(source: Source, line: int, column: int) -> Span:
@@ -112,6 +120,7 @@ class _Frame:
     items: list[Node] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     merged: dict[str, Entry] = field(default_factory=dict)
+    places: dict[str, Span] = field(default_factory=dict)  # of all keys, `<<` too
     key: Scalar | None = None
     count: int = 1
 
@@ -127,7 +136,6 @@ class _Builder:
         self._stack: list[_Frame] = []
         self._root: Node | None = None
         self._total = 0
-        self._last_scalar: Scalar | None = None
         self._failed = False
 
     def build(self) -> Node | None:
@@ -223,34 +231,29 @@ class _Builder:
     def _take_key(self, frame: _Frame, node: Node) -> None:
         if not isinstance(node, Scalar):
             self._fail("key-not-text", "a key must be text", node.span)
-        assert isinstance(node, Scalar)
         if node.plain and node.text == "":
             self._fail("key-not-text", "a key is missing in front of the colon", node.span)
         frame.key = node
 
     def _take_entry(self, frame: _Frame, key: Scalar, value: Node) -> None:
-        if key.plain and key.text == "<<":
-            self._merge(frame, value)
-            return
-        first = frame.entries.get(key.text)
-        if first is not None:
+        first = frame.places.setdefault(key.text, key.span)
+        if first is not key.span:
             self._failed = True
+            help = "give `<<` a list: <<: [*a, *b]" if key.text == "<<" else "remove one of the two"
+            notes = [Note("first here", first)]
             self._diagnostics.error(
-                "duplicate-key",
-                f"the key {key.text!r} stands twice",
-                key.span,
-                notes=[Note("first here", first.key_span)],
-                help="remove one of the two",
+                "duplicate-key", f"the key {key.text!r} stands twice", key.span, notes=notes, help=help
             )
-            return
-        frame.entries[key.text] = Entry(key.text, key.span, value)
+        elif key.plain and key.text == "<<":
+            self._merge(frame, value)
+        else:
+            frame.entries[key.text] = Entry(key.text, key.span, value)
 
     def _merge(self, frame: _Frame, value: Node) -> None:
         sources = value.items if isinstance(value, Sequence) else (value,)
         for node in sources:
             if not isinstance(node, Mapping):
                 self._fail("bad-merge", "`<<` takes a mapping or a list of mappings", node.span)
-            assert isinstance(node, Mapping)
             for entry in node.entries:
                 frame.merged.setdefault(entry.key, entry)
 
@@ -270,10 +273,12 @@ class _Builder:
         except ValueError as error:
             self._fail("number-too-long", str(error), span)
         scalar = Scalar(value, span, event.value, is_plain)
-        if is_plain and _is_cut_expression(event.value):
+        if is_plain and self._in_flow() and _is_cut_expression(event.value):
             self._fail_unquoted(scalar)
-        self._last_scalar = scalar
         return scalar
+
+    def _in_flow(self) -> bool:
+        return bool(self._stack) and bool(getattr(self._stack[-1].start, "flow_style", False))
 
     def syntax_error(self, error: yaml.YAMLError) -> None:
         """Says what PyYAML found wrong, in the one form all messages have."""
@@ -298,7 +303,7 @@ class _Builder:
             help='in flow style an expression with [ ] { } or , wants quotes: "$(…)"',
         )
 
-    def _fail(self, code: str, message: str, span: Span, *, help: str | None = None) -> None:
+    def _fail(self, code: str, message: str, span: Span, *, help: str | None = None) -> NoReturn:
         self._diagnostics.error(code, message, span, help=help)
         raise _ReadError
 
@@ -311,4 +316,4 @@ class _Builder:
 
 def _is_cut_expression(text: str) -> bool:
     """Whether a plain scalar begins an expression that does not close: its parentheses do not balance."""
-    return text.startswith("$(") and (text.count("(") != text.count(")") or not text.endswith(")"))
+    return text.startswith("$(") and text.count("(") > text.count(")")

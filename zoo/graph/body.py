@@ -11,7 +11,7 @@ from dataclasses import replace
 from zoo.diagnostics import Diagnostics
 from zoo.document import Scalar
 from zoo.document.evaluation import fill_in
-from zoo.graph.context import MOST_STEPS, Context, Job, Planned, Told
+from zoo.graph.context import MOST_ERRORS, MOST_STEPS, Context, Job, Planned, Told
 from zoo.graph.copies import Copies, as_block, copies_of, is_chain
 from zoo.graph.names import check_layer_name
 from zoo.graph.plan import Block, Output, Ref, Step
@@ -43,7 +43,7 @@ class Body:
         names = [layer.name for layer in self._job.text.layers]
         for index, layer in enumerate(self._job.text.layers):
             self._layer(layer, frozenset(names[index:]))
-            if self._size > MOST_STEPS:
+            if self._size > MOST_STEPS or len(self._diagnostics) > MOST_ERRORS:
                 break
         told = Told()
         output, value = outputs(self._job.text.output, self._before, Scope(self._job.params, self._feeds), told.own)

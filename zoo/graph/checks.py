@@ -13,6 +13,7 @@ from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping, Node, Scalar, Sequence
 from zoo.document.evaluation import is_expression, report
 from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, paths
+from zoo.graph.context import MOST_ERRORS
 from zoo.graph.order import check_order
 from zoo.graph.params import declarations
 from zoo.graph.texts import Blocks, BlockText, LayerText
@@ -44,7 +45,8 @@ class NameChecker:
             self._checked.add(id(text))
             params = around if text.params is None else self._params(text)
             for layer in text.layers:
-                self._layer(layer, params, text)
+                if len(self._diagnostics) < MOST_ERRORS:
+                    self._layer(layer, params)
             check_order(text, self._diagnostics)
             has_blocks = bool(text.name) and text.blocks.own.get(text.name) is not text
             for nested in text.blocks.own.values() if has_blocks else ():
@@ -61,7 +63,7 @@ class NameChecker:
             known.append(name)
         return frozenset(declared)
 
-    def _layer(self, layer: LayerText, params: frozenset[str], text: BlockText) -> None:
+    def _layer(self, layer: LayerText, params: frozenset[str]) -> None:
         visible = params | {"i"} if "repeat" in layer.keys else params
         nodes = [entry.value for entry in chain(layer.keys, layer.arguments)]
         self._expressions(nodes, visible, None)
