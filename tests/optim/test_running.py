@@ -198,6 +198,21 @@ def test_a_step_that_is_skipped_leaves_no_trace(name: str, parse: Parse) -> None
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "cifar10_94"])
+def test_a_first_step_that_is_skipped_leaves_no_trace(name: str, parse: Parse) -> None:
+    """fp16 begins so: the loss scale is too large at first."""
+    model, twin = small_net(), small_net()
+    mine, theirs = build(parse, RECIPES[name], model), build(parse, RECIPES[name], twin)
+    backward(model, 0)
+    mine.step(skip=torch.ones(()))
+    for net, optimization in ((model, mine), (twin, theirs)):
+        for step in (1, 2):
+            optimization.zero_grad()
+            backward(net, step)
+            optimization.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
 def test_control_the_same_step_not_skipped_is_seen(parse: Parse) -> None:
     model = small_net()
     optimization = build(parse, RECIPES["cifar10_94"], model)

@@ -86,12 +86,26 @@ def new_optimizer(
         return entry.target(groups, **arguments), "as declared"
     if entry.has_fused:
         try:
-            return entry.target([dict(group) for group in groups], **arguments, fused=True), "fused: one kernel a step"
+            optimizer = entry.target([dict(group) for group in groups], **arguments, fused=True)
         except RuntimeError:  # not on this device, or not with these arguments
             pass
+        else:
+            _fill_momentum(optimizer)
+            return optimizer, "fused: one kernel a step"
     if entry.has_foreach:
         return entry.target(groups, **arguments, foreach=True), "foreach: all tensors at once, there is no fused form"
     return entry.target(groups, **arguments), "its only form"
+
+
+def _fill_momentum(optimizer: Optimizer) -> None:
+    """Starts SGD's momentum at zero, which without dampening gives the same first step to the last bit.
+
+    torch's fused SGD leaves it uninitialised where the first step is skipped for an overflow, and goes on from there.
+    """
+    for group in optimizer.param_groups:
+        if isinstance(optimizer, torch.optim.SGD) and group["momentum"] and not group["dampening"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def torch_group(spec: OptimizerSpec, group: GroupSpec | None, parameters: Sequence[torch.Tensor]) -> dict[str, Any]:

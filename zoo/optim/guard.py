@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
     """Steps the optimizer; where the scalar tensor ``skip`` is true, parameters and state stay as they were.
 
-    Fused kernels take the decision themselves. For the others the old values are kept and selected afterwards,
-    which costs a copy of parameters and state.
+    Fused kernels and Muon take the decision themselves. For the others the old values are kept and selected
+    afterwards, which costs a copy of parameters and state.
     """
-    if all(group.get("fused") for group in optimizer.param_groups):
-        _fused(skip, optimizer)
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        _told(skip, optimizer)
         return
     before = {id(tensor): tensor.clone() for tensor in _tensors(optimizer, skip)}
     optimizer.step()
@@ -24,8 +24,8 @@ def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
             tensor.copy_(torch.where(skip.bool(), torch.zeros_like(tensor) if old is None else old, tensor))
 
 
-def _fused(skip: Tensor, optimizer: Optimizer) -> None:
-    # The attributes through which torch.amp.GradScaler speaks to fused optimizers.
+def _told(skip: Tensor, optimizer: Optimizer) -> None:
+    # The attributes through which torch.amp.GradScaler speaks to such optimizers.
     optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # no public name for it
     optimizer.grad_scale = None  # type: ignore[attr-defined]  # likewise
     optimizer.step()

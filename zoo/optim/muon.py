@@ -38,7 +38,8 @@ class Muon(Optimizer):
     """Orthogonalised momentum for tensors of two and more dimensions (filters are flattened to one row each).
 
     Before each step the tensor is scaled to the norm sqrt(rows), so its scale carries no information and no
-    weight decay is needed. No host sync.
+    weight decay is needed. No host sync. Like torch's fused optimizers it obeys ``found_inf`` and ``grad_scale``
+    (scalar tensors, set from outside for one step): where ``found_inf`` is true, nothing changes.
 
     Args:
         params: parameters or groups of them, each of two or more dimensions
@@ -77,6 +78,7 @@ class Muon(Optimizer):
             "normalize": normalize,
         }
         super().__init__(params, defaults)
+        self._step_supports_amp_scaling = True  # where torch.amp.GradScaler looks
         flat = [p for group in self.param_groups for p in group["params"] if p.ndim < 2]
         if flat:
             raise ValueError(f"Muon takes tensors of two and more dimensions, got shape {list(flat[0].shape)}")
@@ -104,10 +106,13 @@ class Muon(Optimizer):
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
-        average = state["momentum_buffer"]
-        average.mul_(group["momentum"]).add_(gradient)
-        direction = gradient.add(average, alpha=group["momentum"]) if group["nesterov"] else average
-        if group["normalize"]:
-            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
+        average, skip = state["momentum_buffer"], getattr(self, "found_inf", None)
+        scale = getattr(self, "grad_scale", None)
+        gradient = gradient if scale is None else gradient / scale
+        moved = average.mul(group["momentum"]).add_(gradient)
+        direction = gradient.add(moved, alpha=group["momentum"]) if group["nesterov"] else moved
+        size = len(parameter) ** 0.5 / parameter.norm() if group["normalize"] else 1.0
         update = orthogonalise(direction.reshape(len(direction), -1), group["steps"], group["eps"])
-        parameter.add_(update.view(direction.shape), alpha=-group["lr"])
+        stepped = parameter.mul(size).add_(update.view(direction.shape), alpha=-group["lr"])
+        average.copy_(moved if skip is None else torch.where(skip.bool(), average, moved))
+        parameter.copy_(stepped if skip is None else torch.where(skip.bool(), parameter, stepped))
