@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.errors import UsageError
 from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
@@ -49,33 +50,53 @@ def cams(
         return np.zeros((0, *images_BCHW.shape[2:]), np.float32)
     layers = layers_with_maps(model, images_BCHW.shape[1:])
     target = choose_layer(layers, layer, model)
+    twin = private_copy(model)
+    _check_classes(twin, images_BCHW[:1], classes)
     size = 1 if chosen.one_at_a_time else batch_size
     batches = zip(torch.split(images_BCHW, size), _chunks(classes, size), strict=True)
-    with _circumstances(images_BCHW.device), _hooked(private_copy(model), chosen, target, layers) as explainer:
-        maps = [_explain(explainer, chosen, target, images, wanted) for images, wanted in batches]
+    with (
+        _circumstances(images_BCHW.device),
+        _errors(chosen, target),
+        _hooked(twin, chosen, target, layers) as explainer,
+    ):
+        maps = [_explain(explainer, chosen, images.detach().float().clone(), wanted) for images, wanted in batches]
     return np.concatenate(maps)
 
 
-def _explain(explainer: Any, method: Method, layer: MapLayer, images: Tensor, classes: Sequence[int]) -> Maps:
+@torch.no_grad()
+def _check_classes(model: nn.Module, image_BCHW: Tensor, classes: Sequence[int]) -> None:
+    count = model(image_BCHW.float()).shape[-1]
+    for index in classes:
+        if not 0 <= index < count:
+            raise UsageError(f"the network has no class {index}: it tells {count} apart", help=f"0 to {count - 1}")
+
+
+def _explain(explainer: Any, method: Method, images: Tensor, classes: Sequence[int]) -> Maps:
     """Maps of one batch."""
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    images = images.detach().float().clone()
+    if method.class_name == "FinerCAM":  # it makes its own targets: the class less its nearest rivals
+        maps = explainer(images, None, target_idx=classes[0])
+    else:
+        maps = explainer(images, [ClassifierOutputTarget(index) for index in classes])
+    return np.clip(np.nan_to_num(np.asarray(maps, np.float32)), 0.0, 1.0)
+
+
+@contextlib.contextmanager
+def _errors(method: Method, layer: MapLayer) -> Iterator[None]:
+    """Turns what the library raises over a network it was not made for into a UsageError."""
     try:
-        if method.class_name == "FinerCAM":  # it makes its own targets: the class less its nearest rivals
-            maps = explainer(images, None, target_idx=classes[0])
-        else:
-            maps = explainer(images, [ClassifierOutputTarget(index) for index in classes])
-    except torch.OutOfMemoryError:
+        yield
+    except (torch.OutOfMemoryError, UsageError):
         raise
     except (RuntimeError, AssertionError, ValueError, IndexError, TypeError, np.linalg.LinAlgError) as error:
+        said = str(error).partition("\n")[0] or type(error).__name__
         raise UsageError(
             f"{method.name} cannot explain layer {layer.name!r} of this network",
             code="cannot-explain",
-            notes=[f"grad-cam says: {str(error).splitlines()[0] if str(error) else type(error).__name__}"],
+            notes=[f"grad-cam says: {said}"],
             help="gradcam works for every layer with a map" if method.name != "gradcam" else None,
         ) from error
-    return np.clip(np.nan_to_num(np.asarray(maps, np.float32)), 0.0, 1.0)
 
 
 @contextlib.contextmanager
@@ -100,6 +121,8 @@ def _hooked(model: nn.Module, method: Method, layer: MapLayer, layers: dict[str,
     finally:
         for handle in handles:
             handle.remove()
+        if held := getattr(explainer, "activations_and_grads", None):
+            held.activations, held.gradients = [], []  # its destructor trips over gradients that are views
 
 
 @contextlib.contextmanager
@@ -114,6 +137,7 @@ def _circumstances(device: torch.device) -> Iterator[None]:
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
+            sdpa_kernel(SDPBackend.MATH),  # the only attention with second derivatives
             contextlib.redirect_stderr(quiet),
             contextlib.redirect_stdout(quiet),
         ):

@@ -98,6 +98,7 @@ def _wake(model: nn.Module) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
 
 
+@torch.inference_mode(mode=False)
 def _probe(model: nn.Module, input_shape: Sequence[int]) -> dict[str, MapLayer]:
     """Runs a private copy of a model on two random images and reads every layer's output."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

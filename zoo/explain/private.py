@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 
+@torch.inference_mode(mode=False)
 def private_copy(model: nn.Module) -> nn.Module:
     """A copy in fp32 and ``eval()``, every parameter with a gradient to come, on the model's device.
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_nets import images, small_cnn
+
+from zoo.explain import explain, overlay
+from zoo.explain.overlay import enlarge
+
+NAMES = ("ant", "bee", "cat", "dog", "elk")
+
+
+def pixels(count: int, channels: int = 3) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 255, (16, 16, channels), dtype=np.uint8) for _ in range(count)]
+
+
+def test_a_wrong_prediction_is_explained_for_both_classes() -> None:
+    model, batch = small_cnn().eval(), images(3)
+    scores = model(batch).softmax(1)
+    predicted = scores.argmax(1).tolist()
+    labels = [predicted[0], (predicted[1] + 1) % 5, predicted[2]]
+    found = explain(model, batch, pixels(3), NAMES, labels=labels, names=["a", "b", "c"])
+    assert (found.method, found.layer) == ("gradcam", "2")
+    assert [cell.predicted for cell in found.cells] == [NAMES[index] for index in predicted]
+    assert [cell.confidence for cell in found.cells] == pytest.approx(scores.max(1).values.tolist(), abs=1e-5)
+    assert [cell.is_wrong for cell in found.cells] == [False, True, False]
+    assert [name for name, _ in found.cells[1].maps] == [NAMES[predicted[1]], NAMES[labels[1]]]
+    assert not np.array_equal(found.cells[1].maps[0][1], found.cells[1].maps[1][1])
+
+
+def test_one_class_can_be_asked_about_in_every_image() -> None:
+    found = explain(small_cnn(), images(2), pixels(2), NAMES, target_class=3, method="LayerCAM")
+    assert found.method == "layercam"
+    assert [[name for name, _ in cell.maps] for cell in found.cells] == [["dog"], ["dog"]]
+    assert found.cells[0].true is None
+    assert not found.cells[0].is_wrong
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_grid_is_drawn_as_a_file(tmp_path: Path, count: int) -> None:
+    found = explain(small_cnn(), images(count), pixels(count), NAMES, labels=[0] * count)
+    path = found.draw(tmp_path / "deep" / "grid.png")
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 200
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 500
+
+
+def test_drawing_does_not_touch_matplotlibs_global_figures(tmp_path: Path) -> None:
+    from matplotlib import pyplot
+
+    explain(small_cnn(), images(1), pixels(1), NAMES).draw(tmp_path / "grid.png")
+    assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_overlay_glows_where_the_map_is_high(channels: int) -> None:
+    image = np.full((8, 8, channels), 100, np.uint8)
+    heat = np.zeros((8, 8), np.float32)
+    heat[:, 4:] = 1
+    shown = overlay(image, heat)
+    assert shown.shape == (160, 160, 3)
+    assert shown.dtype == np.uint8
+    left, right = shown[:, :40].mean((0, 1)), shown[:, -40:].mean((0, 1))
+    assert right[0] > left[0] + 60
+    assert left.std() < 15  # nothing but grey where the map is low
+
+
+def test_small_images_are_enlarged_pixel_by_pixel() -> None:
+    image = pixels(1)[0]
+    large = enlarge(image, 40)
+    assert large.shape == (48, 48, 3)
+    assert np.array_equal(large[::3, ::3], image)
+
+
+def test_the_model_keeps_its_mode() -> None:
+    model = small_cnn().train()
+    with torch.no_grad():
+        explain(model, images(1), pixels(1), NAMES)
+    assert model.training
