@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,12 @@ import torch
 from small_world import Small, small_training
 from zoo.train import RunFolder, Training
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the networks are tiny: a second thread only waits
+
+# Processes that are to be killed come from a server that imports torch once for all of them; before Python 3.13 it
+# finds the module through the environment only.
+os.environ["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
+multiprocessing.set_forkserver_preload(["small_world"])
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def tensors_of(training: Training) -> dict[str, Tensor]:
 class Trap:
     """Sends the process a signal: inside the ``number``-th call of ``call``, or after an event that holds ``after``."""
 
-    call: str = ""  # fsync, rename, replace, open
+    call: str = ""  # os.fsync, Path.rename, Path.open, or the network's forward
     number: int = 0
     after: str = ""
     signal: int = signal.SIGKILL
@@ -203,7 +203,7 @@ class Trap:
             os.kill(os.getpid(), self.signal)
 
     def lay(self) -> None:
-        owner: Any = os if self.call == "fsync" else Path
+        owner: Any = {"fsync": os, "forward": nn.Sequential}.get(self.call, Path)
         original, count = getattr(owner, self.call), 0
 
         def trapped(*arguments: Any, **keywords: Any) -> Any:
@@ -219,9 +219,6 @@ class Trap:
 def in_process(folder: Path, small: Small, trap: Trap | None = None) -> tuple[int, str]:
     """Trains in a new process; its exit code (negative: the signal that killed it) and what it had to say."""
     context = multiprocessing.get_context("forkserver")
-    # The server imports torch once for all of them; before Python 3.13 it finds this module through the environment only.
-    os.environ["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
-    context.set_forkserver_preload(["small_world"])
     said = folder.with_suffix(".said")
     process = context.Process(target=_train, args=(folder, small, trap, said))
     process.start()

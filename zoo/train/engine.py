@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -131,9 +130,10 @@ class _Loop:
         return done
 
     def outcome(self) -> TrainingFinished:
-        """What the engine knows of ``result.json``: headlines are the last epoch's."""
+        """What the engine knows of ``result.json``: headlines are the last epoch's. Leaves the tested weights in place."""
         training, progress = self.training, self.progress
         assert training.final is not None
+        state.keep_averages(training)
         return TrainingFinished(
             {
                 "epochs": training.settings.epochs or self.steps.total / self.steps.per_epoch,
@@ -284,9 +284,7 @@ class _Loop:
 
     def _evaluate(self, batches: BatchesLike, *, final: bool = False) -> Evaluation:
         training = self.training
-        with ExitStack() as averaged:
-            for averaging in training.averaging:
-                averaged.enter_context(averaging.applied())
+        with state.averaged(training):
             return evaluate(
                 training.model,
                 batches,

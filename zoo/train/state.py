@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,26 @@ def _state_tensors(model: nn.Module) -> TensorStore:
     return store
 
 
+@contextmanager
+def averaged(training: Training) -> Iterator[None]:
+    """The model with its averaged weights, where there are such: as it is tested and saved."""
+    with ExitStack() as stack:
+        for averaging in training.averaging:
+            stack.enter_context(averaging.applied())
+        yield
+
+
+def keep_averages(training: Training) -> None:
+    """Puts the averaged weights into the model for good."""
+    if training.averaging:
+        with averaged(training):
+            tested = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
+        training.model.load_state_dict(tested)
+
+
 def save(training: Training, progress: Progress, meter: Meter, path: Path) -> None:
     """Writes a checkpoint. ``model.safetensors`` holds what is tested: the averaged weights where there are such."""
-    with ExitStack() as averaged:
-        for averaging in training.averaging:
-            averaged.enter_context(averaging.applied())
+    with averaged(training):
         tested = _state_tensors(training.model)
     store = TensorStore()
     state = {
