@@ -1,4 +1,4 @@
-"""What the commands do, from Python: functions that return data and raise the errors of :mod:`zoo.errors`. Below the roof."""
+"""What the commands do, from Python: functions that return data and raise :mod:`zoo.errors`. Below the roof."""
 
 from __future__ import annotations
 

@@ -48,7 +48,10 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
         lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
     if len(diagnostics.errors) > before:
         return None
-    assert network is not None and loss is not None and optimization is not None and data is not None
+    assert network is not None
+    assert loss is not None
+    assert optimization is not None
+    assert data is not None
     return Parts(network, loss, optimization, data, train, eval_)
 
 

@@ -42,6 +42,11 @@ class Estimate:
     choices: dict[str, str]
 
     @property
+    def images_per_second(self) -> float:
+        """Of a training step."""
+        return self.batch_size / self.step_seconds
+
+    @property
     def total_seconds(self) -> float:
         """The whole training with its tests."""
         return self.steps * self.step_seconds + self.epochs * self.test_seconds
@@ -49,7 +54,7 @@ class Estimate:
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
         fields = dict(vars(self))
-        return {**fields, "total_seconds": self.total_seconds}
+        return {**fields, "total_seconds": self.total_seconds, "images_per_second": self.images_per_second}
 
     def as_text(self) -> str:
         """What people read."""
@@ -60,7 +65,7 @@ class Estimate:
             f"model     {self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes",
             f"data      {samples}; batches of {self.batch_size}",
             f"training  {self.epochs:g} epochs, {self.steps:,} steps",
-            f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.batch_size / self.step_seconds:,.0f} images/s",
+            f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
             f"time      about {_duration(self.total_seconds)}, tests included",
         ]

@@ -6,7 +6,9 @@ with the number in it. So what follows is what would follow had the number been 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from zoo.assemble.build import lay_foundation
 from zoo.assemble.check import Parts, recheck
@@ -19,9 +21,11 @@ from zoo.errors import raise_if_errors
 from zoo.optim import LRRangeTest, lr_range_test
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
+from zoo.train.folder import write_atomically
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
+RANGE_TEST = "lr_find.json"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,21 @@ class Found:
 
     range_test: LRRangeTest
     lr: float
+
+
+def save_range_test(folder: Path, found: Found) -> None:
+    """Keeps the test's figures in the run folder, so that a resumed run can show them too."""
+    write_atomically(folder / RANGE_TEST, json.dumps(asdict(found.range_test)) + "\n")
+
+
+def saved_range_test(folder: Path) -> Found | None:
+    """The test that a run began with, or None."""
+    try:
+        data = json.loads((folder / RANGE_TEST).read_text(encoding="utf-8"))
+        test = LRRangeTest(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    except (OSError, ValueError, TypeError):  # without it the report lacks a figure, no more
+        return None
+    return Found(test, test.chosen)
 
 
 def find_and_set(

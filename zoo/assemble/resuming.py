@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.check import Parts, recheck
+from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.files import RESOLVED, resolved_document
 from zoo.assemble.finding import FIND_KEYS, with_lr
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
-from zoo.diagnostics import Diagnostic, Diagnostics, Note
+from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents
-from zoo.document import Mapping, Node, Scalar, read_file
+from zoo.document import Mapping, Node, Scalar, Sequence, read_file
+from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError
 from zoo.train import RunFolder
 
@@ -29,9 +31,9 @@ def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
     """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made."""
     if options.run_dir is not None:
         return RunFolder.at(options.run_dir, resume=options.resume)
-    latest = runs / name / "latest"
-    if options.resume and latest.exists():
-        return RunFolder.at(latest.resolve(), resume=True)
+    series = runs / name
+    if options.resume and (series / "latest").exists():
+        return RunFolder.at(series / (series / "latest").resolve().name, resume=True)
     return None
 
 
@@ -74,29 +76,42 @@ def _at(node: Node | None, *keys: str) -> Any:
 
 
 def _require_same(stored: Mapping, now: Mapping, folder: RunFolder) -> None:
+    """Raises ConfigError with a message for each value that differs and may not."""
     changes = [change for change in diff_documents(stored, now) if not _may(change)]
-    if not changes:
-        return
-    notes = [Note(f"{change.path}: {change.before!r} then, {change.after!r} now") for change in changes]
-    raise ConfigError(
-        [
-            Diagnostic(
-                "error",
-                "recipe-changed",
-                f"the recipe is not the one that the run in {folder.path} began with: "
-                f"{len(changes)} value{'s' if len(changes) > 1 else ''} differ",
-                None,
-                "",
-                tuple(notes),
-                "run the recipe as it was, or start a new run; with --resume only train.epochs may grow",
-            )
-        ]
+    if changes:
+        raise ConfigError([_told(change, stored, now, folder) for change in changes])
+
+
+def _told(change: Change, stored: Mapping, now: Mapping, folder: RunFolder) -> Diagnostic:
+    before, after = (_place(document, change.path) for document in (stored, now))
+    return Diagnostic(
+        "error",
+        "recipe-changed",
+        f"{change.path} is {_shown(change.after)}; the run in {folder.path} began with {_shown(change.before)}",
+        after if after != DEFAULT else before,
+        notes=(Note("the run's own", before),) if before is not None else (),
+        help="with --resume only train.epochs may grow; put the value back, or start a new run",
     )
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is None else scalar_text(value)
+
+
+def _place(document: Mapping, path: str) -> Span | None:
+    """The place of the value at a path of keys and indices; None where there is none."""
+    node: Node | None = document
+    for part in path.split("."):
+        if isinstance(node, Sequence):
+            node = node.items[int(part)] if int(part) < len(node) else None
+        else:
+            node = node.get(part) if isinstance(node, Mapping) else None
+    return node.span if node is not None else None
 
 
 def _may(change: Change) -> bool:
     """Whether a resumed run may have this change."""
-    if change.path.partition(".")[0].partition("[")[0] in FREE:
+    if change.path.partition(".")[0] in FREE:
         return True
     if change.path != "train.epochs" or change.before is None or change.after is None:
         return False

@@ -15,7 +15,7 @@ from typing import Any
 from zoo.assemble.build import Built, build, open_data
 from zoo.assemble.check import Parts, check_recipe
 from zoo.assemble.files import write_beginning
-from zoo.assemble.finding import Found, find_and_set
+from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.resuming import folder_of, read_result, take_up
@@ -33,7 +33,8 @@ def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved,
     resolved = resolve(recipe, options.all_sets, diagnostics)
     parts = check_recipe(resolved, diagnostics) if resolved is not None else None
     settle(diagnostics)
-    assert resolved is not None and parts is not None
+    assert resolved is not None
+    assert parts is not None
     return resolved, parts
 
 
@@ -69,6 +70,10 @@ def _run(
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
         write_beginning(folder, resolved, parts, built)
+        if found is not None:
+            save_range_test(folder.path, found)
+        elif options.resume:
+            found = saved_range_test(folder.path)
         return _train(folder, resolved, parts, built, found, options, note, started)
 
 
@@ -103,7 +108,8 @@ def _train(
             for listener in listeners:
                 listener(event)
             finished = event if isinstance(event, TrainingFinished) else finished
-    assert finished is not None and training.final is not None
+    assert finished is not None
+    assert training.final is not None
     result = make_result(
         finished,
         recipe=resolved.recipe.name,

@@ -1,0 +1,167 @@
+"""Whole runs of a small network on scikit-learn's digits: what they leave behind, and how they go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.cli.conftest import TINY
+from zoo.assemble.options import RunOptions
+from zoo.assemble.run import run_recipe
+from zoo.diagnostics import Diagnostics
+from zoo.errors import ConfigError, DataError, UsageError, raise_if_errors
+from zoo.train import read_checkpoint
+
+
+def settle(diagnostics: Diagnostics) -> None:
+    raise_if_errors(diagnostics)
+
+
+def run(recipe: Path, *sets: str, notes: list[str] | None = None, **options: Any) -> dict[str, Any]:
+    took = notes if notes is not None else []
+    return run_recipe(str(recipe), RunOptions(sets=sets, quiet=True, **options), settle, took.append)
+
+
+@pytest.fixture()
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.format(epochs=1, reports="[]"))
+    return path
+
+
+def weights(run_dir: str | Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(Path(run_dir) / "checkpoints" / "last").model
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_folder_holds_what_the_commands_page_lists(recipe: Path) -> None:
+    result = run(recipe)
+    folder = Path(result["run_dir"])
+    assert folder == Path("runs/tiny/0001")
+    assert (folder / "recipe.yaml").read_text() == recipe.read_text()
+    for name in ("resolved.yaml", "architecture.yaml", "env.json", "metrics.jsonl", "checkpoints/last", "result.json"):
+        assert (folder / name).exists(), name
+    assert json.loads((folder / "result.json").read_text()) == result
+    (line,) = (json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines())
+    assert (line["event"], line["epoch"]) == ("epoch", 1)
+    assert line["test"]["accuracy"] == result["test"]["accuracy"]
+    assert set(result["test"]["per_class"]) == {str(digit) for digit in range(10)}
+    facts = json.loads((folder / "env.json").read_text())
+    assert facts["seed"] == 0
+    assert facts["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_the_next_run_takes_the_next_folder_and_the_same_seed_gives_the_same_weights(recipe: Path) -> None:
+    first, second, other = run(recipe), run(recipe), run(recipe, "seed=1")
+    assert [Path(r["run_dir"]).name for r in (first, second, other)] == ["0001", "0002", "0003"]
+    assert same(weights(first["run_dir"]), weights(second["run_dir"]))
+    assert not same(weights(first["run_dir"]), weights(other["run_dir"]))  # the control
+
+
+def test_the_resolved_recipe_runs_to_the_same_weights(recipe: Path) -> None:
+    first = run(recipe)
+    again = run(Path(first["run_dir"]) / "resolved.yaml")
+    assert same(weights(first["run_dir"]), weights(again["run_dir"]))
+
+
+def test_a_found_rate_is_as_one_written_by_hand(recipe: Path) -> None:
+    found = run(recipe, "schedule.max_lr=find")
+    line = next(
+        text.split() for text in (Path(found["run_dir"]) / "resolved.yaml").read_text().splitlines() if "max_lr" in text
+    )
+    by_hand = run(recipe, f"schedule.max_lr={line[1]}")
+    nearly = run(recipe, f"schedule.max_lr={float(line[1]) * (1 + 1e-6)!r}")
+    assert same(weights(found["run_dir"]), weights(by_hand["run_dir"]))
+    assert not same(weights(found["run_dir"]), weights(nearly["run_dir"]))  # the control
+
+
+def test_a_finished_run_is_not_run_again(recipe: Path) -> None:
+    first, notes = run(recipe), []
+    assert run(recipe, resume=True, notes=notes) == first
+    assert "finished" in notes[-1]
+
+
+def test_resume_before_anything_begins_from_the_beginning(recipe: Path) -> None:
+    notes: list[str] = []
+    result = run(recipe, resume=True, run_dir=Path("here"), notes=notes)
+    assert result["run_dir"] == "here"
+    assert any("from the beginning" in note for note in notes)
+
+
+def test_epochs_may_grow_on_resume_and_the_schedule_is_laid_out_anew(recipe: Path) -> None:
+    run(recipe)
+    longer = run(recipe, resume=True, epochs=2)
+    assert longer["epochs"] == 2
+    lines = [json.loads(text) for text in Path("runs/tiny/0001/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, resume=True, epochs=1)
+    assert caught.value.code == "recipe-changed"
+
+
+def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
+    run(recipe)
+    recipe.write_text(recipe.read_text().replace("momentum: 0.9", "momentum: 0.8"))
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, "doc=changed", "reports=[]", resume=True)
+    (error,) = caught.value.diagnostics
+    assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 began with 0.9"
+    assert error.span is not None
+    assert str(error.span).startswith(f"{recipe}:5:")
+
+
+def test_a_run_folder_in_use_or_full_is_not_taken(recipe: Path) -> None:
+    run(recipe, run_dir=Path("here"))
+    with pytest.raises(UsageError):
+        run(recipe, run_dir=Path("here"))
+
+
+def test_more_classes_in_the_data_than_in_the_head(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("classes: 10", "classes: 5"))
+    with pytest.raises(DataError) as caught:
+        run(recipe)
+    assert caught.value.message == "tiny_resnet tells 5 classes apart, digits has 10"
+    assert str(caught.value.span).startswith(f"{recipe}:3:")
+    assert not Path("runs").exists()
+
+
+def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_written(recipe: Path) -> None:
+    with pytest.raises(ConfigError):
+        run(recipe, "transforms={train: [{Resize: {height: 1, width: 1}}], eval: [{Resize: {height: 1, width: 1}}]}")
+    assert not Path("runs").exists()
+
+
+def test_weights_averages_and_validation_together(recipe: Path) -> None:
+    result = run(
+        recipe,
+        "data.validation=0.2",
+        "train={epochs: 1.5, ema: {decay: 0.9}, lookahead: {every: 2}, grad_clip: 1.0, accumulate: 2}",
+        "eval={tta: flip}",
+        "target={test_accuracy_tta: 0.0}",
+    )
+    assert result["target"] == {"test_accuracy_tta": 0.0, "met": True}
+    assert result["epochs"] == 1.5
+    notes: list[str] = []
+    run(recipe, f"model.weights={Path(result['run_dir']).resolve() / 'checkpoints' / 'last'}", notes=notes)
+    assert any(note.startswith("loaded ") for note in notes)
+
+
+def test_a_report_that_fails_costs_nothing(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zoo.report
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(zoo.report, "render", fail)
+    notes: list[str] = []
+    result = run(recipe, "reports=[curves]", notes=notes)
+    assert any("the report could not be made" in note and "no ink" in note for note in notes)
+    assert (Path(result["run_dir"]) / "result.json").is_file()
