@@ -45,6 +45,9 @@ class PartialDirac(ArgsModel):
     """The first filters pass a channel each through, the others keep what they have."""
 
 
+# Ejected files quote these functions as they stand: code within 88 columns, which any formatter leaves alone.
+
+
 @torch.no_grad()
 def partial_dirac(weight: Tensor) -> Tensor:
     """The first ``in_channels`` filters become the identity, the others stay.
@@ -66,11 +69,12 @@ def patch_whitening(weight: Tensor, images: Tensor, eps: float = 5e-4) -> Tensor
     ones keep what they have. Source: Page, "How to train your ResNet" 8 (2019), and Jordan (2024), section 3.1.
     """
     height, width = weight.shape[2:]
-    patches_NCHW = images.unfold(2, height, 1).unfold(3, width, 1).transpose(1, 3).reshape(-1, *weight.shape[1:])
-    patches = patches_NCHW.flatten(1)
+    windows = images.unfold(2, height, 1).unfold(3, width, 1)
+    patches = windows.transpose(1, 3).reshape(-1, weight[0].numel())
     moments = (patches.T @ patches) / len(patches)
     eigenvalues, eigenvectors = torch.linalg.eigh(moments.double().cpu())
-    filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0).reshape(-1, *weight.shape[1:])
+    filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
+    filters = filters.reshape(-1, *weight.shape[1:])
     whitening = torch.cat([filters, -filters])[: len(weight)]
     weight[: len(whitening)] = whitening.to(weight)
     return weight
