@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from layer_cases import FUNCTIONS, MODULES
 
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
@@ -13,6 +14,22 @@ from zoo.schema import given, validate
 
 PLACE = Span(Source("here"), 1, 1, 1, 2)
 CONV = {"in_channels": 64, "out_channels": 32, "kernel_size": 3}
+BASES: dict[str, dict[str, Any]] = {name: arguments for name, arguments, _ in (*MODULES, *FUNCTIONS)} | {
+    "Embedding": {"num_embeddings": 7, "embedding_dim": 3},
+    **{f"MaxUnpool{rank}d": {"kernel_size": 2} for rank in (1, 2, 3)},
+    "index_select": {"dim": 0},
+    "masked_fill": {"value": 0},
+    "Parameter": {"shape": [1]},
+    "Buffer": {"shape": [1]},
+    "LayerNorm2d": {"normalized_shape": 8},
+    "StochasticDepth": {"p": 0.5, "mode": "row"},
+    "SqueezeExcitation": {"input_channels": 8, "squeeze_channels": 2},
+    "DropBlock2d": {"p": 0.5, "block_size": 3},
+    "FrozenBatchNorm2d": {"num_features": 8},
+    "Permute": {"dims": [0, 1]},
+    "timm": {"name": "resnet18"},
+    "torchvision": {"name": "resnet18"},
+}
 OWN_INITIALISERS = {"partial_dirac", "patch_whitening", "arange", "linspace", "relative_position"}
 POOL = {"kernel_size": 2}
 
@@ -120,3 +137,27 @@ def test_docs_are_prose() -> None:
     assert [
         (name, ops[name].doc) for name in ops if "\\" in ops[name].doc or "`" in ops[name].doc.replace("``", "")
     ] == []
+
+
+ANY_VALUES: list[Any] = [
+    *(0, 1, -1, 2**24, 2**70, True, None, 0.5, 1.5, float("nan"), float("inf")),
+    *("x", "same", "\ud800", [], [1, 2], [0, 1], [1, "x"], [[1]], {"a": 1}),
+]
+
+
+@pytest.mark.parametrize("name", list(ops))
+def test_any_value_gives_arguments_or_one_message(name: str) -> None:
+    """Whatever stands at an argument: it fits, or it gets a message without Pydantic's words; nothing is raised."""
+    op = ops[name]
+    base = BASES.get(name, {})
+    for field in op.arguments.model_fields:
+        for value in ANY_VALUES:
+            diagnostics = Diagnostics()
+            made = validate(op.arguments, from_data({**base, field: value}, PLACE), diagnostics, what=name)
+            if made is not None and name not in ("timm", "torchvision"):
+                found = op.check(given(made))
+                assert found is None or found[0] in op.arguments.model_fields
+            elif made is None:
+                messages = [item.message for item in diagnostics]
+                assert len(messages) == 1
+                assert not any(word in messages[0] for word in ("Input", "valid ", "constrained", "tuple", "literal["))

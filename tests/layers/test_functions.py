@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from layer_cases import FUNCTIONS as CASES
+from layer_cases import ROW, Case, ident
+from layer_cases import SMALL_BOX as BOX
+from layer_cases import SMALL_MAP as MAP
 from torch import Tensor
 
 from zoo.diagnostics import Diagnostics, Source, Span
@@ -15,109 +19,7 @@ from zoo.layers import ops
 from zoo.schema import given, validate
 
 PLACE = Span(Source("here"), 1, 1, 1, 2)
-MAP, ROW, BOX = (2, 4, 6, 6), (2, 4, 8), (2, 3, 4, 4, 4)
-Case = tuple[str, dict[str, Any], tuple[tuple[int, ...], ...]]
-
-
-def plain(names: str, *shapes: tuple[int, ...], **arguments: Any) -> list[Case]:
-    return [(name, arguments, shapes or (MAP,)) for name in names.split()]
-
-
-CASES: list[Case] = [
-    *plain("ceil expm1 log2 atan sinh cosh detach"),
-    *plain("tril triu", diagonal=1),
-    *plain("gumbel_softmax", tau=0.5, hard=True, dim=1),
-    *plain("view", shape=[-1, 4, 36]),
-    *plain("bmm", (2, 3, 4), (2, 4, 5)),
-    *plain("linear", (2, 3), (5, 3), (5,)),
-    *plain("linear", (2, 3), (5, 3)),
-    *plain("conv1d", ROW, (5, 4, 3)),
-    *plain("conv2d", MAP, (6, 2, 3, 3), (6,), padding="same", groups=2),
-    *plain("conv3d", BOX, (5, 3, 2, 2, 2), stride=[1, 2, 1]),
-    *plain("relu relu6 leaky_relu elu selu celu silu mish hardswish hardsigmoid hardtanh softsign tanhshrink rrelu"),
-    *plain("gelu softplus hardshrink softshrink logsigmoid sigmoid tanh abs neg sign square sqrt rsqrt reciprocal"),
-    *plain(
-        "exp log log1p sin cos erf floor round dropout dropout2d alpha_dropout feature_alpha_dropout glu contiguous"
-    ),
-    *plain("dropout1d", ROW, p=0.3),
-    *plain("dropout3d", BOX, p=0.3),
-    *plain("dropout", p=0.9),
-    *plain("relu", inplace=False),
-    *plain("threshold", threshold=0.1, value=2),
-    *plain("gelu", approximate="tanh"),
-    *plain("prelu", MAP, (4,)),
-    *plain("softmax log_softmax softmin", dim=1),
-    *plain("clamp", min=0, max=0.5),
-    *plain("clamp", min=0.2),
-    *plain("add mul sub div", other=2),
-    *plain("add mul sub div", MAP, MAP),
-    *plain("add mul", MAP, MAP, (1, 4, 1, 1), MAP),
-    *plain("mul", other=0.1111),
-    *plain("div", other=3, rounding_mode="floor"),
-    *plain("pow", exponent=2),
-    *plain("pow maximum minimum matmul", MAP, MAP),
-    *plain("lerp", MAP, MAP, weight=0.3),
-    *plain("cat", MAP, MAP, dim=1),
-    *plain("cat", MAP),
-    *plain("stack", MAP, MAP, MAP, dim=1),
-    *plain("einsum", ROW, ROW, equation="bnc,bmc->bnm"),
-    *plain("einsum", MAP, equation="bchw->bhwc"),
-    *plain("scaled_dot_product_attention", (2, 2, 5, 3), (2, 2, 5, 3), (2, 2, 5, 3), is_causal=True, scale=0.5),
-    *plain("scaled_dot_product_attention", (2, 2, 5, 3), (2, 2, 5, 3), (2, 2, 5, 3), (5, 5), dropout_p=0.5),
-    *plain("flatten", start_dim=1),
-    *plain("unflatten", dim=1, sizes=[2, -1]),
-    *plain("reshape", shape=[-1, 2, 2, 6, 6]),
-    *plain("permute", dims=[0, 2, 3, 1]),
-    *plain("transpose", dim0=1, dim1=2),
-    *plain("movedim", source=1, destination=-1),
-    *plain("movedim", source=[1, 2], destination=[2, 3]),
-    *plain("squeeze", (2, 4, 1, 1), dim=[2, 3]),
-    *plain("unsqueeze", dim=1),
-    *plain("tile", dims=[1, 2]),
-    *plain("repeat", repeats=[1, 2, 1, 1]),
-    *plain("repeat_interleave", repeats=2, dim=1),
-    *plain("expand", (2, 4, 1, 1), size=[-1, -1, 3, 3]),
-    *plain("roll", shifts=[1, -2], dims=[2, 3]),
-    *plain("flip", dims=[3]),
-    *plain("rot90", k=1),
-    *plain("select", dim=1, index=-1),
-    *plain("narrow", dim=1, start=1, length=2),
-    *plain("chunk", chunks=2, dim=1),
-    *plain("split", split_size_or_sections=[1, 3], dim=1),
-    *plain("unbind", dim=1),
-    *plain("pixel_shuffle", upscale_factor=2),
-    *plain("pixel_unshuffle", downscale_factor=2),
-    *plain("channel_shuffle", groups=2),
-    *plain("mean sum amax amin logsumexp std var", dim=[2, 3], keepdim=True),
-    *plain("var", dim=1, correction=0),
-    *plain("prod", dim=1),
-    *plain("cumsum", dim=1),
-    *plain("vector_norm", dim=[1], ord=1),
-    *plain("max_pool1d avg_pool1d", ROW, kernel_size=2),
-    *plain("max_pool2d avg_pool2d", kernel_size=[2, 3], stride=1, padding=1),
-    *plain("max_pool3d avg_pool3d", BOX, kernel_size=2),
-    *plain("adaptive_max_pool1d adaptive_avg_pool1d", ROW, output_size=3),
-    *plain("adaptive_max_pool2d adaptive_avg_pool2d", output_size=[None, 1]),
-    *plain("adaptive_max_pool3d adaptive_avg_pool3d", BOX, output_size=2),
-    *plain("lp_pool1d", ROW, norm_type=2, kernel_size=2),
-    *plain("lp_pool2d", norm_type=2, kernel_size=[2, 2], stride=1),
-    *plain("normalize"),
-    *plain("layer_norm rms_norm", normalized_shape=[6]),
-    *plain("group_norm", num_groups=2),
-    *plain("instance_norm"),
-    *plain("local_response_norm", size=3),
-    *plain("interpolate", scale_factor=2, mode="bilinear"),
-    *plain("interpolate", size=[5, 7]),
-    *plain("pad", pad=[1, 1, 0, 2], mode="reflect"),
-    *plain("pad", pad=[1, 1], value=float("-inf")),
-    *plain("unfold", kernel_size=3, padding=1),
-    *plain("cosine_similarity", MAP, MAP),
-]
 RANDOM = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rrelu"}
-
-
-def ident(case: Case) -> str:
-    return f"{case[0]}-{','.join(case[1])}-{len(case[2])}"
 
 
 def read(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

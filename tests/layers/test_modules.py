@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from layer_cases import BOX, MAP, ROW, Case, ident
+from layer_cases import MODULES as CASES
 from torch import Tensor, nn
 
 from zoo.diagnostics import Diagnostics, Source, Span
@@ -16,84 +18,9 @@ from zoo.layers.absences import ABSENT
 from zoo.schema import given, validate
 
 PLACE = Span(Source("here"), 1, 1, 1, 2)
-MAP, ROW, BOX, FLAT = (2, 4, 8, 8), (2, 4, 8), (2, 4, 6, 6, 6), (2, 6)
-SIDES = {1: ROW, 2: MAP, 3: BOX}
-
-Case = tuple[str, dict[str, Any], tuple[tuple[int, ...], ...]]
-
-
-def ranked(pattern: str, **arguments: Any) -> list[Case]:
-    """The 1-, 2- and 3-dimensional forms of a layer."""
-    return [(pattern.format(rank), arguments, (shape,)) for rank, shape in SIDES.items()]
-
-
-def plain(names: str, shape: tuple[int, ...] = MAP) -> list[Case]:
-    """Layers that need no arguments."""
-    return [(name, {}, (shape,)) for name in names.split()]
-
-
-CASES: list[Case] = [
-    *ranked("Conv{}d", in_channels=4, out_channels=6, kernel_size=3, padding=1, groups=2),
-    ("Conv2d", {"in_channels": 4, "out_channels": 6, "kernel_size": [3, 1], "padding": "same", "bias": False}, (MAP,)),
-    (
-        "Conv2d",
-        {"in_channels": 4, "out_channels": 6, "kernel_size": 3, "padding_mode": "reflect", "padding": [1, 1]},
-        (MAP,),
-    ),
-    *ranked("ConvTranspose{}d", in_channels=4, out_channels=6, kernel_size=3, stride=2, output_padding=1),
-    ("Unfold", {"kernel_size": 2, "stride": [2, 2]}, (MAP,)),
-    ("Fold", {"output_size": [4, 5], "kernel_size": [2, 2]}, ((2, 8, 12),)),
-    *ranked("BatchNorm{}d", num_features=4, momentum=None),
-    *ranked("InstanceNorm{}d", num_features=4, affine=True),
-    ("GroupNorm", {"num_groups": 2, "num_channels": 4}, (MAP,)),
-    ("LayerNorm", {"normalized_shape": [8, 8], "eps": 1e-6}, (MAP,)),
-    ("LayerNorm", {"normalized_shape": 6}, (FLAT,)),
-    ("RMSNorm", {"normalized_shape": 6}, (FLAT,)),
-    ("LocalResponseNorm", {"size": 3}, (MAP,)),
-    *ranked("MaxPool{}d", kernel_size=2, padding=1, ceil_mode=True),
-    *ranked("AvgPool{}d", kernel_size=2, stride=1),
-    *ranked("AdaptiveAvgPool{}d", output_size=3),
-    ("AdaptiveAvgPool2d", {"output_size": [None, 3]}, (MAP,)),
-    *ranked("AdaptiveMaxPool{}d", output_size=3),
-    *ranked("LPPool{}d", norm_type=2, kernel_size=2),
-    ("FractionalMaxPool2d", {"kernel_size": 2, "output_size": [4, 4]}, (MAP,)),
-    ("FractionalMaxPool3d", {"kernel_size": 2, "output_ratio": 0.5}, (BOX,)),
-    ("Upsample", {"scale_factor": 2, "mode": "bilinear", "align_corners": False}, (MAP,)),
-    ("UpsamplingNearest2d", {"scale_factor": 2}, (MAP,)),
-    ("UpsamplingBilinear2d", {"size": [5, 6]}, (MAP,)),
-    *ranked("ZeroPad{}d", padding=1),
-    *ranked("ConstantPad{}d", padding=1, value=0.5),
-    *ranked("ReflectionPad{}d", padding=1),
-    *ranked("ReplicationPad{}d", padding=2),
-    *ranked("CircularPad{}d", padding=1),
-    ("ZeroPad2d", {"padding": [1, -1, 2, 0]}, (MAP,)),
-    *plain("ReLU ReLU6 LeakyReLU ELU SELU CELU SiLU Mish Hardswish Hardsigmoid Hardshrink Softshrink Tanhshrink"),
-    *plain("Softplus Softsign Sigmoid LogSigmoid Tanh PReLU Softmax2d Identity GELU Hardtanh RReLU GLU"),
-    *plain("Dropout Dropout2d AlphaDropout FeatureAlphaDropout Flatten PairwiseDistance"),
-    ("PReLU", {"num_parameters": 4, "init": 0.1}, (MAP,)),
-    ("GELU", {"approximate": "tanh"}, (MAP,)),
-    ("Threshold", {"threshold": 0.1, "value": 2}, (MAP,)),
-    ("Dropout1d", {"p": 0.3}, (ROW,)),
-    ("Dropout3d", {"p": 0.3}, (BOX,)),
-    *((name, {"dim": 1}, (MAP,)) for name in ("Softmax", "LogSoftmax", "Softmin")),
-    ("Linear", {"in_features": 6, "out_features": 5}, (FLAT,)),
-    ("Bilinear", {"in1_features": 6, "in2_features": 6, "out_features": 5}, (FLAT, FLAT)),
-    ("CosineSimilarity", {"dim": 1}, (FLAT, FLAT)),
-    ("MultiheadAttention", {"embed_dim": 6, "num_heads": 2, "batch_first": True}, ((2, 5, 6),) * 3),
-    ("TransformerEncoderLayer", {"d_model": 6, "nhead": 2, "batch_first": True, "activation": "gelu"}, ((2, 5, 6),)),
-    ("TransformerDecoderLayer", {"d_model": 6, "nhead": 2, "batch_first": True}, ((2, 5, 6),) * 2),
-    ("Unflatten", {"dim": 1, "unflattened_size": [2, 2]}, (MAP,)),
-    ("PixelShuffle", {"upscale_factor": 2}, (MAP,)),
-    ("PixelUnshuffle", {"downscale_factor": 2}, (MAP,)),
-    ("ChannelShuffle", {"groups": 2}, (MAP,)),
-]
 TWO_INPUTS = {"PairwiseDistance"}
 INTEGERS = {"Embedding": {"num_embeddings": 7, "embedding_dim": 3, "padding_idx": 0}}
 UNPOOLS = {"MaxUnpool1d": ROW, "MaxUnpool2d": MAP, "MaxUnpool3d": BOX}
-
-
-def ident(case: Case) -> str:
-    return f"{case[0]}-{','.join(case[1])}"
 
 
 def read(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

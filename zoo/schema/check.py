@@ -39,8 +39,8 @@ _BOUNDS = {  # Pydantic's error types, and what each says is expected
     "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters",
     "string_pattern_mismatch": "text that matches {pattern}",
-    "too_short": "at least {min_length} items",
-    "too_long": "at most {max_length} items",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
 }
 _OWN_WORDS = {"value_error", "assertion_error"}  # raised by a validator of ours, in its own words
 
@@ -109,7 +109,8 @@ class _Teller:
             self._tell_union(annotation, options, inside, node, path)
             inside = []
         for problem in problems:
-            if not problem.rest:
+            # a list whose items fail counts as too short, too
+            if not problem.rest and not (inside and problem.type == "too_short"):
                 self._tell_here(annotation, problem, node, path)
         if any(problem.lacks_item for problem in inside):
             self._expected(annotation, node, path)
