@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.api import check, explain, load_model, op, predict, run, source, summary, transform
+    from zoo.api import check, explain, load_model, predict, run, summary
+    from zoo.assemble.extending import op, source, transform
     from zoo.errors import ConfigError, DataError, ZooError
 
 __version__ = "0.1.0"
@@ -21,9 +22,9 @@ _HOMES = {
     "predict": "zoo.api",
     "run": "zoo.api",
     "summary": "zoo.api",
-    "op": "zoo.api",
-    "source": "zoo.api",
-    "transform": "zoo.api",
+    "op": "zoo.assemble.extending",
+    "source": "zoo.assemble.extending",
+    "transform": "zoo.assemble.extending",
     "ConfigError": "zoo.errors",
     "DataError": "zoo.errors",
     "ZooError": "zoo.errors",

@@ -26,7 +26,7 @@ def run(recipe: Path, *sets: str, notes: list[str] | None = None, **options: Any
     return run_recipe(str(recipe), RunOptions(sets=sets, quiet=True, **options), settle, took.append)
 
 
-@pytest.fixture()
+@pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "tiny.yaml"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -28,15 +29,15 @@ def load_plugins(files: Iterable[Path] = ()) -> None:
         key = str(path.resolve())
         if key not in _loaded:
             _loaded.add(key)
-            _guarded(str(path), lambda path=path: _run_file(path))
+            _guarded(str(path), partial(_run_file, path))
 
 
-def _guarded(name: str, load) -> None:  # type: ignore[no-untyped-def]
+def _guarded(name: str, load: Callable[[], object]) -> None:
     try:
         load()
     except ZooError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever the user's code raises is the call's fault, not ours
         raise UsageError(
             f"the plugin {name} fails: {type(error).__name__}: {error}",
             code="plugin",
@@ -45,12 +46,18 @@ def _guarded(name: str, load) -> None:  # type: ignore[no-untyped-def]
 
 
 def _run_file(path: Path) -> None:
+    """Runs a file as the module of its own name, so that compiled networks can import from it."""
     if not path.is_file():
         raise UsageError(f"there is no plugin {path}", code="plugin")
-    name = f"zoo_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file", code="plugin", help="a plugin's name ends in .py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.stem.isidentifier():
+        raise UsageError(f"{path} cannot be imported", code="plugin", help="a plugin is called like a module: name.py")
+    if path.stem in sys.modules:
+        raise UsageError(f"a module {path.stem} is loaded already", code="plugin", help="give the plugin another name")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise

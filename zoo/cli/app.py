@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli import catalogue, check, inspect, train, trained
+from zoo.cli import bench, catalogue, check, inspect, train, trained
 
 app = typer.Typer(
     name="zoo",
@@ -37,5 +37,5 @@ def _root(
     pass
 
 
-for family in (train, inspect, trained, check, catalogue):
+for family in (train, inspect, trained, check, catalogue, bench):
     family.add_to(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +11,13 @@ from zoo.cli.options import RecipeArgument, Sets
 from zoo.cli.output import print_json, print_messages, print_note, print_text
 from zoo.cli.session import Session, command
 from zoo.diagnostics import Diagnostics, count_line
+
+
+class SchemaKind(StrEnum):
+    """The two kinds of file."""
+
+    architecture = "architecture"
+    recipe = "recipe"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +72,7 @@ def config(
 
 
 def schema(
-    session: Session, kind: Annotated[str, typer.Argument(metavar="architecture|recipe", help="Which schema.")]
+    session: Session, kind: Annotated[SchemaKind, typer.Argument(metavar="architecture|recipe", help="Which schema.")]
 ) -> None:
     """Print the JSON Schema of architectures or recipes, for editors."""
     from zoo.assemble.editor_schema import json_schema

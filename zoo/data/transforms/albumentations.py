@@ -25,6 +25,7 @@ WORDS = {"border_mode": BORDER_MODES, "interpolation": INTERPOLATIONS, "mask_int
 COMPOSITIONS = ("OneOf", "SomeOf", "RandomOrder", "Sequential")
 
 _STREAM = stream_of("albumentations")
+_own_classes: dict[str, type] = {}  # albumentations classes that plugins brought, by their names
 
 
 @cache
@@ -34,6 +35,18 @@ def library() -> Any:
     import albumentations
 
     return albumentations
+
+
+def bring(name: str, transform: type) -> None:
+    """Makes a plugin's albumentations class known. Raises TypeError for a class that is no transform of images."""
+    if not _is_transform(transform):
+        raise TypeError(f"{name} is no subclass of albumentations' ImageOnlyTransform or DualTransform")
+    _own_classes[name] = transform
+
+
+def class_of(name: str) -> Any:
+    """The class of this name: a plugin's, or albumentations'."""
+    return _own_classes.get(name) or getattr(library(), name)
 
 
 @cache
@@ -57,7 +70,7 @@ def arguments_of(name: str) -> type[BaseModel]:
 
     Border modes and interpolations may be written as names beside OpenCV's numbers.
     """
-    transform = getattr(library(), name)
+    transform = class_of(name)
     schema = transform.InitSchema
     fields: dict[str, Any] = {"strict": (bool, False)}
     for argument, parameter in signature(transform.__init__).parameters.items():
@@ -103,7 +116,7 @@ def build(name: str, arguments: Mapping[str, Any], children: Sequence[Any] = ())
         warnings.simplefilter("ignore")
         if name in COMPOSITIONS:
             return getattr(library(), name)(transforms=list(children), **given)
-        return getattr(library(), name)(**given, strict=True)
+        return class_of(name)(**given, strict=True)
 
 
 def _translated(argument: str, value: Any) -> Any:

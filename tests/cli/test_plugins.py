@@ -1,0 +1,128 @@
+"""Plugins: own ops, transforms and sources, brought in by --plugin and by nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Zoo
+from zoo.assemble import plugins
+from zoo.data import sources, transforms
+from zoo.layers import ops
+
+PLUGIN = '''
+import albumentations as A
+import numpy as np
+import torch
+import zoo
+from zoo.data.dataset import ArraySplit, Dataset
+
+
+@zoo.op
+class Scaled(torch.nn.Module):
+    """Times a factor."""
+
+    def __init__(self, factor: float = 1.0):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+@zoo.op
+def shifted(x, *, by: float = 1.0):
+    """Plus a number."""
+    return x + by
+
+
+@zoo.transform
+class Darken(A.ImageOnlyTransform):
+    """Darker by a factor."""
+
+    class InitSchema(A.ImageOnlyTransform.InitSchema):
+        factor: float
+
+    def __init__(self, factor: float = 0.5, p: float = 1.0):
+        super().__init__(p=p)
+        self.factor = factor
+
+    def apply(self, img, **params):
+        return (img * self.factor).astype(img.dtype)
+
+
+@zoo.source
+def blobs(count: int = 40):
+    """Bright and dark squares."""
+    labels = np.arange(count) % 2
+    images = np.broadcast_to((labels * 200)[:, None, None, None], (count, 8, 8, 1)).astype(np.uint8)
+    split = ArraySplit(images, labels.astype(np.int64))
+    return Dataset("blobs", split, split, ("dark", "bright"))
+'''
+NET = """
+name: net
+input: [1, 8, 8]
+layers:
+  scaled: {op: Scaled, factor: 0.5}
+  shifted: {op: shifted, by: 0.1}
+  flatten: {op: flatten, start_dim: 1}
+  fc: {op: Linear, out_features: 2}
+"""
+RECIPE = """
+model: {architecture: net.yaml}
+data: {source: blobs, count: 20, batch_size: 10}
+transforms: {train: [Darken: {factor: 0.9}, Normalize]}
+optimizer: {name: SGD, lr: 0.1}
+train: {epochs: 2}
+reports: []
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_loaded", set())
+    for name, text in (("my_parts.py", PLUGIN), ("net.yaml", NET), ("r.yaml", RECIPE)):
+        (tmp_path / name).write_text(text)
+    with ops.temporarily(), transforms.temporarily(), sources.temporarily():
+        yield tmp_path / "my_parts.py"
+    sys.modules.pop("my_parts", None)
+
+
+def test_without_the_plugin_its_names_are_unknown(plugin: Path, zoo: Zoo) -> None:
+    outcome = zoo("check", "r.yaml")
+    assert outcome.status == 2
+    assert {"unknown-op", "unknown-transform", "unknown-source"} <= set(outcome.err.replace("]", "[").split("["))
+
+
+def test_with_the_plugin_they_train(plugin: Path, zoo: Zoo) -> None:
+    assert zoo("check", "r.yaml", "--plugin", plugin).err == "no errors in 1 file\n"
+    outcome = zoo("run", "r.yaml", "--plugin", plugin, "--quiet", "--json")
+    assert outcome.status == 0, outcome.err
+    assert '"accuracy": 1.0' in outcome.out
+
+
+def test_arguments_of_plugins_are_checked(plugin: Path, zoo: Zoo) -> None:
+    outcome = zoo("check", "r.yaml", "--plugin", plugin, "--strict")
+    assert outcome.status == 0, outcome.err
+    Path("net.yaml").write_text(NET.replace("factor", "factr"))
+    assert "did you mean factor" in zoo("check", "net.yaml", "--plugin", plugin).err
+
+
+def test_a_plugin_that_fails_is_the_calls_fault(tmp_path: Path, zoo: Zoo) -> None:
+    bad = tmp_path / "bad_plugin.py"
+    bad.write_text("1 / 0\n")
+    outcome = zoo("check", "quickstart", "--plugin", bad)
+    assert outcome.status == 2
+    assert "ZeroDivisionError" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_taken_name_is_refused(tmp_path: Path, zoo: Zoo) -> None:
+    taken = tmp_path / "taken_plugin.py"
+    taken.write_text("import zoo\n\n@zoo.op\ndef relu(x):\n    return x\n")
+    outcome = zoo("check", "quickstart", "--plugin", taken)
+    assert outcome.status == 2
+    assert "registered twice" in outcome.err
