@@ -83,14 +83,14 @@ def patch_whitening(weight: Tensor, images: Tensor, eps: float = 5e-4) -> Tensor
 @torch.no_grad()
 def arange(tensor: Tensor, start: float = 0, step: float = 1) -> Tensor:
     """``start``, ``start + step``, … in the tensor's order."""
-    values = start + step * torch.arange(tensor.numel(), dtype=torch.float64, device=tensor.device)
-    return tensor.copy_(values.reshape(tensor.shape))
+    steps = torch.arange(tensor.numel(), dtype=torch.float64)
+    return tensor.copy_((start + step * steps).reshape(tensor.shape))
 
 
 @torch.no_grad()
 def linspace(tensor: Tensor, start: float, end: float) -> Tensor:
     """From ``start`` to ``end`` in equal steps, in the tensor's order."""
-    values = torch.linspace(start, end, tensor.numel(), dtype=torch.float64, device=tensor.device)
+    values = torch.linspace(start, end, tensor.numel(), dtype=torch.float64)
     return tensor.copy_(values.reshape(tensor.shape))
 
 
@@ -101,7 +101,8 @@ def relative_position(tensor: Tensor, window_size: tuple[int, int]) -> Tensor:
     ``tensor`` holds (h·w)² values. Source: Liu et al., "Swin Transformer" (2021), section 3.2.
     """
     height, width = window_size
-    rows, columns = torch.arange(height).repeat_interleave(width), torch.arange(width).repeat(height)
+    rows = torch.arange(height).repeat_interleave(width)
+    columns = torch.arange(width).repeat(height)
     down = rows[:, None] - rows[None, :] + height - 1
     across = columns[:, None] - columns[None, :] + width - 1
     return tensor.copy_((down * (2 * width - 1) + across).reshape(tensor.shape))

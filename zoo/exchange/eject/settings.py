@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from zoo.exchange.eject.classes import Classes, EjectedClass
 from zoo.exchange.eject.instances import Instance
 from zoo.graph import Init, Step
-from zoo.graph.python_text import is_attribute
+from zoo.graph.python_text import is_attribute, literal
 from zoo.layers import initialisers, ops
 
 Path: TypeAlias = tuple[str, ...]
@@ -90,17 +90,15 @@ def collapsed(frozen: Iterable[Path], instance: Instance) -> list[Path]:
     return found
 
 
-def reach(instance: Instance, path: Path) -> str | None:
-    """``self.layer1[0].conv1.weight``; None where a name on the way is not Python's."""
+def reach(instance: Instance, path: Path) -> str:
+    """How a class's constructor reaches a module or parameter: ``self.layer1[0].conv1.weight``."""
     text = "self"
     here: Instance | None = instance
     for name in path:
         if here is not None and here.is_list:
             text += f"[{name}]"
-        elif is_attribute(name):
-            text += f".{name}"
         else:
-            return None
+            text = f"{text}.{name}" if is_attribute(name) else f"getattr({text}, {literal(name)})"
         here = here.children.get(name) if here is not None else None
     return text
 

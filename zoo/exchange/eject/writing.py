@@ -162,7 +162,7 @@ def _settings_lines(cls: EjectedClass, settings: Settings) -> list[str]:
     if cls.pattern.call is None:
         lines += _loop_by_kind(settings)
     for path in collapsed([each.path for each in said if each.init is None], cls.pattern):
-        target = reach(cls.pattern, path) or f"self.get_parameter({literal('.'.join(path))})"
+        target = reach(cls.pattern, path)
         lines += _guarded(cls, path, f"{target}.requires_grad_(False)")
     return lines
 
@@ -174,7 +174,7 @@ def _guarded(cls: EjectedClass, path: tuple[str, ...], text: str) -> list[str]:
 
 def _initialise(cls: EjectedClass, setting: Setting) -> str:
     assert setting.init is not None
-    target = reach(cls.pattern, setting.path) or f"self.get_parameter({literal('.'.join(setting.path))})"
+    target = reach(cls.pattern, setting.path)
     return init_call(setting.init, target)
 
 
@@ -210,7 +210,7 @@ def _from_images(cls: EjectedClass, settings: Settings) -> str:
     lines = []
     for setting in settings.of[cls]:
         if setting.init is not None and initialisers[setting.init[0]].needs_images:
-            target = reach(cls.pattern, setting.path) or f"self.get_parameter({literal('.'.join(setting.path))})"
+            target = reach(cls.pattern, setting.path)
             wanted = dict(setting.init[1]).get("images")
             images = f"images[:{wanted}]" if wanted else "images"
             lines.append(statement(init_call(setting.init, target, images), 8))
