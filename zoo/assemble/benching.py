@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+
+from torch import nn
 
 from zoo.assemble.build import build, open_data
-from zoo.assemble.check import recheck
+from zoo.assemble.check import Parts, recheck
 from zoo.assemble.dry_run import PLACEHOLDER_LR
 from zoo.assemble.finding import with_lr
+from zoo.assemble.networks import Network
 from zoo.assemble.options import RunOptions, Settle
+from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
+from zoo.bench.engine import EngineBench, bench_engine
+from zoo.bench.transforms import TransformsBench, bench_transforms
+from zoo.data import Dataset, make_batches
+from zoo.exchange.eject import eject
+from zoo.summary import summarize
 
 
-def bench(what: str, recipe: str, options: RunOptions, settle: Settle) -> dict[str, Any]:
-    """Images a second of each way, by its name; nothing is written."""
+def bench(what: str, recipe: str, options: RunOptions, settle: Settle) -> TransformsBench | EngineBench:
+    """Measures a recipe's `transforms` or its `engine`; nothing is written."""
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
     if what == "transforms":
-        from zoo.bench.transforms import bench_transforms
-
-        return bench_transforms(dataset, parts.train_transforms, batch_size=parts.data.batch_size)
-    from zoo.bench.engine import bench_engine
-
+        return _transforms(resolved, parts, dataset)
     if parts.optimization.finds_lr:
         resolved = with_lr(resolved, PLACEHOLDER_LR)
         parts = recheck(resolved)
-    return bench_engine(build(resolved, parts, dataset, options).training)
+    built = build(resolved, parts, dataset, options)
+    summary = summarize(built.network.build("meta"), built.network.inputs, name=built.network.name)
+    return bench_engine(built.training, _bare(built.network), flops_per_image=summary.flops)
+
+
+def _transforms(resolved: Resolved, parts: Parts, dataset: Dataset) -> TransformsBench:
+    batches = partial(
+        make_batches,
+        dataset.train,
+        parts.train_transforms,
+        batch_size=parts.data.batch_size,
+        shuffle=True,
+        seed=resolved.recipe.seed,
+        dataset=dataset,
+    )
+    return bench_transforms(batches(backend="batched"), batches(backend="albumentations"))
+
+
+def _bare(network: Network) -> nn.Module:
+    """The network as ordinary PyTorch code: ejected, or as its own library has it."""
+    if network.plan is None:
+        return network.build()
+    namespace: dict[str, object] = {"__name__": "ejected"}
+    exec(eject(network.plan), namespace)  # our own text, made from a checked plan
+    classes = [thing for thing in namespace.values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
+    module: nn.Module = [cls for cls in classes if cls.__module__ == "ejected"][-1]()
+    return module

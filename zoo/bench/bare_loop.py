@@ -1,4 +1,4 @@
-"""The tightest training loop one would write by hand; it imports no zoo, and is what the engine is measured by. Floor 6.
+"""The tightest training loop one would write by hand; it imports no zoo, and is what the engine is judged by. Floor 6.
 
 No data work, no metrics, no schedule: forward, backward, step on one resident batch, in the same precision and
 memory format as the engine.
