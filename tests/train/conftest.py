@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from small_world import Small, small_training
+
 from zoo.train import RunFolder, Training
 
 torch.set_num_threads(1)  # the networks are tiny: a second thread only waits

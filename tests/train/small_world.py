@@ -249,7 +249,7 @@ def _train(folder: Path, small: Small, trap: Trap | None, said: Path) -> None:
 
 
 def traces(folder: Path) -> dict[str, Any]:
-    """All of a finished run that may not depend on whether it was interrupted: tensors' bytes, metrics but for times."""
+    """What of a finished run may not depend on interruptions: the tensors' bytes, metrics but for times."""
     last = folder / "checkpoints" / "last"
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     times = ("seconds", "images_per_second")

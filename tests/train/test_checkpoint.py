@@ -163,7 +163,7 @@ class TestShelf:
         assert first.folder is not None
         for manifest in first.folder.checkpoints.rglob("manifest.json"):
             manifest.write_text("{")
-        with pytest.raises(CheckpointError, match="no checkpoint in .* verifies") as caught:
+        with pytest.raises(CheckpointError, match=r"no checkpoint in .* verifies") as caught:
             run(training(train={"epochs": 1}, resume=True))
         assert caught.value.exit_code == 4
 

@@ -44,8 +44,7 @@ def test_the_last_good_checkpoint_is_kept(training: MakeTraining) -> None:
     one = training(train={"epochs": 3}, poison=(2, 5))  # the epoch's last batch: a checkpoint is due right after it
     events: list[Event] = []
     with pytest.raises(DivergedError):
-        for event in fit(one):
-            events.append(event)
+        events.extend(fit(one))
     assert [event.step for event in only(events, CheckpointSaved)] == [6, 6]
     assert one.folder is not None
     checkpoint = Shelf(one.folder.checkpoints).newest(pytest.fail)

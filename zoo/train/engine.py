@@ -130,7 +130,7 @@ class _Loop:
         return done
 
     def outcome(self) -> TrainingFinished:
-        """What the engine knows of ``result.json``: headlines are the last epoch's. Leaves the tested weights in place."""
+        """What the engine knows of ``result.json``: headlines are the last epoch's. Leaves the tested weights in."""
         training, progress = self.training, self.progress
         assert training.final is not None
         state.keep_averages(training)

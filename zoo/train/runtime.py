@@ -17,15 +17,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
-from zoo.errors import UsageError
-
-_FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
+from zoo.errors import EnvironmentFault, UsageError
 
 
 class Choice(NamedTuple):
@@ -99,6 +95,13 @@ def choose_compile(requested: bool | Literal["auto"], device: torch.device) -> C
     return Choice("eager", "torch.compile has not been measured to win on this device; say compile: true to try")
 
 
+def _precision_plugin(precision: str, device_type: str) -> FabricPrecision:
+    """Made here, not by Fabric, which takes bf16 where fp16 is asked for on a CPU, and prints what it takes."""
+    if precision == "fp32":
+        return FabricPrecision()
+    return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", device=device_type)
+
+
 @dataclass(eq=False)
 class Runtime:
     """A device, a precision (``fp32``, ``bf16``, ``fp16``) and a layout, and the forward pass in them."""
@@ -126,7 +129,7 @@ class Runtime:
         fabric = Fabric(
             accelerator=on.type,
             devices=[on.index] if on.type == "cuda" else 1,
-            precision=_FABRIC_PRECISION[arithmetic.value],
+            plugins=[_precision_plugin(arithmetic.value, on.type)],
         )
         return cls(
             fabric,
@@ -189,9 +192,7 @@ def machine_faults(batch_size: int) -> Iterator[None]:
         raise
 
 
-def _out_of_memory(text: str, batch_size: int) -> Exception:
-    from zoo.errors import EnvironmentFault
-
+def _out_of_memory(text: str, batch_size: int) -> EnvironmentFault:
     return EnvironmentFault(
         f"out of memory at batch size {batch_size}: {text.splitlines()[0] if text else 'the allocation failed'}",
         code="out-of-memory",

@@ -1,0 +1,201 @@
+"""The loop against a loop written by hand, and every setting against what it means."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_world import SmallBatches, one_cycle, only, run, small_net
+from torch import nn
+
+from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
+from zoo.schema.recipe import TrainSection
+from zoo.train import Training, count_steps, fit, read_metrics
+
+MakeTraining = Callable[..., Training]
+
+
+def by_hand(epochs: int, lr: float, **loss: Any) -> tuple[nn.Module, list[float]]:
+    """The plainest loop there is, on the small training's network and data."""
+    model = small_net().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, fused=True)
+    schedule = one_cycle(optimizer, lr, 6 * epochs)
+    batches, criterion, losses = SmallBatches(90, 16, 3), nn.CrossEntropyLoss(**loss), []
+    torch.manual_seed(3)
+    model.train()
+    for epoch in range(1, epochs + 1):
+        total = 0.0
+        for batch in batches.epoch(epoch):
+            output = model(batch.images.to(memory_format=torch.channels_last))
+            loss_value = criterion(output, batch.labels)
+            optimizer.zero_grad()
+            loss_value.backward()
+            optimizer.step()
+            schedule.after_step()
+            total += loss_value.item() * (1 if criterion.reduction == "sum" else len(output))
+        losses.append(total / batches.samples)
+    return model, losses
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_it_equals_a_loop_written_by_hand(training: MakeTraining, reduction: str) -> None:
+    lr = 0.1 if reduction == "mean" else 0.01
+    one = training(train={"epochs": 2}, reduction=reduction, lr=lr)
+    events = run(one)
+    model, losses = by_hand(2, lr, reduction=reduction)
+    for name, tensor in model.state_dict().items():
+        assert one.model.state_dict()[name].equal(tensor), name
+    assert [event.train["loss"] for event in only(events, EpochFinished)] == pytest.approx(losses, rel=1e-6)
+    other, _ = by_hand(2, lr * 1.01, reduction=reduction)  # control
+    assert not other.state_dict()["0.weight"].equal(one.model.state_dict()["0.weight"])
+
+
+def test_events_metrics_and_figures(training: MakeTraining) -> None:
+    one = training(train={"epochs": 2.5}, evaluation={"tta": "flip"})
+    events = run(one)
+    (started,) = only(events, TrainingStarted)
+    assert (started.steps, started.steps_per_epoch, started.start_step) == (15, 6, 0)
+    assert set(started.choices) == {"device", "precision", "layout", "compile"}
+    assert [event.step for event in only(events, StepLogged)] == [2, 4, 6, 8, 10, 12, 14]
+    epochs = only(events, EpochFinished)
+    assert [event.step for event in epochs] == [6, 12, 15]
+    assert one.folder is not None
+    lines = read_metrics(one.folder)
+    assert [line["train"] for line in lines] == [event.train for event in epochs]
+    assert lines[0].keys() >= {"event", "epoch", "train", "test", "lr", "seconds", "images_per_second"}
+    assert len(one.folder.metrics_csv.read_text().splitlines()) == 4
+    (finished,) = only(events, TrainingFinished)
+    assert finished.result["test"] == epochs[-1].test
+    assert finished.result["train"] == epochs[-1].train
+    assert set(epochs[-1].test) == {"loss", "accuracy", "accuracy_tta"}
+    assert one.final is not None
+    assert one.final.probabilities is not None
+    assert one.final.probabilities.shape == (40, 4)
+
+
+def test_it_learns(training: MakeTraining) -> None:
+    epochs = only(run(training(train={"epochs": 12})), EpochFinished)
+    assert epochs[-1].train["loss"] < 0.75 * epochs[0].train["loss"]
+    assert epochs[-1].test["accuracy"] > 0.45  # four classes: chance is a quarter
+
+
+@pytest.mark.parametrize(
+    ("batches", "settings", "per_epoch", "total"),
+    [
+        (98, {"epochs": 24}, 98, 2352),
+        (97, {"epochs": 9.9}, 97, 961),
+        (10, {"epochs": 0.3}, 10, 3),
+        (10, {"epochs": 0.01}, 10, 1),
+        (10, {"epochs": 2, "accumulate": 4}, 3, 6),
+        (10, {"epochs": 2, "max_steps": 7}, 10, 7),
+        (10, {"max_steps": 25}, 10, 25),
+    ],
+)
+def test_steps_are_counted(batches: int, settings: dict[str, Any], per_epoch: int, total: int) -> None:
+    steps = count_steps(batches, TrainSection.model_validate(settings))
+    assert (steps.per_epoch, steps.total) == (per_epoch, total)
+
+
+def without_noise(one: Training) -> Training:
+    """Without dropout and batch statistics a split batch has the whole one's gradient."""
+    for number in (1, 3):
+        one.model[number] = nn.Identity()  # type: ignore[index,operator]
+    return one
+
+
+def test_accumulated_batches_make_the_step_of_their_union(training: MakeTraining) -> None:
+    parts = without_noise(training(train={"epochs": 2, "accumulate": 4}, batch_size=8, samples=64))
+    whole = without_noise(training(train={"epochs": 2}, batch_size=32, samples=64))
+    apart = without_noise(training(train={"epochs": 2}, batch_size=8, samples=64))
+    for one in (parts, whole, apart):
+        run(one)
+    own, other = parts.model.state_dict(), whole.model.state_dict()
+    for name in own:
+        torch.testing.assert_close(own[name], other[name], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(apart.model.state_dict()["0.weight"], other["0.weight"], rtol=1e-3)
+
+
+def test_the_gradient_is_clipped(training: MakeTraining) -> None:
+    one = training(train={"epochs": 1, "grad_clip": 1e-3})
+    norms = []
+    step = one.optimization.step
+
+    def watched(skip: torch.Tensor | None = None) -> None:
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in one.model.parameters() if p.grad is not None]))
+        step(skip)
+
+    one.optimization.step = watched  # type: ignore[method-assign]
+    run(one)
+    assert max(norms) <= 1e-3 * 1.001
+    assert min(norms) > 0.5e-3
+
+
+def test_best_is_chosen_by_validation_where_there_is_one(training: MakeTraining) -> None:
+    one = training(train={"epochs": 3})
+    events = run(one)
+    assert any("test set" in message.text for message in only(events, Message))
+    epochs = only(events, EpochFinished)
+    assert one.folder is not None
+    two = training(train={"epochs": 3})
+    two.validation = SmallBatches(30, 30, 9, shuffle=False)
+    two.folder = None
+    held_out = list(fit(two))
+    assert not any("test set" in message.text for message in only(held_out, Message))
+    for chosen, by in ((epochs, "test"), (only(held_out, EpochFinished), "validation")):
+        accuracies = [getattr(event, by)["accuracy"] for event in chosen]
+        best = [accuracy > max(accuracies[:number], default=-1) for number, accuracy in enumerate(accuracies)]
+        assert [event.is_best for event in chosen] == best
+
+
+def test_tests_come_every_so_many_epochs_and_at_the_end(training: MakeTraining) -> None:
+    epochs = only(run(training(train={"epochs": 5}, evaluation={"every": 3})), EpochFinished)
+    assert [event.test is not None for event in epochs] == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision_trains_close_to_fp32(training: MakeTraining, precision: str) -> None:
+    exact = only(run(training(train={"epochs": 2})), EpochFinished)[-1].train["loss"]
+    one = training(train={"epochs": 2}, precision=precision)
+    kinds = set()
+    one.model[0].register_forward_hook(lambda *given: kinds.add(given[2].dtype))  # type: ignore[union-attr,operator]
+    loss = only(run(one), EpochFinished)[-1].train["loss"]
+    assert kinds == {torch.bfloat16 if precision == "bf16" else torch.float16}
+    assert loss == pytest.approx(exact, rel=0.05)
+    assert loss != exact
+    assert (one.runtime.scaler is not None) == (precision == "fp16")
+
+
+def test_the_averaged_weights_are_tested_saved_and_left_in_the_model(training: MakeTraining) -> None:
+    one = training(train={"epochs": 2}, ema=True)
+    run(one)
+    average: Any = one.averaging[0]
+    assert one.folder is not None
+    saved = load_file(one.folder.checkpoints / "last" / "model.safetensors")
+    for name, tensor in one.model.state_dict().items():
+        assert tensor.equal(average.average[name])
+        assert saved[name].equal(tensor)
+
+
+def test_a_training_does_not_depend_on_what_ran_before(training: MakeTraining) -> None:
+    one = training(train={"epochs": 1})
+    run(one)
+    two = training(train={"epochs": 1})
+    two.folder = None
+    torch.rand(1000)
+    list(fit(two))
+    assert one.model.state_dict()["0.weight"].equal(two.model.state_dict()["0.weight"])
+
+
+def test_nothing_piles_up_over_epochs(training: MakeTraining) -> None:
+    one = training(train={"epochs": 9}, samples=32)
+    one.folder = None
+    alive = []
+    for event in fit(one):
+        if isinstance(event, EpochFinished):
+            gc.collect()
+            alive.append(len(gc.get_objects()))
+    assert max(alive[4:]) - min(alive[4:]) < 20

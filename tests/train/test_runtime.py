@@ -1,0 +1,104 @@
+"""What is chosen and why; running out of memory (row 38)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_world import Small, small_net, small_training
+from torch import nn
+
+from zoo.errors import EnvironmentFault, UsageError
+from zoo.train import Runtime, fit
+from zoo.train.runtime import choose_precision, cpu_bf16_unit, machine_faults
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision", "reason"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, "bf16", "AMX"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "bf16", "AVX512-BF16"),
+        ({"amx_bf16": False, "avx512_bf16": False}, "fp32", "neither"),
+        ({}, "fp32", "neither"),
+    ],
+)
+def test_auto_takes_what_the_cpu_multiplies(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str, reason: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    choice = choose_precision("auto", CPU)
+    assert choice.value == precision
+    assert reason in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
+)
+def test_auto_takes_what_the_gpu_multiplies(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", GPU).value == precision
+
+
+def test_the_cpu_of_this_machine_is_asked() -> None:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    expected = "AMX" if "amx_bf16" in flags else "AVX512-BF16" if "avx512_bf16" in flags else None
+    assert cpu_bf16_unit() == expected
+
+
+def test_every_choice_comes_with_its_reason() -> None:
+    runtime = Runtime.choose("cpu")
+    assert set(runtime.choices) == {"device", "precision", "layout", "compile"}
+    assert all(" (" in choice for choice in runtime.choices.values())
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "tpu", "meta", "cuda"])
+def test_a_device_that_is_not_there_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UsageError, match=device):
+        Runtime.choose(device)
+
+
+def test_placing_keeps_the_parameters_that_optimizers_hold() -> None:
+    model = small_net()
+    parameters = list(model.parameters())
+    Runtime.choose("cpu").place(model)
+    assert all(own is other for own, other in zip(model.parameters(), parameters, strict=True))
+    assert model[4].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index,operator,union-attr]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_logits_come_out_in_fp32(precision: str) -> None:
+    runtime = Runtime.choose("cpu", precision)
+    logits = runtime.forward(runtime.place(small_net()))(torch.randn(4, 3, 8, 8))
+    assert logits.dtype == torch.float32
+
+
+class Greedy(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.empty(2**50) + images.sum()
+
+
+def test_out_of_memory_is_exit_6_with_advice() -> None:
+    one = small_training(Small(), None)
+    one.model = Greedy()
+    with pytest.raises(EnvironmentFault, match="out of memory at batch size 15") as caught:
+        list(fit(one))
+    assert caught.value.exit_code == 6
+    assert "data.batch_size=7" in (caught.value.help or "")
+    assert one.train.steps == 6  # the batch is as it was
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_other_ways_to_run_out_of_memory(error: BaseException) -> None:
+    with pytest.raises(EnvironmentFault, match="out of memory"), machine_faults(512):
+        raise error
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), machine_faults(512):
+        raise RuntimeError("shapes")
