@@ -1,0 +1,54 @@
+"""Measurements compare like with like, and the bare loop knows nothing of zoo."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.bench import bare_loop
+from zoo.bench.engine import EngineBench
+from zoo.cli import main
+
+
+def imported_modules(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def test_the_bare_loop_imports_no_zoo() -> None:
+    assert imported_modules(Path(bare_loop.__file__)) == {"__future__", "collections", "time", "torch"}
+
+
+def test_the_bare_loop_trains() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    before = network[1].weight.detach().clone()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    step = bare_loop.bare_step(network, optimizer, torch.randn(4, 3, 2, 2), torch.tensor([0, 1, 0, 1]), autocast=None)
+    assert bare_loop.seconds_for(step, 2, torch.device("cpu")) > 0
+    assert not torch.equal(before, network[1].weight)
+
+
+def test_the_share_of_the_peak_counts_three_passes() -> None:
+    bench = EngineBench(100.0, 200.0, 3, 8, 1e9, 1_000_000, "cpu", "fp32")
+    assert bench.ratio == 0.5
+    assert bench.share_of_peak == pytest.approx(0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["transforms", "engine"])
+def test_the_command_prints_both_rates(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", what, "quickstart", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    ours, other = ("batched", "albumentations") if what == "transforms" else ("engine", "bare")
+    assert found["ratio"] == pytest.approx(found[ours]["images_per_second"] / found[other]["images_per_second"])
