@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -15,17 +17,27 @@ LONGEST_NAME = 80  # characters of a name that are compared; comparing takes tim
 
 def nearest(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count: int = 3) -> list[str]:
     """The names most like this one, best first; case is a small difference, not a large one."""
-    pool = list(dict.fromkeys(names))
     folded = name[:LONGEST_NAME].lower().replace("-", "_")
+    letters = Counter(folded)
+
+    def contains(other: str) -> float:
+        return 0.25 if folded and (folded in other or other in folded) else 0.0
+
+    def at_most(candidate: str) -> float:
+        other = candidate.lower()
+        shared = sum((letters & Counter(other)).values())
+        return 2 * shared / max(len(folded) + len(other), 1) + contains(other)
 
     def likeness(candidate: str) -> float:
         other = candidate.lower()
-        ratio = difflib.SequenceMatcher(None, folded, other).ratio()
-        contains = 0.25 if folded and (folded in other or other in folded) else 0.0
-        return ratio + contains
+        return difflib.SequenceMatcher(None, folded, other).ratio() + contains(other)
 
-    ranked = sorted(pool, key=lambda candidate: (-likeness(candidate), candidate))
-    return ranked[:count]
+    found: list[tuple[float, str]] = []
+    for bound, candidate in sorted((-at_most(each), each) for each in dict.fromkeys(names)):
+        if len(found) >= count and found[count - 1][0] < bound:
+            break  # nothing further down can be nearer
+        insort(found, (-likeness(candidate), candidate))
+    return [candidate for _, candidate in found[:count]]
 
 
 def did_you_mean(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count: int = 3) -> str | None:

@@ -60,11 +60,16 @@ def _write_item(item: Node, depth: int, lines: list[str], comment: Comment | Non
     lines.extend(rest)
 
 
+def flow_text(data: Any) -> str:
+    """Plain data as YAML on one line."""
+    return _flow(from_data(data, Span(Source("<data>"), 1, 1, 1, 1)))
+
+
 def _flow(node: Node) -> str:
     if isinstance(node, Sequence):
-        return f"[{', '.join(_flow(item) for item in node)}]"
+        return f"[{', '.join(map(_flow, node))}]"
     if isinstance(node, Mapping):
-        return "{}"
+        return f"{{{', '.join(f'{_text(entry.key)}: {_flow(entry.value)}' for entry in node)}}}"
     return scalar_text(node.value)
 
 

@@ -12,7 +12,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Scalar
 from zoo.document.evaluation import fill_in
 from zoo.graph.context import MOST_ERRORS, MOST_STEPS, Context, Job, Planned, Told
-from zoo.graph.copies import Copies, as_block, copies_of, is_chain
+from zoo.graph.copies import Copies, as_block, copies_of, is_chain, too_many
 from zoo.graph.names import check_layer_name
 from zoo.graph.plan import Block, Output, Ref, Step
 from zoo.graph.sharing import remade, share_step
@@ -147,13 +147,8 @@ class Body:
         """Makes a step and puts it at the end of the block."""
         made = make(found, told)
         self._size += made.size
-        if self._size > MOST_STEPS:
-            told.own.error(
-                "too-large",
-                f"more than {MOST_STEPS:,} layers",
-                layer.span,
-                help=f"at most {MOST_STEPS:,} are planned, copies counted",
-            )
+        if self._size > MOST_STEPS >= made.size:  # a larger one has told so itself
+            too_many(layer, told)
         feed = Feed(name, Ref(name), made.value, layer.span)
         if made.step is None:
             self._failed = True

@@ -13,7 +13,7 @@ from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping, Node, Scalar, Sequence
 from zoo.document.evaluation import is_expression, report
 from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, paths
-from zoo.graph.context import MOST_ERRORS
+from zoo.graph.context import DEEPEST, MOST_ERRORS
 from zoo.graph.order import check_order
 from zoo.graph.params import declarations
 from zoo.graph.texts import Blocks, BlockText, LayerText
@@ -30,7 +30,7 @@ class NameChecker:
         self._diagnostics = diagnostics
         self._checked: set[int] = set()
         self._open: list[tuple[BlockText, Span]] = []
-        self.has_loop = False  # a block contains itself: nothing can be planned
+        self.can_plan = True  # false where a block contains itself, or blocks are nested without end in sight
 
     def network(self, root: BlockText) -> None:
         """Checks the network, its file's blocks, and all that those call."""
@@ -95,6 +95,10 @@ class NameChecker:
         if any(text is outer for outer, _ in self._open):
             self._loop(text, span)
             return
+        if len(self._open) > DEEPEST:
+            self.can_plan = False
+            self._diagnostics.error("too-deep", f"blocks nested more than {DEEPEST} levels deep", span)
+            return
         names = [] if text.params is None else list(text.params.keys)
         self._arguments(layer, text.name or "an anonymous block", names)
         if "call" in layer.keys:
@@ -104,7 +108,7 @@ class NameChecker:
         self.block(text, visible if text.params is None else frozenset(), span)
 
     def _loop(self, text: BlockText, span: Span) -> None:
-        self.has_loop = True
+        self.can_plan = False
         start = next(index for index, (outer, _) in enumerate(self._open) if outer is text)
         members = self._open[start:]
         names = " -> ".join([outer.name or "…" for outer, _ in members] + [text.name])

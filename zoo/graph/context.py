@@ -14,7 +14,7 @@ from zoo.graph.texts import BlockText
 from zoo.graph.values import MaybeValue, Param
 
 MOST_STEPS = 20_000
-MOST_ERRORS = 200  # are told; who has more reads no further
+MOST_ERRORS = 100  # are told; who has more reads no further
 DEEPEST = 32  # blocks within blocks
 
 

@@ -102,6 +102,12 @@ def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
     return value
 
 
+def too_many(layer: LayerText, told: Told) -> None:
+    """Tells that the bound on a network's size is passed."""
+    help = f"at most {MOST_STEPS:,} are planned, copies counted"
+    told.own.error("too-large", f"more than {MOST_STEPS:,} layers", layer.span, help=help)
+
+
 def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Made:
     """The copies in a module of their own, whose inputs are all that they read."""
     inner, names, refs = _inside(copies)
@@ -114,10 +120,12 @@ def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Ma
             failed = failed or made.step is None
             steps += [made.step] if made.step else []
             feed = Feed(f"{layer.name}.{index}", Ref(str(index)), made.value, layer.span)
+            if size > MOST_STEPS:
+                if made.size <= MOST_STEPS:  # a larger one has told so itself
+                    too_many(layer, told)
+                return Made(None, UNKNOWN, size)
         else:
             feed = inner.other or feed
-        if size > MOST_STEPS:
-            return Made(None, UNKNOWN, size)
         found = found.after(feed)
     if failed or isinstance(feed.value, Unknown):
         return Made(None, feed.value, size)

@@ -62,16 +62,21 @@ class _Tracker:
         path: str,
     ) -> Memory:
         incoming = [leaf for memory, _ in (*inputs, *named.values()) for leaf in _leaves(memory)]
-        for leaf in set(incoming):
-            self.reads[leaf].append(_Access(path, step.span))
         op = ops[made.op]
         if op.modifies_input(made.arguments) and incoming:
+            self._read(incoming, path, step.span)
             self.writes.append((incoming[0], _Access(path, step.span)))
             return self._new(step.output, iter(()))
         values = {name: value for name, (_, value) in named.items()}
         request = Request(op, made.arguments, tuple(value for _, value in inputs), values, step.call)
         views = self.shapes.infer(request).views
+        if None in views:  # a mere view reads nothing: its readers do
+            self._read(incoming, path, step.span)
         return self._new(step.output, iter([None if view is None else incoming[view] for view in views]))
+
+    def _read(self, memory: list[int], path: str, span: Span) -> None:
+        for leaf in set(memory):
+            self.reads[leaf].append(_Access(path, span))
 
     def _new(self, value: Value, given: Iterator[int | None]) -> Memory:
         """Memory for what comes out: given, or fresh."""

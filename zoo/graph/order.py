@@ -116,7 +116,7 @@ def _below(
         for step, (at, link) in enumerate(path)
         if link is not None
     ]
-    names = " -> ".join([*round_trip, shown[index]] if len(path) or index != target else round_trip)
+    names = " -> ".join([*round_trip, shown[index]])
     diagnostics.error(
         "cycle",
         f"a cycle: {names}",

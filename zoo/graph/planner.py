@@ -69,7 +69,7 @@ class _Network:
         checker.network(root)
         warn_of_hidden_ops(root.blocks, self.diagnostics)
         inputs = self._inputs()
-        if checker.has_loop or inputs is None:
+        if not checker.can_plan or inputs is None:
             return None
         feeds = {name: Feed(name, Ref(name), spec, self._span("input")) for name, spec in inputs.items()}
         context = Context()

@@ -10,7 +10,7 @@ from zoo.document import Mapping as MappingNode
 from zoo.document import Scalar
 from zoo.document.evaluation import substitute
 from zoo.graph.arguments import Arguments, call_keywords, op_arguments
-from zoo.graph.context import DEEPEST, Context, Job, PlanBlock, Told
+from zoo.graph.context import Context, Job, PlanBlock, Told
 from zoo.graph.mismatch import Refusal, explain
 from zoo.graph.params import Call, bind
 from zoo.graph.patterns import bare_init, with_patterns
@@ -90,9 +90,6 @@ class StepMaker:
             found = {entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments}
             call = Call(what, place.span, found)
             params = bind(self._context.declared(text), call, feeds, told.own, told.own)
-        if place.depth >= DEEPEST:
-            told.own.error("too-deep", f"blocks nested more than {DEEPEST} levels deep", place.span)
-            return FAILED
         values = {name: feed.value for name, feed in feeds.items()}
         job = Job(text, params, values, f"{place.path}{place.name}.", place.depth + 1)
         planned = self._context.remembered(job, self._plan_block)
