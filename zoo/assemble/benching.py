@@ -7,26 +7,23 @@ from functools import partial
 from torch import nn
 
 from zoo.assemble.build import build, open_data
-from zoo.assemble.check import Parts, recheck
+from zoo.assemble.check import recheck
 from zoo.assemble.dry_run import PLACEHOLDER_LR
 from zoo.assemble.finding import with_lr
 from zoo.assemble.networks import Network
 from zoo.assemble.options import RunOptions, Settle
-from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.bench.engine import EngineBench, bench_engine
 from zoo.bench.transforms import TransformsBench, bench_transforms
-from zoo.data import Dataset, make_batches
+from zoo.data import make_batches
 from zoo.exchange.eject import eject
 from zoo.summary import summarize
 
 
-def bench(what: str, recipe: str, options: RunOptions, settle: Settle) -> TransformsBench | EngineBench:
-    """Measures a recipe's `transforms` or its `engine`; nothing is written."""
+def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> EngineBench:
+    """The engine with a recipe's network and data against a bare loop; nothing is written."""
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
-    if what == "transforms":
-        return _transforms(resolved, parts, dataset)
     if parts.optimization.finds_lr:
         resolved = with_lr(resolved, PLACEHOLDER_LR)
         parts = recheck(resolved)
@@ -35,7 +32,10 @@ def bench(what: str, recipe: str, options: RunOptions, settle: Settle) -> Transf
     return bench_engine(built.training, _bare(built.network), flops_per_image=summary.flops)
 
 
-def _transforms(resolved: Resolved, parts: Parts, dataset: Dataset) -> TransformsBench:
+def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) -> TransformsBench:
+    """A recipe's training transforms: the batched form against albumentations per sample."""
+    resolved, parts = prepare(recipe, options, settle)
+    dataset = open_data(resolved, options)
     batches = partial(
         make_batches,
         dataset.train,

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from pydantic import BaseModel, create_model
+
 from zoo.data import Dataset, Source, TransformEntry, sources, transforms
 from zoo.data.places import Places
 from zoo.data.sources.catalogue import SourceArguments
@@ -86,10 +88,8 @@ def source(target: T) -> T:
     return target
 
 
-def _source_arguments(name: str, model: Any, doc: str) -> type[SourceArguments]:
-    from pydantic import create_model
-
-    fields = {key: (field.annotation, field) for key, field in model.model_fields.items()}
+def _source_arguments(name: str, model: type[BaseModel], doc: str) -> type[SourceArguments]:
+    fields: dict[str, Any] = {key: (field.annotation, field) for key, field in model.model_fields.items()}
     return create_model(name, __base__=SourceArguments, __doc__=doc, **fields)
 
 

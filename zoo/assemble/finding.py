@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zoo.assemble.build import lay_foundation
 from zoo.assemble.check import Parts, recheck
@@ -44,9 +45,10 @@ def save_range_test(folder: Path, found: Found) -> None:
 def saved_range_test(folder: Path) -> Found | None:
     """The test that a run began with, or None."""
     try:
-        data = json.loads((folder / RANGE_TEST).read_text(encoding="utf-8"))
-        test = LRRangeTest(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
-    except (OSError, ValueError, TypeError):  # without it the report lacks a figure, no more
+        data: Any = json.loads((folder / RANGE_TEST).read_text(encoding="utf-8"))
+        curves: Any = {key: tuple(data.pop(key)) for key in ("lrs", "losses", "raw_losses")}
+        test = LRRangeTest(**curves, **data)
+    except (OSError, ValueError, TypeError, KeyError):  # without it the report lacks a figure, no more
         return None
     return Found(test, test.chosen)
 

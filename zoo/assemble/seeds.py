@@ -12,11 +12,14 @@ from zoo.assemble.run import run_recipe
 
 def run_seeds(recipe: str, options: RunOptions, seeds: Sequence[int], settle: Settle, note: Note) -> dict[str, Any]:
     """Trains once per seed. ``spread`` is the sample standard deviation; figures are the last epoch's."""
-    runs = []
+    runs: list[dict[str, Any]] = []
     for seed in seeds:
         note(f"seed {seed} ({len(runs) + 1} of {len(seeds)})")
         runs.append(run_recipe(recipe, options.with_seed(seed), settle, note))
-    figures = {"seeds": list(seeds), "test_accuracy": _spread([run["test"]["accuracy"] for run in runs])}
+    figures: dict[str, Any] = {
+        "seeds": list(seeds),
+        "test_accuracy": _spread([run["test"]["accuracy"] for run in runs]),
+    }
     with_tta = [run["test"].get("accuracy_tta") for run in runs]
     if None not in with_tta:
         figures["test_accuracy_tta"] = _spread(with_tta)

@@ -119,6 +119,7 @@ def draw(
     diagnostics = Diagnostics()
     plan = planned(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
+    assert plan is not None
     is_svg = form is DrawFormat.svg or (form is None and out is not None and out.suffix == ".svg")
     picture = drawing(plan, depth=depth)
     _deliver(session, svg(picture) if is_svg else mermaid(picture), out)
@@ -137,6 +138,7 @@ def eject(
     diagnostics = Diagnostics()
     plan = planned(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
+    assert plan is not None
     _deliver(session, source_of(plan), out)
 
 
