@@ -125,6 +125,32 @@ def test_patch_whitening_with_fewer_or_more_filters(filters: int) -> None:
     assert bool((weight[24:] == 7).all())
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape", "dtype", "fault"),
+    [
+        ("kaiming_normal", {}, (4,), "float32", "kaiming_normal wants 2 to 8 dimensions, the tensor is [4]"),
+        ("eye", {}, (4, 4, 4), "float32", "eye wants 2 dimensions, the tensor is [4, 4, 4]"),
+        ("normal", {}, (4,), "int64", "normal makes floats, the tensor is int64"),
+        ("trunc_normal", {"a": 2.0}, (4,), "float32", "b 2 is not above a 2"),
+        ("uniform", {"a": 2.0}, (4,), "float32", "b 1 lies below a 2"),
+        ("dirac", {"groups": 3}, (4, 4, 3), "float32", "groups 3 does not divide out_channels 4"),
+        (
+            "relative_position",
+            {"window_size": (4, 4)},
+            (16,),
+            "int64",
+            "a window of 16 places has 256 pairs, the tensor is [16]",
+        ),
+        ("zeros", {}, (4,), "int64", None),
+        ("normal", {}, (4,), "float32", None),
+    ],
+)
+def test_what_an_initialiser_cannot_fill(
+    name: str, arguments: dict[str, Any], shape: tuple[int, ...], dtype: str, fault: str | None
+) -> None:
+    assert initialisers[name].fault(shape, arguments, dtype) == fault
+
+
 def test_only_whitening_wants_images() -> None:
     assert [name for name in initialisers if initialisers[name].needs_images] == ["patch_whitening"]
 

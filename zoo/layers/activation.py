@@ -15,7 +15,7 @@ from zoo.layers.op import over
 def _check_range(low: str, high: str, low_default: float, high_default: float) -> Any:
     def check(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
         first, second = arguments.get(low, low_default), arguments.get(high, high_default)
-        return None if first < second else (high, f"{high} {second} is not above {low} {first}")
+        return None if first < second else (high, f"{second:g} is not above {low} {first:g}")
 
     return check
 

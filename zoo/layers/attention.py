@@ -15,7 +15,7 @@ from zoo.layers.op import Check, Mixes
 def _check_heads(heads: str, features: str) -> Check:
     def check(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
         number, width = arguments[heads], arguments[features]
-        return (heads, f"{heads} {number} does not divide {features} {width}") if width % number else None
+        return (heads, f"{number} does not divide {features} {width}") if width % number else None
 
     return check
 

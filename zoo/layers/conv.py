@@ -21,13 +21,13 @@ def _groups(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     groups = arguments.get("groups", 1)
     for name in ("in_channels", "out_channels"):
         if name in arguments and arguments[name] % groups:
-            return "groups", f"groups {groups} does not divide {name} {arguments[name]}"
+            return "groups", f"{groups} does not divide {name} {arguments[name]}"
     return None
 
 
 def _check_convolution(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     if arguments.get("padding") == "same" and any(stride != 1 for stride in each(arguments.get("stride", 1))):
-        return "padding", "padding same wants stride 1"
+        return "padding", "same wants stride 1"
     return _groups(arguments)
 
 
@@ -35,7 +35,7 @@ def _check_transposed(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     strides, dilations = each(arguments.get("stride", 1)), each(arguments.get("dilation", 1))
     for extra in each(arguments.get("output_padding", 0)):
         if extra >= max(*strides, *dilations):
-            return "output_padding", f"output_padding {extra} is not smaller than stride or dilation"
+            return "output_padding", f"{extra} is not smaller than stride or dilation"
     return _groups(arguments)
 
 

@@ -53,7 +53,7 @@ def _check_clamp(arguments: Arguments) -> tuple[str, str] | None:
     low, high = arguments.get("min"), arguments.get("max")
     if low is None and high is None:
         return "min", "give min, max or both"
-    return ("max", f"max {high} lies below min {low}") if low is not None and high is not None and high < low else None
+    return ("max", f"{high} lies below min {low}") if low is not None and high is not None and high < low else None
 
 
 _ACTIVATIONS = (

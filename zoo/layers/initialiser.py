@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from zoo.schema import ArgsModel
+
+Fits: TypeAlias = Callable[[Mapping[str, Any], tuple[int, ...]], str | None]
 
 ANY_DIMS = (0, 8)
 
@@ -23,4 +25,16 @@ class Initialiser:
     fill: Callable[..., Any]
     needs_images: bool = False
     dims: tuple[int, int] = ANY_DIMS  # the fewest and the most dimensions a tensor may have
+    floats_only: bool = False
+    check: Fits = lambda arguments, shape: None
     doc: str = ""
+
+    def fault(self, shape: tuple[int, ...], arguments: Mapping[str, Any], dtype: str = "float32") -> str | None:
+        """Why this initialiser cannot fill such a tensor; None where it can."""
+        fewest, most = self.dims
+        if not fewest <= len(shape) <= most:
+            due = str(fewest) if fewest == most else f"{fewest} to {most}"
+            return f"{self.name} wants {due} dimensions, the tensor is {list(shape)}"
+        if self.floats_only and not dtype.startswith("float"):
+            return f"{self.name} makes floats, the tensor is {dtype}"
+        return self.check(arguments, shape)

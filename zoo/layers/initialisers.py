@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.layers.bounds import NonNegative, Probability, Size
-from zoo.layers.initialiser import ANY_DIMS, Initialiser
+from zoo.layers.bounds import NonNegative, Positive, Probability, Size
+from zoo.layers.initialiser import ANY_DIMS, Fits, Initialiser
 from zoo.schema import ArgsModel, arguments_model
 
 
@@ -108,7 +109,33 @@ def relative_position(tensor: Tensor, window_size: tuple[int, int]) -> Tensor:
     return tensor.copy_((down * (2 * width - 1) + across).reshape(tensor.shape))
 
 
+def _fits(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Nothing more to check."""
+
+
+def _check_limits(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> str | None:
+    low, high = arguments.get("a", -2.0), arguments.get("b", 2.0)
+    return None if low < high else f"b {high:g} is not above a {low:g}"
+
+
+def _check_interval(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> str | None:
+    low, high = arguments.get("a", 0.0), arguments.get("b", 1.0)
+    return None if low <= high else f"b {high:g} lies below a {low:g}"
+
+
+def _check_groups(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> str | None:
+    groups = arguments.get("groups", 1)
+    return f"groups {groups} does not divide out_channels {shape[0]}" if shape[0] % groups else None
+
+
+def _check_window(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> str | None:
+    places = math.prod(arguments["window_size"])
+    wrong = math.prod(shape) != places**2
+    return f"a window of {places} places has {places**2} pairs, the tensor is {list(shape)}" if wrong else None
+
+
 _WEIGHTS = (2, 8)
+_CHECKS: dict[str, Fits] = {"trunc_normal": _check_limits, "uniform": _check_interval, "dirac": _check_groups}
 _TORCH_DIMS = {
     "dirac": (3, 5),
     "eye": (2, 2),
@@ -116,6 +143,7 @@ _TORCH_DIMS = {
     **dict.fromkeys(("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"), _WEIGHTS),
 }
 _TORCH_BOUNDS = {"sparsity": Probability, "std": NonNegative, "groups": Size}
+_ANY_DTYPE = ("constant", "ones", "zeros", "eye", "dirac")
 _TORCH = (
     "uniform",
     "normal",
@@ -136,8 +164,17 @@ _TORCH = (
 
 def _of_torch(name: str) -> Initialiser:
     fill = getattr(nn.init, f"{name}_")
-    arguments = arguments_model(name, fill, leave_out=("tensor", "generator"), within=_TORCH_BOUNDS)
-    return Initialiser(name, arguments, fill, dims=_TORCH_DIMS.get(name, ANY_DIMS), doc=arguments.__doc__ or "")
+    bounds = {**_TORCH_BOUNDS, "std": Positive} if name == "trunc_normal" else _TORCH_BOUNDS  # it divides by std
+    arguments = arguments_model(name, fill, leave_out=("tensor", "generator"), within=bounds)
+    return Initialiser(
+        name,
+        arguments,
+        fill,
+        dims=_TORCH_DIMS.get(name, ANY_DIMS),
+        floats_only=name not in _ANY_DTYPE,
+        check=_CHECKS.get(name, _fits),
+        doc=arguments.__doc__ or "",
+    )
 
 
 def _own(fill: Callable[..., Any], arguments: type[ArgsModel], **options: Any) -> Initialiser:
@@ -150,5 +187,5 @@ INITIALISERS = (
     _own(patch_whitening, PatchWhitening, dims=(4, 4), needs_images=True),
     _own(arange, Arange),
     _own(linspace, Linspace),
-    _own(relative_position, RelativePosition),
+    _own(relative_position, RelativePosition, check=_check_window),
 )

@@ -15,7 +15,7 @@ from zoo.layers.op import over
 def _check_padding_index(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     index, number = arguments.get("padding_idx"), arguments["num_embeddings"]
     if index is not None and not -number <= index < number:
-        return "padding_idx", f"padding_idx {index} is not among {number} embeddings"
+        return "padding_idx", f"{index} is not among {number} embeddings"
     return None
 
 

@@ -12,7 +12,7 @@ from zoo.layers.declare import module
 
 def _check_groups(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     groups, channels = arguments["num_groups"], arguments["num_channels"]
-    return ("num_groups", f"num_groups {groups} does not divide num_channels {channels}") if channels % groups else None
+    return ("num_groups", f"{groups} does not divide num_channels {channels}") if channels % groups else None
 
 
 OPS = (

@@ -76,7 +76,7 @@ class Op:
     call: type[ArgsModel] | None = None  # keywords of a module's forward call
     follows_training: bool = False  # a function with a `training` keyword
     mixes: Mixes | None = None
-    check: Check = lambda arguments: None  # what no signature says: (argument, message)
+    check: Check = lambda arguments: None  # what no signature says: (argument, message to follow its name)
     writes: Writer = as_call
     constructs: Constructs = as_constructor
     doc: str = ""

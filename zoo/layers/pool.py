@@ -27,7 +27,7 @@ def check_window(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     length = max(len(kernels), len(paddings))
     for kernel, padding in zip(*(v * length if len(v) == 1 else v for v in (kernels, paddings)), strict=True):
         if 2 * padding > kernel:
-            return "padding", f"padding {padding} is more than half the kernel_size {kernel}"
+            return "padding", f"{padding} is more than half the kernel_size {kernel}"
     return None
 
 
@@ -49,7 +49,7 @@ def check_one_of(first: str, second: str) -> Any:
 def check_resize(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     """What torch asks of ``interpolate`` and ``Upsample``."""
     if arguments.get("align_corners") is not None and arguments.get("mode", "nearest") not in ALIGNING_MODES:
-        return "align_corners", f"align_corners goes with the modes {', '.join(ALIGNING_MODES)}"
+        return "align_corners", f"goes with the modes {', '.join(ALIGNING_MODES)}"
     problem: tuple[str, str] | None = check_one_of("size", "scale_factor")(arguments)
     return problem
 

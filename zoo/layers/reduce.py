@@ -105,7 +105,7 @@ def _adaptive(kind: str, rank: int) -> Op:
 
 
 def _check_pad(arguments: Arguments) -> tuple[str, str] | None:
-    return ("pad", "pad wants a pair for each dimension") if len(arguments["pad"]) % 2 else None
+    return ("pad", "expected a pair for each dimension") if len(arguments["pad"]) % 2 else None
 
 
 _REDUCTIONS: dict[str, tuple[type[ArgsModel], str]] = {
