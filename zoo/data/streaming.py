@@ -75,7 +75,7 @@ class SampleRenderer:
         )
 
     def _next(self, iterator: Iterator[Rendered | _Failure]) -> Rendered | Exception:
-        """The next batch, or what there is instead: raised in here, it would keep the iterator and its workers alive."""
+        """The next batch, or the error due: raised in here, it would keep the iterator and its workers alive."""
         deadline = time.monotonic() + self._worker_timeout
         while True:
             try:
