@@ -1,9 +1,9 @@
 """Class activation maps, by grad-cam's methods and without their traps. Floor 6.
 
 The traps, and what is done about each: ``eval()``, cleared gradients and swapped layers (a private copy);
-half precision (fp32, no autocast); targets that are zipped and truncated (one for every image); transformers
-(``reshape_transform`` read off the layer); ``inplace`` layers that overwrite what was kept (copies); progress
-bars on stderr (held back); IndexErrors that its context manager swallows (not used).
+half precision (fp32, no autocast); targets that are zipped and truncated (one for every image); transformers and
+``inplace`` layers (taps); progress bars on stderr (held back); IndexErrors that its context manager swallows (not
+used).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from zoo.errors import UsageError
 from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
 from zoo.explain.methods import Method, find_method
 from zoo.explain.private import private_copy
+from zoo.explain.tap import Tapped
 
 Maps = NDArray[np.float32]
 
@@ -54,11 +55,8 @@ def cams(
     _check_classes(twin, images_BCHW[:1], classes)
     size = 1 if chosen.one_at_a_time else batch_size
     batches = zip(torch.split(images_BCHW, size), _chunks(classes, size), strict=True)
-    with (
-        _circumstances(images_BCHW.device),
-        _errors(chosen, target),
-        _hooked(twin, chosen, target, layers) as explainer,
-    ):
+    targets = _pyramid(layers, target) if chosen.takes_pyramid else [target]
+    with _circumstances(images_BCHW.device), _errors(chosen, target), _hooked(twin, chosen, targets) as explainer:
         maps = [_explain(explainer, chosen, images.detach().float().clone(), wanted) for images, wanted in batches]
     return np.concatenate(maps)
 
@@ -100,27 +98,15 @@ def _errors(method: Method, layer: MapLayer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hooked(model: nn.Module, method: Method, layer: MapLayer, layers: dict[str, MapLayer]) -> Iterator[Any]:
+def _hooked(model: nn.Module, method: Method, layers: Sequence[MapLayer]) -> Iterator[Any]:
     """The library's object for this method with its hooks in place, on a private copy."""
     import pytorch_grad_cam
 
-    names = _pyramid(layers, layer) if method.takes_pyramid else [layer.name]
-    targets = [model.get_submodule(name) for name in names] if method.takes_layer else []
-    keywords: dict[str, Any] = {"reshape_transform": layer.to_maps if method.takes_layer else None}
-    if method.class_name == "AblationCAM":
-        first_channel = layer.layout == "BCHW"
-        library = pytorch_grad_cam
-        keywords["ablation_layer"] = library.AblationLayer() if first_channel else library.AblationLayerVit()
-    explainer = getattr(pytorch_grad_cam, method.class_name)(model, targets, **keywords)
-    if method.class_name == "AblationCAM":
-        explainer.save_activation = lambda _, __, output: setattr(explainer, "activations", output.clone())
-    # Registered after the library's hooks: what it kept stays untouched by a later inplace layer.
-    handles = [target.register_forward_hook(lambda _, __, output: output.clone()) for target in targets]
+    tapped = Tapped(model, layers if method.takes_layer else ())
+    explainer = getattr(pytorch_grad_cam, method.class_name)(tapped, list(tapped.taps))
     try:
         yield explainer
     finally:
-        for handle in handles:
-            handle.remove()
         if held := getattr(explainer, "activations_and_grads", None):
             held.activations, held.gradients = [], []  # its destructor trips over gradients that are views
 
@@ -146,16 +132,15 @@ def _circumstances(device: torch.device) -> Iterator[None]:
         np.random.set_state(before)
 
 
-def _pyramid(layers: dict[str, MapLayer], chosen: MapLayer) -> list[str]:
-    """The last usable layer of every map size up to the chosen one."""
-    last: dict[tuple[int, int], str] = {}
+def _pyramid(layers: dict[str, MapLayer], chosen: MapLayer) -> list[MapLayer]:
+    """The last usable layer of every map size from the finest to the chosen one."""
+    last: dict[tuple[int, int], MapLayer] = {}
     for layer in layers.values():
-        if layer.depends and layer.layout == chosen.layout:
-            last[layer.height, layer.width] = layer.name
+        if layer.depends and min(layer.height, layer.width) > min(chosen.height, chosen.width):
+            last[layer.height, layer.width] = layer
         if layer.name == chosen.name:
             break
-    last[chosen.height, chosen.width] = chosen.name
-    return [name for (height, width), name in last.items() if min(height, width) >= min(chosen.height, chosen.width)]
+    return [*last.values(), chosen]
 
 
 def _chunks(classes: Sequence[int], size: int) -> list[list[int]]:

@@ -44,16 +44,22 @@ class MapLayer:
         return f"{self.height}x{self.width}"
 
     def to_maps(self, output: Tensor) -> Tensor:
-        """The layer's output as BCHW: grad-cam's ``reshape_transform``.
-
-        Always a copy: grad-cam keeps a view on CPUs, and a later ``inplace`` layer would write into it.
-        """
+        """The layer's output as BCHW; a copy."""
         if self.layout == "BCHW":
             return output.clone()
         if self.layout == "BHWC":
-            return output.permute(0, 3, 1, 2).clone()
+            return output.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         patches = output[:, output.shape[1] - self.height * self.width :, :]
         return patches.transpose(1, 2).reshape(len(output), -1, self.height, self.width).clone()
+
+    def from_maps(self, maps_BCHW: Tensor, output: Tensor) -> Tensor:
+        """The way back: the maps laid out as the layer's output is, its prefix tokens as they were; a copy."""
+        if self.layout == "BCHW":
+            return maps_BCHW.clone()
+        if self.layout == "BHWC":
+            return maps_BCHW.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
+        prefix = output[:, : output.shape[1] - self.height * self.width, :]
+        return torch.cat([prefix, maps_BCHW.flatten(2).transpose(1, 2)], dim=1)
 
 
 def layers_with_maps(model: nn.Module, input_shape: Sequence[int]) -> dict[str, MapLayer]:

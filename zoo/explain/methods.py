@@ -22,7 +22,6 @@ class Method:
     takes_layer: bool = True  # False: it reads every layer with a bias
     takes_pyramid: bool = False  # True: one layer of every map size, fine to coarse
     one_at_a_time: bool = False  # True: its memory or its targets forbid batches
-    noisy: bool = False  # True: it draws progress bars on stderr
 
 
 _METHODS = (
@@ -37,8 +36,8 @@ _METHODS = (
     Method("segeigencam", "SegEigenCAM", "eigencam with absolute gradients and a corrected sign (Chung 2025)"),
     Method("kpcacam", "KPCA_CAM", "first kernel principal component of the activations; knows no class"),
     Method("fem", "FEM", "activations beyond two sigmas; knows no class (Fuad 2020)"),
-    Method("scorecam", "ScoreCAM", "the score of the image behind every channel (Wang 2020)", True, False, True, True),
-    Method("ablationcam", "AblationCAM", "the score lost without every channel (Desai 2020)", True, False, True, True),
+    Method("scorecam", "ScoreCAM", "the score of the image behind every channel (Wang 2020)", one_at_a_time=True),
+    Method("ablationcam", "AblationCAM", "the score lost without every channel (Desai 2020)", one_at_a_time=True),
     Method("shapleycam", "ShapleyCAM", "gradient less half the Hessian-vector product (Cai 2025)"),
     Method("finercam", "FinerCAM", "gradcam of the class against its nearest rivals (Zhang 2025)", one_at_a_time=True),
     Method("refinecam", "RefineCAM", "product of the maps of several layers", takes_pyramid=True),
