@@ -87,22 +87,19 @@ def _initialised(step: Step, node: Node, scope: Scope, diagnostics: Diagnostics)
 
 def _setter(pattern: str, init: Init, diagnostics: Diagnostics) -> Change:
     def change(path: str, step: Step, spec: ParameterSpec) -> ParameterSpec:
-        if not fnmatchcase(path, pattern) or not _has_dims(init, spec, path, diagnostics):
+        if not fnmatchcase(path, pattern) or not fits(init, spec.shape, path, diagnostics):
             return spec
         return replace(spec, init=init)
 
     return change
 
 
-def _has_dims(init: Init, spec: ParameterSpec, path: str, diagnostics: Diagnostics) -> bool:
-    fewest, most = initialisers[init.name].dims
-    if fewest <= len(spec.shape) <= most:
-        return True
-    due = str(fewest) if fewest == most else f"{fewest} to {most}"
-    diagnostics.error(
-        "bad-value", f"{init.name} wants {due} dimensions, {path or 'the tensor'} is {list(spec.shape)}", init.span
-    )
-    return False
+def fits(init: Init, shape: tuple[int, ...], path: str, diagnostics: Diagnostics, *, dtype: str = "float32") -> bool:
+    """Whether the initialiser can fill such a tensor; says why where it cannot."""
+    fault = initialisers[init.name].fault(shape, init.arguments, dtype)
+    if fault is not None:
+        diagnostics.error("bad-value", f"{path}: {fault}", init.span)
+    return fault is None
 
 
 def _frozen(step: Step, node: Node, diagnostics: Diagnostics) -> Step:
@@ -163,7 +160,7 @@ def initialised_by_kind(block: Block, node: Node | None, scope: Scope, diagnosti
         if found is None or not _known_kind(entry.key, entry.key_span, diagnostics):
             continue
         reached: list[str] = []
-        block = changed_block(block, _by_kind(entry.key, found, reached))
+        block = changed_block(block, _by_kind(entry.key, found, reached, diagnostics))
         if not reached:
             diagnostics.warning("unused-init", f"no parameter here is a {entry.key}", entry.key_span)
     return block
@@ -180,12 +177,14 @@ def _known_kind(pattern: str, span: Span, diagnostics: Diagnostics) -> bool:
     return False
 
 
-def _by_kind(pattern: str, init: Init, reached: list[str]) -> Change:
+def _by_kind(pattern: str, init: Init, reached: list[str], diagnostics: Diagnostics) -> Change:
     def change(path: str, step: Step, spec: ParameterSpec) -> ParameterSpec:
         if not any(fnmatchcase(kind, pattern) for kind in _kinds(step, spec)):
             return spec
         reached.append(path)
-        return spec if spec.init is not None else replace(spec, init=init)
+        if spec.init is not None or not fits(init, spec.shape, path, diagnostics):
+            return spec
+        return replace(spec, init=init)
 
     return change
 

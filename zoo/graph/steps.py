@@ -13,7 +13,7 @@ from zoo.graph.arguments import Arguments, call_keywords, op_arguments
 from zoo.graph.context import Context, Job, PlanBlock, Told
 from zoo.graph.mismatch import Refusal, explain
 from zoo.graph.params import Call, bind
-from zoo.graph.patterns import bare_init, with_patterns
+from zoo.graph.patterns import bare_init, fits, with_patterns
 from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.texts import BlockText, LayerText
@@ -269,6 +269,8 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
         return FAILED
     shape = tuple(arguments.values["shape"])
     spec = TensorSpec(shape, arguments.values.get("dtype", "float32"))
+    if init is not None and not fits(init, shape, place.name, told.own, dtype=spec.dtype):
+        return FAILED
     if feed is not None and like is not None:
         if not isinstance(feed.value, TensorSpec) or not shape or shape[0] != 1:
             told.own.error(
