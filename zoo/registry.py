@@ -7,11 +7,13 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Generic, TypeVar
 
 from zoo.errors import UsageError
 
 T = TypeVar("T")
+MOST_NAMES = 2000  # that a name is compared with
 LONGEST_NAME = 80  # characters of a name that are compared; comparing takes time with their square
 
 
@@ -33,7 +35,7 @@ def nearest(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count
         return difflib.SequenceMatcher(None, folded, other).ratio() + contains(other)
 
     found: list[tuple[float, str]] = []
-    for bound, candidate in sorted((-at_most(each), each) for each in dict.fromkeys(names)):
+    for bound, candidate in sorted((-at_most(each), each) for each in islice(dict.fromkeys(names), MOST_NAMES)):
         if len(found) >= count and found[count - 1][0] < bound:
             break  # nothing further down can be nearer
         insort(found, (-likeness(candidate), candidate))

@@ -14,6 +14,7 @@ from zoo.document.evaluation import fill_in
 from zoo.graph.context import MOST_ERRORS, MOST_STEPS, Context, Job, Planned, Told
 from zoo.graph.copies import Copies, as_block, copies_of, is_chain, too_many
 from zoo.graph.names import check_layer_name
+from zoo.graph.order import is_source
 from zoo.graph.plan import Block, Output, Ref, Step
 from zoo.graph.sharing import remade, share_step
 from zoo.graph.steps import Made, Place, StepMaker
@@ -34,15 +35,16 @@ class Body:
         self._before = next(iter(self._feeds.values()))
         self._steps: list[Step] = []
         self._makers: dict[str, Callable[[Wires, Told], Made]] = {}
+        self._later = {layer.name for layer in job.text.layers}  # not planned yet
         self._number = 0  # of the next layer of a list
         self._size = 0
         self._failed = False
 
     def plan(self) -> Planned:
         """The block's plan; its value is known as far as anything in it is."""
-        names = [layer.name for layer in self._job.text.layers]
-        for index, layer in enumerate(self._job.text.layers):
-            self._layer(layer, frozenset(names[index:]))
+        for layer in self._job.text.layers:
+            self._layer(layer)
+            self._later.discard(layer.name)
             if self._size > MOST_STEPS or len(self._diagnostics) > MOST_ERRORS:
                 break
         told = Told()
@@ -58,9 +60,9 @@ class Body:
         text, steps = self._job.text, tuple(self._steps)
         return Block(text.name, text.inputs, steps, output, is_chain(text.inputs, steps, output), text.span)
 
-    def _layer(self, layer: LayerText, later: frozenset[str]) -> None:
+    def _layer(self, layer: LayerText) -> None:
         told = Told()
-        scope = Scope(self._job.params, self._feeds, later)
+        scope = Scope(self._job.params, self._feeds, self._later)
         found = wires(layer.keys.get("from"), self._before, layer.span, scope, told.own)
         copies = copies_of(layer, found, scope, told)
         if copies is None:
@@ -72,7 +74,7 @@ class Body:
         self._tell(told, f"{self._job.path}{layer.shown}")
         if layer.name:
             self._feeds[layer.name] = replace(feed, name=layer.name)
-        if layer.op not in ("Parameter", "Buffer") or layer.block_text is not None:
+        if not is_source(layer):
             self._before = feed
 
     def _in_sequence(self, layer: LayerText, copies: Copies, told: Told) -> Feed:

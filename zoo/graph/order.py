@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping, Node, Scalar, Sequence
 from zoo.document.evaluation import names_read, place
+from zoo.graph.context import MOST_ERRORS
 from zoo.graph.texts import BlockText, LayerText
 from zoo.graph.values import unknown_layer
 from zoo.graph.wiring import reference_text
@@ -25,22 +26,110 @@ class Use:
 
 def check_order(text: BlockText, diagnostics: Diagnostics) -> None:
     """Tells of references to layers that are not there, that stand below, or that read one another in a circle."""
-    uses = [list(uses_of(layer)) for layer in text.layers]
-    position = {name: index for index, name in enumerate(_names(text)) if name is not None}
-    circles: set[frozenset[int]] = set()
+    order = _Order(text, diagnostics)
     for index in range(len(text.layers)):
-        for use in uses[index]:
-            target = position.get(use.name)
-            if target is not None and target >= index:
-                _below(text, uses, index, target, use, circles, diagnostics)
-            elif target is None and use.name not in text.inputs and not _may_come(use.name, text, index):
-                above = [*text.inputs, *(name for name, at in position.items() if at < index)]
-                error = unknown_layer(use.name, dict.fromkeys(above))
-                diagnostics.error(error.code, error.message, use.span, help=error.help)
-    for use in _references(text.output):
-        if use.name not in position and use.name not in text.inputs and not _may_come(use.name, text, len(uses)):
-            error = unknown_layer(use.name, {**dict.fromkeys(text.inputs), **position})
-            diagnostics.error(error.code, error.message, use.span, help=error.help)
+        order.check(index)
+    order.check_output()
+
+
+class _Order:
+    """One block's layers by position, and what each reads."""
+
+    def __init__(self, text: BlockText, diagnostics: Diagnostics) -> None:
+        self._text = text
+        self._diagnostics = diagnostics
+        self._uses = [list(uses_of(layer)) for layer in text.layers]
+        # A list's numbers are not known before planning, once one of its layers is repeated or skipped.
+        self._is_open = text.is_list and any({"repeat", "when"} & set(layer.keys.keys) for layer in text.layers)
+        self._shown = [layer.name or str(index) for index, layer in enumerate(text.layers)]
+        self._position = {} if self._is_open else {name: index for index, name in enumerate(self._shown)}
+        self._above = list(text.inputs)
+        self._templates: list[str] = []  # what the names of copies begin with
+        self._circles: set[frozenset[int]] = set()
+
+    def check(self, index: int) -> None:
+        """Checks what one layer reads; the layers come in order."""
+        for use in self._uses[index]:
+            target = self._position.get(use.name)
+            if target is None:
+                self._check_unknown(use)
+            elif target >= index and len(self._diagnostics) < MOST_ERRORS:
+                self._below(index, target, use)
+        self._above.append(self._shown[index])
+        template = self._text.layers[index].keys.get("as")
+        if isinstance(template, Scalar):
+            self._templates.append(str(template.value).partition("$")[0])
+
+    def check_output(self) -> None:
+        """Checks what the block gives."""
+        for use in _references(self._text.output):
+            if use.name not in self._position:
+                self._check_unknown(use)
+
+    def _check_unknown(self, use: Use) -> None:
+        is_copy = any(use.name.startswith(template) for template in self._templates)
+        if use.name in self._text.inputs or is_copy or (self._is_open and use.name.isdigit()):
+            return  # an input; or a copy, which planning will know
+        if len(self._diagnostics) < MOST_ERRORS:
+            error = unknown_layer(use.name, dict.fromkeys(reversed(self._above)))
+            self._diagnostics.error(error.code, error.message, use.span, help=error.help)
+
+    def _below(self, index: int, target: int, use: Use) -> None:
+        reader, read = self._shown[index], self._shown[target]
+        path = self._path(target, index)
+        if path is None:
+            notes = [Note(f"{read} stands here", self._text.layers[target].span)]
+            help = "a layer reads what stands above it: change the order"
+            message = f"{reader} reads {read}, which stands below it"
+            self._diagnostics.error("forward-reference", message, use.span, notes=notes, help=help)
+            return
+        members = frozenset([index, *(at for at, _ in path)])
+        if members not in self._circles:
+            self._circles.add(members)
+            self._circle(index, path, use)
+
+    def _circle(self, index: int, path: list[tuple[int, Use]], use: Use) -> None:
+        round_trip = [index, *(at for at, _ in path), index]
+        names = " -> ".join(self._shown[at] for at in round_trip)
+        pairs = zip(round_trip[1:-1], round_trip[2:], path, strict=True)
+        notes = [self._reading(reader, read, link) for reader, read, (_, link) in pairs]
+        help = "a layer reads what stands above it; break the cycle at one of these lines"
+        self._diagnostics.error("cycle", f"a cycle: {names}", use.span, notes=notes, help=help)
+
+    def _reading(self, reader: int, read: int, use: Use) -> Note:
+        how = ", the layer before it" if use.by_default else ""
+        return Note(f"{self._shown[reader]} reads {self._shown[read]}{how}", use.span)
+
+    def _path(self, start: int, goal: int) -> list[tuple[int, Use]] | None:
+        """From one layer to another by what each reads: the layers on the way, each with the use that leads on."""
+        came: dict[int, tuple[int, Use]] = {}
+        queue = deque([start])
+        while queue and goal not in came and start != goal:
+            at = queue.popleft()
+            for use in (*self._uses[at], *self._default(at)):
+                to = at - 1 if use.by_default else self._position.get(use.name)
+                if to is not None and to not in came and to != start:
+                    came[to] = (at, use)
+                    queue.append(to)
+        if start != goal and goal not in came:
+            return None
+        path: list[tuple[int, Use]] = []
+        at = goal
+        while at != start:
+            at, use = came[at]
+            path.append((at, use))
+        return path[::-1]
+
+    def _default(self, index: int) -> Iterator[Use]:
+        """The layer before, where a layer has no `from`."""
+        layer = self._text.layers[index]
+        if index > 0 and "from" not in layer.keys and not is_source(layer):
+            yield Use(self._shown[index - 1], layer.span, by_default=True)
+
+
+def is_source(layer: LayerText) -> bool:
+    """Whether a layer reads no input: a `Parameter` or `Buffer`."""
+    return layer.op in ("Parameter", "Buffer") and layer.block_text is None
 
 
 def uses_of(layer: LayerText) -> Iterator[Use]:
@@ -48,7 +137,7 @@ def uses_of(layer: LayerText) -> Iterator[Use]:
     yield from _references(layer.keys.get("from"))
     yield from _references(layer.keys.get("else"))
     yield from _references(layer.share)
-    if layer.op in ("Parameter", "Buffer") and layer.block_text is None:
+    if is_source(layer):
         yield from _references(layer.arguments.get("batch_like"))
     for entry in (*layer.keys, *layer.arguments):
         for path, scalar in names_read(entry.value):
@@ -65,102 +154,3 @@ def _references(node: Node | None) -> Iterator[Use]:
     elif isinstance(node, Mapping):
         for entry in node:
             yield from _references(entry.value)
-
-
-def _names(text: BlockText) -> list[str | None]:
-    """The layers' names as far as they are known before planning: a list's are not, once one is repeated or skipped."""
-    if not text.is_list:
-        return [layer.name for layer in text.layers]
-    fixed = not any({"repeat", "when"} & set(layer.keys.keys) for layer in text.layers)
-    return [str(index) if fixed else None for index in range(len(text.layers))]
-
-
-def _may_come(name: str, text: BlockText, index: int) -> bool:
-    """Whether a name may be that of a copy, which planning will tell."""
-    if text.is_list:
-        return name.isdigit() and None in _names(text)
-    for layer in text.layers[:index]:
-        template = layer.keys.get("as")
-        if isinstance(template, Scalar) and name.startswith(str(template.value).partition("$")[0]):
-            return True
-    return False
-
-
-def _below(
-    text: BlockText,
-    uses: list[list[Use]],
-    index: int,
-    target: int,
-    use: Use,
-    circles: set[frozenset[int]],
-    diagnostics: Diagnostics,
-) -> None:
-    path = _path(text, uses, target, index)
-    shown = [layer.name or str(at) for at, layer in enumerate(text.layers)]
-    if path is None:
-        diagnostics.error(
-            "forward-reference",
-            f"{shown[index]} reads {shown[target]}, which stands below it",
-            use.span,
-            notes=[Note(f"{shown[target]} stands here", text.layers[target].span)],
-            help="a layer reads what stands above it: change the order",
-        )
-        return
-    members = frozenset([index, *(at for at, _ in path)])
-    if members in circles:
-        return
-    circles.add(members)
-    round_trip = [shown[index], *(shown[at] for at, _ in path)]
-    notes = [
-        _reading(shown[at], shown[path[step + 1][0] if step + 1 < len(path) else index], link)
-        for step, (at, link) in enumerate(path)
-        if link is not None
-    ]
-    names = " -> ".join([*round_trip, shown[index]])
-    diagnostics.error(
-        "cycle",
-        f"a cycle: {names}",
-        use.span,
-        notes=notes,
-        help="a layer reads what stands above it; break the cycle at one of these lines",
-    )
-
-
-def _reading(reader: str, read: str, use: Use) -> Note:
-    return Note(f"{reader} reads {read}" + (", the layer before it" if use.by_default else ""), use.span)
-
-
-def _path(text: BlockText, uses: list[list[Use]], start: int, goal: int) -> list[tuple[int, Use | None]] | None:
-    """From one layer to another by what each reads: the layers on the way with the use that leads on; None: no way."""
-    if start == goal:
-        return []
-    position = {name: index for index, name in enumerate(_names(text)) if name is not None}
-    came: dict[int, tuple[int, Use]] = {}
-    queue = deque([start])
-    while queue:
-        at = queue.popleft()
-        for use in (*uses[at], *_default(text, at)):
-            to = at - 1 if use.by_default else position.get(use.name)
-            if to is None or to in came or to == start:
-                continue
-            came[to] = (at, use)
-            if to == goal:
-                return _walked_back(came, start, goal)
-            queue.append(to)
-    return None
-
-
-def _default(text: BlockText, index: int) -> Iterator[Use]:
-    """The layer before, where a layer has no `from`."""
-    layer = text.layers[index]
-    if index > 0 and "from" not in layer.keys and layer.op not in ("Parameter", "Buffer"):
-        yield Use(text.layers[index - 1].name, layer.span, by_default=True)
-
-
-def _walked_back(came: dict[int, tuple[int, Use]], start: int, goal: int) -> list[tuple[int, Use | None]]:
-    path: list[tuple[int, Use | None]] = []
-    at = goal
-    while at != start:
-        at, use = came[at]
-        path.append((at, use))
-    return path[::-1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from zoo.diagnostics import Span
@@ -70,7 +71,7 @@ class Scope:
 
     params: Mapping[str, Param]
     feeds: Mapping[str, Feed]
-    later: frozenset[str] = field(default_factory=frozenset)  # layers further down: told of elsewhere
+    later: AbstractSet[str] = frozenset()  # layers further down: told of elsewhere
 
     def at(self, index: int, span: Span) -> Scope:
         """The scope of one copy of a repeated layer."""
