@@ -14,10 +14,14 @@ Rate = Annotated[float, Field(gt=0)]
 
 
 class FindSettings(ArgsModel):
-    """How the LR range test looks for a rate."""
+    """How the LR range test looks for a rate.
 
-    rule: Rule = Field("valley", description="which suggestion is used")
-    start_lr: Rate = Field(1e-7, description="the first rate tried")
+    ``steep`` is the default because a rate that is found is mostly a one-cycle peak: on digits (small network, SGD and
+    Adam, 2026-11-20) it hit the best decade of both from any start, where ``valley`` came out up to ten times lower.
+    """
+
+    rule: Rule = Field("steep", description="which suggestion is used")
+    start_lr: Rate = Field(1e-6, description="the first rate tried")
     end_lr: Rate = Field(10.0, description="the last one, unless the loss diverges before")
     steps: Annotated[int, Field(ge=10)] = Field(100, description="rates tried, evenly on a log scale")
     smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.98, description="of the running mean of the loss")
