@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import UsageError
+from zoo.graph.lean_meta import lean_meta
 from zoo.graph.plan import ParameterSpec, TensorSpec, Value
 from zoo.layers import Op
 
@@ -109,7 +111,7 @@ def _built(request: Request) -> nn.Module:
 def _result(request: Request, module: nn.Module | None, batch: int) -> tuple[Value, tuple[int | None, ...]]:
     inputs = [_tensor(value, batch) for value in request.inputs]
     named = {name: _tensor(value, batch) for name, value in request.named.items()}
-    with torch.no_grad(), torch.device("meta"):
+    with torch.no_grad(), torch.device("meta"), lean_meta():
         if module is not None:
             result = module(*inputs, **named, **request.call)
         else:
@@ -145,6 +147,7 @@ def _guarded(act: Callable[[], T]) -> T:
         AttributeError,
         NotImplementedError,
         ArithmeticError,
+        UsageError,  # a foreign model's library refuses an argument
     ) as error:
         raise ShapeError(str(error) or type(error).__name__) from None
 

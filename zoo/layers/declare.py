@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.layers.bounds import DESCRIBED, NAMED
-from zoo.layers.op import Check, Inferred, Mixes, Op, Writer, as_call
+from zoo.layers.op import Check, Inferred, Mixes, Op, Writer, as_call, no_fault
 from zoo.schema import ArgsModel, arguments_model
 
 INFERRED: dict[str, Inferred] = {
@@ -81,7 +81,7 @@ def module(
         infers=infers if infers is not None else {k: v for k, v in INFERRED.items() if k in arguments.model_fields},
         call=call if call.model_fields else None,
         mixes=mixes,
-        check=check or _anything_goes,
+        check=check or no_fault,
         doc=arguments.__doc__ or "",
     )
 
@@ -134,7 +134,7 @@ def function(
         gathers=gathers,
         follows_training=follows_training,
         mixes=mixes,
-        check=check or _anything_goes,
+        check=check or no_fault,
         writes=writes,
         doc=doc if doc is not None else arguments.__doc__ or "",
     )
@@ -156,7 +156,3 @@ def _is_tensor(parameter: inspect.Parameter, annotation: Any) -> bool:
     if annotation is None:  # only torch's oldest functions lack annotations, and their first parameter is a tensor
         return parameter.default is inspect.Parameter.empty
     return annotation is Tensor or annotation is torch.Tensor or Tensor in typing.get_args(annotation)
-
-
-def _anything_goes(arguments: Mapping[str, Any]) -> None:
-    """No further check."""

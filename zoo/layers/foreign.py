@@ -76,7 +76,7 @@ def build_foreign(
             return _on_meta(lambda: build(name, False, features, dict(options)))
         return build(name, pretrained, features, options)
     except TypeError as error:
-        raise UsageError(f"{library}: {name}: {error}") from error
+        raise UsageError(f"{name}: {error}") from error
     except OSError as error:
         raise EnvironmentFault(
             f"{library}: the weights of {name} could not be loaded: {error}",
@@ -128,7 +128,7 @@ def _build_timm(name: str, pretrained: bool, features: bool, options: dict[str, 
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     except (AttributeError, AssertionError) as error:  # a model without maps, or arguments it does not stand
-        raise UsageError(f"timm: {name}: {error}") from error
+        raise UsageError(f"{name}: {error}") from error
     return model
 
 
@@ -142,7 +142,7 @@ def _build_torchvision(name: str, pretrained: bool, features: bool, options: dic
 
     nodes = map_nodes(model)
     if not nodes:
-        raise UsageError(f"torchvision: {name} has no maps to give")
+        raise UsageError(f"{name} has no maps to give")
     extractor: nn.Module = create_feature_extractor(model, nodes, suppress_diff_warning=True)
     return extractor
 

@@ -20,8 +20,11 @@ Arguments: TypeAlias = Mapping[str, Any]
 Check: TypeAlias = Callable[[Arguments], "tuple[str, str] | None"]
 Mixes: TypeAlias = Callable[[Arguments, int], tuple[int, ...]]
 Writer: TypeAlias = Callable[["Op", Sequence[str], Mapping[str, str], "str | None"], str]
-
 Constructs: TypeAlias = Callable[["Op", Mapping[str, str]], str]
+
+
+def no_fault(arguments: Arguments) -> None:
+    """Nothing to check beyond the types."""
 
 
 def as_call(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None) -> str:
@@ -76,7 +79,7 @@ class Op:
     call: type[ArgsModel] | None = None  # keywords of a module's forward call
     follows_training: bool = False  # a function with a `training` keyword
     mixes: Mixes | None = None
-    check: Check = lambda arguments: None  # what no signature says: (argument, message to follow its name)
+    check: Check = no_fault  # what no signature says: (argument, message to follow its name)
     writes: Writer = as_call
     constructs: Constructs = as_constructor
     doc: str = ""
