@@ -57,8 +57,9 @@ def explain_target(target: str | None, options: ExplainOptions) -> dict[str, Any
         names=names,
         method=options.method or settings.method,
         layer=options.layer or settings.layer,
+        target_class=_class_index(options.class_name, opened.dataset.classes) if options.class_name else None,
     )
-    return _deliver(explanation, options.out or opened.path / "figures", f"{opened.resolved.recipe.name}")
+    return _deliver(explanation, options.out or opened.path / "figures", opened.resolved.recipe.name)
 
 
 def _run_and_checkpoint(target: str | None) -> tuple[Path, str]:
@@ -83,19 +84,21 @@ def _chosen_images(opened: TrainedRun, options: ExplainOptions) -> tuple[list[Im
 
 
 def _test_images(opened: TrainedRun, options: ExplainOptions) -> list[int]:
-    """Misclassified test images, the most confident first; of one class where one is named."""
+    """Misclassified test images, the most confident first; where a class is named and no number, any of that class."""
     base, test = opened.base, opened.dataset.test
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, keep=True)
     assert found.probabilities is not None
     assert found.predictions is not None
     assert found.indices is not None
-    wanted = found.predictions != test.labels[found.indices]
+    labels = test.labels[found.indices]
+    wanted = found.predictions != labels
     if options.class_name is not None:
-        wanted &= test.labels[found.indices] == _class_index(options.class_name, opened.dataset.classes)
+        of_class = labels == _class_index(options.class_name, opened.dataset.classes)
+        wanted = of_class & wanted if options.misclassified else of_class
     confident = np.argsort(-found.probabilities.max(axis=1), kind="stable")
     chosen = [int(found.indices[place]) for place in confident if wanted[place]]
     if not chosen:
-        raise UsageError("there is no misclassified test image to explain", help="name some with --images")
+        raise UsageError("there is no such test image to explain", help="name some with --images")
     count = options.misclassified or opened.resolved.recipe.explain.images
     return chosen[:count]
 

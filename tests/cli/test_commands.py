@@ -1,0 +1,133 @@
+"""The commands on one trained run: results on stdout, JSON where asked for, files where the page says."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import TINY, Zoo
+from zoo.cli import main
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a recipe and a finished run of it; the working directory while this module's tests run."""
+    folder, before = tmp_path_factory.mktemp("work"), Path.cwd()
+    os.chdir(folder)
+    (folder / "tiny.yaml").write_text(TINY.format(epochs=2, reports="[curves, class_accuracy]"))
+    assert main(["run", "tiny.yaml", "--quiet"]) == 0
+    yield folder
+    os.chdir(before)
+
+
+def test_run_tells_the_outcome_on_stdout_and_progress_on_stderr(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]")
+    assert outcome.status == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["test", "run"]
+    assert "epoch 1/1" in outcome.err
+
+
+def test_run_in_json_is_result_json(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", "tiny.yaml", "--set", "reports=[]", "--epochs", "1", "--json", "--quiet")
+    result = json.loads(outcome.out)
+    assert result == json.loads((Path(result["run_dir"]) / "result.json").read_text())
+    assert outcome.err == ""
+
+
+def test_seeds_give_mean_and_spread(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", "tiny.yaml", "--seeds", "0,1", "--epochs", "1", "--set", "reports=[]", "--json", "--quiet")
+    result = json.loads(outcome.out)
+    accuracies = [run["test"]["accuracy"] for run in result["runs"]]
+    assert result["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+    assert result["test_accuracy"]["spread"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert zoo("run", "tiny.yaml", "--seeds", "0,0").status == 2
+
+
+def test_dry_run_writes_nothing(workplace: Path, zoo: Zoo) -> None:
+    before = sorted(workplace.rglob("*"))
+    outcome = zoo("run", "tiny.yaml", "--dry-run", "--json")
+    found = json.loads(outcome.out)
+    assert sorted(workplace.rglob("*")) == before
+    assert (found["classes"], found["input_shape"], found["samples"]) == (10, [1, 8, 8], {"training": 1438, "test": 359})
+    assert found["total_seconds"] > 0
+    assert found["memory_bytes"] > 1e6
+
+
+def test_eval_is_what_the_run_said(workplace: Path, zoo: Zoo) -> None:
+    result = json.loads(Path("runs/tiny/0001/result.json").read_text())
+    found = json.loads(zoo("eval", "runs/tiny/0001", "--json").out)
+    assert (found["accuracy"], found["per_class"]) == (result["test"]["accuracy"], result["test"]["per_class"])
+    assert found["loss"] == pytest.approx(result["test"]["loss"])
+    assert json.loads(zoo("eval", "runs/tiny/0001", "--tta", "flip", "--json").out)["accuracy_tta"] is not None
+    assert zoo("eval", "runs/tiny/0001", "--tta", "twirl").status == 2
+
+
+def test_a_run_that_is_not_there_exits_4(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("eval", "tyni")
+    assert outcome.status == 4
+    assert "did you mean tiny?" in outcome.err
+    assert zoo("eval", "tiny", "--checkpoint", "bets").status == 4
+
+
+def test_predict_classifies_images_of_any_size(workplace: Path, zoo: Zoo) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 20, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(workplace / "a.png")
+    (item,) = json.loads(zoo("predict", "tiny", "a.png", "--top", "2", "--json").out)
+    assert item["image"] == "a.png"
+    assert len(item["classes"]) == 2
+    assert zoo("predict", "tiny", "missing.png").status == 3
+    (workplace / "broken.png").write_bytes(b"\x89PNG but not")
+    assert zoo("predict", "tiny", "broken.png").status == 3
+
+
+def test_explain_draws_a_grid(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("explain", "runs/tiny/0001", "--misclassified", "2", "--out", "maps", "--json")
+    found = json.loads(outcome.out)
+    assert [Path(path).parent.name for path in found["figures"]] == ["maps"]
+    assert all(Path(path).stat().st_size > 1000 for path in found["figures"])
+    assert len(found["images"]) == 2
+    assert zoo("explain", "runs/tiny/0001", "--layer", "nope").status == 2
+    assert zoo("explain", "runs/tiny/0001", "--class", "eleven").status == 2
+    assert zoo("explain", "runs/tiny/0001/checkpoints/best", "--images", "a.png", "--out", "maps").status == 0
+
+
+def test_report_is_made_again(workplace: Path, zoo: Zoo) -> None:
+    page = Path("runs/tiny/0001/report.html")
+    page.unlink()
+    assert zoo("report", "runs/tiny/0001").status == 0
+    assert page.is_file()
+
+
+def test_summary_of_a_run_a_recipe_and_an_architecture_agree(workplace: Path, zoo: Zoo) -> None:
+    figures = [
+        {key: value for key, value in json.loads(zoo("summary", target, "--json").out).items() if key != "name"}
+        for target in ("runs/tiny/0001", "tiny.yaml", "runs/tiny/0001/architecture.yaml")
+    ]
+    assert figures[0] == figures[1] == figures[2]
+    assert figures[0]["params"]["total"] == 7298
+
+
+def test_ls_lists_runs(workplace: Path, zoo: Zoo) -> None:
+    rows = json.loads(zoo("ls", "runs", "--json").out)
+    assert rows[0]["name"] == "runs/tiny/0001"
+    assert rows[0]["doc"].startswith("test accuracy")
+
+
+def test_diff_of_two_runs(workplace: Path, zoo: Zoo) -> None:
+    zoo("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]", "--run-dir", "other", "--quiet")
+    paths = {change["path"] for change in json.loads(zoo("diff", "runs/tiny/0001", "other", "--json").out)}
+    assert {"train.epochs", "result.epochs"} <= paths
+    assert zoo("diff", "runs/tiny/0001", "tiny.yaml").status == 2
+
+
+def test_find_lr_tells_every_rule(workplace: Path, zoo: Zoo) -> None:
+    found = json.loads(zoo("find-lr", "tiny.yaml", "--json", "--out", "found", "--quiet").out)
+    assert set(found["suggestions"]) == {"valley", "steep", "minimum", "slide"}
+    assert found["chosen"] in found["suggestions"].values()
+    assert Path(found["figure"]).is_file()

@@ -1,0 +1,10 @@
+"""Assembly: the only place where a recipe becomes objects, and where a TARGET becomes a network. Floor 7.
+
+::
+
+    file ─▶ resolve ─▶ check ─▶ open_data ─▶ build ─▶ run
+            one document  one spec   uint8      Training  events, files, report
+            with places   a section  splits
+
+Modules are imported where they are needed: listing or resolving does not wait for torch.
+"""
