@@ -186,7 +186,7 @@ def test_an_optional_layer_becomes_a_condition(tmp_path: Path) -> None:
     plan = plan_text(OPTIONAL)
     text = eject(plan)
     assert text.count("class Unit") == 1
-    assert "if norm:" in text or "if has_norm:" in text
+    assert "if norm:" in text
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
 

@@ -183,11 +183,11 @@ def _make_class(name: str, described: list[Described]) -> EjectedClass:
     for step, _ in full.steps:
         there = tuple(step in dict(each.form.steps) for each in described)
         if not all(there):
-            made.optional[step] = _condition(step, there, solution)
+            made.optional[step] = _condition(step, there, described, solution)
     return made
 
 
-def _condition(step: str, there: tuple[bool, ...], solution: Solution) -> str:
+def _condition(step: str, there: tuple[bool, ...], described: list[Described], solution: Solution) -> str:
     """A text over the class's parameters that is true where the step is there; a new parameter where none is."""
     tests: list[tuple[str, tuple[bool, ...]]] = []
     numbers = [each for each in solution.parameters if all(type(value) is int for value in each.column)]
@@ -206,8 +206,11 @@ def _condition(step: str, there: tuple[bool, ...], solution: Solution) -> str:
             if tuple(a or b for a, b in zip(column, values, strict=True)) == there:
                 return f"{text} or {second}"
     taken = {parameter.name for parameter in solution.parameters}
-    solution.parameters.append(Parameter(fresh(f"has_{step.replace('-', '_')}", taken), there))
-    return solution.parameters[-1].name
+    params = described[0].instance.params
+    written = [name for name in params if tuple(each.instance.params[name] for each in described) == there]
+    name = fresh(next(iter(written), f"has_{step.replace('-', '_')}"), taken)
+    solution.parameters.append(Parameter(name, there))
+    return name
 
 
 def _unequal(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[bool, ...]:

@@ -87,6 +87,5 @@ def free_tensor_text(step: StepForm, texts: Texts) -> str:
     given = dict(step.built)
     shape = given["shape"]
     sizes = ", ".join(value_text(item, texts) for item in shape.items) if isinstance(shape, Items) else texts[shape]
-    dtype = given.get("dtype")
-    kind = f", dtype=torch.{texts[dtype].strip(chr(34))}" if dtype is not None else ""
-    return f"torch.zeros({sizes}{kind})"
+    dtype = texts[given["dtype"]].strip('"') if "dtype" in given else "float32"
+    return f"torch.zeros({sizes}{'' if dtype == 'float32' else f', dtype=torch.{dtype}'})"

@@ -31,6 +31,9 @@ class _Sizes:
         if all(isinstance(value, tuple) for value in values):
             parts = list(zip(*(value for value in values if isinstance(value, tuple)), strict=True))
             return f"({', '.join(self.shown(part) for part in parts)})"
+        if all(isinstance(value, dict) for value in values):
+            dicts = [value for value in values if isinstance(value, dict)]
+            return f"{{{', '.join(f'{name}: {self.shown([each[name] for each in dicts])}' for name in dicts[0])}}}"
         shapes = [value.shape for value in values if isinstance(value, TensorSpec)]
         if len(shapes) < len(values) or len({len(shape) for shape in shapes}) > 1:
             return "tensors"
