@@ -213,11 +213,14 @@ def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Plac
         for dim in op.mixed_dims(arguments.values, len(spec.shape)):
             if 0 <= dim < len(spec.shape) and spec.shape[dim] < 0:
                 node = place.arguments.get("dim")
+                sequence_first = "batch_first" in op.arguments.model_fields
                 told.own.error(
                     "batch-mixed",
                     f"{op.name} over dimension {dim} would mix up the samples of the batch",
                     node.span if node else place.span,
-                    help="dimension 0 is the batch; the channels are dimension 1",
+                    help="add batch_first: true"
+                    if sequence_first
+                    else "dimension 0 is the batch; the channels are dimension 1",
                 )
                 return False
     return True

@@ -146,14 +146,13 @@ class Op:
         return bool(arguments.get("inplace", False))
 
 
-def over(argument: str, *, stacks: bool = False) -> Mixes:
-    """Mixing along the dimension or dimensions that an argument names; None names all (``stacks``: one more)."""
+def over(argument: str) -> Mixes:
+    """Mixing along the dimension or dimensions that an argument names; None names all."""
 
     def dims(arguments: Arguments, rank: int) -> tuple[int, ...]:
         value = arguments[argument]
         if value is None:
             return tuple(range(rank))
-        named = (value,) if isinstance(value, int) else tuple(value)
-        return tuple(dim + rank + 1 if stacks and dim < 0 else dim for dim in named)
+        return (value,) if isinstance(value, int) else tuple(value)
 
     return dims
