@@ -128,7 +128,7 @@ def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:
     [
         ("cat", {}, 4, (0,)),
         ("cat", {"dim": -3}, 4, (1,)),
-        ("stack", {"dim": -1}, 4, (4,)),
+        ("stack", {}, 4, ()),
         ("softmax", {"dim": -1}, 2, (1,)),
         ("mean", {"dim": (2, 3)}, 4, (2, 3)),
         ("flip", {"dims": (0, -1)}, 4, (0, 3)),

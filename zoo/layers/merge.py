@@ -195,7 +195,6 @@ OPS = (
         gathers=True,
         min_inputs=1,
         any_number=True,
-        mixes=over("dim", stacks=True),
     ),
     function("torch.einsum", _einsum, Equation, inputs=(), min_inputs=1, any_number=True, writes=_write_einsum),
     function(
