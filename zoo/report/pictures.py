@@ -18,11 +18,11 @@ from zoo.explain.sheet import Sheet
 Pixels = NDArray[np.uint8]
 
 CRISP = 72  # images up to this side are kept pixel for pixel and enlarged by the browser
-LARGEST = 200  # side of an embedded image
+LARGEST = 176  # side of an embedded image
 
 
 def data_uri(image: Pixels) -> str:
-    """An image as a ``data:`` URI: small ones lossless, large ones as JPEG of at most 200 pixels a side."""
+    """An image as a ``data:`` URI: small ones lossless, large ones as JPEG of at most 176 pixels a side."""
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(as_rgb(image)))
@@ -32,7 +32,7 @@ def data_uri(image: Pixels) -> str:
         kind = "png"
     else:
         picture.thumbnail((LARGEST, LARGEST))
-        picture.save(buffer, "JPEG", quality=85, optimize=True)
+        picture.save(buffer, "JPEG", quality=82, optimize=True)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo.errors import CheckpointError
+from zoo.report import render
+from zoo.report.evidence import read_arrays, write_arrays
+from zoo.report.folder import read_run
+
+
+def test_only_the_reports_asked_for_are_made(copy_of: Path) -> None:
+    text = render(copy_of, ["lr_schedule", "class_accuracy"]).read_text(encoding="utf-8")
+    assert 'id="lr_schedule"' in text
+    assert 'id="class_accuracy"' in text
+    assert 'id="confusion"' not in text
+    assert {path.name for path in (copy_of / "figures").iterdir()} == {
+        "lr_schedule.png", "class_accuracy.png", "class_accuracy.txt"
+    }  # fmt: skip
+
+
+def test_no_reports_leave_the_result_and_the_recipe(copy_of: Path) -> None:
+    text = render(copy_of, []).read_text(encoding="utf-8")
+    assert not list((copy_of / "figures").iterdir())
+    assert 'id="recipe"' in text
+    assert "target met" in text
+
+
+def test_a_missed_target_says_by_how_much(copy_of: Path) -> None:
+    result = json.loads((copy_of / "result.json").read_text())
+    result["target"] = {"test_accuracy": result["test"]["accuracy"] + 0.015, "test_accuracy_tta": 0.9, "met": False}
+    (copy_of / "result.json").write_text(json.dumps(result))
+    text = render(copy_of, []).read_text(encoding="utf-8")
+    assert "missed by 1.50 points" in text
+    assert "target of 90 % with test-time augmentation was not measured" in text
+    assert "target met" not in text
+
+
+def test_an_unfinished_run_has_a_page_too(copy_of: Path) -> None:
+    (copy_of / "result.json").unlink()
+    with (copy_of / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "epoch", "epo')  # killed while writing
+    text = render(copy_of, ["curves"]).read_text(encoding="utf-8")
+    assert "unfinished: 3 epochs so far" in text
+
+
+def test_a_run_without_evidence_shows_what_there_is(copy_of: Path) -> None:
+    for path in (copy_of / "evidence").iterdir():
+        path.unlink()
+    text = render(copy_of).read_text(encoding="utf-8")
+    assert 'id="curves"' in text
+    assert 'id="gradcam"' not in text
+
+
+def test_a_remark_stands_in_place_of_a_report(copy_of: Path) -> None:
+    path = copy_of / "evidence" / "evidence.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "remarks": {"gradcam": "no layer has a map"}}))
+    text = render(copy_of, ["gradcam"]).read_text(encoding="utf-8")
+    assert "Not made: no layer has a map." in text
+
+
+def test_another_folder_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no run folder"):
+        render(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["result.json", "evidence/evidence.json", "evidence/predictions.npz", "metrics.jsonl"])
+def test_broken_files_are_named(copy_of: Path, name: str) -> None:
+    content = (copy_of / name).read_bytes()
+    (copy_of / name).write_bytes(b"\x00{" + content[: len(content) // 2] + b"\n{}\n")
+    with pytest.raises(CheckpointError, match=Path(name).name.replace(".", r"\.")):
+        render(copy_of)
+
+
+def test_a_pickle_among_the_evidence_is_refused(copy_of: Path) -> None:
+    canary = copy_of / "canary"
+
+    class Attack:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (canary.touch, ())
+
+    np.savez(copy_of / "evidence" / "mistakes.npz", indices=np.array([Attack()], dtype=object))
+    with pytest.raises(CheckpointError, match=r"mistakes\.npz"):
+        render(copy_of)
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Attack()))  # the control: the attack works where pickles are read
+    assert canary.exists()
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "b": np.zeros((0, 4), np.uint8)}
+    write_arrays(tmp_path, "some", arrays)
+    found = read_arrays(tmp_path, "some")
+    assert found is not None
+    for key, array in arrays.items():
+        assert found[key].dtype == array.dtype
+        np.testing.assert_array_equal(found[key], array)
+    assert [path.name for path in (tmp_path / "evidence").iterdir()] == ["some.npz"]
+    assert read_arrays(tmp_path, "other") is None
+
+
+def test_validation_curves_are_read(copy_of: Path) -> None:
+    from zoo.report.charts import points
+
+    lines = [json.loads(line) for line in (copy_of / "metrics.jsonl").read_text().splitlines()]
+    lines[1]["test"] = None  # not tested in that epoch
+    lines[2]["validation"] = {"loss": 1.0, "accuracy": 0.5}
+    (copy_of / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = read_run(copy_of)
+    assert points(run, "test", "loss")[0] == [1, 3]
+    assert points(run, "validation", "accuracy") == ([3], [0.5])
+    render(copy_of, ["curves"])

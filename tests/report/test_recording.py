@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from report_world import AUGMENTED, NAMES, digits, network, normalised, outcome, transforms
+from torch import nn
+
+from zoo.explain import cams
+from zoo.report import record
+from zoo.report.choice import from_every_class, most_confident
+from zoo.report.classes import ClassRow, accuracy_text, class_rows, confusion
+from zoo.report.collect import Finished
+from zoo.report.evidence import read_arrays, read_json
+from zoo.schema.recipe import ExplainSection
+
+
+def test_predictions_are_in_the_splits_order(recorded: Path) -> None:
+    found = read_arrays(recorded, "predictions")
+    assert found is not None
+    np.testing.assert_array_equal(found["labels"], digits().test.labels)
+    assert ((found["confidence"] >= found["true_confidence"]) | (found["labels"] == found["predictions"])).all()
+    right = found["labels"] == found["predictions"]
+    np.testing.assert_array_equal(found["confidence"][right], found["true_confidence"][right])
+
+
+def test_mistakes_are_recorded_as_the_network_saw_them(recorded: Path) -> None:
+    found, data = read_arrays(recorded, "mistakes"), digits()
+    assert found is not None
+    assert (found["labels"] != found["predictions"]).all()
+    assert (np.diff(found["confidence"]) <= 0).all()
+    np.testing.assert_array_equal(found["labels"], data.test.labels[found["indices"]])
+    np.testing.assert_array_equal(found["images"], data.test.images[found["indices"]])
+    assert read_json(recorded)["ids"] == [f"image {index}" for index in found["indices"]]
+
+
+def test_maps_are_those_of_the_surest_mistakes(tmp_path: Path) -> None:
+    data, model = digits(), network().eval()
+    written(tmp_path, model, explain=ExplainSection(images=3, layer="5", method="layercam"))
+    shown, maps = read_arrays(tmp_path, "mistakes"), read_arrays(tmp_path, "cams")
+    assert shown is not None
+    assert maps is not None
+    images = normalised(data, data.test)[torch.from_numpy(shown["indices"][:3])]
+    for kind, column in (("predicted", "predictions"), ("true", "labels")):
+        expected = cams(model, images, shown[column][:3].tolist(), method="layercam", layer="5")
+        np.testing.assert_allclose(maps[kind] / 255, expected, atol=0.003)
+    assert np.abs(maps["predicted"].astype(int) - maps["true"]).max() > 5  # the control: other classes, other maps
+    assert read_json(tmp_path)["gradcam"] == {"method": "layercam", "layer": "5"}
+
+
+def test_augmentations_are_what_those_epochs_saw(recorded: Path) -> None:
+    found = read_arrays(recorded, "augmentations")
+    assert found is not None
+    assert found["augmented"].shape == (6, 5, 8, 8, 1)
+    versions = found["augmented"].reshape(30, -1)
+    assert len(np.unique(versions, axis=0)) > 15  # crops differ from epoch to epoch
+    data = digits()
+    first = [int(np.flatnonzero(data.train.labels == label)[0]) for label in found["labels"]]
+    np.testing.assert_array_equal(found["originals"], data.train.images[first])
+    plain = Finished(network(), data, transforms("Normalize"), (), outcome(network(), data), 0)
+    back = plain.pixels(plain.augmented(np.array(first), epoch=1), plain.train_transforms)
+    np.testing.assert_array_equal(back, found["originals"])  # normalised and back loses nothing
+    assert not np.array_equal(found["augmented"][:, 0], found["originals"])
+
+
+def test_recording_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    model = network().train()
+    before = copy.deepcopy(model.state_dict())
+    written(tmp_path, model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_network_without_maps_gets_a_remark(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    remarks = written(tmp_path, nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    assert "no layer of this network has a map" in remarks["gradcam"]
+    assert read_json(tmp_path)["remarks"] == remarks
+
+
+def test_a_network_without_mistakes_gets_a_remark_and_a_page(tmp_path: Path) -> None:
+    from zoo.report import render
+
+    data = digits()
+    found = outcome(network(), data)
+    perfect = np.eye(10, dtype=np.float32)[found.labels]
+    remarks = written(tmp_path, network(), evaluation=replace(found, probabilities=perfect))
+    assert remarks == {"gradcam": "no test image was misclassified"}
+    (tmp_path / "result.json").write_text("{}")
+    assert "Not one test image was misclassified." in render(tmp_path, ["misclassified"]).read_text()
+
+
+@pytest.mark.parametrize("reports", [(), ("class_accuracy",), ("misclassified",)])
+def test_only_what_is_asked_for_is_recorded(tmp_path: Path, reports: tuple[str, ...]) -> None:
+    written(tmp_path, network(), reports=reports)
+    names = {path.stem for path in (tmp_path / "evidence").iterdir()}
+    assert names == {"evidence", "predictions"} | ({"mistakes"} if "misclassified" in reports else set())
+
+
+def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
+    data = digits()
+    arguments = {"evaluation": outcome(copy.deepcopy(model), data), "train_transforms": transforms(*AUGMENTED)}
+    return record(folder, model=model, dataset=data, eval_transforms=transforms("Normalize"), **(arguments | given))
+
+
+def test_confusion_is_scikit_learns() -> None:
+    from sklearn.metrics import confusion_matrix
+
+    random = np.random.default_rng(0)
+    labels, predictions = random.integers(0, 7, (2, 500))
+    np.testing.assert_array_equal(confusion(labels, predictions, 7), confusion_matrix(labels, predictions))
+    assert not np.array_equal(confusion(predictions, labels, 7), confusion_matrix(labels, predictions))
+
+
+def test_class_rows_count_and_rank() -> None:
+    rows = class_rows(np.array([[5, 1, 4], [0, 3, 0], [0, 0, 0]]), ["a", "b", "c"])
+    assert rows[0] == ClassRow("a", 5, 10, (("c", 4), ("b", 1)))
+    assert (rows[1].accuracy, rows[1].taken_for) == (1.0, ())
+    assert rows[2].accuracy == 0.0
+
+
+def test_the_text_is_the_seeds_text(shared_dir: Path) -> None:
+    seed = next((shared_dir / "seeds").glob("001_*.txt")).read_text(encoding="utf-8")
+    lines = [line for line in seed.splitlines() if line.startswith("Accuracy of")]
+    names = [line.split()[2] for line in lines]
+    rows = [ClassRow(name, int(line.split()[-2]), 100, ()) for name, line in zip(names, lines, strict=True)]
+    assert accuracy_text(rows) == "\n".join(lines)
+    assert accuracy_text([ClassRow("x", 999, 1000, ())]) == "Accuracy of     x : 99 %"  # 99.9 is not 100
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    labels, predictions = np.array([0, 0, 1, 1, 2]), np.array([1, 1, 1, 0, 0])
+    confidence = np.array([0.5, 0.9, 1.0, 0.6, 0.7], np.float32)
+    assert most_confident(labels, predictions, confidence, 3).tolist() == [1, 4, 3]
+    assert most_confident(labels, labels, confidence, 3).tolist() == []
+
+
+def test_the_gallery_takes_turns_among_classes() -> None:
+    labels = np.array([0] * 10 + [1, 2])
+    predictions = (labels + 1) % 3
+    confidence = np.linspace(1, 0.3, 12).astype(np.float32)
+    assert from_every_class(labels, predictions, confidence, 4).tolist() == [0, 1, 10, 11]
+    assert len(from_every_class(labels, predictions, confidence, 50)) == 12
+
+
+def test_names_of_classes_reach_the_evidence(recorded: Path) -> None:
+    assert read_json(recorded)["classes"] == list(NAMES)
