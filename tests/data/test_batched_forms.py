@@ -115,8 +115,8 @@ def brightness(p: Mapping[str, Any], theirs: Any) -> dict[str, Any]:
     ("text", "translate"),
     [
         ("RandomCrop: {height: 9, width: 7}", crop),
-        ("CoarseDropout: {num_holes_range: [1, 3], hole_height_range: [2, 5], hole_width_range: [1, 12], p: 0.7}", holes),
-        ("CoarseDropout: {hole_height_range: [0.1, 0.5], hole_width_range: [0.2, 0.9], fill: [1, 2, 3], p: 1.0}", holes),
+        ("CoarseDropout: {num_holes_range: [1, 3], hole_height_range: [2, 5], hole_width_range: [1, 9]}", holes),
+        ("CoarseDropout: {hole_height_range: [0.1, 0.5], hole_width_range: [0.2, 0.9], fill: [1, 2, 3], p: 1}", holes),
         ("Affine: {translate_px: {x: [-5, 5], y: [-3, 4]}, border_mode: reflect, p: 1.0}", shift),
         ("Affine: {translate_px: {x: [-5, 5], y: [-3, 4]}, fill: [3, 200, 7], p: 0.5}", shift),
         ("Affine: {translate_percent: {x: [-0.3, 0.3], y: [-0.2, 0.4]}, border_mode: 1, p: 1.0}", shift),
@@ -227,7 +227,8 @@ def test_number_of_holes_and_rate() -> None:
     count = (own["y1"] > own["y0"]).sum(axis=1)
     assert stats.binomtest(int((count > 0).sum()), DRAWS, 0.3).pvalue > LEAST_P
     assert stats.binomtest(int((count > 0).sum()), DRAWS, 0.28).pvalue < CONTROL_P
-    assert alike(count[count > 0], np.array([len(draw["holes"]) for draw in reference(theirs, REFERENCE // 2)])) > LEAST_P
+    expected = np.array([len(draw["holes"]) for draw in reference(theirs, REFERENCE // 2)])
+    assert alike(count[count > 0], expected) > LEAST_P
 
 
 @pytest.mark.parametrize("name", ["HorizontalFlip", "VerticalFlip"])

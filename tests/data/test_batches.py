@@ -17,7 +17,8 @@ from zoo.data.draws import Draws
 from zoo.data.transforms.forms import Facts, Shape
 from zoo.errors import DataError, UsageError
 
-S8 = """[{PadIfNeeded: {min_height: 40, min_width: 40}}, {RandomCrop: {height: 32, width: 32}}, {HorizontalFlip: {p: 0.5}},
+S8 = """[{PadIfNeeded: {min_height: 40, min_width: 40}}, {RandomCrop: {height: 32, width: 32}},
+  {HorizontalFlip: {p: 0.5}},
   {CoarseDropout: {num_holes_range: [1, 1], hole_height_range: [8, 8], hole_width_range: [8, 8], p: 1.0}}, Normalize]"""
 AIRBENCH = """[Normalize, AlternatingFlip, {PadIfNeeded: {min_height: 36, min_width: 36, border_mode: reflect}},
   {RandomCrop: {height: 32, width: 32}}]"""
@@ -91,7 +92,7 @@ def test_both_backends_agree_where_nothing_is_drawn(text: str) -> None:
     assert torch.equal(by_index(batched, 1)[0], by_index(single, 1)[0])
 
 
-@pytest.mark.parametrize("text", ["[AlternatingFlip, Normalize]", "[Normalize, CutMix]", "[Normalize, {MixUp: {p: 0.5}}]",
+@pytest.mark.parametrize("text", ["[AlternatingFlip, Normalize]", "[Normalize, CutMix]", "[Normalize, {MixUp: {p: 1}}]",
                                   "[{Pad: {padding: 2}}, AlternatingFlip, {CutMix: {alpha: 0.3}}]"])
 def test_zoos_own_transforms_are_the_same_in_both_backends(text: str) -> None:
     data = noise(20)

@@ -22,6 +22,7 @@ from PIL import Image as Pillow
 from test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
 
 from zoo.data import archives, download
+from zoo.data.decoding import Encoded, decode
 from zoo.data.download import Remote
 from zoo.data.sources import cifar
 from zoo.errors import ConfigError, DataError
@@ -63,6 +64,40 @@ def test_flipped_bits_are_noticed(folder: Path) -> None:
     victim.write_bytes(bytes(data))
     with pytest.raises(DataError, match="test/dog"):
         opened(MINE)
+
+
+def test_no_damage_to_a_png_passes_unseen(pictures: Pictures) -> None:
+    whole = png(pictures.test_images[0])
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        data[random.integers(len(data))] ^= 1 << random.integers(8)
+        try:
+            decoded = decode(Encoded(bytes(data), "x"))
+        except DataError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(decoded, pictures.test_images[0])
+    assert refused > 290
+    np.testing.assert_array_equal(decode(Encoded(whole, "x")), pictures.test_images[0])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1", "CMYK", "I;16"])
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "JPEG"])
+def test_every_mode_decodes_as_pillow_converts_it(mode: str, form: str, pictures: Pictures) -> None:
+    stream = io.BytesIO()
+    image = Pillow.fromarray(pictures.test_images[1])
+    image = image.convert("L").convert("I;16") if mode == "I;16" else image.convert(mode)
+    try:
+        image.save(stream, format=form)
+    except OSError:
+        pytest.skip(f"{form} has no {mode}")
+    saved = Encoded(stream.getvalue(), "x")
+    again = Pillow.open(io.BytesIO(stream.getvalue()))
+    for channels, wanted in ((3, "RGB"), (1, "L")):
+        expected = np.asarray(again.convert(wanted)).reshape(32, 32, channels)
+        np.testing.assert_array_equal(decode(saved, channels), expected)
 
 
 def test_a_forged_size_is_refused_before_decoding(folder: Path) -> None:

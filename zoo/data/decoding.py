@@ -1,6 +1,7 @@
 """Encoded images to uint8 arrays: sizes checked before anything is decoded, damage told with its place. Floor 2.
 
-The one file that imports Pillow.
+The one file that imports Pillow and, albumentations aside, OpenCV. Plain PNGs go through OpenCV: its libpng checks
+every chunk, where Pillow lets some damage pass, and takes half the time.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ from zoo.errors import DataError
 
 MOST_PIXELS = 80_000_000  # of one image; a larger one is refused before it is decoded
 MOST_BYTES = 2 << 30  # of decoded images that are kept in memory; more are decoded batch by batch
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHANNELS = {0: 1, 2: 3}  # by PNG's colour type
 _CHUNK = 512  # images a thread decodes at a time
 _LOOKED_AT = 1000  # images whose header is read to learn whether all are grey
 
@@ -46,6 +50,13 @@ def decode(image: Encoded, channels: int | None = None) -> Image:
 
     Raises DataError naming the image and the cause.
     """
+    plain = _plain_png(image)
+    if plain is not None:
+        return _decode_png(image, *plain, channels)
+    return _decode_by_pillow(image, channels)
+
+
+def _decode_by_pillow(image: Encoded, channels: int | None) -> Image:
     with _opened(image) as opened:
         wanted = channels or _channels(opened)
         try:
@@ -53,6 +64,42 @@ def decode(image: Encoded, channels: int | None = None) -> Image:
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{image.id}: cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _plain_png(image: Encoded) -> tuple[bytes, int] | None:
+    """The bytes and channels of a PNG of 8-bit grey or RGB, neither interlaced nor too large; None for all others."""
+    try:
+        data = image.data if isinstance(image.data, bytes) else image.data.read_bytes()
+    except OSError:
+        return None
+    if data[:8] != _PNG or len(data) < 33:
+        return None
+    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
+    if depth != 8 or colour not in _PNG_CHANNELS or interlace or not 0 < width * height <= MOST_PIXELS:
+        return None
+    return data, _PNG_CHANNELS[colour]
+
+
+def _decode_png(image: Encoded, data: bytes, own: int, channels: int | None) -> Image:
+    import cv2
+
+    flag = cv2.IMREAD_GRAYSCALE if own == 1 else cv2.IMREAD_COLOR
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise DataError(f"{image.id}: cannot be decoded: {_cause(image)}")
+    if own == (channels or own):
+        return pixels[..., None] if own == 1 else np.ascontiguousarray(pixels[..., ::-1])
+    return np.repeat(pixels[..., None], 3, axis=2) if own == 1 else _decode_by_pillow(image, 1)
+
+
+def one_thread() -> None:
+    """Keeps OpenCV from starting threads of its own in a worker, where every worker would start as many as cores."""
+    import cv2
+
+    cv2.setNumThreads(0)
 
 
 def _opened(image: Encoded) -> Any:
@@ -71,6 +118,15 @@ def _opened(image: Encoded) -> Any:
         opened.close()
         raise DataError(f"{image.id}: refused before decoding: it declares {width} x {height} pixels")
     return opened
+
+
+def _cause(image: Encoded) -> str:
+    """What Pillow says is wrong with an image that OpenCV refused without a word."""
+    try:
+        _decode_by_pillow(image, None)
+    except DataError as error:
+        return error.message.rpartition(": ")[2]
+    return "a chunk's checksum is wrong, or its end is missing"
 
 
 def _channels(opened: Any) -> int:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from zoo.data.decoding import one_thread
 from zoo.data.draws import Integers
 from zoo.data.samples import SamplePipeline
-from zoo.data.transforms import albumentations
 from zoo.errors import DataError, WorkerError
 
 Rendered: TypeAlias = tuple[Tensor, Tensor]
@@ -130,4 +130,4 @@ class _Work(Dataset["Rendered | _Failure"]):
 
 
 def _begin(worker: int) -> None:
-    albumentations.one_thread()
+    one_thread()

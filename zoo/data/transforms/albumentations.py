@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from inspect import Parameter, signature
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
@@ -72,13 +72,18 @@ def arguments_of(name: str) -> type[BaseModel]:
     """
     transform = class_of(name)
     schema = transform.InitSchema
-    fields: dict[str, Any] = {"strict": (bool, False)}
+    fields: dict[str, Any] = {}
     for argument, parameter in signature(transform.__init__).parameters.items():
         if argument in schema.model_fields:
             fields[argument] = (_annotation(schema, argument), _field(parameter))
     closed = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    base = type(name, (schema,), {"model_config": closed, "__module__": __name__})
-    model: type[BaseModel] = create_model(name, __base__=base, __module__=__name__, **fields)
+    # `strict` is how the library is asked to judge, no argument of a recipe's.
+    no_strict = {"__annotations__": {"strict": ClassVar[bool]}, "strict": False}
+    base = type(name, (schema,), {"model_config": closed, "__module__": __name__, **no_strict})
+    doc = (transform.__doc__ or "").strip().partition("\n\n")[0]
+    model: type[BaseModel] = create_model(
+        name, __base__=base, __module__=__name__, __doc__=" ".join(doc.split()), **fields
+    )
     return model
 
 
@@ -111,7 +116,7 @@ def _field(parameter: Parameter) -> Any:
 
 def build(name: str, arguments: Mapping[str, Any], children: Sequence[Any] = ()) -> Any:
     """The transform, from arguments as the document has them. Raises ValueError or TypeError where it refuses them."""
-    given = {key: _translated(key, value) for key, value in arguments.items() if key != "strict"}
+    given = {key: _translated(key, value) for key, value in arguments.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name in COMPOSITIONS:
@@ -124,13 +129,6 @@ def _translated(argument: str, value: Any) -> Any:
     if words is not None and isinstance(value, str):
         return words[value]
     return tuple(value) if isinstance(value, list) else value
-
-
-def one_thread() -> None:
-    """Keeps OpenCV from starting threads of its own in a worker, where every worker would start as many as cores."""
-    import cv2
-
-    cv2.setNumThreads(0)
 
 
 class RandomState:
