@@ -34,7 +34,7 @@ ExpressionValue: TypeAlias = "int | float | bool | str | list[Any] | None"
 LARGEST = 2**63 - 1
 MOST_ITEMS = 10_000  # in a list or text, nested ones counted
 
-_PIECE = re.compile(r"\$(?:\$|(?=\()|[A-Za-z_])")
+_PIECE = re.compile(r"\$(?:\$|(?=\()|[A-Za-z_]|\d+(?:\.\d+)*\.[A-Za-z])")
 
 
 class Scope(Protocol):

@@ -1,0 +1,198 @@
+"""Expressions: what they are worth, what they refuse, and where."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.diagnostics import Diagnostics, render
+from zoo.document import Scalar, plain, read_text
+from zoo.document.evaluation import NoNames, evaluate, fill_in, is_expression, substitute
+from zoo.document.expressions import ExpressionError, parse
+
+VALUES: dict[str, Any] = {
+    "a": 3, "depths": [2, 3, 4], "wide": True, "mode": "same", "p": 0.5, "i": 1,
+    "input.channels": 64, "halves.0.channels": 58, "input.shape": [196, 192], "0.channels": 7, "conv-1.width": 8,
+}  # fmt: skip
+
+
+class Names:
+    def value(self, name: str, parts: tuple[int | str, ...]) -> Any:
+        key = ".".join([name, *map(str, parts)])
+        if key not in VALUES:
+            raise ExpressionError(f"no {key}")
+        return VALUES[key]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$a", 3),
+        ("$input.channels", 64),
+        ("$halves.0.channels", 58),
+        ("$0.channels", 7),
+        ("$conv-1.width", 8),
+        ("$(1 + 2 * a)", 7),
+        ("$(2 ** 3 ** 2)", 512),
+        ("$(-2 ** 2)", -4),
+        ("$(2 ** -1)", 0.5),
+        ("$(7 // 2 + 7 % 2)", 4),
+        ("$(7 / 2)", 3.5),
+        ("$(10 - 4 - 3)", 3),
+        ("$((1 + 2) * 3)", 9),
+        ("$(a if a > 2 else 5)", 3),
+        ("$(1 if not wide else 2 if a == 3 else 3)", 2),
+        ("$(depths[0] + depths[-1])", 6),
+        ("$(depths[1:])", [3, 4]),
+        ("$(depths[::2])", [2, 4]),
+        ("$(input.shape[0])", 196),
+        ("$(0.channels + 1.5)", 8.5),
+        ("$(halves.0.channels // 2)", 29),
+        ("$(1 < a <= 3)", True),
+        ("$(a < 3 or wide and a != 4)", True),
+        ("$(not a == 3)", False),
+        ("$(mode == 'same')", True),
+        ('$(mode + "_x")', "same_x"),
+        ("$(a in [1, 3] and 'am' in mode)", True),
+        ("$(a not in depths)", False),
+        ("$(max(1, a) + min(depths) + len(depths) + sum(depths))", 17),
+        ("$(ceil(2.1) + floor(2.9) + int(2.9) + round(2.6))", 10),
+        ("$(round(2.345, 1))", 2.3),
+        ("$([a, 1] + [2])", [3, 1, 2]),
+        ("$([1, 2] * 2)", [1, 2, 1, 2]),
+        ("$(1e-3)", 0.001),
+        ("$(true and True)", True),
+        ("$(null)", None),
+        ("$(sum([]))", 0),
+    ],
+)
+def test_values(text: str, value: Any) -> None:
+    found = evaluate(parse(text), Names())
+    assert found == value
+    assert type(found) is type(value)
+
+
+REFUSED = [
+    "$(9**9**9)", "$(().__class__)", "$(a.__class__)", "$(__import__('os'))", "$(lambda: 1)", "$(1 / 0)", "$(1 % 0)",
+    "$(a +)", "$(+)", "$()", "$(a b)", "$(f(1))", "$(1 if 2 else 3)", "$(depths[9])", "$(depths[1.5])", "$(depths[])",
+    "$(a[0])", "$('x' * 5)", "$([1] * 999999)", "$(a < mode)", "$(-mode)", "$(not a)", "$(max())", "$(len(a))",
+    "$(if)", "$(a if a)", "$(1 +* 2)", "$(a; a)", "$(a = 1)", "$(a := 1)", "$(`a`)", "$(f'{a}')",
+    "$((-8) ** 0.5)", "$(10 ** 400)", "$(1e308 * 10)", "$(2 ** 62 * 4)", "$(int(mode))", "$(a.channels)", "$(undefined)",
+    "$(" + "(" * 400 + ")" * 400 + ")", "$(" + "1 + " * 100 + "1)", "$(" + "-" * 200 + "1)", "$(1" + "0" * 99 + ")",
+    "$(" + "a" * 100_000 + ")", "$(" + "[" * 55 + "]" * 55 + ")", "$(depths" + "[0]" * 90 + ")", "$true", "$and",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=[text[:24] for text in REFUSED])
+def test_refusals_are_quick_and_have_a_message(text: str) -> None:
+    start = time.process_time()
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(parse(text), Names())
+    assert time.process_time() - start < 0.5
+    assert len(caught.value.message) < 200
+
+
+def test_nested_lists_cannot_grow_without_bound() -> None:
+    with pytest.raises(ExpressionError, match="10,000"):
+        evaluate(parse("$([[[[[1] * 20] * 20] * 20] * 20])"), Names())
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("a: $(1 + undefined)", (10, 19)), ('a: "$(1 + undefined)"', (11, 20)), ("a: $undefined", (5, 14))],
+)
+def test_messages_point_into_the_expression(text: str, columns: tuple[int, int]) -> None:
+    node = read_text(text, Diagnostics())
+    diagnostics = Diagnostics()
+    assert node is not None
+    assert substitute(node, Names(), diagnostics) is None
+    (item,) = diagnostics
+    assert item.span is not None
+    assert (item.span.column, item.span.end_column) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$$", "$"),
+        ("$$a", "$a"),
+        ("a$$b", "a$b"),
+        ("$5", "$5"),
+        ("$5.00", "$5.00"),
+        ("$0.channels", None),
+        ("cost: 5$", "cost: 5$"),
+        ("$", "$"),
+        ("a$b", None),
+    ],
+)
+def test_dollar_signs(text: str, value: str | None) -> None:
+    node = read_text(f"x: '{text}'", Diagnostics())
+    assert node is not None
+    diagnostics = Diagnostics()
+    found = substitute(node, NoNames(), diagnostics)
+    if value is None:
+        assert diagnostics.errors
+    else:
+        assert found is not None
+        assert plain(found) == {"x": value}
+
+
+def test_lists_and_mappings_are_filled_in_and_keep_their_places() -> None:
+    node = read_text("x: [1, $(a + 1), {y: $depths}]", Diagnostics())
+    assert node is not None
+    found = substitute(node, Names(), Diagnostics())
+    assert found is not None
+    assert plain(found) == {"x": [1, 4, {"y": [2, 3, 4]}]}
+
+
+def test_names_are_filled_in() -> None:
+    node = read_text("x: layer$(i + 1)_$a", Diagnostics())
+    assert node is not None
+    scalar = node.get("x")
+    assert isinstance(scalar, Scalar)
+    assert fill_in(scalar, Names(), Diagnostics()) == "layer2_3"
+
+
+_NUMBERS = st.integers(-9, 9).map(str) | st.floats(0.1, 9, allow_nan=False).map(lambda x: f"{x:.3f}")
+_TEXTS = st.recursive(
+    _NUMBERS,
+    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%"]), inner).map(" ".join)
+    | inner.map("({})".format) | inner.map("-({})".format)
+    | st.tuples(inner, inner, inner).map(lambda t: f"({t[0]} if {t[1]} < {t[2]} else {t[1]})")
+    | st.tuples(inner, inner).map(lambda t: f"max({t[0]}, {t[1]})"),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(_TEXTS)
+def test_arithmetic_is_pythons(text: str) -> None:
+    try:
+        expected = eval(text, {"max": max})  # a text of our own making
+    except ZeroDivisionError:
+        expected = None
+    try:
+        found = evaluate(parse(f"$({text})"), NoNames())
+    except ExpressionError as error:
+        assert expected is None or "deep" in error.message
+        return
+    assert expected is not None
+    assert found == expected or (isinstance(found, float) and math.isclose(found, expected))
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.text("a1.()[]+-*/%<>=!,:'\" $ifelsnotrd", max_size=40).map(lambda text: f"$({text})") | st.text(max_size=30))
+def test_any_text_is_a_value_or_a_message(text: str) -> None:
+    diagnostics = Diagnostics()
+    node = read_text(f"x: {text!r}", Diagnostics())
+    scalar = node.get("x") if node else None
+    if isinstance(scalar, Scalar) and is_expression(scalar):
+        found = substitute(scalar, Names(), diagnostics)
+        assert (found is None) == bool(diagnostics.errors)
+        for item in diagnostics:
+            render(item)

@@ -1,0 +1,92 @@
+"""``extends`` and ``--set``: what wins, what stays, and where each value came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, Node, apply_sets, load, merge, node_at, plain, read_text
+from zoo.errors import UsageError
+
+
+def written(tmp_path: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return tmp_path / "child.yaml"
+
+
+def test_mappings_merge_lists_are_replaced_null_removes(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        grand="a: {x: 1, y: 2}\nl: [1, 2]\nz: 0",
+        parent="extends: grand.yaml\na: {y: 3}\nz: null",
+        child="extends: parent.yaml\nl: [9]\na: {w: 4}",
+    )
+    diagnostics = Diagnostics()
+    node = load(path, diagnostics)
+    assert node is not None
+    assert plain(node) == {"a": {"x": 1, "y": 3, "w": 4}, "l": [9]}
+    files = {key: Path(node_at(node, ["a", key])[1].file).stem for key in "xyw"}
+    assert files == {"x": "grand", "y": "parent", "w": "child"}
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "notes"),
+    [
+        ({"child": "extends: a.yaml", "a": "extends: child.yaml"}, "extends-loop", 2),
+        ({"child": "extends: child.yaml"}, "extends-loop", 1),
+        ({"child": "extends: a.yaml", "a": "extends: none.yaml"}, "no-such-parent", 1),
+        ({"child": "extends: [a.yaml]"}, "bad-extends", 0),
+    ],
+)
+def test_loops_and_missing_parents_show_the_chain(tmp_path: Path, files: dict[str, str], code: str, notes: int) -> None:
+    diagnostics = Diagnostics()
+    assert load(written(tmp_path, **files), diagnostics) is None
+    (item,) = diagnostics
+    assert item.code == code
+    assert len(item.notes) == notes
+
+
+def test_sets_come_in_order_and_replace_mappings() -> None:
+    node = read_text("a: {b: 1, c: {d: 2}}\ne: 3", Diagnostics())
+    assert node is not None
+    result = apply_sets(node, ["a.c={f: 5}", "a.b=1e-3", "g.h=no", "e=null", "a.b=7"], Diagnostics())
+    assert plain(result) == {"a": {"b": 7, "c": {"f": 5}}, "g": {"h": "no"}}
+    assert node_at(result, ["a", "b"])[1].file == "--set a.b"
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a..b=1", ".a=1"])
+def test_a_set_without_path_or_value_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        apply_sets(read_text("a: 1", Diagnostics()) or Mapping((), None), [text], Diagnostics())  # type: ignore[arg-type]
+
+
+_KEYS = st.sampled_from("abc")
+_TREES = st.recursive(st.integers(0, 9) | st.lists(st.integers(0, 9), max_size=2),
+                      lambda inner: st.dictionaries(_KEYS, inner, max_size=3), max_leaves=8)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.dictionaries(_KEYS, _TREES, min_size=1), st.dictionaries(_KEYS, _TREES, min_size=1))
+def test_no_merge_loses_a_line_number(base: dict[str, object], over: dict[str, object]) -> None:
+    """Values of the one file say line 1 of base, those of the other line 1 of over; nothing else appears."""
+    one = read_text(repr(base), Diagnostics(), name="base")
+    two = read_text(repr(over), Diagnostics(), name="over")
+    assert one is not None
+    assert two is not None
+    merged = merge(one, two)
+    for path, leaf in leaves(merged):
+        source = two if leaf.span.file == "over" else one
+        assert node_at(source, path)[0] == leaf
+    for path, leaf in leaves(two):
+        assert node_at(merged, path)[0] == leaf
+
+
+def leaves(node: Node, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Node]]:
+    if isinstance(node, Mapping) and len(node):
+        return [found for entry in node for found in leaves(entry.value, (*path, entry.key))]
+    return [] if isinstance(node, Mapping) else [(path, node)]

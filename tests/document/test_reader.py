@@ -1,0 +1,180 @@
+"""Reading YAML: places, refusals, and attacks that end at once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.diagnostics import Diagnostics, render
+from zoo.document import Mapping, Scalar, node_at, plain, read_file, read_text, read_value
+
+
+def read(text: str) -> tuple[Mapping | None, Diagnostics]:
+    diagnostics = Diagnostics()
+    return read_text(text, diagnostics, name="f.yaml"), diagnostics
+
+
+def refusal(text: str) -> tuple[str, int, int]:
+    """The code, line and column of the one message about a text."""
+    node, diagnostics = read(text)
+    assert node is None
+    (item,) = diagnostics
+    assert item.severity == "error"
+    assert item.span is not None
+    return item.code, item.span.line, item.span.column
+
+
+NINE_LEVELS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (NINE_LEVELS, "too-large"),
+        ("a: " + "[" * 100_000, "too-deep"),
+        ("a: " + "[" * 100_000 + "]" * 100_000, "too-deep"),
+        ("- " * 100_000, "too-deep"),
+        ("\n".join(" " * depth + "a:" for depth in range(1200)), "too-deep"),
+        ("{" * 100_000, "key-not-text"),
+        ("a: " + "9" * 100_000, "number-too-long"),
+    ],
+    ids=["alias bomb", "open brackets", "brackets", "dashes", "indents", "braces", "digits"],
+)
+def test_attacks_end_within_a_second(text: str, code: str) -> None:
+    start = time.process_time()
+    assert refusal(text)[0] == code
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: !!python/object/apply:os.system [true]", ("tag", 1, 4)),
+        ("a: !!str 1", ("tag", 1, 4)),
+        ("a: ! 1", ("tag", 1, 4)),
+        ("a: \0", ("not-text", 1, 4)),
+        ("a: 1\nb: \x07", ("not-text", 2, 4)),
+        ("a: \ud800", ("not-text", 1, 4)),
+        ("a: 1\n---\nb: 2", ("several-documents", 2, 1)),
+        ("", ("empty-file", 1, 1)),
+        ("# nothing\n", ("empty-file", 1, 1)),
+        ("[1, 2]", ("not-a-mapping", 1, 1)),
+        ("hello", ("not-a-mapping", 1, 1)),
+        ("[1]: 2", ("key-not-text", 1, 1)),
+        ("a: *b", ("unknown-alias", 1, 4)),
+        ("a: &a [*a]", ("alias-loop", 1, 8)),
+        ("a: {<<: 3}", ("bad-merge", 1, 9)),
+        ("a: 'x", ("syntax", 1, 6)),
+        ("a:\n\tb: 1", ("syntax", 2, 1)),
+        ("a: {b: $(depths[0])}", ("unquoted-expression", 1, 8)),
+        ("a: {b: $(max(1, 2))}", ("unquoted-expression", 1, 8)),
+        ("a: [$(d[0]), 2]", ("unquoted-expression", 1, 5)),
+    ],
+)
+def test_refusals_have_their_place(text: str, expected: tuple[str, int, int]) -> None:
+    assert refusal(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a: $(max(1, 2))", 'a: {b: "$(depths[0])"}', "a: {b: $(x + (y))}"])
+def test_whole_expressions_are_read(text: str) -> None:
+    node, diagnostics = read(text)
+    assert node is not None
+    assert not diagnostics
+
+
+def test_a_key_that_stands_twice_shows_both_places() -> None:
+    _, diagnostics = read("a: 1\nb: {c: 1, c: 2}\na: 2")
+    assert [(item.span.line, item.notes[0].span.line) for item in diagnostics if item.span and item.notes[0].span] == [
+        (2, 2),
+        (3, 1),
+    ]
+
+
+@pytest.mark.parametrize("text", ["x: {<<: {a: 1, a: 2}}", "b: &b {a: 1}\nx: {<<: *b, <<: *b}"])
+def test_a_key_that_stands_twice_under_a_merge(text: str) -> None:
+    _, diagnostics = read(text)
+    assert [item.code for item in diagnostics] == ["duplicate-key"]
+
+
+def test_merge_keys_give_way_to_the_mapping_and_to_what_comes_first() -> None:
+    node, _ = read("x: &x {a: 1, b: 2}\ny: {<<: [*x, {b: 9, c: 3}], a: 0}")
+    assert node is not None
+    assert plain(node)["y"] == {"a": 0, "b": 2, "c": 3}
+    assert node_at(node, ["y", "b"])[1].line == 1  # what is merged keeps its place
+    assert node_at(node, ["y", "c"])[1].line == 2
+
+
+def test_every_value_keeps_its_place_also_past_tabs_bom_and_crlf() -> None:
+    node, _ = read("\ufeffa: 1\r\nb:\r\n  - x\r\n  - {c: 'd'}\r\n")
+    assert node is not None
+    value, span, key_span = node_at(node, ["b", 1, "c"])
+    assert isinstance(value, Scalar)
+    assert (span.line, span.column, span.end_column) == (4, 9, 12)
+    assert key_span is not None
+    assert (key_span.line, key_span.column) == (4, 6)
+
+
+def test_latin_1_is_refused_at_its_byte(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: x\ndoc: ré".encode("latin-1"))
+    diagnostics = Diagnostics()
+    assert read_file(path, diagnostics) is None
+    (item,) = diagnostics
+    assert item.code == "not-utf8"
+    assert "offset 14" in item.message
+    assert item.span is not None
+    assert (item.span.line, item.span.column) == (2, 7)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    big = tmp_path / "big.yaml"
+    big.write_text("a: " + "x" * (1 << 20))
+    for path, code in [
+        (big, "file-too-large"),
+        (tmp_path / "none.yaml", "no-such-file"),
+        (tmp_path, "unreadable-file"),
+    ]:
+        diagnostics = Diagnostics()
+        assert read_file(path, diagnostics) is None
+        assert [item.code for item in diagnostics] == [code]
+
+
+def test_the_canary_of_a_tag_is_not_made(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    assert refusal(f"a: !!python/object/apply:pathlib.Path.touch [!!python/name:x {canary}]")[0] == "tag"
+    assert not canary.exists()
+
+
+def test_long_lines_are_shown_in_part() -> None:
+    _, diagnostics = read("a: " + "[" * 5000)
+    (item,) = diagnostics
+    text = render(item)
+    assert max(map(len, text.splitlines())) < 250
+    excerpt, carets = text.splitlines()[3:5]
+    assert excerpt[carets.index("^")] == "["
+
+
+def test_a_single_value_may_be_read() -> None:
+    diagnostics = Diagnostics()
+    assert plain(read_value("{a: [1, no]}", diagnostics, name="--set x")) == {"a": [1, "no"]}  # type: ignore[arg-type]
+    assert plain(read_value("", diagnostics, name="--set x")) is None  # type: ignore[arg-type]
+    assert not diagnostics
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.text(st.characters(codec=None, categories=None), max_size=60)
+    | st.text("a:-[]{}&*!<>#|'\"%,? \n\t$(", max_size=60)
+)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    node, diagnostics = read(text)
+    assert (node is None) == bool(diagnostics.errors)
+    for item in diagnostics:
+        assert item.span is not None
+        render(item)
