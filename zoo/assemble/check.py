@@ -44,6 +44,8 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
     eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")
     _cross_checks(resolved, optimization, diagnostics)
+    if network is not None and optimization is not None and optimization.names_parameters:
+        optimization.check_model(network.build("meta"), diagnostics)
     if network is not None and network.plan is not None:
         lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
     if len(diagnostics.errors) > before:

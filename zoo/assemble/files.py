@@ -10,6 +10,7 @@ from zoo.assemble.check import Parts
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment
+from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import Network, architecture_file
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
@@ -18,8 +19,6 @@ from zoo.document.writer import write, write_data
 from zoo.models import read_architecture
 from zoo.train import RunFolder
 from zoo.train.folder import write_atomically
-
-RECIPE, RESOLVED, ARCHITECTURE, ENVIRONMENT = "recipe.yaml", "resolved.yaml", "architecture.yaml", "env.json"
 
 
 def write_beginning(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built) -> None:

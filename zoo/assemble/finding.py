@@ -13,6 +13,7 @@ from typing import Any
 
 from zoo.assemble.build import lay_foundation
 from zoo.assemble.check import Parts, recheck
+from zoo.assemble.layout import RANGE_TEST
 from zoo.assemble.options import Note, RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
@@ -26,7 +27,6 @@ from zoo.train.folder import write_atomically
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
-RANGE_TEST = "lr_find.json"
 
 
 @dataclass(frozen=True)

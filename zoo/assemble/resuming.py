@@ -13,8 +13,9 @@ from typing import Any
 
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.defaults import DEFAULT
-from zoo.assemble.files import RESOLVED, resolved_document
+from zoo.assemble.files import resolved_document
 from zoo.assemble.finding import FIND_KEYS, with_lr
+from zoo.assemble.layout import RESOLVED, RESULT
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
@@ -121,7 +122,7 @@ def _may(change: Change) -> bool:
 def read_result(folder: Path) -> dict[str, Any]:
     """A finished run's result.json. Raises CheckpointError where it is not there or broken."""
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"the run in {folder} is not finished: it has no result.json") from None
     except (OSError, ValueError) as error:

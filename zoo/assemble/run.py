@@ -16,6 +16,7 @@ from zoo.assemble.build import Built, build, open_data
 from zoo.assemble.check import Parts, check_recipe
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
+from zoo.assemble.layout import RESULT
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.resuming import folder_of, read_result, take_up
@@ -121,7 +122,7 @@ def _train(
         run_dir=folder.path,
         setup_seconds=setup_seconds,
     )
-    folder.write_json("result.json", result)
+    folder.write_json(RESULT, result)
     _report(folder, resolved, parts, built, found, note)
     return result
 

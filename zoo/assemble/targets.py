@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.assemble.files import ARCHITECTURE, RESOLVED
+from zoo.assemble.layout import ARCHITECTURE, RESOLVED
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of
 from zoo.assemble.resolve import resolve
 from zoo.assemble.shipped import recipe_names, shipped_recipe

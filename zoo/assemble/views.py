@@ -1,22 +1,12 @@
-"""Summaries and differences of TARGETs. Floor 7."""
+"""Summaries of TARGETs. Floor 7."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from zoo.assemble.check import check_recipe
-from zoo.assemble.complete import complete
 from zoo.assemble.networks import Network, Shape, architecture_network
-from zoo.assemble.resolve import resolve
-from zoo.assemble.shipped import shipped_recipe
-from zoo.assemble.targets import FOREIGN, network, planned
+from zoo.assemble.targets import network
 from zoo.diagnostics import Diagnostics
-from zoo.diff import Change, diff_data, diff_documents, diff_plans
-from zoo.document import Mapping, read_file
-from zoo.errors import UsageError, raise_if_errors
+from zoo.errors import raise_if_errors
 from zoo.models import architecture_names
-from zoo.schema.recipe import is_recipe
 from zoo.summary import Summary, summarize
 
 
@@ -36,51 +26,3 @@ def summarize_zoo() -> list[Summary]:
 
 def _summary(found: Network) -> Summary:
     return summarize(found.build("meta"), found.inputs, name=found.name)
-
-
-def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
-    """What differs between two architectures, two recipes or two runs. Raises UsageError for two kinds."""
-    kinds = (_kind(a), _kind(b))
-    if kinds[0] != kinds[1]:
-        raise UsageError(f"{a} is {_ARTICLE[kinds[0]]} and {b} is {_ARTICLE[kinds[1]]}: only like can be compared")
-    if kinds[0] == "architecture":
-        first, second = (planned(target, diagnostics) for target in (a, b))
-        return diff_plans(first, second) if first is not None and second is not None else []
-    if kinds[0] == "run":
-        documents = [_recipe(str(Path(target) / "resolved.yaml"), diagnostics) for target in (a, b)]
-        results = [_result(Path(target)) for target in (a, b)]
-        return [*_compared(documents), *diff_data(*results)]
-    return _compared([_recipe(target, diagnostics) for target in (a, b)])
-
-
-_ARTICLE = {"architecture": "an architecture", "recipe": "a recipe", "run": "a run"}
-
-
-def _kind(target: str) -> str:
-    path = Path(target)
-    if path.is_dir():
-        return "run"
-    if path.is_file():
-        document = read_file(path, Diagnostics())
-        return "recipe" if document is not None and is_recipe(document.keys) else "architecture"
-    is_known_recipe = shipped_recipe(target) is not None and target not in architecture_names()
-    return "recipe" if is_known_recipe and not target.startswith(FOREIGN) else "architecture"
-
-
-def _compared(documents: list[Mapping | None]) -> list[Change]:
-    first, second = documents
-    return diff_documents(first, second) if first is not None and second is not None else []
-
-
-def _recipe(name: str, diagnostics: Diagnostics) -> Mapping | None:
-    resolved = resolve(name, (), diagnostics)
-    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
-    return complete(resolved, parts) if resolved is not None and parts is not None else None
-
-
-def _result(run: Path) -> dict[str, object]:
-    try:
-        result: dict[str, object] = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {f"result.{key}": value for key, value in result.items() if key != "run_dir"}

@@ -157,7 +157,7 @@ def diff(
     b: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
 ) -> None:
     """Show what differs between two architectures, recipes or runs."""
-    from zoo.assemble.views import differences
+    from zoo.assemble.differences import differences
     from zoo.diff import text
 
     diagnostics = Diagnostics()

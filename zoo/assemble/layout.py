@@ -1,0 +1,8 @@
+"""The names of the files that a run writes about itself. Floor 7; imports nothing, so that looking at one is cheap."""
+
+RECIPE = "recipe.yaml"  # as written
+RESOLVED = "resolved.yaml"  # every value with its default
+ARCHITECTURE = "architecture.yaml"  # the graph as built
+ENVIRONMENT = "env.json"
+RANGE_TEST = "lr_find.json"
+RESULT = "result.json"
