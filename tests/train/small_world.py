@@ -41,6 +41,7 @@ class Small:
     reduction: str = "mean"
     precision: str = "fp32"
     ema: bool = False
+    fused: bool = True
     forgets_random_state: bool = False  # a control: a resume that leaves out the random state
 
 
@@ -147,7 +148,7 @@ def small_training(small: Small, folder: RunFolder | None) -> Training:
     settings = TrainSection.model_validate(small.train)
     train = SmallBatches(small.samples, small.batch_size, small.seed)
     train.poison = small.poison
-    optimizer = torch.optim.SGD(model.parameters(), lr=small.lr, momentum=0.9, weight_decay=5e-4, fused=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=small.lr, momentum=0.9, weight_decay=5e-4, fused=small.fused)
     training = Training(
         model=model,
         loss=nn.CrossEntropyLoss(reduction=small.reduction),

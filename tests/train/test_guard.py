@@ -85,8 +85,7 @@ def test_an_average_that_is_not_finite_is_not_saved(training: MakeTraining) -> N
 
 
 def test_optimizers_that_are_not_fused_leave_the_weights_too(training: MakeTraining) -> None:
-    one = training(train={"epochs": 1}, poison=(1, 3))
-    one.optimization.optimizers[0].param_groups[0]["fused"] = False
+    one = training(train={"epochs": 1}, poison=(1, 3), fused=False)
     seen: list[torch.Tensor] = []
     original = one.optimization.after_step
 
@@ -99,6 +98,13 @@ def test_optimizers_that_are_not_fused_leave_the_weights_too(training: MakeTrain
         run(one)
     assert seen[3].equal(seen[2])
     assert seen[2].ne(seen[1]).any()
+
+
+def test_with_loss_scaling_too(training: MakeTraining) -> None:
+    one = training(train={"epochs": 1}, poison=(1, 3), precision="fp16")
+    with pytest.raises(DivergedError, match="the loss is not finite at step 4"):
+        run(one)
+    assert all(bool(parameter.isfinite().all()) for parameter in one.model.parameters())
 
 
 def test_no_step_asks_the_device(training: MakeTraining, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,3 +102,21 @@ def test_other_ways_to_run_out_of_memory(error: BaseException) -> None:
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="shapes"), machine_faults(512):
         raise RuntimeError("shapes")
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same_numbers_and_trains() -> None:
+    runtime = Runtime.choose("cpu", "bf16", compile=True)
+    model, images = runtime.place(nn.Sequential(nn.Flatten(), nn.Linear(12, 2))), torch.randn(2, 3, 2, 2)
+    compiled = runtime.forward(model)(images)
+    runtime.compiled = False
+    torch.testing.assert_close(compiled, runtime.forward(model)(images), rtol=2e-2, atol=2e-2)
+    compiled.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_compiler_that_fails_is_exit_6() -> None:
+    failure = type("BackendCompilerFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
+    with pytest.raises(EnvironmentFault, match=r"torch\.compile failed here: no g") as caught, machine_faults(512):
+        raise failure("no g++\nlong story")
+    assert caught.value.exit_code == 6

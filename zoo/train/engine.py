@@ -78,6 +78,7 @@ class _Loop:
         self.meter = Meter(self.runtime.device, loss_is_sum=is_sum(training.loss))
         self.clock = StepClock()
         self.shelf = Shelf(training.folder.checkpoints, training.settings.checkpoint.keep) if training.folder else None
+        self.runtime.tune()
         self.runtime.place(training.model)
         self.forward = self.runtime.forward(training.model)
         self.guard = FiniteGuard(training.model, self.runtime.device, scaled=self.runtime.scaler is not None)
@@ -136,7 +137,7 @@ class _Loop:
         state.keep_averages(training)
         return TrainingFinished(
             {
-                "epochs": training.settings.epochs or self.steps.total / self.steps.per_epoch,
+                "epochs": _plain(training.settings.epochs or self.steps.total / self.steps.per_epoch),
                 "steps": progress.step,
                 "seed": training.seed,
                 "train": progress.last_train,
@@ -353,3 +354,8 @@ def _plateau_metrics(event: EpochFinished) -> dict[str, float]:
     """What a schedule may watch: the validation set's figures, else the test set's, and the training set's."""
     watched = event.validation or event.test or {}
     return {**watched, **{f"train.{name}": figure for name, figure in event.train.items()}}
+
+
+def _plain(number: float) -> float:
+    """24, not 24.0: a whole number as a person would write it."""
+    return int(number) if float(number).is_integer() else number

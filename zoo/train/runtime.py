@@ -140,6 +140,11 @@ class Runtime:
             {"device": str(where), "precision": str(arithmetic), "layout": str(layout), "compile": str(eager)},
         )
 
+    def tune(self) -> None:
+        """Lets cuDNN try its convolutions once for each shape and keep the fastest; does nothing elsewhere."""
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+
     def place(self, module: nn.Module) -> nn.Module:
         """Brings a module to the device and layout, in place: optimizers made before or after hold its parameters."""
         module.to(self.device)
@@ -180,15 +185,22 @@ class Runtime:
 
 @contextmanager
 def machine_faults(batch_size: int) -> Iterator[None]:
-    """Turns running out of memory into EnvironmentFault with advice. The batch is never changed in silence."""
+    """Turns running out of memory, and a compiler that fails, into EnvironmentFault with advice.
+
+    The batch is never changed in silence.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(str(error), batch_size) from error
     except RuntimeError as error:
-        # The CPU's allocator raises a plain RuntimeError.
+        # The CPU's allocator raises a plain RuntimeError; to import torch._dynamo for its exceptions takes seconds.
         if "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error):
             raise _out_of_memory(str(error), batch_size) from error
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise EnvironmentFault(
+                f"torch.compile failed here: {str(error).splitlines()[0]}", code="compile", help="train.compile: false"
+            ) from error
         raise
 
 

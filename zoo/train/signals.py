@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -40,6 +41,8 @@ class SignalWatch:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.caught is not None:
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\n")  # the progress bar had hidden the cursor
             # Not sys.exit: nothing may run any more, a half-written checkpoint was never promoted.
             os._exit(130 if number == signal.SIGINT else 143)
         self.caught = number
