@@ -175,6 +175,13 @@ def test_parameters_an_optimizer_refuses_are_told_with_its_place(parse: Parse) -
     with pytest.raises(ConfigError, match=r"Muon takes tensors of two and more dimensions") as error:
         build(parse, "optimizer: {name: Muon}", small_net())
     assert str(error.value.span) == "recipe.yaml:1:12"
+    assert "Muon takes tensors of two and more dimensions" in told(parse, "optimizer: {name: Muon}", small_net())
+
+
+def test_checking_a_model_leaves_it_alone(parse: Parse) -> None:
+    model = Mixed().to("meta")
+    assert told(parse, "optimizer: {name: SGD, groups: [{match: head, freeze: true}]}", model) == "no errors\n"
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_freeze_for_good(parse: Parse) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.errors import raise_if_errors
+from zoo.errors import ConfigError, raise_if_errors
 from zoo.optim.assign import Share, assign
 from zoo.optim.build import Length, build_optimization
 from zoo.optim.running import Optimization
@@ -55,8 +56,21 @@ class OptimizationSpec:
             schedule.check(epochs, diagnostics)
 
     def check_model(self, model: nn.Module, diagnostics: Diagnostics) -> None:
-        """Tells of parameters that nobody or two own, and of groups that take nothing (any device, also meta)."""
-        assign(self.optimizers, model, diagnostics)
+        """Tells of parameters that nobody or two own, that an optimizer refuses, of groups that take nothing.
+
+        The model is as before; it may be on ``meta``.
+        """
+        before = len(diagnostics.errors)
+        assigned = assign(self.optimizers, model, diagnostics)
+        if len(diagnostics.errors) > before:
+            return
+        with suppress(ConfigError):  # what it holds is in the diagnostics
+            build_optimization(assigned, Length(1.0, 1), diagnostics).thaw()
+
+    @property
+    def names_parameters(self) -> bool:
+        """Whether it says anything that only a model can prove right."""
+        return any(one.groups or not one.selector.is_rest or one.name == "Muon" for one in self.optimizers)
 
     def build(self, model: nn.Module, *, steps_per_epoch: int, epochs: float, diagnostics: Diagnostics) -> Optimization:
         """The optimization of a training; parameters that are frozen for good get ``requires_grad`` false.

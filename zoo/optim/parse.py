@@ -137,7 +137,7 @@ def _parse_group(node: Node, entry: OptimizerEntry, diagnostics: Diagnostics) ->
         node.span,
         arguments={key: value for key, value in values.items() if key not in _GROUP_KEYS},
         lr=values.get("lr"),
-        lr_scale=values.get("lr_scale", 1.0),
+        lr_scale=1.0 if keys.lr_scale is None else keys.lr_scale,
         schedule=schedule,
         freeze=_freeze(keys.freeze),
     )

@@ -131,7 +131,9 @@ class Optimization:
         for schedule in self._schedules:
             if schedule.by_step:
                 schedule.advance(self.steps, {})
-        self._freeze()
+        for stretch in self._frozen:
+            if self.steps in (stretch.until, stretch.after):
+                stretch.apply(self.steps)
 
     def after_epoch(self, metrics: Mapping[str, float] | None = None) -> None:
         """Moves what is scheduled by epoch; ``metrics`` has ``loss`` and ``accuracy`` (of the validation set, else
