@@ -125,6 +125,7 @@ def _batches(
         device=device,
         dataset=dataset,
         workers=data.workers,
+        worker_timeout=data.worker_timeout,
         backend=recipe.transforms.backend,
     )
     size = recipe.eval.batch_size or max(data.batch_size, SMALLEST_EVAL_BATCH)

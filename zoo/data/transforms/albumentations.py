@@ -22,7 +22,13 @@ from zoo.data.dataset import Image
 from zoo.data.draws import hash_words, stream_of
 
 WORDS = {"border_mode": BORDER_MODES, "interpolation": INTERPOLATIONS, "mask_interpolation": INTERPOLATIONS}
-COMPOSITIONS = ("OneOf", "SomeOf", "RandomOrder", "Sequential")
+_COMPOSITION_DOCS = {
+    "OneOf": "One of the transforms, drawn by their p.",
+    "SomeOf": "Some of the transforms (n), drawn by their p.",
+    "RandomOrder": "Some of the transforms (n), in an order that is drawn too.",
+    "Sequential": "All of the transforms, or with 1 - p none.",
+}
+COMPOSITIONS = tuple(_COMPOSITION_DOCS)
 
 _STREAM = stream_of("albumentations")
 _own_classes: dict[str, type] = {}  # albumentations classes that plugins brought, by their names
@@ -95,7 +101,9 @@ def composition_arguments_of(name: str) -> type[BaseModel]:
     for argument, parameter in signature(getattr(library(), name).__init__).parameters.items():
         if argument in types:
             fields[argument] = (types[argument], _field(parameter))
-    model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), __module__=__name__, **fields)
+    model: type[BaseModel] = create_model(
+        name, __config__=ConfigDict(extra="forbid"), __module__=__name__, __doc__=_COMPOSITION_DOCS[name], **fields
+    )
     return model
 
 

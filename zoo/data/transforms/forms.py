@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws
@@ -75,11 +77,17 @@ def always(p: float, name: str) -> None:
         raise NotBatchedError(f"{name} with p < 1 gives images of several sizes")
 
 
-def fill_values(fill: object, channels: int) -> npt.NDArray[np.float32]:
+@lru_cache(maxsize=256)
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers as float32 on a device, put there once: a copy in every batch would make the host wait for the GPU."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def fill_values(fill: object, channels: int) -> tuple[float, ...]:
     """A fill as albumentations takes it, a number or one per channel, as one number per channel."""
     if isinstance(fill, str):
         raise NotBatchedError(f"fill: {fill}")
     values = np.asarray(fill, dtype=np.float32).reshape(-1)
     if len(values) not in (1, channels):
         raise NotBatchedError(f"a fill of {len(values)} numbers for {channels} channels")
-    return np.broadcast_to(values, (channels,)).copy()
+    return tuple(np.broadcast_to(values, (channels,)).tolist())

@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.data.borders import CONSTANT, inside
 from zoo.data.draws import Draws, Integers
 from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, constant, fill_values
 
 _NOTHING: Parameters = {}
 
@@ -79,7 +79,7 @@ class Window:
         columns = self._positions(parameters.get("left"), self.left[0], self.after.width, canvas)
         fill = None
         if self.mode == CONSTANT:
-            fill = torch.as_tensor(fill_values(self.fill, self.before.channels), device=canvas.device)
+            fill = constant(fill_values(self.fill, self.before.channels), canvas.device)
         return canvas.moved(
             inside(rows, self.before.height, self.mode), inside(columns, self.before.width, self.mode), fill
         )
