@@ -26,6 +26,10 @@ COUNTS = {  # total, trainable
     "shufflenet_v2_x1_0": (2_278_604, 2_278_604),
     "vit_tiny_patch16_224": (5_717_416, 5_717_416),
     "airbench94": (1_972_792, 1_971_352),
+    "resnet18": (11_689_512, 11_689_512),
+    "resnet50": (25_557_032, 25_557_032),
+    "mobilenet_v2": (3_504_872, 3_504_872),
+    "convnext_atto": (3_695_520, 3_695_520),
 }
 
 
@@ -83,24 +87,42 @@ def assert_equal_with_same_weights(ours: nn.Module, theirs: nn.Module, x: torch.
         assert not torch.equal(ours(x), theirs(x))
 
 
+def for_small_images(name: str) -> nn.Module:
+    plan = load_plan(name, Diagnostics(), input_shape=(3, 64, 64))
+    assert plan is not None
+    return compile_plan(plan)
+
+
 @pytest.mark.slow
-def test_shufflenet_is_torchvisions_bit_for_bit() -> None:
+@pytest.mark.parametrize("name", ["shufflenet_v2_x1_0", "resnet18", "resnet50", "mobilenet_v2"])
+def test_these_are_torchvisions_bit_for_bit(name: str) -> None:
     import torchvision
 
     torch.manual_seed(0)
-    theirs = torchvision.models.shufflenet_v2_x1_0()
-    plan = load_plan("shufflenet_v2_x1_0", Diagnostics(), input_shape=(3, 64, 64))
-    assert plan is not None
-    assert_equal_with_same_weights(compile_plan(plan), theirs, torch.randn(2, 3, 64, 64))
+    theirs = torchvision.models.get_model(name, weights=None)
+    assert_equal_with_same_weights(for_small_images(name), theirs, torch.randn(2, 3, 64, 64))
 
 
 @pytest.mark.slow
-def test_vit_tiny_is_timms_bit_for_bit() -> None:
+def test_these_are_timms_bit_for_bit() -> None:
     import timm
 
     torch.manual_seed(0)
-    theirs = timm.create_model("vit_tiny_patch16_224", pretrained=False)
-    assert_equal_with_same_weights(compile_plan(shipped("vit_tiny_patch16_224")), theirs, torch.randn(2, 3, 224, 224))
+    vit = timm.create_model("vit_tiny_patch16_224", pretrained=False)
+    assert_equal_with_same_weights(compile_plan(shipped("vit_tiny_patch16_224")), vit, torch.randn(1, 3, 224, 224))
+    convnext = timm.create_model("convnext_atto", pretrained=False)
+    assert_equal_with_same_weights(for_small_images("convnext_atto"), convnext, torch.randn(2, 3, 64, 64))
+
+
+@pytest.mark.slow
+def test_the_same_seed_initialises_as_torchvision_does() -> None:
+    import torchvision
+
+    states = []
+    for build in (lambda: compile_plan(shipped("resnet18")), torchvision.models.resnet18):
+        torch.manual_seed(0)
+        states.append(build().state_dict())
+    assert all(map(torch.equal, states[0].values(), states[1].values()))
 
 
 def test_forwards_read_as_written_by_hand() -> None:

@@ -29,9 +29,11 @@ def benchmark() -> ModuleType:
 
 @pytest.mark.slow
 def test_a_generated_forward_costs_no_more_than_one_by_hand() -> None:
-    measured = [benchmark().overhead(100)]
+    threads = torch.get_num_threads()
+    measured = [benchmark().overhead(60)]
     while min(measured) > 0.02 and len(measured) < 4:  # a busy machine: only a cost that stays is ours
-        measured.append(benchmark().overhead(200))
+        measured.append(benchmark().overhead(100))
+    torch.set_num_threads(threads)
     assert min(measured) <= 0.02, measured
 
 

@@ -172,9 +172,11 @@ class _Writer:
         """One expression for several steps, each but the first holding the one before."""
         text = self._expression(group[0], texts)
         for inner, step in pairwise(group):
-            if _is_operator(text) and _is_operand(self._expression(step, {**texts, inner.name: "_"})):
-                text = f"({text})"
-            text = self._expression(step, {**texts, inner.name: text})
+            plain = self._expression(step, {**texts, inner.name: text})
+            if _is_operator(text):
+                bracketed = self._expression(step, {**texts, inner.name: f"({text})"})
+                plain = plain if ast.dump(ast.parse(plain)) == ast.dump(ast.parse(bracketed)) else bracketed
+            text = plain
         return text
 
     def _read(self, ref: Ref, texts: Mapping[str, str]) -> str:
@@ -214,14 +216,3 @@ def _reads_well(inner: Step, outer: Step) -> bool:
 
 def _is_operator(text: str) -> bool:
     return isinstance(ast.parse(text, mode="eval").body, _OPERATORS)
-
-
-def _is_operand(text: str) -> bool:
-    """Whether ``_`` stands next to an operator, a dot or a bracket in this text."""
-    parents = (*_OPERATORS, ast.Attribute, ast.Subscript)
-    return any(
-        isinstance(child, ast.Name) and child.id == "_"
-        for node in ast.walk(ast.parse(text, mode="eval"))
-        if isinstance(node, parents)
-        for child in ast.iter_child_nodes(node)
-    )

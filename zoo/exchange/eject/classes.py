@@ -18,6 +18,8 @@ from zoo.exchange.eject.solving import Parameter, Solution, solve
 from zoo.graph import Ref
 from zoo.graph.python_text import class_identifier, fresh
 
+_FACTORS = (2, 4, 6, 8)  # of widths that a condition may compare
+
 
 @dataclass(eq=False)
 class EjectedClass:
@@ -196,6 +198,10 @@ def _condition(step: str, there: tuple[bool, ...], described: list[Described], s
         for other in numbers[index + 1 :]:
             tests.append((f"{one.name} != {other.name}", _unequal(one.column, other.column)))
     for one in numbers:
+        for other in numbers:
+            for factor in _FACTORS:
+                product = tuple(factor * value for value in other.column)
+                tests.append((f"{one.name} != {factor} * {other.name}", _unequal(one.column, product)))
         for usual in dict.fromkeys(one.column):
             tests.append((f"{one.name} != {usual}", _unequal(one.column, (usual,) * len(there))))
     for text, column in tests:

@@ -46,9 +46,12 @@ class _Sizes:
             return "B" if column[0] == -1 else f"{-column[0]} B"
         if len(set(column)) == 1:
             return str(column[0])
+        exact = next((name for base, name in self._parameters if base == column), self._letters.get((letter, column)))
+        if exact is not None:
+            return exact
         own = [(sizes, name) for (kind, sizes), name in self._letters.items() if kind == letter]
         for base, name in [*self._parameters, *own]:
-            text = "{0}" if base == column else relation(base, column) or offset(base, column)
+            text = relation(base, column) or offset(base, column)
             if text is not None:
                 return text.format(name)
         self._letters[letter, column] = letter + "'" * len(own)

@@ -45,8 +45,9 @@ def _contents(cls: EjectedClass) -> str:
         step.body.class_name or step.name if step.body else step.op or f"{step.share} again"
         for step in cls.pattern.block.steps
     ]
-    more = ["…"] if len(names) > MOST_STEPS_TOLD else []
-    return f"{', '.join([*names[:MOST_STEPS_TOLD], *more])}." if names else "Hands on its input."
+    if not names:
+        return "Hands on its input."
+    return f"{', '.join(names[:MOST_STEPS_TOLD])}{', …' if len(names) > MOST_STEPS_TOLD else '.'}"
 
 
 def _constructor(cls: EjectedClass, settings: Settings) -> str:
