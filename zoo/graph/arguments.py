@@ -11,7 +11,7 @@ from zoo.document.evaluation import names_read, substitute
 from zoo.graph.plan import TensorSpec
 from zoo.graph.values import Feed, Scope, shown
 from zoo.layers import Op
-from zoo.schema.check import validate
+from zoo.schema.check import close, validate
 from zoo.schema.signature import given
 
 
@@ -27,18 +27,19 @@ def op_arguments(
     op: Op, node: Mapping, first: Feed | None, scope: Scope, span: Span, diagnostics: Diagnostics
 ) -> Arguments | None:
     """The arguments of an op at one place, or None after telling what is wrong with them."""
-    known = {info.alias or name for name, info in op.arguments.model_fields.items()}
+    known = {info.alias or name: info for name, info in op.arguments.model_fields.items()}
     own = Diagnostics()
     entries: list[Entry] = []
     holes: list[Span] = []
     for entry in node:
-        if entry.key in known:  # others have been told of by the check of names
+        if entry.key in known:
             value = substitute(entry.value, scope, own)
             entries.append(Entry(entry.key, entry.key_span, value or _hole(entry.value.span, holes)))
+        else:  # told of by the check of names; what it was meant to be is not missing
+            meant = close(known, entry.key)
+            if meant is not None and meant not in node and known[meant].is_required():
+                entries.append(Entry(meant, entry.key_span, _hole(entry.value.span, holes)))
     filled = _inferred(op, entries, first, span, own, holes)
-    if own.errors:
-        _pass_on(own, diagnostics, (), node, scope)
-        return None
     model = validate(op.arguments, Mapping((*entries, *filled), node.span), own, what=op.name)
     _pass_on(own, diagnostics, holes, node, scope)
     if model is None:
@@ -72,6 +73,7 @@ def _inferred(
         if size > 0:
             found.append(Entry(name, span, Scalar(size, span, str(size))))
             continue
+        found.append(Entry(name, span, _hole(span, holes)))
         what = "the channels (dimension 1)" if dimension == "channels" else "the last dimension"
         diagnostics.error(
             "shape-mismatch",

@@ -31,7 +31,7 @@ class Body:
         self._job = job
         self._diagnostics = Diagnostics()
         self._maker = StepMaker(context, lambda inner: Body(context, inner).plan())
-        self._feeds = {name: Feed(name, Ref(name), value, job.text.span) for name, value in job.inputs.items()}
+        self._feeds = {name: Feed(name, Ref(name), feed.value, feed.span) for name, feed in job.inputs.items()}
         self._before = next(iter(self._feeds.values()))
         self._steps: list[Step] = []
         self._makers: dict[str, Callable[[Wires, Told], Made]] = {}

@@ -11,7 +11,7 @@ from zoo.graph.params import Declaration, declarations
 from zoo.graph.plan import Block
 from zoo.graph.shapes import Shapes
 from zoo.graph.texts import BlockText
-from zoo.graph.values import MaybeValue, Param
+from zoo.graph.values import Feed, MaybeValue, Param
 
 MOST_STEPS = 20_000
 MOST_ERRORS = 100  # are told; who has more reads no further
@@ -34,7 +34,7 @@ class Job:
 
     text: BlockText
     params: Mapping[str, Param]
-    inputs: Mapping[str, MaybeValue]
+    inputs: Mapping[str, Feed]
     path: str  # "" or "layer1.0."
     depth: int = 0
 
@@ -42,7 +42,8 @@ class Job:
     def key(self) -> str:
         """The same for blocks with the same plan."""
         values = {name: param.value for name, param in self.params.items()}
-        return f"{id(self.text)}{values!r}{self.inputs!r}"
+        inputs = {name: feed.value for name, feed in self.inputs.items()}
+        return f"{id(self.text)}{values!r}{inputs!r}"
 
 
 PlanBlock: TypeAlias = Callable[[Job], Planned]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from zoo.document import Scalar
-from zoo.graph.arguments import plain_or_none
+from zoo.document import Scalar, plain
+from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
 from zoo.graph.plan import Block, Output, Ref, Step
 from zoo.graph.steps import Made
@@ -68,9 +68,10 @@ def _count(layer: LayerText, scope: Scope, told: Told) -> int | None:
     node = layer.keys.get("repeat")
     if node is None:
         return 1
-    value = plain_or_none(node, scope, told.own)
-    if value is None:
+    found = substitute(node, scope, told.own)
+    if found is None:
         return None
+    value = plain(found)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         is_float = isinstance(value, float) and isinstance(node, Scalar) and node.text.startswith("$")
         told.own.error(
@@ -95,8 +96,11 @@ def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
     node = layer.keys.get("when")
     if node is None:
         return True
-    value = plain_or_none(node, scope, told.own)
-    if value is not None and not isinstance(value, bool):
+    found = substitute(node, scope, told.own)
+    if found is None:
+        return None
+    value = plain(found)
+    if not isinstance(value, bool):
         told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {value!r}", node.span)
         return None
     return value

@@ -200,7 +200,7 @@ def _norm(refusal: Refusal) -> Diagnostic | None:
             )
     due = arguments.get("normalized_shape")
     if due is not None:
-        sizes = list(due) if isinstance(due, tuple) else [due]
+        sizes = list(due) if isinstance(due, list | tuple) else [due]
         if list(shape[-len(sizes) :]) != sizes:
             return _mismatch(
                 refusal,

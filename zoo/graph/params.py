@@ -14,7 +14,7 @@ from zoo.graph.names import check_param_name
 from zoo.graph.values import UNKNOWN, Feed, Param, Scope, Unknown
 from zoo.registry import did_you_mean
 from zoo.schema.architecture import TYPE_NAMES, ParamForm
-from zoo.schema.check import validate
+from zoo.schema.check import close, validate
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -99,9 +99,12 @@ def bind(
 ) -> dict[str, Param]:
     """Every param's value, given or by default. Errors of defaults go to ``inner``, all others to ``diagnostics``."""
     params: dict[str, Param] = {}
+    mistyped = {close(declared, key) for key in call.arguments if key not in declared}
     for name, declaration in declared.items():
         if name in call.arguments:
             params[name] = _given(declaration, *call.arguments[name], call, diagnostics)
+        elif declaration.default is None and name in mistyped:
+            params[name] = Param(UNKNOWN, call.span)  # the mistyped key was told of
         elif declaration.default is None:
             diagnostics.error(
                 "missing-key",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.diagnostics import Diagnostics, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, from_data, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.body import Body
@@ -42,14 +42,18 @@ def plan_architecture(
 
 
 def _tell_once(found: Diagnostics, diagnostics: Diagnostics) -> None:
-    """Passes messages on; what copies and several callers repeat is said once."""
+    """Passes messages on in the order of the file; what copies and several callers repeat is said once."""
     seen = set()
-    for item in found:
+    for item in sorted(found, key=_position):
         same = item.code if item.code == "shape-mismatch" else item.message
         key = (item.severity, same, item.span)
         if key not in seen or item.span is None:
             diagnostics.add(item)
         seen.add(key)
+
+
+def _position(item: Diagnostic) -> tuple[str, int, int]:
+    return (item.span.file, item.span.line, item.span.column) if item.span else ("", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class _Network:
         feeds = {name: Feed(name, Ref(name), spec, self._span("input")) for name, spec in inputs.items()}
         context = Context()
         bound = self._bound(context, root, feeds)
-        planned = Body(context, Job(root, bound, inputs, "")).plan()
+        planned = Body(context, Job(root, bound, feeds, "")).plan()
         self.diagnostics.extend(planned.diagnostics)
         if planned.block is None or isinstance(planned.output, Unknown) or form is None:
             return None

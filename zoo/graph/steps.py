@@ -90,8 +90,7 @@ class StepMaker:
             found = {entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments}
             call = Call(what, place.span, found)
             params = bind(self._context.declared(text), call, feeds, told.own, told.own)
-        values = {name: feed.value for name, feed in feeds.items()}
-        job = Job(text, params, values, f"{place.path}{place.name}.", place.depth + 1)
+        job = Job(text, params, feeds, f"{place.path}{place.name}.", place.depth + 1)
         planned = self._context.remembered(job, self._plan_block)
         told.call(planned.diagnostics, what, place.layer.op_span or place.span)
         if planned.block is None or isinstance(planned.output, Unknown):

@@ -162,7 +162,7 @@ class TextReader:
         kinds = [key for key in ("op", "layers", "share") if key in node]
         what = name or str(getattr(node.get("op"), "value", None) or "layer")
         if validate(LayerForm, keys, self._diagnostics, what=what) is None:
-            return LayerText(name, span, keys, arguments)
+            return LayerText(name, span, Mapping((), span), arguments)
         if len(kinds) != 1:
             self._which_kind(what, kinds, node, span)
             return LayerText(name, span, keys, arguments)

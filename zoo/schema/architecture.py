@@ -82,9 +82,11 @@ class LayerForm(_Form):
     inputs: list[str] | None = Field(None, description="of an anonymous block: names of its inputs")
     output: References | None = Field(None, description="of an anonymous block: what it gives")
     from_: References | None = Field(None, alias="from", description="what it reads; the layer before by default")
-    when: bool | str | None = Field(None, description="false skips the layer")
+    when: Any = Field(None, description="false skips the layer", json_schema_extra={"type": ["boolean", "string"]})
     else_: Reference | None = Field(None, alias="else", description="what a skipped layer passes on")
-    repeat: int | str | None = Field(None, description="how many copies run in sequence")
+    repeat: Any = Field(
+        None, description="how many copies run in sequence", json_schema_extra={"type": ["integer", "string"]}
+    )
     first: dict[str, Any] | None = Field(None, description="arguments that differ for the first copy")
     as_: str | None = Field(None, alias="as", description="names of the copies in the parent: layer$(i + 1)")
     init: str | dict[str, Any] | None = Field(None, description="initialisers by parameter pattern")
