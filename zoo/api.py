@@ -85,6 +85,7 @@ def explain(
     class_name: str | None = None,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Draws class activation maps; returns the figures' paths and what each image was taken for."""
     from zoo.assemble.explaining import ExplainOptions, explain_target
@@ -98,7 +99,7 @@ def explain(
         out=Path(out) if out is not None else None,
         data_dir=Path(data_dir) if data_dir is not None else None,
     )
-    return explain_target(str(target) if target is not None else None, options)
+    return explain_target(str(target) if target is not None else None, options, note)
 
 
 def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 3) -> list[dict[str, Any]]:

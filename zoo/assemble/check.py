@@ -13,6 +13,7 @@ from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Sequence, from_data, read_file
 from zoo.errors import UsageError, raise_if_errors
+from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint
 from zoo.models import architecture_path, load_plan
 from zoo.optim import OptimizationSpec, parse_optimization
@@ -39,7 +40,8 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     loss = parse_loss(resolved.section("loss"), diagnostics)
     optimizer = document.get("optimizer")
     assert optimizer is not None
-    optimization = parse_optimization(optimizer, document.get("schedule"), diagnostics)
+    with lean_meta():  # trying an optimizer out would import torch's compiler
+        optimization = parse_optimization(optimizer, document.get("schedule"), diagnostics)
     data = parse_data(resolved.section("data"), diagnostics)
     train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
     eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")

@@ -147,7 +147,7 @@ def _transforms(definitions: Schema) -> None:
 class _Generator(GenerateJsonSchema):
     """Pydantic's own, but what JSON Schema cannot say (a callable) it leaves open, and a default may be left out."""
 
-    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"skipped-choice", "non-serializable-default"}
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}
 
     def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonSchemaValue:
         return {}

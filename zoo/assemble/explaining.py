@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.assemble.loading import find_run
 from zoo.assemble.networks import foreign_network
+from zoo.assemble.options import Note
 from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import TrainedRun, network_images, open_run, read_image, resized
 from zoo.data.dataset import Image
@@ -40,10 +41,10 @@ class ExplainOptions:
     data_dir: Path | None = None
 
 
-def explain_target(target: str | None, options: ExplainOptions) -> dict[str, Any]:
+def explain_target(target: str | None, options: ExplainOptions, note: Note) -> dict[str, Any]:
     """Draws the maps; the figure's path, and what each image was taken for."""
     if target is not None and target.startswith(FOREIGN):
-        return _explain_foreign(target, options)
+        return _explain_foreign(target, options, note)
     run, checkpoint = _run_and_checkpoint(target)
     opened = open_run(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
     settings = opened.resolved.recipe.explain
@@ -121,16 +122,18 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _explain_foreign(target: str, options: ExplainOptions) -> dict[str, Any]:
+def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[str, Any]:
     """A pretrained model of timm or torchvision, on images that are named."""
     if not options.images:
         raise UsageError(f"{target} has no test images of its own", help="name some with --images")
     network = foreign_network(target, pretrained=True)
-    module = network.build().eval()
+    if network.download is not None:
+        note(network.download)
     _, height, width = network.inputs["input"]
     files = image_files(options.images)
     pixels = [resized(read_image(file, 3), height, width) for file in files]
-    classes = tuple(f"class {number}" for number in range(network.output_shape[1]))
+    module = network.build().eval()
+    classes = imagenet_classes(network.output_shape[1])
     explanation = explain(
         module,
         _normalised(pixels),
@@ -141,6 +144,15 @@ def _explain_foreign(target: str, options: ExplainOptions) -> dict[str, Any]:
         layer=options.layer,
     )
     return _deliver(explanation, options.out or Path(), target.replace(":", "_"))
+
+
+def imagenet_classes(count: int) -> tuple[str, ...]:
+    """The names of ImageNet's 1,000 classes; numbers where the head has another size."""
+    if count != 1000:
+        return tuple(f"class {number}" for number in range(count))
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 def _normalised(pixels: Sequence[Image]) -> Tensor:

@@ -15,6 +15,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, plain
 from zoo.errors import UsageError
 from zoo.graph import Plan, compile_plan
+from zoo.graph.lean_meta import lean_meta
 from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan
 
 Shape = tuple[int, ...]
@@ -41,6 +42,15 @@ class Network:
         with torch.device(device):
             return self.foreign.build(classes=self.classes, pretrained=self.pretrained and not on_meta)
 
+    @property
+    def download(self) -> str | None:
+        """What building will fetch, how large and from where, unless a cache has it; None where it fetches nothing."""
+        if self.foreign is None or not self.pretrained:
+            return None
+        size = sum(parameter.numel() for parameter in self.build("meta").parameters()) * 4 / 1e6
+        where = "huggingface.co" if self.foreign.library == "timm" else "download.pytorch.org"
+        return f"pretrained weights of {self.name}, about {size:,.0f} MB, from {where} unless they are cached"
+
     def for_classes(self, classes: int) -> Network:
         """A foreign model whose head was left open gets one of this size; any other network stays."""
         return replace(self, classes=classes) if self.foreign is not None and self.classes is None else self
@@ -49,7 +59,7 @@ class Network:
     def output_shape(self) -> Any:
         """What comes out for two images, found by running the network on ``meta``; None where no tensor comes out."""
         module = self.build("meta").eval()
-        with torch.no_grad():
+        with torch.no_grad(), lean_meta():
             output = module(*(torch.zeros((2, *shape), device="meta") for shape in self.inputs.values()))
         return tuple(output.shape) if isinstance(output, torch.Tensor) else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics
+from zoo.errors import UsageError
 
 Settle = Callable[[Diagnostics], None]  # shows warnings, raises ConfigError where there are errors
 Note = Callable[[str], None]  # a line for people
@@ -25,6 +26,11 @@ class RunOptions:
     data_dir: Path | None = None
     quiet: bool = False
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what is not there yet."""
+        if self.devices > 1:
+            raise UsageError("a run uses one device so far", help="leave --devices out, or start a run per device")
 
     def with_seed(self, seed: int) -> RunOptions:
         """The options of one of several runs that differ in their seed."""

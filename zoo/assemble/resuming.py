@@ -31,11 +31,19 @@ FREE = ("doc", "reports", "explain", "target", "tracking")
 def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
     """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made."""
     if options.run_dir is not None:
+        _require_free(options.run_dir)
         return RunFolder.at(options.run_dir, resume=options.resume)
     series = runs / name
     if options.resume and (series / "latest").exists():
         return RunFolder.at(series / (series / "latest").resolve().name, resume=True)
     return None
+
+
+def _require_free(path: Path) -> None:
+    """Raises EnvironmentFault where another process holds the folder: that matters more than what lies in it."""
+    if (path / ".lock").is_file():
+        with RunFolder(path):
+            pass
 
 
 def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts, str]:

@@ -63,6 +63,8 @@ def _run(
     folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Note, started: float
 ) -> dict[str, Any]:
     dataset = open_data(resolved, options)
+    if parts.network.download is not None:
+        note(parts.network.download)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
     built = build(resolved, parts, dataset, options)
     for line in built.notes:

@@ -6,6 +6,7 @@ from zoo.assemble.networks import Network, Shape, architecture_network
 from zoo.assemble.targets import network
 from zoo.diagnostics import Diagnostics
 from zoo.errors import raise_if_errors
+from zoo.graph.lean_meta import lean_meta
 from zoo.models import architecture_names
 from zoo.summary import Summary, summarize
 
@@ -25,4 +26,5 @@ def summarize_zoo() -> list[Summary]:
 
 
 def _summary(found: Network) -> Summary:
-    return summarize(found.build("meta"), found.inputs, name=found.name)
+    with lean_meta():
+        return summarize(found.build("meta"), found.inputs, name=found.name)

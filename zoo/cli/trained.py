@@ -107,7 +107,7 @@ def explain(
         device=device,
         data_dir=data_dir,
     )
-    found = explain_target(run, options)
+    found = explain_target(run, options, session.note)
     if session.as_json:
         print_json(found)
     else:
