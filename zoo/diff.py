@@ -100,6 +100,8 @@ def _ref(ref: Ref) -> str:
 def _shape(value: Value) -> str:
     if isinstance(value, TensorSpec):
         return str(list(value.shape))
+    if value is None:
+        return "nothing"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_shape(part)}" for key, part in value.items()) + "}"
     return "(" + ", ".join(map(_shape, value)) + ")"

@@ -49,10 +49,11 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, *, size: int = 2048, r
     """FLOP/s of the best of several square matrix products: what the machine gives at most."""
     a = torch.randn(size, size, device=device, dtype=dtype)
     b = torch.randn(size, size, device=device, dtype=dtype)
-    times = []
-    for _ in range(repeats):
-        times.append(seconds_for(lambda: torch.mm(a, b), 1, device))
-    return 2 * size**3 / min(times)
+
+    def product() -> None:
+        torch.mm(a, b)
+
+    return 2 * size**3 / min(seconds_for(product, 1, device) for _ in range(repeats))
 
 
 def _settle(device: torch.device) -> None:

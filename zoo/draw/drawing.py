@@ -113,5 +113,7 @@ def shape_text(value: Value) -> str:
     if isinstance(value, TensorSpec):
         sizes = value.shape[1:] if value.shape and value.shape[0] < 0 else value.shape
         return " x ".join(map(str, sizes)) or "scalar"
+    if value is None:
+        return "nothing"
     parts = value.values() if isinstance(value, Mapping) else value
     return " | ".join(map(shape_text, parts))

@@ -23,7 +23,7 @@ augmentation are functions of (seed, epoch, sample), so an interrupted run goes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.training import BatchesLike, BatchLike, Training
 
 
-def fit(training: Training) -> Iterator[Event]:
+def fit(training: Training) -> Generator[Event, None, None]:
     """Trains to the last step, or on from a checkpoint; yields what happens.
 
     Raises DivergedError, EnvironmentFault (memory, disk), CheckpointError (nothing to resume from), and
