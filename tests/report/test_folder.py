@@ -9,7 +9,7 @@ import pytest
 
 from zoo.errors import CheckpointError
 from zoo.report import render
-from zoo.report.evidence import read_arrays, write_arrays
+from zoo.report.evidence import read_arrays, write_arrays, write_json
 from zoo.report.folder import read_run
 
 
@@ -115,3 +115,30 @@ def test_validation_curves_are_read(copy_of: Path) -> None:
     assert points(run, "test", "loss")[0] == [1, 3]
     assert points(run, "validation", "accuracy") == ([3], [0.5])
     render(copy_of, ["curves"])
+
+
+def test_a_hundred_classes_and_large_images_fit_the_page(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 100, 2000)
+    predictions = np.where(random.random(2000) < 0.7, labels, random.integers(0, 100, 2000))
+    confidence = random.random(2000).astype(np.float32)
+    columns = {
+        "labels": labels,
+        "predictions": predictions,
+        "confidence": confidence,
+        "true_confidence": 1 - confidence,
+    }
+    write_arrays(tmp_path, "predictions", columns)
+    wrong = np.flatnonzero(labels != predictions)[:4]
+    images = random.integers(0, 255, (4, 224, 300, 3), dtype=np.uint8)
+    shown = {key: column[wrong] for key, column in columns.items()}
+    write_arrays(tmp_path, "mistakes", {"indices": wrong, "images": images, **shown})
+    reports = ["class_accuracy", "confusion", "misclassified"]
+    classes, ids = [f"class {number}" for number in range(100)], [f"val/IMG_{index}.JPEG" for index in wrong]
+    write_json(tmp_path, {"reports": reports, "classes": classes, "ids": ids, "remarks": {}})
+    (tmp_path / "result.json").write_text("{}")
+    text = render(tmp_path).read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    assert "Confusion matrix of 100 classes" in text
+    assert text.count('id="mistake-') == 4
+    assert "data:image/jpeg" in text

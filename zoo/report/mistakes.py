@@ -60,7 +60,7 @@ def confusion(run: Run, figures: Path) -> Section | None:
         }
         for true, predicted in _frequent(counts)
     ]
-    data: dict[str, Any] = {"names": names, "pairs": pairs}
+    data: dict[str, Any] = {"names": names, "pairs": pairs, "cells": None}
     if len(names) <= classes.WRITTEN_CELLS:
         data["cells"] = [
             [_cell(counts, names, true, seen, links) for seen in range(len(names))] for true in range(len(names))

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.report import evidence
+from zoo.report import charts, evidence
 from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions, range_test_data
+from zoo.report.theme import save_png
 from zoo.schema.recipe import REPORTS, ExplainSection
 
 if TYPE_CHECKING:
@@ -62,3 +63,8 @@ def record(
         data["summary"] = layer_table(finished, model_name)
     evidence.write_json(run_dir, data | {"remarks": remarks})
     return remarks
+
+
+def draw_range_test(test: LRRangeTest, path: Path) -> Path:
+    """Draws the curve of an LR range test, with every rule's suggestion, into a PNG file; returns its path."""
+    return save_png(charts.lr_find(range_test_data(test)), path)
