@@ -1,0 +1,147 @@
+"""Weights from files: what is loaded, what is refused, what is said."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from zoo.diagnostics import Diagnostics
+from zoo.document import read_text
+from zoo.errors import CheckpointError
+from zoo.graph import compile_plan
+from zoo.models import load_plan, load_weights, read_weights
+
+
+def tiny(classes: int = 10) -> nn.Module:
+    params = read_text(f"classes: {classes}", Diagnostics())
+    plan = load_plan("tiny_resnet", Diagnostics(), params)
+    assert plan is not None
+    return compile_plan(plan)
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pickle", "wrapped", "folder"])
+def test_weights_come_back_from_every_form(form: str, tmp_path: Path) -> None:
+    source, target = tiny(), tiny()
+    state = source.state_dict()
+    path = tmp_path / "weights.pth"
+    if form == "pickle":
+        torch.save(state, path)
+    elif form == "wrapped":  # a training checkpoint of a model in DataParallel
+        torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+    else:
+        path = tmp_path / "model.safetensors"
+        save_file(state, path)
+    assert not equal(source, target)
+    loaded = load_weights(target, tmp_path if form == "folder" else path)
+    assert equal(source, target)
+    assert loaded.replaced == ()
+    assert str(len(state)) in loaded.message
+
+
+def test_loading_keeps_the_modules_memory_layout(tmp_path: Path) -> None:
+    source, target = tiny(), tiny().to(memory_format=torch.channels_last)
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    strides = target.prep.conv.weight.stride()
+    load_weights(target, tmp_path / "w.safetensors")
+    assert equal(source, target)
+    assert target.prep.conv.weight.stride() == strides != source.prep.conv.weight.stride()
+
+
+class Canary:
+    """Runs a program when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_a_malicious_pickle_is_refused_and_never_runs(writer: str, tmp_path: Path) -> None:
+    canary, path = tmp_path / "canary", tmp_path / "weights.pth"
+    content = {"fc.weight": torch.zeros(1), "evil": Canary(canary)}
+    if writer == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps({"evil": Canary(canary)}))
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(tiny(), path)
+    assert caught.value.exit_code == 4
+    assert not canary.exists()
+    os.system(f"touch {canary}")  # the control: it would have been seen
+    assert canary.exists()
+
+
+def test_a_safetensors_name_does_not_open_a_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    torch.save(tiny().state_dict(), path)
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_truncated_file_is_damaged_not_a_bug(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    save_file(tiny().state_dict(), path) if suffix == ".safetensors" else torch.save(tiny().state_dict(), path)
+    whole = path.read_bytes()
+    for kept in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(CheckpointError):
+            read_weights(path)
+
+
+def test_missing_files_and_things_that_are_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no weights"):
+        read_weights(tmp_path / "nothing.pth")
+    with pytest.raises(CheckpointError, match="no weights"):
+        read_weights(tmp_path)
+    torch.save([1, 2, 3], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="no state dict"):
+        read_weights(tmp_path / "list.pth")
+
+
+def test_another_number_of_classes_leaves_the_head_new_and_says_so(tmp_path: Path) -> None:
+    source, target = tiny(10), tiny(4)
+    head = target.fc.weight.detach().clone()
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    loaded = load_weights(target, tmp_path / "w.safetensors")
+    assert loaded.replaced == ("fc.weight", "fc.bias")
+    assert "fc is new: 4 classes here, 10 in the file" in loaded.message
+    assert torch.equal(target.fc.weight, head)
+    assert torch.equal(target.prep.conv.weight, source.prep.conv.weight)
+    with pytest.raises(CheckpointError, match="another shape"):
+        load_weights(target, tmp_path / "w.safetensors", replace_head=False)
+
+
+def test_shapes_that_differ_elsewhere_are_named(tmp_path: Path) -> None:
+    state = tiny().state_dict()
+    state["prep.conv.weight"] = torch.zeros(32, 3, 3, 3)
+    save_file(state, tmp_path / "w.safetensors")
+    target = tiny()
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(target, tmp_path / "w.safetensors")
+    assert any("prep.conv.weight: [32, 1, 3, 3] here, [32, 3, 3, 3] in the file" in str(n) for n in caught.value.notes)
+    assert all(torch.equal(before[name], tensor) for name, tensor in target.state_dict().items())
+
+
+def test_names_that_do_not_match_are_named_with_the_nearest(tmp_path: Path) -> None:
+    state = tiny().state_dict()
+    state["fc.weights"] = state.pop("fc.weight")
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(tiny(), tmp_path / "w.safetensors")
+    notes = " ".join(map(str, caught.value.notes))
+    assert "missing: fc.weight" in notes
+    assert "nearest to fc.weight: fc.weights" in notes
