@@ -1,0 +1,1 @@
+"""Networks that leave zoo: as plain PyTorch files. Floor 6."""
