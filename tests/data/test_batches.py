@@ -14,6 +14,7 @@ from scipy import stats
 from zoo.data import Batch, Batches, make_batches
 from zoo.data.dataset import Dataset
 from zoo.data.draws import Draws
+from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.forms import Facts, Shape
 from zoo.errors import DataError, UsageError
 
@@ -181,6 +182,45 @@ def _alike(first: np.ndarray, second: np.ndarray) -> float:
     values = np.unique(np.concatenate([first, second]))
     table = np.stack([(sample[:, None] == values).sum(axis=0) for sample in (first, second)])
     return float(stats.chi2_contingency(table).pvalue)
+
+
+def test_randaugment_does_what_torchvisions_does() -> None:
+    from torchvision.transforms import v2
+
+    data = noise(3)
+    images = torch.from_numpy(data.train.images)
+    theirs = v2.RandAugment(magnitude=9)
+    form = specs("[RandAugment]")[0].batched(Shape(32, 32, 3), Facts((0.5,), (0.5,), 10, 3))
+    for number, (kind, (magnitudes, signed)) in enumerate(theirs._AUGMENTATION_SPACE.items()):
+        table = magnitudes(31, 32, 32)
+        magnitude = 0.0 if table is None else float(table[9])
+        for minus in (0, 1):
+            value = -magnitude if minus and signed else magnitude
+            expected = theirs._apply_image_or_video_transform(
+                images.permute(0, 3, 1, 2), kind, value, interpolation=v2.InterpolationMode.NEAREST, fill=theirs._fill
+            )
+            drawn = {"operation": torch.tensor([[2 * number + minus, 0]] * 3)}
+            got = form.apply(Canvas.of(images), drawn).pixels()
+            differs = (got.int() - expected.permute(0, 2, 3, 1).int()).abs()
+            assert differs.max() <= 1, kind  # torchvision's magnitudes are rounded to float32, ours to float64
+            assert (differs > 0).float().mean() < 0.01, kind
+    harsh = specs("[{RandAugment: {magnitude: 20}}]")[0].batched(Shape(32, 32, 3), Facts((0.5,), (0.5,), 10, 3))
+    assert not torch.equal(harsh.apply(Canvas.of(images), {"operation": torch.full((3, 2), 2)}).pixels(), images)
+    drawn = form.draw(Draws(0, 1, np.arange(100_000), 1))["operation"]
+    assert drawn.shape == (100_000, 2)
+    assert stats.chisquare(np.bincount(drawn.reshape(-1))).pvalue > 1e-4
+    assert len(np.unique(drawn)) == 28
+
+
+def test_randaugment_in_either_backend() -> None:
+    data = noise(12)
+    text = "[{RandAugment: {num_ops: 2, magnitude: 12}}, Normalize]"
+    batched, single = (by_index(batches(data, text, backend=kind), 2)[0] for kind in ("batched", "albumentations"))
+    assert torch.equal(batched, single)
+    with pytest.raises(UsageError, match="no Normalize has seen"):
+        batches(data, "[Normalize, RandAugment]", backend="batched")
+    with pytest.raises(DataError, match="no Normalize has seen"):
+        by_index(batches(data, "[Normalize, RandAugment]"), 1)
 
 
 def test_a_whole_batch_by_hand(lonely: object) -> None:

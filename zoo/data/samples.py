@@ -17,7 +17,7 @@ from zoo.data.draws import Draws, Integers
 from zoo.data.transforms import albumentations
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.catalogue import TransformSpec
-from zoo.data.transforms.forms import BatchedForm, Facts, Shape
+from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.mixing import Mix
 from zoo.data.transforms.pipeline import as_images, one_hot, streams
 from zoo.errors import DataError
@@ -98,7 +98,10 @@ class SamplePipeline:
     def _form(self, at: int, pixels: Pixels) -> BatchedForm:
         height, width, channels = pixels.shape
         shape = Shape(height, width, channels, "uint8" if pixels.dtype == np.uint8 else "float32")
-        return self.specs[at].batched(shape, self.facts)
+        try:
+            return self.specs[at].batched(shape, self.facts)
+        except NotBatchedError as reason:
+            raise DataError(str(reason)) from reason
 
     def _partner(self, at: int, epoch: int, index: int, expected: Sequence[int]) -> tuple[Pixels, Tensor]:
         other, label = SamplePipeline(self.split, self.specs, self.facts, self.seed)._sample(epoch, index, at)

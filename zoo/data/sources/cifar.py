@@ -18,8 +18,8 @@ from zoo.data.archives import read_members
 from zoo.data.dataset import ArraySplit, Dataset, Image, Labels
 from zoo.data.download import Remote
 from zoo.data.places import Places
-from zoo.data.sources.catalogue import Source, SourceArguments
 from zoo.data.sources.forms import Form, Found, KnownSet, folders_form, parquet_form
+from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
 
 _PIXELS = 3 * 32 * 32  # bytes of an image: red rows, green rows, blue rows

@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.places import Places
-from zoo.data.sources.catalogue import Source, SourceArguments
+from zoo.data.sources.source import Source, SourceArguments
 from zoo.data.splitting import stratified
 
 _TEST_SHARE = 0.2

@@ -11,7 +11,7 @@ from pydantic import Field
 from zoo.data.dataset import Dataset, Split
 from zoo.data.decoding import Encoded, decode_all
 from zoo.data.places import Places
-from zoo.data.sources.catalogue import Source, SourceArguments
+from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})

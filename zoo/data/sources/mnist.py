@@ -12,8 +12,8 @@ import numpy as np
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.download import Remote
 from zoo.data.places import Places
-from zoo.data.sources.catalogue import Source, SourceArguments
 from zoo.data.sources.forms import Form, Found, KnownSet, folders_form, parquet_form
+from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
 
 _MOST_BYTES = 1 << 28  # of one file once unpacked

@@ -16,7 +16,7 @@ from pydantic import Field
 from zoo.data.dataset import Dataset, Labels, Split
 from zoo.data.decoding import Encoded, decode_all
 from zoo.data.places import Places
-from zoo.data.sources.catalogue import Source, SourceArguments
+from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")

@@ -10,7 +10,7 @@ from pydantic import Field
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.draws import Integers
 from zoo.data.places import Places
-from zoo.data.sources.catalogue import Source, SourceArguments
+from zoo.data.sources.source import Source, SourceArguments
 
 Count = Annotated[int, Field(ge=1)]
 

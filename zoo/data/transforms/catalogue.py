@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from zoo.data.transforms import albumentations, geometry, mixing, pixels
 from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
+from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping as MappingNode
 from zoo.document import Node, Scalar, Sequence, plain
@@ -68,7 +69,7 @@ def _load(registry: Registry[TransformEntry]) -> None:
         registry.add(name, TransformEntry(name, _arguments_of(name), _BATCHED.get(name)))
     for name in albumentations.COMPOSITIONS:
         registry.add(name, TransformEntry(name, _composition_of(name)))
-    for model in (mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2):
+    for model in (mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2, RandAugment):
         registry.add(model.__name__, _own(model))
 
 

@@ -1,0 +1,35 @@
+"""What a data source is. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from zoo.data.dataset import Dataset
+from zoo.data.places import Places
+
+
+class SourceArguments(BaseModel):
+    """Base of every source's arguments."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data source by its name. ``open`` gets the checked arguments and the places to look in.
+
+    It raises DataError where there is no such data, or where it is broken.
+    """
+
+    name: str
+    arguments: type[SourceArguments]
+    open: Callable[[Any, Places], Dataset]
+
+    @property
+    def doc(self) -> str:
+        """What it is, in one line."""
+        return (self.arguments.__doc__ or "").strip().partition("\n")[0]
