@@ -54,7 +54,11 @@ def test_dry_run_writes_nothing(workplace: Path, zoo: Zoo) -> None:
     outcome = zoo("run", "tiny.yaml", "--dry-run", "--json")
     found = json.loads(outcome.out)
     assert sorted(workplace.rglob("*")) == before
-    assert (found["classes"], found["input_shape"], found["samples"]) == (10, [1, 8, 8], {"training": 1438, "test": 359})
+    assert (found["classes"], found["input_shape"], found["samples"]) == (
+        10,
+        [1, 8, 8],
+        {"training": 1438, "test": 359},
+    )
     assert found["total_seconds"] > 0
     assert found["memory_bytes"] > 1e6
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,18 +23,23 @@ def test_version(zoo: Zoo) -> None:
     assert zoo("--version").out == f"zoo {package.__version__}\n"
 
 
-def test_help_is_quick_and_imports_no_torch() -> None:
+def cpu_seconds_of_help() -> tuple[float, str]:
     code = "import sys, zoo.cli; status = zoo.cli.main(['--help']); assert not {'torch', 'rich'} & set(sys.modules)"
-    began = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def test_help_is_quick_imports_no_torch_and_names_every_command() -> None:
+    # Processor time, the best of three: on an idle machine that is the wall clock's, on a busy one it still counts.
+    found = [cpu_seconds_of_help() for _ in range(3)]
+    assert min(seconds for seconds, _ in found) < 0.3
     for name in ("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"):
-        assert f"\n  {name} " in done.stdout
+        assert f"\n  {name} " in found[0][1]
     for name in ("eject", "draw", "diff", "schema", "bench"):
-        assert f"\n  {name} " in done.stdout
-    # 0.3 s on an idle machine; a busy one is given more, and still far less than importing torch takes.
-    assert seconds < 1.0
+        assert f"\n  {name} " in found[0][1]
 
 
 def test_every_command_has_help(zoo: Zoo) -> None:
