@@ -1,0 +1,113 @@
+"""Examples are programs: every command, every YAML block and every Python block in README and docs runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zoo.cli import main
+from zoo.diagnostics import Diagnostics
+from zoo.document import read_text
+from zoo.schema.recipe import is_recipe
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHORT = ("--set", "train.max_steps=3", "--set", "train.checkpoint.every_epochs=100")
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """Page and text of each fenced block of a language."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)):
+            yield f"{page.stem}-{number}", textwrap.dedent(match[1])
+
+
+def commands(text: str) -> list[list[str]]:
+    """The zoo commands of a block, their comments dropped."""
+    lines = (line for line in text.splitlines() if line.startswith("zoo "))
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def as_run_here(command: list[str]) -> list[str]:
+    """The command as it stands, but a training takes three steps, and a data set that may not be here is not read."""
+    if command[0] != "run" or "--dry-run" in command:
+        return command
+    if "s8_custom_resnet" in command[1]:
+        return [*command, *SHORT, "--set", "data={source: synthetic, batch_size: 8}", "--set", "model.width=8"]
+    return [*command, *SHORT]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like a fresh checkout, with one short run in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    assert main(["run", "quickstart", "--quiet", *SHORT]) == 0
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("sh") if commands(text)])
+def test_every_command_shown_runs(text: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands(text):
+        status = main(as_run_here(command))
+        assert status == 0, (command, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("yaml")])
+def test_every_yaml_block_is_right(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = read_text(text, Diagnostics())
+    assert document is not None
+    if "layers" in document and "ConvPoolBnRelu" in text:
+        pytest.skip("the README shows a shipped file in short: test_the_readme_shows_the_shipped_file compares them")
+    path = tmp_path / "shown.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["check", "--strict", str(path)]) == 0, capsys.readouterr().err
+    assert is_recipe(document.keys) == ("model" in document)
+
+
+def test_the_readme_shows_the_shipped_file() -> None:
+    [shown] = [text for name, text in blocks("yaml") if name.startswith("README")]
+    shipped = (ROOT / "zoo/architectures/custom_resnet.yaml").read_text(encoding="utf-8")
+    for line in shown[shown.index("layers:\n  prep") :].splitlines():
+        assert line in shipped
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("python")])
+def test_every_python_block_runs(text: str, tmp_path: Path) -> None:
+    if "@zoo.op" in text:
+        plugin = tmp_path / "scale.py"
+        plugin.write_text(text, encoding="utf-8")
+        net = tmp_path / "net.yaml"
+        net.write_text("input: [3, 8, 8]\nlayers:\n  scale: {op: Scale, start: 2.0}\n", encoding="utf-8")
+        assert main(["summary", str(net), "--plugin", str(plugin)]) == 0
+        return
+    exec(compile(text, "<docs>", "exec"), {})
+
+
+def test_the_pages_link_to_pages_that_are_there() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_pages_name_every_command() -> None:
+    from zoo.cli.app import app
+
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    names = [command.name for command in app.registered_commands]
+    assert [name for name in names if f"`zoo {name}" not in text] == []
+
+
+def test_the_test_command_of_the_readme_is_the_one_that_ci_calls() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    pattern = re.search(r"s/\^\\\((.*)\\\)\$/", script)
+    assert pattern is not None
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(f"^{pattern[1]}$", readme, re.MULTILINE)) == 1
