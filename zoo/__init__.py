@@ -5,7 +5,9 @@ What stands here is the public surface; each name is imported at its first use, 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +46,20 @@ __all__ = [
     "summary",
     "transform",
 ]
+
+
+class _Package(ModuleType):
+    """The package as a module whose functions keep their names.
+
+    `summary` and `explain` are also the names of rooms; Python would bind those here when they are first imported.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
