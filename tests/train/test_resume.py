@@ -29,14 +29,14 @@ def resumed(folder: Path, small: Small) -> dict[str, Any]:
     return traces(folder)
 
 
-@pytest.mark.parametrize("number", [1, 3, 5, 7, 12, 23, 40])
+@pytest.mark.parametrize("number", [1, 4, 7, 23, 40])
 def test_killed_in_an_fsync(tmp_path: Path, uninterrupted: dict[str, Any], number: int) -> None:
     code, _ = in_process(tmp_path / "run", SMALL, Trap("fsync", number))
     assert code == -signal.SIGKILL
     assert resumed(tmp_path / "run", SMALL) == uninterrupted
 
 
-@pytest.mark.parametrize("number", [1, 2, 4, 5, 11, 20])
+@pytest.mark.parametrize("number", [1, 2, 4, 11])
 def test_killed_in_a_rename(tmp_path: Path, uninterrupted: dict[str, Any], number: int) -> None:
     code, _ = in_process(tmp_path / "run", SMALL, Trap("rename", number))
     assert code == -signal.SIGKILL

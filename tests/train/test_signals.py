@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from small_world import Small, Trap, in_process, traces
 
 from zoo.train.checkpoint import verify
+from zoo.train.signals import SignalWatch
 
 SMALL = Small(train={"epochs": 2}, samples=64)
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
@@ -59,3 +61,21 @@ def test_a_signal_in_the_last_save_ends_with_a_finished_training(tmp_path: Path)
     code, said = in_process(folder, replace(SMALL, resume=True))
     assert code == 0
     assert "TrainingFinished" in said
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_forked_worker_lives_through_ctrl_c_and_can_be_ended(number: int, status: int) -> None:
+    with SignalWatch() as watch:
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), number)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
+        watch.check()
+
+
+def test_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with SignalWatch():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before

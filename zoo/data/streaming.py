@@ -49,7 +49,7 @@ class SampleRenderer:
         iterator = iter(self._loader(epoch, batches))
         # torch's handler would raise in whatever line runs when a worker dies, in the middle of a step; here the next
         # batch says so.
-        if threading.current_thread() is threading.main_thread():
+        if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, before)
         failure: Exception | None = None
         try:
@@ -71,6 +71,8 @@ class SampleRenderer:
             num_workers=min(self._workers, len(batches)),
             timeout=min(_LOOK_EVERY_SECONDS, self._worker_timeout),
             worker_init_fn=_begin,
+            # Its seed comes from here: the global generator is the training's, which may resume in mid-epoch.
+            generator=torch.Generator(),
             pin_memory=self._device.type == "cuda",
         )
 

@@ -29,6 +29,7 @@ class SignalWatch:
     def __init__(self) -> None:
         self.caught: int | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
@@ -40,12 +41,22 @@ class SignalWatch:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            self._in_worker(number)
+            return
         if self.caught is not None:
             if sys.stderr.isatty():
                 os.write(2, b"\x1b[?25h\n")  # the progress bar had hidden the cursor
             # Not sys.exit: nothing may run any more, a half-written checkpoint was never promoted.
             os._exit(130 if number == signal.SIGINT else 143)
         self.caught = number
+
+    @staticmethod
+    def _in_worker(number: int) -> None:
+        """A forked loader worker has this handler too. Ctrl-C reaches it but is not for it; the rest ends it."""
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def check(self) -> None:
         """Raises Interrupted if a signal has come."""

@@ -1,0 +1,105 @@
+"""The engine with the real catalogues: data (with and without workers), optimization, averaged weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_world import small_net
+from torch import Tensor, nn
+
+from zoo.data import make_batches, open_dataset, parse_transforms
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, read_text
+from zoo.events import StepLogged
+from zoo.optim import parse_optimization
+from zoo.optim.averaging import EMA
+from zoo.schema.recipe import TrainSection
+from zoo.train import MetricsFile, RunFolder, Runtime, Training, count_steps, fit
+
+RECIPE = """
+data: {source: synthetic, shape: [3, 8, 8], classes: 4, train: 48, test: 16, batch_size: 8}
+train: [HorizontalFlip, {RandomCrop: {height: 8, width: 8}}, Normalize]
+eval: [Normalize]
+optimizer: {name: SGD, momentum: 0.9, weight_decay: 1e-4, groups: [{kind: bias, weight_decay: 0}]}
+schedule: {name: OneCycleLR, max_lr: 0.05, interval: step}
+"""
+
+
+def build(folder: RunFolder | None, workers: int, *, resume: bool = False) -> Training:
+    told = Diagnostics()
+    root = read_text(RECIPE, told, name="recipe.yaml")
+    assert isinstance(root, Mapping)
+    node: dict[str, Any] = {entry.key: entry.value for entry in root.entries}
+    dataset = open_dataset(node["data"], told, seed=0)
+    specs = {part: parse_transforms(node[part], told, where=part) for part in ("train", "eval")}
+    backend = "albumentations" if workers else "auto"
+    train = make_batches(
+        dataset.train,
+        specs["train"],
+        batch_size=8,
+        shuffle=True,
+        seed=1,
+        dataset=dataset,
+        workers=workers,
+        backend=backend,
+    )  # fmt: skip
+    test = make_batches(dataset.test, specs["eval"], batch_size=16, shuffle=False, dataset=dataset)
+    runtime, settings = Runtime.choose("cpu", "fp32"), TrainSection(epochs=2)
+    model = runtime.place(small_net())
+    steps = count_steps(train.steps, settings)
+    spec = parse_optimization(node["optimizer"], node["schedule"], told)
+    assert spec is not None
+    assert not told.errors
+    optimization = spec.build(model, steps_per_epoch=steps.per_epoch, epochs=2.0, diagnostics=told)
+    return Training(
+        model,
+        nn.CrossEntropyLoss(),
+        optimization,
+        train,
+        test,
+        runtime,
+        settings,
+        averaging=[EMA(model, decay=0.8)],
+        folder=folder,
+        resume=resume,
+        log_every=1,
+    )
+
+
+def trained(training: Training, *, stop_after: int | None = None) -> dict[str, Tensor]:
+    """Trains; or saves in mid-epoch and lets go, as a stopped process would."""
+    assert training.folder is not None
+    metrics = MetricsFile(training.folder)
+    if stop_after is not None:
+        training.settings = training.settings.model_copy(
+            update={"checkpoint": training.settings.checkpoint.model_copy(update={"every_minutes": 1e-9})}
+        )
+    for event in fit(training):
+        metrics(event)
+        if stop_after is not None and isinstance(event, StepLogged) and event.step == stop_after + 1:
+            return {}
+    return dict(training.model.state_dict())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_stopped_in_mid_epoch_goes_on_exactly(tmp_path: Path, workers: int) -> None:
+    with RunFolder.create(tmp_path, "whole") as folder:
+        whole = trained(build(folder, workers))
+        lines = folder.steps.read_text()
+    with RunFolder.create(tmp_path, "parts") as folder:
+        trained(build(folder, workers), stop_after=3)
+        again = trained(build(folder, workers, resume=True))
+        assert folder.steps.read_text() == lines
+    for name, tensor in whole.items():
+        assert tensor.equal(again[name]), name
+
+
+def test_making_batches_leaves_the_random_state_alone() -> None:
+    for workers in (0, 1):
+        batches = build(None, workers).train
+        before = torch.get_rng_state()
+        next(iter(batches.epoch(1)))
+        assert torch.get_rng_state().equal(before)
