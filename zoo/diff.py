@@ -60,7 +60,7 @@ def _compare(a: Mapping[str, _Placed], b: Mapping[str, _Placed]) -> Iterator[Cha
             yield Change(path, "removed", before, None, before_place)
         elif path not in a:
             yield Change(path, "added", None, after, "", after_place)
-        elif before != after:
+        elif before != after or isinstance(before, bool) != isinstance(after, bool):  # True == 1 in Python
             yield Change(path, "changed", before, after, before_place, after_place)
 
 

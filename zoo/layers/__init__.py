@@ -15,7 +15,7 @@ def _fill_ops(registry: Registry[Op]) -> None:
 
 
 def _fill_initialisers(registry: Registry[Initialiser]) -> None:
-    from zoo.layers.initialisers import INITIALISERS
+    from zoo.layers.initialising import INITIALISERS
 
     for initialiser in INITIALISERS:
         registry.add(initialiser.name, initialiser)
