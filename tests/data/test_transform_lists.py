@@ -12,7 +12,8 @@ from data_world import array_dataset, complaints, section, specs
 from zoo.data import make_batches, parse_transforms, transforms
 from zoo.data.borders import BORDER_MODES, INTERPOLATIONS, inside
 from zoo.data.transforms import albumentations
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Source, Span
+from zoo.document import from_data
 from zoo.errors import DataError
 
 WRONG = """
@@ -28,6 +29,10 @@ WRONG = """
   - CutMix: {alpha: 0}
   - MixUp: {beta: 1.0}
   - OneOf: {transforms: [HorizontalFlip, {Blur: {blur_limt: 3}}]}
+  - OneOf: {transforms: [HorizontalFlip, AlternatingFlip]}
+  - SomeOf: {transforms: []}
+  - Blur: {blur_limit: [2, 6]}
+  - Defocus: {radius: .inf}
   - {HorizontalFlip: {}, VerticalFlip: {}}
   - 3
 """
@@ -111,6 +116,23 @@ def test_the_same_arguments_by_word_and_by_number() -> None:
     )
     assert (word == number).all()
     assert (word != other).any()
+
+
+ODD_VALUES = ("a", "", [], [1], [2, 1], [0.5, 0.1], [-1, -2], {}, {"x": 1}, -1, 0, 1e9, None, True, [None],
+              [[1, 2], [3, 4]], float("inf"), float("nan"), "reflect", 10**6)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_no_value_of_any_argument_ends_in_a_traceback() -> None:
+    span = Span(Source("recipe.yaml"), 1, 1, 1, 2)
+    said = 0
+    for name in transforms:
+        for argument in transforms[name].arguments.model_fields:
+            for value in ODD_VALUES:
+                diagnostics = Diagnostics()
+                parse_transforms(from_data([{name: {argument: value}}], span), diagnostics, where="train")
+                said += bool(diagnostics.errors)
+    assert said > 5000
 
 
 def buildable() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,14 +142,43 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformS
     if entry.only_train and where == "eval":
         diagnostics.error("train-only", f"{name} is a transform for training", span, help="move it to transforms.train")
         return None
-    children: tuple[TransformSpec, ...] = ()
-    if name in albumentations.COMPOSITIONS:
-        inner = written.get("transforms")
-        children = parse_transforms(inner, diagnostics, where=where) if inner is not None else ()
-    if validate(entry.arguments, written, diagnostics, what=name) is None:
+    if not _judged(entry, written, span, diagnostics):
         return None
-    arguments = plain(written.without(["transforms"]) if name in albumentations.COMPOSITIONS else written)
-    return _tried(TransformSpec(name, arguments, span, children), diagnostics)
+    if name not in albumentations.COMPOSITIONS:
+        return _tried(TransformSpec(name, plain(written), span), diagnostics)
+    children = _children(name, written.get("transforms"), diagnostics, where)
+    if children is None:
+        return None
+    return _tried(TransformSpec(name, plain(written.without(["transforms"])), span, children), diagnostics)
+
+
+def _judged(entry: TransformEntry, written: MappingNode, span: Span, diagnostics: Diagnostics) -> bool:
+    """Whether the arguments will do; what the library would only warn of is told as a warning at its place."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            valid = validate(entry.arguments, written, diagnostics, what=entry.name) is not None
+        except (TypeError, ArithmeticError) as error:  # a validator of the library's trips over a value
+            diagnostics.error("bad-value", f"{entry.name}: {error}", span)
+            return False
+    for warning in heard:
+        if issubclass(warning.category, UserWarning):
+            diagnostics.warning("adjusted", f"{entry.name}: {warning.message}", span)
+    return valid
+
+
+def _children(
+    name: str, node: Node | None, diagnostics: Diagnostics, where: Where
+) -> tuple[TransformSpec, ...] | None:
+    """The transforms inside a OneOf and its like; None where one of them is wrong."""
+    assert isinstance(node, Sequence)
+    children = parse_transforms(node, diagnostics, where=where)
+    for child in children:
+        if child.entry.own is not None:
+            diagnostics.error("bad-value", f"{name} takes albumentations' transforms only", child.span,
+                              help=f"{child.name} is zoo's own; put it into the list itself")
+            return None
+    return children if len(children) == len(node) else None
 
 
 def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode] | None:
@@ -171,7 +201,7 @@ def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | Non
         return spec
     try:
         spec.build(Facts(mean=(0.5,), std=(0.5,), classes=1, samples=1))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         diagnostics.error("bad-value", f"{spec.name}: {error}", spec.span)
         return None
     return spec
