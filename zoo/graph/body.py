@@ -130,7 +130,7 @@ class Body:
         path, depth = f"{self._job.path}{layer.name}.", self._job.depth + 1
 
         def make_copy(index: int, scope: Scope, found: Wires, told: Told) -> Made:
-            return self._maker.make(Place(str(index), layer, found, scope, path, depth, (), index == 0), told)
+            return self._maker.make(Place(str(index), layer, found, scope, path, depth, (), index == 0, True), told)
 
         return lambda found, told: as_block(layer, replace(copies, wires=found), make_copy, told)
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.graph.params import Declaration, declarations
 from zoo.graph.plan import Block
-from zoo.graph.shapes import Shapes
+from zoo.graph.shapes import SHAPES, Shapes
 from zoo.graph.texts import BlockText
 from zoo.graph.values import Feed, MaybeValue, Param
 
@@ -53,7 +53,7 @@ PlanBlock: TypeAlias = Callable[[Job], Planned]
 class Context:
     """Shared by all blocks of one planning."""
 
-    shapes: Shapes = field(default_factory=Shapes)
+    shapes: Shapes = SHAPES
     _planned: dict[str, Planned] = field(default_factory=dict)
     _declared: dict[int, dict[str, Declaration]] = field(default_factory=dict)
 

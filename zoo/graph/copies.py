@@ -9,6 +9,7 @@ from typing import TypeAlias
 from zoo.document import Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
+from zoo.graph.patterns import check_copies
 from zoo.graph.plan import Block, Output, Ref, Step
 from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
@@ -134,7 +135,9 @@ def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Ma
     if failed or isinstance(feed.value, Unknown):
         return Made(None, feed.value, size)
     body = Block("", names, tuple(steps), feed.ref, is_chain(names, tuple(steps), feed.ref), layer.span)
-    return Made(Step(layer.name, "block", "", {}, refs, feed.value, layer.span, body=body), feed.value, size)
+    step = Step(layer.name, "block", "", {}, refs, feed.value, layer.span, body=body)
+    check_copies(step, layer.keys, told.own)
+    return Made(step, feed.value, size)
 
 
 def _inside(copies: Copies) -> tuple[Copies, tuple[str, ...], tuple[Ref, ...]]:

@@ -7,7 +7,7 @@ wins, and within one mapping the last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ from zoo.graph.plan import Block, Init, ParameterSpec, Step
 from zoo.graph.values import Scope
 from zoo.layers import initialisers, ops
 from zoo.registry import did_you_mean
-from zoo.schema.check import validate
+from zoo.schema.check import close, validate
 from zoo.schema.signature import given
 
 Change: TypeAlias = Callable[[str, Step, ParameterSpec], ParameterSpec]
@@ -30,6 +30,10 @@ def initialiser(node: Node, scope: Scope, diagnostics: Diagnostics) -> Init | No
     if value is None:
         return None
     name = value.get("name") if isinstance(value, Mapping) else value
+    slip = next((key for key in value.keys if close(["name"], key)), None) if isinstance(value, Mapping) else None
+    if name is None and slip is not None and isinstance(value, Mapping):
+        diagnostics.error("unknown-key", f"init: unknown key {slip}", value.key_span(slip), help="did you mean name?")
+        return None
     if not isinstance(name, Scalar) or not isinstance(name.value, str):
         diagnostics.error(
             "wrong-type",
@@ -57,37 +61,66 @@ def bare_init(node: Node | None, scope: Scope, diagnostics: Diagnostics) -> Init
     return None if node is None else initialiser(node, scope, diagnostics)
 
 
-def with_patterns(step: Step, keys: Mapping, scope: Scope, diagnostics: Diagnostics) -> Step:
-    """The step with its layer's `init` and `freeze` laid over what is inside."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A parameter pattern below a layer; ``copy`` is the copy's name where the layer is repeated."""
+
+    text: str
+    copy: str | None
+
+    def hits(self, path: str, spec: ParameterSpec) -> bool:
+        """Whether it means a parameter, given its path below the copy; buffers of modules are never meant."""
+        if spec.is_buffer and spec.name:
+            return False
+        return fnmatchcase(path, self.text) or (self.copy is not None and fnmatchcase(f"{self.copy}.{path}", self.text))
+
+
+def with_patterns(step: Step, keys: Mapping, scope: Scope, diagnostics: Diagnostics, copy: str | None = None) -> Step:
+    """The step with its layer's `init` and `freeze` laid over what is inside.
+
+    For a copy of a repeated layer, patterns may begin with the copy's name; that each hits one is checked later.
+    """
     init, freeze = keys.get("init"), keys.get("freeze")
     if init is not None:
-        step = _initialised(step, init, scope, diagnostics)
+        step = _initialised(step, init, scope, diagnostics, copy)
     if freeze is not None:
         value = substitute(freeze, scope, diagnostics)
-        step = step if value is None else _frozen(step, value, diagnostics)
+        step = step if value is None else _frozen(step, value, diagnostics, copy)
     return step
 
 
-def _initialised(step: Step, node: Node, scope: Scope, diagnostics: Diagnostics) -> Step:
+def check_copies(step: Step, keys: Mapping, diagnostics: Diagnostics) -> None:
+    """Tells of patterns of a repeated layer that hit a parameter in none of its copies; ``step`` holds them all."""
+    init, freeze = keys.get("init"), keys.get("freeze")
+    patterns = [(entry.key, entry.key_span) for entry in init] if isinstance(init, Mapping) else []
+    patterns += [(str(item.value), item.span) for item in _listed(freeze)]
+    below = (
+        [(inner.name, path, spec) for inner in step.body.steps for path, _, spec in parameters(inner)]
+        if step.body
+        else []
+    )
+    for pattern, span in patterns:
+        if not any(Pattern(pattern, name).hits(path, spec) for name, path, spec in below):
+            _unknown(step, pattern, span, [f"{name}.{path}" for name, path, _ in below], diagnostics)
+
+
+def _initialised(step: Step, node: Node, scope: Scope, diagnostics: Diagnostics, copy: str | None) -> Step:
     if not isinstance(node, Mapping):
-        diagnostics.error(
-            "wrong-type",
-            f"{step.name}: init goes by parameter pattern here",
-            node.span,
-            help=f"write {{weight: {getattr(node, 'value', '…')}}}",
-        )
+        help = f"write {{weight: {getattr(node, 'value', '…')}}}"
+        message = f"{step.name}: init goes by parameter pattern here"
+        diagnostics.error("wrong-type", message, node.span, help=help)
         return step
     for entry in node:
         found = initialiser(entry.value, scope, diagnostics)
-        if found is not None and _matches(step, entry.key, entry.key_span, diagnostics):
-            change = _setter(entry.key, found, diagnostics)
-            step = changed(step, change)
+        pattern = Pattern(entry.key, copy)
+        if found is not None and _is_known(step, pattern, entry.key_span, diagnostics):
+            step = changed(step, _setter(pattern, found, diagnostics))
     return step
 
 
-def _setter(pattern: str, init: Init, diagnostics: Diagnostics) -> Change:
+def _setter(pattern: Pattern, init: Init, diagnostics: Diagnostics) -> Change:
     def change(path: str, step: Step, spec: ParameterSpec) -> ParameterSpec:
-        if not fnmatchcase(path, pattern) or not fits(init, spec.shape, path, diagnostics):
+        if not pattern.hits(path, spec) or not fits(init, spec.shape, path, diagnostics):
             return spec
         return replace(spec, init=init)
 
@@ -102,31 +135,41 @@ def fits(init: Init, shape: tuple[int, ...], path: str, diagnostics: Diagnostics
     return fault is None
 
 
-def _frozen(step: Step, node: Node, diagnostics: Diagnostics) -> Step:
+def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) -> Step:
     if isinstance(node, Scalar) and isinstance(node.value, bool):
         trains = not node.value
         return changed(step, lambda path, step, spec: spec if spec.is_buffer else replace(spec, trainable=trains))
-    for item in node if isinstance(node, Sequence) else (node,):
-        pattern = str(item.value) if isinstance(item, Scalar) else ""
-        if _matches(step, pattern, item.span, diagnostics):
+    for item in _listed(node):
+        pattern = Pattern(str(item.value), copy)
+        if _is_known(step, pattern, item.span, diagnostics):
             step = changed(step, _freezer(pattern))
     return step
 
 
-def _freezer(pattern: str) -> Change:
+def _listed(node: Node | None) -> list[Scalar]:
+    """The patterns of a `freeze`, one or several."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    return [item for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+
+
+def _freezer(pattern: Pattern) -> Change:
     def change(path: str, step: Step, spec: ParameterSpec) -> ParameterSpec:
-        return replace(spec, trainable=False) if fnmatchcase(path, pattern) and not spec.is_buffer else spec
+        return replace(spec, trainable=False) if pattern.hits(path, spec) and not spec.is_buffer else spec
 
     return change
 
 
-def _matches(step: Step, pattern: str, span: Span, diagnostics: Diagnostics) -> bool:
-    paths = [path for path, _, spec in parameters(step) if not spec.is_buffer or spec.name == ""]
-    if any(fnmatchcase(path, pattern) for path in paths):
+def _is_known(step: Step, pattern: Pattern, span: Span, diagnostics: Diagnostics) -> bool:
+    found = [(path, spec) for path, _, spec in parameters(step)]
+    if pattern.copy is not None or any(pattern.hits(path, spec) for path, spec in found):
         return True
+    _unknown(step, pattern.text, span, [path for path, spec in found if not spec.is_buffer], diagnostics)
+    return False
+
+
+def _unknown(step: Step, pattern: str, span: Span, paths: list[str], diagnostics: Diagnostics) -> None:
     help = did_you_mean(pattern, paths) if paths else "it has no parameters"
     diagnostics.error("unknown-parameter", f"{step.name} has no parameter {pattern}", span, help=help)
-    return False
 
 
 def parameters(step: Step, prefix: str = "") -> Iterator[tuple[str, Step, ParameterSpec]]:
@@ -160,10 +203,20 @@ def initialised_by_kind(block: Block, node: Node | None, scope: Scope, diagnosti
         if found is None or not _known_kind(entry.key, entry.key_span, diagnostics):
             continue
         reached: list[str] = []
-        block = changed_block(block, _by_kind(entry.key, found, reached, diagnostics))
+        before, block = block, changed_block(block, _by_kind(entry.key, found, reached, diagnostics))
         if not reached:
-            diagnostics.warning("unused-init", f"no parameter here is a {entry.key}", entry.key_span)
+            _unreached(before, entry.key, entry.key_span, diagnostics)
     return block
+
+
+def _unreached(block: Block, pattern: str, span: Span, diagnostics: Diagnostics) -> None:
+    """A kind that is not here: a warning where there is no such layer, an error where it has no such parameter."""
+    message = f"no parameter here is a {pattern}"
+    kinds = [kind for step in block.steps for _, holder, spec in parameters(step) for kind in _kinds(holder, spec)]
+    if any(kind.partition(".")[0] == pattern.partition(".")[0] for kind in kinds):
+        diagnostics.error("unknown-parameter", message, span, help=did_you_mean(pattern, kinds))
+    else:
+        diagnostics.warning("unused-init", message, span)
 
 
 def _known_kind(pattern: str, span: Span, diagnostics: Diagnostics) -> bool:

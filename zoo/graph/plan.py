@@ -110,6 +110,10 @@ class Plan:
     params: Mapping[str, Any]
     source: Mapping[str, Any] = field(default_factory=dict)  # paper, url
 
+    def __deepcopy__(self, memo: object) -> Plan:
+        """Itself: nothing of it can change, and a module's copies share it."""
+        return self
+
     def walk(self) -> Iterator[tuple[str, Step]]:
         """Every step, depth first in forward order, with its dotted path (``layer1.0.conv1``)."""
         yield from _walk(self.root, "")

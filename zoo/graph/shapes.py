@@ -22,6 +22,7 @@ from zoo.layers import Op
 T = TypeVar("T")
 
 BATCH, OTHER_BATCH = 8191, 8209
+MOST_ANSWERS = 20_000  # that are kept
 
 
 class ShapeError(Exception):
@@ -53,7 +54,7 @@ class Request:
     @property
     def module_key(self) -> str:
         """The same for modules built alike."""
-        return f"{self.op.name}{sorted(self.arguments.items())!r}"
+        return f"{id(self.op)}{sorted(self.arguments.items())!r}"
 
     @property
     def key(self) -> str:
@@ -63,14 +64,19 @@ class Request:
 
 
 class Shapes:
-    """Answers what comes out of a layer, and remembers."""
+    """Answers what comes out of a layer, and remembers for as long as the process lives."""
 
     def __init__(self) -> None:
+        self._ops: dict[int, Op] = {}  # keeps those alive whose identity stands in a key
         self._modules: dict[str, tuple[nn.Module, tuple[ParameterSpec, ...]]] = {}
         self._answers: dict[str, Inferred | ShapeError] = {}
 
     def infer(self, request: Request) -> Inferred:
         """What comes out for these inputs. Raises ShapeError with torch's message."""
+        self._ops[id(request.op)] = request.op
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.clear()
+            self._modules.clear()
         key = request.key
         answer = self._answers.get(key)
         if answer is None:
@@ -204,3 +210,6 @@ def _parameters(module: nn.Module) -> tuple[ParameterSpec, ...]:
         for name, tensor in inner.named_buffers(recurse=False):
             found.append(ParameterSpec(prefix + name, tuple(tensor.shape), True, trainable=False, owner=owner))
     return tuple(found)
+
+
+SHAPES = Shapes()

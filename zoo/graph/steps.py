@@ -46,6 +46,7 @@ class Place:
     depth: int
     steps: Sequence[Step]  # of the block so far, for messages
     is_first: bool = True
+    is_copy: bool = False  # in a module of copies
 
     @property
     def span(self) -> Span:
@@ -79,7 +80,8 @@ class StepMaker:
             made = FAILED if op is None else self._op(place, op, told)
         if made.step is None or made.step.kind in ("parameter", "buffer"):
             return made
-        return replace(made, step=with_patterns(made.step, layer.keys, place.scope, told.own))
+        copy = place.name if place.is_copy else None
+        return replace(made, step=with_patterns(made.step, layer.keys, place.scope, told.own, copy))
 
     def _block(self, place: Place, text: BlockText, told: Told) -> Made:
         what = text.name or place.layer.shown

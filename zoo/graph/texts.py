@@ -12,7 +12,7 @@ from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.document.evaluation import is_expression
 from zoo.graph.names import check_layer_name, check_param_name
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS, LayerForm
-from zoo.schema.check import validate
+from zoo.schema.check import close, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +184,15 @@ class TextReader:
                 node.key_span(kinds[1]),
                 notes=[Note("the other", node.key_span(kinds[0]))],
             )
+            return
+        slips = [(key, close(("op", "layers", "share"), key)) for key in node.keys if key not in LAYER_KEYS]
+        slip, meant = next(((key, meant) for key, meant in slips if meant), (None, None))
+        if slip is not None:
+            message, help = f"{what}: unknown key {slip}", f"did you mean {meant}?"
+            self._diagnostics.error("unknown-key", message, node.key_span(slip), help=help)
         else:
-            self._diagnostics.error(
-                "missing-key", f"{what}: op is missing", span, help="say what the layer does: {op: Conv2d, …}"
-            )
+            help = "say what the layer does: {op: Conv2d, …}"
+            self._diagnostics.error("missing-key", f"{what}: op is missing", span, help=help)
 
     def _is_op_name(self, node: Scalar) -> bool:
         if not is_expression(node):
