@@ -162,11 +162,67 @@ layers:
 """
 
 
-def test_a_form_that_lacks_a_function_is_a_class_of_its_own(tmp_path: Path) -> None:
+def test_a_function_that_some_instances_lack_becomes_a_condition(tmp_path: Path) -> None:
     plan = plan_text(VARIANTS)
     text = eject(plan)
-    assert "class Unit(" in text
-    assert "class UnitWithoutAdd(" in text
+    assert text.count("class Unit") == 1
+    assert "self.has_add = residual" in text
+    assert "return x + out if self.has_add else out" in text
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)
+
+
+def test_mobilenets_blocks_are_one_class_but_for_the_one_that_does_not_expand() -> None:
+    text = eject(shipped("mobilenet_v2"))
+    assert text.count("class InvertedResidual") == 2
+    assert "self.has_add = in_channels == channels" in text
+
+
+LIBRARIES = """
+name: libraries
+input: [8, 32, 32]
+blocks:
+  Mix:
+    params: {p: 0.1, squeeze: 4}
+    layers:
+      conv: {op: Conv2d, out_channels: $input.channels, kernel_size: 3, padding: same, padding_mode: reflect}
+      act: PReLU
+      se: {op: SqueezeExcitation, squeeze_channels: $squeeze}
+      depth: {op: StochasticDepth, p: $p, mode: row}
+      add: {op: add, from: [input, depth]}
+  Attend:
+    params: {heads: 2}
+    layers:
+      flat: {op: flatten, start_dim: 2}
+      tokens: {op: transpose, dim0: 1, dim1: 2}
+      norm: LayerNorm
+      attn:
+        op: MultiheadAttention
+        from: [norm, norm, norm]
+        num_heads: $heads
+        batch_first: true
+        call: {need_weights: false}
+      add: {op: add, from: [tokens, attn.0]}
+      drop: {op: dropout, p: 0.3}
+layers:
+  a: {op: Mix, repeat: 2}
+  b: {op: Mix, p: 0.2, squeeze: 2}
+  up: {op: Upsample, scale_factor: 2, mode: bilinear}
+  maps: {op: timm, name: resnet10t, features: true, in_chans: 8}
+  att: {op: Attend, from: maps.2}
+  att2: {op: Attend, from: maps.3, heads: 4}
+  m1: {op: mean, from: att, dim: 1}
+  m2: {op: mean, from: att2, dim: 1}
+  both: {op: cat, from: [m1, m2], dim: 1}
+  out: {op: Linear, out_features: 3}
+"""
+
+
+@pytest.mark.slow
+def test_layers_of_torchvision_and_timm(tmp_path: Path) -> None:
+    plan = plan_text(LIBRARIES)
+    text = eject(plan)
+    assert "from torchvision.ops import SqueezeExcitation, StochasticDepth" in text
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
 

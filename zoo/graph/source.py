@@ -28,6 +28,8 @@ from zoo.layers import ops
 # How an argument of a function, or a keyword of a forward call, is written: (step, name, value, inputs' texts).
 ArgumentText: TypeAlias = Callable[[Step, str, Any, Sequence[str]], str]
 
+Conditions: TypeAlias = Mapping[str, tuple[str, Ref]]
+
 LINE_LENGTH = 88
 MAX_NESTING = 3
 _INDENT = 8
@@ -53,9 +55,15 @@ def input_variables(block: Block) -> tuple[str, ...]:
     return tuple(fresh("x" if name == "input" else name, taken) for name in block.inputs)
 
 
-def forward_of(block: Block, argument_text: ArgumentText | None = None) -> Forward:
-    """The forward of a block. ``argument_text`` may write an argument as something other than its literal."""
-    writer = _Writer(block, argument_text or (lambda step, name, value, inputs: literal(value)))
+def forward_of(
+    block: Block, argument_text: ArgumentText | None = None, conditions: Conditions | None = None
+) -> Forward:
+    """The forward of a block.
+
+    ``argument_text`` may write an argument as something other than its literal; ``conditions`` say of a step when it
+    runs, and which value stands in its place when it does not.
+    """
+    writer = _Writer(block, argument_text or (lambda step, name, value, inputs: literal(value)), conditions or {})
     return Forward(input_variables(block), tuple(writer.statements()))
 
 
@@ -82,8 +90,9 @@ def _is_plain_attribute(step: Step) -> bool:
 class _Writer:
     """Writes one block's statements. ``_texts`` says how each value is read at this point."""
 
-    def __init__(self, block: Block, argument_text: ArgumentText) -> None:
+    def __init__(self, block: Block, argument_text: ArgumentText, conditions: Conditions) -> None:
         self._block = block
+        self._conditions = conditions
         self._argument_text = argument_text
         self._texts: dict[str, str] = dict(zip(block.inputs, input_variables(block), strict=True))
         self._readers: dict[str, list[str]] = {}  # value: the steps that read it, "" for the block's output
@@ -183,7 +192,14 @@ class _Writer:
         return texts[ref.name] + "".join(f"[{literal(pick)}]" for pick in ref.picks)
 
     def _expression(self, step: Step, texts: Mapping[str, str]) -> str:
-        """A step's call."""
+        """A step's call, and its condition if it has one."""
+        call = self._call(step, texts)
+        if step.name not in self._conditions:
+            return call
+        condition, otherwise = self._conditions[step.name]
+        return f"{call} if {condition} else {self._read(otherwise, texts)}"
+
+    def _call(self, step: Step, texts: Mapping[str, str]) -> str:
         inputs = [self._read(ref, texts) for ref in step.inputs]
         named = {name: self._read(ref, texts) for name, ref in step.named_inputs.items()}
         if step.batch_like is not None:

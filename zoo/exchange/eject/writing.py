@@ -72,6 +72,7 @@ def _list_items(cls: EjectedClass) -> list[str]:
 
 def _attributes(cls: EjectedClass) -> list[str]:
     lines = [f"        self.{each.name} = {each.name}" for each in ordered_parameters(cls) if each.in_forward]
+    lines += [f"        self.{each.attribute} = {each.condition}" for each in cls.switches.values()]
     for name, step in cls.described[0].form.steps:
         if step.kind in ("module", "block"):
             lines += _submodule(cls, name, module_text(step.built, cls.solution.texts))
@@ -112,7 +113,8 @@ def _buffer(cls: EjectedClass, name: str, step: StepForm) -> str:
 
 def _forward(cls: EjectedClass) -> str:
     pattern = cls.pattern
-    forward = forward_of(pattern.block, None if pattern.is_list else _ArgumentTexts(cls))
+    conditions = {name: (f"self.{each.attribute}", each.otherwise) for name, each in cls.switches.items()}
+    forward = forward_of(pattern.block, None if pattern.is_list else _ArgumentTexts(cls), conditions)
     values = [pattern.values[name] for name in pattern.block.inputs]
     names = [f"{name}: {_hint(value)}" for name, value in zip(forward.parameters, values, strict=True)]
     statements: Sequence[str] = forward.statements
