@@ -83,7 +83,8 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         size = 3.0 + 0.38 * min(len(names), 24)
         figure, (axes,) = blank(theme, width=size, height=size)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        small = len(names) <= WRITTEN_CELLS
+        axes.imshow(shares if small else np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # else few mistakes would show
         axes.grid(visible=False)
         step = max(1, -(-len(names) // 50))
         ticks = range(0, len(names), step)
@@ -92,7 +93,7 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         axes.set_title("confusion")
-        if len(names) <= WRITTEN_CELLS:
+        if small:
             _write_cells(axes, counts, shares, theme)
         return figure
 

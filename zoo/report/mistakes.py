@@ -108,9 +108,16 @@ def misclassified(run: Run, figures: Path) -> Section | None:
         }
         for label in np.unique(shown["labels"]).tolist()
     ]
+    cards = shown["indices"]
     total = int((run.predictions["labels"] != run.predictions["predictions"]).sum()) if run.predictions else 0
-    lead = f"{len(shown['indices'])} of {total:,} mistakes: the surest of every class first."
-    return Section("misclassified", "Misclassified", {"groups": groups}, lead, ("figures/misclassified.png",))
+    lead = f"{len(cards)} of {total:,} mistakes: the surest of every class first."
+    return Section(
+        "misclassified",
+        "Misclassified",
+        {"groups": groups, "dense": len(cards) < 3 * len(groups)},
+        lead,
+        ("figures/misclassified.png",),
+    )
 
 
 def _card(run: Run, place: int, has_map: bool) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def lr_schedule(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_schedule(run)
     save_png(draw, figures / "lr_schedule.png")
-    text = f"Over {xs[-1]:g} {unit}s it begins at {lrs[0]:.4g}, rises to {max(lrs):.4g} and ends at {lrs[-1]:.4g}."
+    rise = f"begins at {lrs[0]:.4g}, rises to {max(lrs):.4g}" if max(lrs) > lrs[0] else f"falls from {lrs[0]:.4g}"
+    text = f"Over {xs[-1]:g} {unit}s it {rise} and ends at {lrs[-1]:.4g}."
     data = {"chart": chart(draw, "lr-schedule", f"The learning rate: {text}")}
     return Section("lr_schedule", "Learning rate", data, text, ("figures/lr_schedule.png",))
 
