@@ -43,7 +43,9 @@ class Wires:
         if self.positional:
             head, *rest = self.positional
             return Wires((replace(head, feed=feed), *rest), self.named)
-        name = next(iter(self.named))
+        name = next(iter(self.named), None)
+        if name is None:  # `from: {}` reads nothing, which the layer's op refuses
+            return self
         return Wires((), {**self.named, name: replace(self.named[name], feed=feed)})
 
 
