@@ -1,0 +1,49 @@
+"""Registries: names, nearest names, and entries for the length of a test."""
+
+from __future__ import annotations
+
+import pytest
+
+from zoo.errors import UsageError
+from zoo.registry import Registry, did_you_mean, nearest
+
+
+def test_the_nearest_name_comes_first_and_case_decides_a_tie() -> None:
+    assert nearest("flaten", ["relu", "Flatten", "flatten"])[0] == "flatten"
+    assert nearest("Flaten", ["relu", "Flatten", "flatten"])[0] == "Flatten"
+    assert nearest("conv2d", ["Linear", "Conv2d", "ConvTranspose2d"])[0] == "Conv2d"
+
+
+def test_help_lines() -> None:
+    assert did_you_mean("x", []) is None
+    assert did_you_mean("bias", ["bias"]) == "did you mean bias?"
+    assert did_you_mean("a", ["a", "b", "c"]) == "did you mean a, b or c?"
+
+
+def test_a_name_twice_is_an_error() -> None:
+    registry: Registry[int] = Registry("number")
+    registry.add("one", 1)
+    with pytest.raises(UsageError, match="number 'one' is registered twice"):
+        registry.add("one", 2)
+    assert registry["one"] == 1
+
+
+def test_a_registry_is_filled_at_its_first_use() -> None:
+    filled: list[str] = []
+
+    def fill(registry: Registry[int]) -> None:
+        filled.append("once")
+        registry.add("one", 1)
+
+    registry = Registry("number", fill)
+    assert filled == []
+    assert "one" in registry
+    assert list(registry) == ["one"]
+    assert filled == ["once"]
+
+
+def test_temporarily() -> None:
+    registry: Registry[int] = Registry("number")
+    with registry.temporarily(two=2):
+        assert registry.get("two") == 2
+    assert registry.get("two") is None
