@@ -133,6 +133,12 @@ def test_more_classes_in_the_data_than_in_the_head(recipe: Path) -> None:
     assert not Path("runs").exists()
 
 
+def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="does not fit 10 classes"):
+        run(recipe, "loss={weight: [1.0, 2.0]}")
+    assert not Path("runs").exists()
+
+
 def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_written(recipe: Path) -> None:
     with pytest.raises(ConfigError):
         run(recipe, "transforms={train: [{Resize: {height: 1, width: 1}}], eval: [{Resize: {height: 1, width: 1}}]}")

@@ -17,8 +17,8 @@ from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, make_batches, open_dataset
-from zoo.diagnostics import Diagnostics
-from zoo.errors import DataError, raise_if_errors
+from zoo.diagnostics import Diagnostic, Diagnostics
+from zoo.errors import ConfigError, DataError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
@@ -79,7 +79,7 @@ def lay_foundation(
     seed_everything(recipe.seed)
     module, notes = _module(resolved, network, train) if with_weights else (network.build(), ())
     runtime.place(module)
-    loss = parts.loss.build().to(runtime.device)
+    loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
     return Foundation(runtime, train, validation, test, network, module, loss, notes)
 
 
@@ -156,6 +156,19 @@ def _network(resolved: Resolved, parts: Parts, dataset: Dataset, shape: Shape) -
     if output != (2, classes):
         raise _misfit(resolved, network, output, dataset)
     return network
+
+
+def _loss(resolved: Resolved, parts: Parts, classes: int) -> nn.Module:
+    """The loss, tried once on this many classes. Raises ConfigError where its arguments are for another number."""
+    loss = parts.loss.build()
+    try:
+        loss(torch.zeros(2, classes), torch.zeros(2, dtype=torch.int64))
+    except (RuntimeError, ValueError, IndexError) as error:
+        node = resolved.section("loss")
+        span = (node.get("weight") or node).span
+        message = f"loss: {parts.loss.name} does not fit {classes} classes: {str(error).splitlines()[0]}"
+        raise ConfigError([Diagnostic("error", "loss-misfit", message, span)]) from None
+    return loss
 
 
 def _misfit(resolved: Resolved, network: Network, output: Shape | None, dataset: Dataset) -> DataError:

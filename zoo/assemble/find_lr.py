@@ -10,6 +10,7 @@ from zoo.assemble.build import open_data
 from zoo.assemble.finding import Found, run_range_test
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.run import prepare
+from zoo.report import draw_range_test
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,9 @@ def find_learning_rate(recipe: str, options: RunOptions, settle: Settle, *, out:
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
     found = run_range_test(resolved, parts, dataset, options)
-    return FoundRate(found, _figure(found, out) if out is not None else None)
-
-
-def _figure(found: Found, out: Path) -> Path:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    test = found.range_test
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    axes.plot(test.lrs, test.losses)
-    axes.axvline(found.lr, linestyle="--", color="grey", label=f"used: {found.lr:.3g}")
-    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", title="LR range test")
-    axes.legend()
+    if out is None:
+        return FoundRate(found)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "lr_find.png"
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
-    return path
+    figure = out / "lr_find.png"
+    draw_range_test(found.range_test, figure)
+    return FoundRate(found, figure)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,19 @@ class Network:
         with torch.device(device):
             return self.foreign.build(classes=self.classes, pretrained=self.pretrained and not on_meta)
 
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Turns what a foreign model says of images it cannot take into a UsageError; a plan was checked before."""
+        try:
+            yield
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            if self.foreign is None:
+                raise
+            shapes = ", ".join(str(list(shape)) for shape in self.inputs.values())
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            message = f"{self.name} cannot take images of {shapes}: {reason}"
+            raise UsageError(message, code="input-shape", help="its own input is what `zoo summary` shows") from None
+
     @property
     def download(self) -> str | None:
         """What building will fetch, how large and from where, unless a cache has it; None where it fetches nothing."""
@@ -59,7 +74,7 @@ class Network:
     def output_shape(self) -> Any:
         """What comes out for two images, found by running the network on ``meta``; None where no tensor comes out."""
         module = self.build("meta").eval()
-        with torch.no_grad(), lean_meta():
+        with torch.no_grad(), lean_meta(), self.fitting():
             output = module(*(torch.zeros((2, *shape), device="meta") for shape in self.inputs.values()))
         return tuple(output.shape) if isinstance(output, torch.Tensor) else None
 

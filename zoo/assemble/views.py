@@ -26,5 +26,5 @@ def summarize_zoo() -> list[Summary]:
 
 
 def _summary(found: Network) -> Summary:
-    with lean_meta():
+    with lean_meta(), found.fitting():
         return summarize(found.build("meta"), found.inputs, name=found.name)
