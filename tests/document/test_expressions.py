@@ -82,7 +82,8 @@ REFUSED = [
     "$(a +)", "$(+)", "$()", "$(a b)", "$(f(1))", "$(1 if 2 else 3)", "$(depths[9])", "$(depths[1.5])", "$(depths[])",
     "$(a[0])", "$('x' * 5)", "$([1] * 999999)", "$(a < mode)", "$(-mode)", "$(not a)", "$(max())", "$(len(a))",
     "$(if)", "$(a if a)", "$(1 +* 2)", "$(a; a)", "$(a = 1)", "$(a := 1)", "$(`a`)", "$(f'{a}')",
-    "$((-8) ** 0.5)", "$(10 ** 400)", "$(1e308 * 10)", "$(2 ** 62 * 4)", "$(int(mode))", "$(a.channels)", "$(undefined)",
+    "$((-8) ** 0.5)", "$(10 ** 400)", "$(1e308 * 10)", "$(2 ** 62 * 4)", "$(int(mode))", "$(a.channels)",
+    "$(undefined)",
     "$(" + "(" * 400 + ")" * 400 + ")", "$(" + "1 + " * 100 + "1)", "$(" + "-" * 200 + "1)", "$(1" + "0" * 99 + ")",
     "$(" + "a" * 100_000 + ")", "$(" + "[" * 55 + "]" * 55 + ")", "$(depths" + "[0]" * 90 + ")", "$true", "$and",
 ]  # fmt: skip
@@ -178,10 +179,11 @@ def test_arithmetic_is_pythons(text: str) -> None:
         expected = None
     try:
         found = evaluate(parse(f"$({text})"), NoNames())
-    except ExpressionError as error:
-        assert expected is None or "deep" in error.message
+    except ExpressionError:
+        found = None  # texts of eight leaves never nest too deep: only a division by zero has no value
+    if expected is None or found is None:
+        assert found is expected
         return
-    assert expected is not None
     assert found == expected or (isinstance(found, float) and math.isclose(found, expected))
 
 

@@ -265,8 +265,13 @@ def test_chains_of_modules_are_sequential_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("layers", "others"),
     [
-        ("a: {op: flatten, start_dim: 2}, b: {op: ReLU, inplace: true}, c: {op: relu, from: a}, d: {op: add, from: [b, c]}", "c"),
-        ("a: {op: Conv2d, out_channels: 3, kernel_size: 1}, b: {op: ReLU, inplace: true}, d: {op: add, from: [b, b]}", ""),
+        ("a: GELU, b: {op: ReLU, inplace: true}, c: {op: relu, from: a}, d: {op: add, from: [b, c]}", "c"),
+        ("a: GELU, b: {op: ReLU, inplace: true}, d: {op: add, from: [b, b]}", ""),
+        (
+            "a: GELU, v: {op: flatten, start_dim: 2}, b: {op: ReLU, inplace: true}, f: {op: flatten, start_dim: 2, from: a}, "
+            "d: {op: add, from: [b, f]}",
+            "d",
+        ),
         ("a: {op: GELU}, s: {op: ReLU, when: false}, b: {op: ReLU, inplace: true}, d: {op: add, from: [a, b]}", "d"),
         ("a: {op: GELU}, x: [{op: ReLU, inplace: true}], d: {op: add, from: [a, x]}", "d"),
         ("a: {op: GELU}, b: {op: relu, inplace: true}, c: {op: relu, inplace: true}", ""),
