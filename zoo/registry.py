@@ -14,6 +14,7 @@ from zoo.errors import UsageError
 
 T = TypeVar("T")
 MOST_NAMES = 2000  # that a name is compared with
+SAME_CASE = 0.01  # decides between a module and a function of one name
 LONGEST_NAME = 80  # characters of a name that are compared; comparing takes time with their square
 
 
@@ -28,11 +29,12 @@ def nearest(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count
     def at_most(candidate: str) -> float:
         other = candidate.lower()
         shared = sum((letters & Counter(other)).values())
-        return 2 * shared / max(len(folded) + len(other), 1) + contains(other)
+        return 2 * shared / max(len(folded) + len(other), 1) + contains(other) + SAME_CASE
 
     def likeness(candidate: str) -> float:
         other = candidate.lower()
-        return difflib.SequenceMatcher(None, folded, other).ratio() + contains(other)
+        starts_alike = SAME_CASE if name[:1].isupper() == candidate[:1].isupper() else 0.0  # relu is not ReLU
+        return difflib.SequenceMatcher(None, folded, other).ratio() + contains(other) + starts_alike
 
     found: list[tuple[float, str]] = []
     for bound, candidate in sorted((-at_most(each), each) for each in islice(dict.fromkeys(names), MOST_NAMES)):
