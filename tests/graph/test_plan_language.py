@@ -268,8 +268,8 @@ def test_chains_of_modules_are_sequential_and_nothing_else() -> None:
         ("a: GELU, b: {op: ReLU, inplace: true}, c: {op: relu, from: a}, d: {op: add, from: [b, c]}", "c"),
         ("a: GELU, b: {op: ReLU, inplace: true}, d: {op: add, from: [b, b]}", ""),
         (
-            "a: GELU, v: {op: flatten, start_dim: 2}, b: {op: ReLU, inplace: true}, f: {op: flatten, start_dim: 2, from: a}, "
-            "d: {op: add, from: [b, f]}",
+            "a: GELU, v: {op: flatten, start_dim: 2}, b: {op: ReLU, inplace: true}, "
+            "f: {op: flatten, start_dim: 2, from: a}, d: {op: add, from: [b, f]}",
             "d",
         ),
         ("a: {op: GELU}, s: {op: ReLU, when: false}, b: {op: ReLU, inplace: true}, d: {op: add, from: [a, b]}", "d"),
