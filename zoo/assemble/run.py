@@ -23,7 +23,8 @@ from zoo.assemble.resuming import folder_of, read_result, take_up
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ZooError
 from zoo.events import TrainingFinished
-from zoo.train import ConsoleProgress, Listener, MetricsFile, RunFolder, fit, make_result
+from zoo.train import ConsoleProgress, Listener, MetricsFile, RunFolder, TensorBoardFiles, fit, make_result
+from zoo.train.tensorboard import has_tensorboard
 
 RUNS = Path("runs")
 
@@ -33,6 +34,13 @@ def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved,
     diagnostics = Diagnostics()
     resolved = resolve(recipe, options.all_sets, diagnostics)
     parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    if resolved is not None and resolved.recipe.tracking.tensorboard and not has_tensorboard():
+        diagnostics.error(
+            "no-tensorboard",
+            "tracking.tensorboard needs the package tensorboard, which is not installed",
+            resolved.section("tracking").key_span("tensorboard"),
+            help="pip install 'zoo[tracking]'",
+        )
     settle(diagnostics)
     assert resolved is not None
     assert parts is not None
@@ -105,8 +113,10 @@ def _train(
     training.folder, training.resume = folder, options.resume
     setup_seconds = time.perf_counter() - started
     finished: TrainingFinished | None = None
-    with ConsoleProgress(quiet=options.quiet) as console:
-        listeners: tuple[Listener, ...] = (MetricsFile(folder), console)
+    with contextlib.ExitStack() as stack:
+        listeners: list[Listener] = [MetricsFile(folder), stack.enter_context(ConsoleProgress(quiet=options.quiet))]
+        if resolved.recipe.tracking.tensorboard:
+            listeners.append(stack.enter_context(TensorBoardFiles(folder.path / "tensorboard")))
         for event in fit(training):
             for listener in listeners:
                 listener(event)

@@ -14,7 +14,6 @@ import traceback
 from zoo.cli.output import print_json, print_messages
 from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError
 
-ISSUES = "https://github.com/zoo-models/zoo/issues"
 _INTERRUPTED = 130
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
 
@@ -66,7 +65,7 @@ class _OwnError(ZooError):
     def __init__(self, error: BaseException) -> None:
         super().__init__(
             f"a bug of ours: {type(error).__name__}: {_first_line(error)}",
-            help=f"please report it at {ISSUES} with the command and its output under --debug",
+            help="please report it with the command and its output under --debug",
         )
 
 

@@ -9,6 +9,7 @@ from zoo.train.result import make_result
 from zoo.train.runtime import Runtime
 from zoo.train.shelf import Shelf
 from zoo.train.sinks import Listener, MetricsFile, read_metrics
+from zoo.train.tensorboard import TensorBoardFiles
 from zoo.train.training import Averaging, Steps, Training, count_steps
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Runtime",
     "Shelf",
     "Steps",
+    "TensorBoardFiles",
     "Training",
     "count_steps",
     "evaluate",
