@@ -45,7 +45,7 @@ class StepLogged(Event):
 
 @dataclass(frozen=True, slots=True)
 class EpochFinished(Event):
-    """An epoch's figures; ``train``, ``test`` and ``validation`` hold ``loss`` and ``accuracy`` where they were taken."""
+    """An epoch's figures; ``train``, ``test``, ``validation`` hold ``loss`` and ``accuracy`` where they were taken."""
 
     epoch: int
     step: int

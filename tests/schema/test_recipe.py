@@ -35,7 +35,8 @@ def test_top_level_keys_are_those_of_the_language() -> None:
 
 def test_defaults() -> None:
     found, diagnostics = recipe()
-    assert found is not None and not len(diagnostics)
+    assert found is not None
+    assert not len(diagnostics)
     assert (found.loss.name, found.seed, found.reports) == ("CrossEntropyLoss", 0, REPORTS)
     assert (found.train.precision, found.train.accumulate, found.eval.tta) == ("auto", 1, "none")
 
@@ -83,5 +84,8 @@ def test_every_field_is_documented() -> None:
 
 
 def test_what_makes_a_file_a_recipe() -> None:
-    assert is_recipe(("model",)) and is_recipe(("data",)) and is_recipe(("extends", "train"))
-    assert not is_recipe(("extends", "layers")) and not is_recipe(("train",))
+    assert is_recipe(("model",))
+    assert is_recipe(("data",))
+    assert is_recipe(("extends", "train"))
+    assert not is_recipe(("extends", "layers"))
+    assert not is_recipe(("train",))
