@@ -85,16 +85,31 @@ def test_batches_are_float32_in_channels_last_memory() -> None:
         assert batch.labels.dtype == batch.indices.dtype == torch.int64
 
 
-@pytest.mark.parametrize("text", ["[]", "[Normalize]", "[{Pad: {padding: 2, fill: 9}}, Normalize]", "[ToTensorV2]",
-                                  "[Normalize, {Pad: {padding: 2, fill: 0.25}}, {CenterCrop: {height: 9, width: 30}}]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "[Normalize]",
+        "[{Pad: {padding: 2, fill: 9}}, Normalize]",
+        "[ToTensorV2]",
+        "[Normalize, {Pad: {padding: 2, fill: 0.25}}, {CenterCrop: {height: 9, width: 30}}]",
+    ],
+)
 def test_both_backends_agree_where_nothing_is_drawn(text: str) -> None:
     data = noise(20)
     batched, single = (batches(data, text, backend=backend) for backend in ("batched", "albumentations"))
     assert torch.equal(by_index(batched, 1)[0], by_index(single, 1)[0])
 
 
-@pytest.mark.parametrize("text", ["[AlternatingFlip, Normalize]", "[Normalize, CutMix]", "[Normalize, {MixUp: {p: 1}}]",
-                                  "[{Pad: {padding: 2}}, AlternatingFlip, {CutMix: {alpha: 0.3}}]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[AlternatingFlip, Normalize]",
+        "[Normalize, CutMix]",
+        "[Normalize, {MixUp: {p: 1}}]",
+        "[{Pad: {padding: 2}}, AlternatingFlip, {CutMix: {alpha: 0.3}}]",
+    ],
+)
 def test_zoos_own_transforms_are_the_same_in_both_backends(text: str) -> None:
     data = noise(20)
     batched, single = (by_index(batches(data, text, backend=kind), 2) for kind in ("batched", "albumentations"))

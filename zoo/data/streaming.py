@@ -29,9 +29,7 @@ class SampleRenderer:
     Raises WorkerError where a worker dies, or takes longer than ``worker_timeout`` seconds for a batch.
     """
 
-    def __init__(
-        self, pipeline: SamplePipeline, *, device: torch.device, workers: int, worker_timeout: float
-    ) -> None:
+    def __init__(self, pipeline: SamplePipeline, *, device: torch.device, workers: int, worker_timeout: float) -> None:
         self._pipeline, self._device = pipeline, device
         self._workers, self._worker_timeout = workers, worker_timeout
 

@@ -231,11 +231,12 @@ def _window(refusal: Refusal) -> Diagnostic | None:
 def terse(words: str) -> str:
     """Torch's first sentence, the large batch in it called by its name."""
     first = re.split(r"\n|\. |\.$", words.strip(), maxsplit=1)[0]
-    return re.sub(r"\d+", lambda match: _named(int(match[0])), first)[:200]
+    return re.sub(r"\d+", lambda match: _named(match[0]), first)[:200]
 
 
-def _named(number: int) -> str:
+def _named(digits: str) -> str:
+    number = int(digits)
     for prime in (BATCH, OTHER_BATCH):
         if number and number % prime == 0:
             return "batch" if number == prime else f"{number // prime} * batch"
-    return str(number)
+    return digits

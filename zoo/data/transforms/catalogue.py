@@ -167,16 +167,18 @@ def _judged(entry: TransformEntry, written: MappingNode, span: Span, diagnostics
     return valid
 
 
-def _children(
-    name: str, node: Node | None, diagnostics: Diagnostics, where: Where
-) -> tuple[TransformSpec, ...] | None:
+def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Where) -> tuple[TransformSpec, ...] | None:
     """The transforms inside a OneOf and its like; None where one of them is wrong."""
     assert isinstance(node, Sequence)
     children = parse_transforms(node, diagnostics, where=where)
     for child in children:
         if child.entry.own is not None:
-            diagnostics.error("bad-value", f"{name} takes albumentations' transforms only", child.span,
-                              help=f"{child.name} is zoo's own; put it into the list itself")
+            diagnostics.error(
+                "bad-value",
+                f"{name} takes albumentations' transforms only",
+                child.span,
+                help=f"{child.name} is zoo's own; put it into the list itself",
+            )
             return None
     return children if len(children) == len(node) else None
 
@@ -190,8 +192,12 @@ def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode
             return entry.key, entry.key_span, entry.value
         if isinstance(entry.value, Scalar) and entry.value.value is None:
             return entry.key, entry.key_span, MappingNode((), entry.key_span)
-    diagnostics.error("wrong-type", "a transform is a name, or one name with its arguments", node.span,
-                      help="for example `- HorizontalFlip: {p: 0.5}`")
+    diagnostics.error(
+        "wrong-type",
+        "a transform is a name, or one name with its arguments",
+        node.span,
+        help="for example `- HorizontalFlip: {p: 0.5}`",
+    )
     return None
 
 
