@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 BATCH, OTHER_BATCH = 8191, 8209
 MOST_ANSWERS = 20_000  # that are kept
+MOST_PARTS = 10_000  # outputs of one layer
 
 
 class ShapeError(Exception):
@@ -115,6 +116,8 @@ def _built(request: Request) -> nn.Module:
 
 
 def _result(request: Request, module: nn.Module | None, batch: int) -> tuple[Value, tuple[int | None, ...]]:
+    if _parts(request) > MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS:,} outputs")
     inputs = [_tensor(value, batch) for value in request.inputs]
     named = {name: _tensor(value, batch) for name, value in request.named.items()}
     with torch.no_grad(), torch.device("meta"), lean_meta():
@@ -123,6 +126,18 @@ def _result(request: Request, module: nn.Module | None, batch: int) -> tuple[Val
         else:
             result = request.op.apply(inputs, named, request.arguments)
     return _spec(result, batch), _views(list(_tensors(result)), list(_tensors([inputs, list(named.values())])))
+
+
+def _parts(request: Request) -> int:
+    """How many outputs an op that takes a tensor apart may have: known before they are made."""
+    spec = request.inputs[0] if request.inputs else None
+    if request.op.name not in ("unbind", "split", "chunk") or not isinstance(spec, TensorSpec):
+        return 1
+    dim = request.arguments.get("dim", 0)
+    size = spec.shape[dim] if -len(spec.shape) <= dim < len(spec.shape) else 1
+    step = request.arguments.get("split_size_or_sections", 1)
+    most = int(request.arguments.get("chunks", size))
+    return min(size, most) // (step if isinstance(step, int) else max(size, 1))
 
 
 def _views(results: list[Tensor], inputs: list[Tensor]) -> tuple[int | None, ...]:
