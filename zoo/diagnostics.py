@@ -113,6 +113,11 @@ class Diagnostics:
         """The warnings alone, in the order they were found."""
         return tuple(item for item in self._items if item.severity == "warning")
 
+    @property
+    def all_as_errors(self) -> tuple[Diagnostic, ...]:
+        """Every message as an error: what ``--strict`` makes of warnings."""
+        return tuple(replace(item, severity="error") for item in self._items)
+
     def add(self, diagnostic: Diagnostic) -> None:
         """Takes a message, unless the very same one is there already (a block called twice says a thing once)."""
         self._items.setdefault(diagnostic)

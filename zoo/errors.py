@@ -128,4 +128,4 @@ class StoppedBySignal(ZooError):
 def raise_if_errors(diagnostics: Diagnostics, *, strict: bool = False) -> None:
     """Raises :class:`ConfigError` with everything collected if there is an error (or, when strict, a warning)."""
     if diagnostics.errors or (strict and diagnostics.warnings):
-        raise ConfigError(tuple(diagnostics))
+        raise ConfigError(diagnostics.all_as_errors if strict else tuple(diagnostics))

@@ -57,24 +57,29 @@ def lint_cam_layer(name: str, shape: tuple[int, ...], span: Span | None, diagnos
 def _softmax_before_loss(
     graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics, loss_span: Span | None
 ) -> None:
+    shown = _showing(graph, by_path)
+    for node in graph.nodes:
+        if node.path in shown and node.step.op in SOFTMAX:
+            diagnostics.warning(
+                "softmax-before-loss",
+                f"{node.path}: a softmax in front of the cross-entropy, which contains one",
+                node.step.span,
+                notes=[Note("the loss", loss_span)] if loss_span else [],
+                help="remove the softmax: with it the loss of ten classes cannot fall under 1.461",
+            )
+
+
+def _showing(graph: Flow, by_path: dict[str, FlowNode]) -> set[str]:
+    """The paths of the nodes whose values reach an output through nothing but transparent ones."""
     todo = [link.source for link in graph.outputs]
     seen: set[str] = set()
     while todo:
         path = todo.pop()
         node = by_path.get(path)
-        if node is None or path in seen:
-            continue
-        seen.add(path)
-        if node.step.op in SOFTMAX:
-            diagnostics.warning(
-                "softmax-before-loss",
-                f"{path}: a softmax in front of the cross-entropy, which contains one",
-                node.step.span,
-                notes=[Note("the loss", loss_span)] if loss_span else [],
-                help="remove the softmax: with it the loss of ten classes cannot fall under 1.461",
-            )
-        elif node.step.op in TRANSPARENT:
-            todo += [link.source for link in node.reads]
+        if node is not None and path not in seen:
+            seen.add(path)
+            todo += [link.source for link in node.reads] if node.step.op in TRANSPARENT else []
+    return seen
 
 
 def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, plain
@@ -36,8 +37,13 @@ class Network:
     pretrained: bool = False
 
     def build(self, device: str | torch.device = "cpu") -> nn.Module:
-        """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all)."""
+        """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all).
+
+        Raises EnvironmentFault for a network whose weights this machine cannot hold.
+        """
         if self.plan is not None:
+            if torch.device(device).type != "meta":
+                require_memory(self.plan)
             return compile_plan(self.plan, device=device)
         assert self.foreign is not None
         on_meta = torch.device(device).type == "meta"

@@ -35,14 +35,15 @@ def check(
 
     diagnostics = Diagnostics()
     for file in files:
-        diagnostics.extend(check_file(file))
+        found = check_file(file)
+        diagnostics.extend(found.all_as_errors if session.strict else found)
     if session.as_json:
         print_json([item.as_data() for item in diagnostics])
     else:
         print_messages(diagnostics, count=False)
         if not session.quiet or len(diagnostics):
             print_note(f"{count_line(diagnostics)} in {len(files)} {'file' if len(files) == 1 else 'files'}")
-    if diagnostics.errors or (session.strict and diagnostics.warnings):
+    if diagnostics.errors:
         raise typer.Exit(2)
 
 

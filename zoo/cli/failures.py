@@ -91,8 +91,10 @@ def _first_line(error: BaseException) -> str:
 
 def _is_torch_out_of_memory(error: BaseException) -> bool:
     text = str(error)
-    return type(error).__name__ == "OutOfMemoryError" or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return (
+        type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+        or (isinstance(error, ImportError) and "failed to map segment" in text)  # a library found no room
     )
 
 

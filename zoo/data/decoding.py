@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,17 @@ def _plain_png(image: Encoded) -> tuple[bytes, int] | None:
     return data, _PNG_CHANNELS[colour]
 
 
-def _decode_png(image: Encoded, data: bytes, own: int, channels: int | None) -> Image:
+@cache
+def _opencv() -> Any:
+    """OpenCV, told to leave what is wrong with an image to our own message."""
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    return cv2
+
+
+def _decode_png(image: Encoded, data: bytes, own: int, channels: int | None) -> Image:
+    cv2 = _opencv()
     flag = cv2.IMREAD_GRAYSCALE if own == 1 else cv2.IMREAD_COLOR
     try:
         pixels: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)

@@ -184,7 +184,11 @@ class TrackingSection(Section):
 class Recipe(Section):
     """A whole recipe."""
 
-    name: str = Field(..., description="names the run folder; default: the file's name", pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(
+        ...,
+        description="names the run folder; default: the file's name",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",  # no `..`, no hidden folder
+    )
     doc: str = Field("", description="what it is, for people")
     model: ModelSection = Field(..., description="which network is trained")
     data: dict[str, Any] = Field(..., description="the data source's name, its arguments, batch size, validation split")
