@@ -1,0 +1,99 @@
+"""Bad data met by a run: rows 20, 23 and 24 of the acceptance, from the command line.
+
+What each source says of damaged files, forged headers and hostile archives is tested in tests/data.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.acceptance.conftest import Zoo
+from tests.conftest import CheckGolden
+
+RECIPE = """model: {{architecture: tiny_resnet, classes: {classes}}}
+data: {data}
+optimizer: {{name: SGD, lr: 0.1}}
+train: {{max_steps: 1}}
+reports: []
+"""
+FOLDERS = "{source: image_folder, path: mine, batch_size: 4}"
+
+
+def recipe(folder: Path, *, classes: int = 10, data: str = "{source: digits}") -> None:
+    (folder / "mine.yaml").write_text(RECIPE.format(classes=classes, data=data))
+
+
+@pytest.fixture
+def pictures(here: Path) -> Path:
+    """Two classes of small grey images, the second training image of `b` cut short."""
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            folder = here / "mine" / split / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                pixels = random.integers(0, 255, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    victim = here / "mine" / "train" / "b" / "1.png"
+    victim.write_bytes(victim.read_bytes()[:-30])
+    return here
+
+
+def test_a_corrupt_image_ends_a_run_before_it_begins(pictures: Path, zoo: Zoo, golden: CheckGolden) -> None:
+    recipe(pictures, classes=2, data=FOLDERS)
+    outcome = zoo("run", "mine.yaml")
+    assert outcome.status == 3
+    assert not (pictures / "runs").exists()
+    golden("data_corrupt_image.txt", outcome.err.replace(str(pictures), "."))
+    recipe(pictures, classes=2, data=FOLDERS[:-1] + ", skip_corrupt: 1}")
+    assert zoo("run", "mine.yaml", "--dry-run").status == 0
+
+
+def test_more_classes_in_the_data_than_in_the_head(here: Path, zoo: Zoo, golden: CheckGolden) -> None:
+    recipe(here, classes=5)
+    outcome = zoo("run", "mine.yaml")
+    assert outcome.status == 3
+    assert not (here / "runs").exists()
+    golden("data_more_classes.txt", outcome.err)
+    recipe(here, classes=10)
+    assert zoo("run", "mine.yaml", "--dry-run").status == 0  # the control
+
+
+# Every socket refuses, as on a machine without a network; what is imported beforehand is not measured.
+OFFLINE = """
+import socket, sys, time
+import torch, zoo.assemble.run
+from zoo.cli import main
+
+def refuse(*arguments, **keywords):
+    raise OSError(101, "Network is unreachable")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+began, cpu = time.monotonic(), time.process_time()
+status = main(sys.argv[1:])
+print(status, time.monotonic() - began, time.process_time() - cpu, file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_no_data_set_and_no_network(here: Path, golden: CheckGolden) -> None:
+    hidden = {"ZOO_DATA", "ZOO_DATA_MIRROR", "XDG_CACHE_HOME", "HOME"}
+    env = {key: value for key, value in os.environ.items() if key not in hidden} | {"HOME": str(here / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, "run", "s8_custom_resnet", "--data-dir", "given"],
+        cwd=here, env=env | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    *message, last = done.stderr.splitlines()
+    status, wall, cpu = (float(part) for part in last.split())
+    assert status == 3, done.stderr
+    assert cpu < 5
+    assert wall < 5 or os.getloadavg()[0] > (os.cpu_count() or 1)  # a machine that is overrun waits for itself
+    assert not (here / "runs").exists()
+    golden("data_no_network.txt", "\n".join(message).replace(str(here), ".") + "\n")
