@@ -93,3 +93,11 @@ def test_all_files_are_told_of_at_once_and_counted(here: Path, zoo: Zoo) -> None
     assert outcome.status == 2
     assert len(messages) >= len(FILES)
     assert all(message["severity"] == "error" and message["line"] for message in messages)
+
+
+@pytest.mark.parametrize("file", ["my first net.yaml", ".hidden.yaml", "caf\u00e9.yaml"])
+def test_a_recipe_without_a_name_takes_one_from_its_file_that_can_name_a_folder(
+    file: str, here: Path, zoo: Zoo
+) -> None:
+    (here / file).write_text(TRAINS)
+    assert zoo("check", file).status == 0

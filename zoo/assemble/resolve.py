@@ -6,6 +6,7 @@ the checked sections.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> 
     if len(diagnostics.errors) > before or not isinstance(evaluated, Mapping):
         return None
     if "name" not in evaluated:
-        name = Scalar(path.stem, DEFAULT, path.stem)
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip(".") or "recipe"  # it will name a folder
+        name = Scalar(stem, DEFAULT, stem)
         evaluated = Mapping((Entry("name", DEFAULT, name), *evaluated.entries), evaluated.span)
     return evaluated
