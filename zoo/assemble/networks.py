@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 
 from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Mapping, plain
 from zoo.errors import UsageError
 from zoo.graph import Plan, compile_plan
@@ -93,13 +94,23 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
         if model.architecture is None:
             return foreign_network(model.target, params, input_shape, pretrained=model.weights == "pretrained")
         path = architecture_file(model.architecture, resolved.folder)
-        return architecture_network(path, diagnostics, params=params, input_shape=input_shape)
+        found = Diagnostics()
+        network = architecture_network(path, found, params=params, input_shape=input_shape)
     except UsageError as error:
         key = next(key for key in _NOT_PARAMS if key in node)
         written = node.get(key)
         assert written is not None
         diagnostics.error(error.code, error.message, written.span, notes=error.notes, help=error.help)
         return None
+    diagnostics.extend(_with_own_keys(item, node) for item in found)
+    return network
+
+
+def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:
+    """The message; of a param there is not, whose name is nearly a key of `model`, it offers that key."""
+    unknown = [entry.key for entry in node if item.code == "unknown-key" and entry.key_span == item.span]
+    near = [key for name in unknown for key in get_close_matches(name, _NOT_PARAMS, 1, 0.8)]
+    return replace(item, help=f"did you mean {near[0]}?") if near else item
 
 
 def architecture_file(written: str, folder: Path) -> str | Path:

@@ -11,7 +11,7 @@ from zoo.data.sources import sources
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Scalar
 from zoo.registry import did_you_mean
-from zoo.schema.check import validate
+from zoo.schema.check import tell_missing, validate
 
 WORKER_SECONDS = 120.0
 
@@ -50,7 +50,7 @@ def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
     """Checks a recipe's ``data`` without opening anything; None after every error was told."""
     name = node.get("source")
     if name is None:
-        diagnostics.error("missing-key", "data: source is missing", node.span, help=f"one of {', '.join(sources)}")
+        tell_missing("source", node, diagnostics, what="data", help=f"one of {', '.join(sources)}")
         return None
     if not isinstance(name, Scalar) or not isinstance(name.value, str):
         diagnostics.error("wrong-type", "data: a source is a name", name.span, help=f"one of {', '.join(sources)}")

@@ -8,6 +8,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Entry, Mapping, Node, Scalar, plain
 from zoo.optim.settings import FindSettings
 from zoo.schema import shown, validate
+from zoo.schema.check import tell_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def named(node: Node, what: str, diagnostics: Diagnostics) -> Mapping | None:
             return Mapping((name, *entry.value.entries), node.span)
         if isinstance(entry.value, Scalar) and entry.value.value is None:
             return Mapping((name,), node.span)
-    diagnostics.error("missing-key", f"{what}: name is missing", node.span, help="add name: text")
+    tell_missing("name", node, diagnostics, what=what, help="add name: text")
     return None
 
 

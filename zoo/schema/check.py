@@ -275,3 +275,14 @@ def _advice(annotation: Any, node: Node) -> str | None:
             return "// divides to a whole number"
         return f"write {int(value)}" if value.is_integer() else None
     return None
+
+
+def tell_missing(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str, help: str) -> None:
+    """Tells that a key is missing, and where another nearly bears its name, that this one was meant."""
+    nearly = [entry for entry in node for _ in difflib.get_close_matches(entry.key, [key], 1, 0.75)]
+    if not nearly:
+        diagnostics.error("missing-key", f"{what}: {key} is missing", node.span, help=help)
+    for entry in nearly:
+        diagnostics.error(
+            "unknown-key", f"{what}: unknown key {shown(entry.key)}", entry.key_span, help=f"did you mean {key}?"
+        )

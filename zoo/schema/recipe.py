@@ -6,9 +6,11 @@ params) is open here and checked by that catalogue, which knows the signatures.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 ReportName = Literal[
     "curves",
@@ -59,7 +61,12 @@ class ModelSection(Section):
     @model_validator(mode="after")
     def _names_one(self) -> ModelSection:
         if sum(name is not None for name in (self.architecture, self.timm, self.torchvision)) != 1:
-            raise ValueError("a model is one of `architecture`, `timm` and `torchvision`")
+            words = "a model is one of `architecture`, `timm` and `torchvision`"
+            for key in self.params:
+                for near in get_close_matches(key, type(self).model_fields, 1, 0.8):
+                    context = {"at": key, "near": near}
+                    raise PydanticCustomError("mistyped", words + ", not {at}: did you mean {near}?", context)
+            raise ValueError(words)
         return self
 
     @property
