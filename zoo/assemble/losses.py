@@ -18,7 +18,7 @@ from torch import nn
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Scalar
 from zoo.registry import did_you_mean
-from zoo.schema.check import validate
+from zoo.schema.check import tell_mistyped, validate
 from zoo.schema.signature import ArgsModel, arguments_model, given
 
 _LEGACY = ("size_average", "reduce")  # deprecated by torch in 2018
@@ -75,6 +75,8 @@ def _fits(name: str) -> bool:
 def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     """The loss of a recipe's ``loss``, or None after its errors were told."""
     written = node.get("name")
+    if written is None and tell_mistyped("name", node, diagnostics, what="loss"):
+        return None
     name = written.value if isinstance(written, Scalar) else "CrossEntropyLoss"
     if name not in loss_names():
         span = written.span if written else node.span

@@ -278,11 +278,15 @@ def _advice(annotation: Any, node: Node) -> str | None:
 
 
 def tell_missing(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str, help: str) -> None:
-    """Tells that a key is missing, and where another nearly bears its name, that this one was meant."""
-    nearly = [entry for entry in node for _ in difflib.get_close_matches(entry.key, [key], 1, 0.75)]
-    if not nearly:
+    """Tells that a key is missing, or of another that nearly bears its name, that this one was meant."""
+    if not tell_mistyped(key, node, diagnostics, what=what):
         diagnostics.error("missing-key", f"{what}: {key} is missing", node.span, help=help)
+
+
+def tell_mistyped(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str) -> bool:
+    """Whether a mapping that lacks a key has one that nearly bears its name, which is told."""
+    nearly = [entry for entry in node for _ in difflib.get_close_matches(entry.key, [key], 1, 0.75)]
     for entry in nearly:
-        diagnostics.error(
-            "unknown-key", f"{what}: unknown key {shown(entry.key)}", entry.key_span, help=f"did you mean {key}?"
-        )
+        message = f"{what}: unknown key {entry.key}"
+        diagnostics.error("unknown-key", message, entry.key_span, help=f"did you mean {key}?")
+    return bool(nearly)
