@@ -94,7 +94,7 @@ def test_a_bug_of_ours_is_one_line_and_how_to_report(capsys: pytest.CaptureFixtu
     report(ValueError("what\nis this"), debug=False, as_json=False)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "error[bug]: a bug of ours: ValueError: what"
-    assert "report it at" in lines[1]
+    assert "report it with the command and its output under --debug" in lines[1]
     assert len(lines) == 2
 
 

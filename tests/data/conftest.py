@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_world import PER_CLASS, Pictures
 from PIL import Image as Pillow
+
+from tests.data.data_world import PER_CLASS, Pictures
 
 SHARED = Path(__file__).parents[3] / "shared"
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from data_world import specs
 from scipy import stats
 
+from tests.data.data_world import specs
 from zoo.data.draws import Draws, hash_words
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Shape

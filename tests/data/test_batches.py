@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from data_world import array_dataset, opened, specs
 from scipy import stats
 
+from tests.data.data_world import array_dataset, opened, specs
 from zoo.data import Batch, Batches, make_batches
 from zoo.data.dataset import Dataset
 from zoo.data.draws import Draws

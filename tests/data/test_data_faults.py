@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_world import Pictures, opened, png, write_parquet
 from PIL import Image as Pillow
 from test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
 
+from tests.data.data_world import Pictures, opened, png, write_parquet
 from zoo.data import archives, download
 from zoo.data.decoding import Encoded, decode
 from zoo.data.download import Remote

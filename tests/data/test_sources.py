@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_world import PER_CLASS, Pictures, opened, png, write_parquet
 from PIL import Image as Pillow
 
+from tests.data.data_world import PER_CLASS, Pictures, opened, png, write_parquet
 from zoo.data import sources
 from zoo.data.sources import cifar, mnist
 from zoo.data.sources.cifar import CIFAR10_CLASSES

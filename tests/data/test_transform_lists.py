@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from data_world import array_dataset, complaints, section, specs
 
+from tests.data.data_world import array_dataset, complaints, section, specs
 from zoo.data import make_batches, parse_transforms, transforms
 from zoo.data.borders import BORDER_MODES, INTERPOLATIONS, inside
 from zoo.data.transforms import albumentations

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_world import array_dataset, specs
 
+from tests.data.data_world import array_dataset, specs
 from zoo.data import Batches, make_batches
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.errors import DataError, WorkerError

@@ -6,9 +6,9 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from small_nets import ChannelsLast, Inplace, SmallViT, images, small_cnn
 from torch import Tensor, nn
 
+from tests.explain.small_nets import ChannelsLast, Inplace, SmallViT, images, small_cnn
 from zoo.errors import UsageError
 from zoo.explain import METHODS, cams
 from zoo.explain.methods import LEFT_OUT, find_method

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_nets import images, small_cnn
 
+from tests.explain.small_nets import images, small_cnn
 from zoo.explain import explain, overlay
 from zoo.explain.overlay import enlarge
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_nets import ChannelsLast, Shrinking, SmallViT, small_cnn
 from torch import Tensor, nn
 
+from tests.explain.small_nets import ChannelsLast, Shrinking, SmallViT, small_cnn
 from zoo.errors import UsageError
 from zoo.explain import default_layer, layers_with_maps
 

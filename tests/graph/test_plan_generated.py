@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plan_world import HEAD, codes, parameter_count, plan_of_text, planned, trainable_count
 
+from tests.graph.plan_world import HEAD, codes, parameter_count, plan_of_text, planned, trainable_count
 from zoo.diagnostics import render
 from zoo.graph import TensorSpec, Value, compile_plan
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plan_world import HEAD, codes, parameter_count, plan_of_text, planned, trainable_count
 
+from tests.graph.plan_world import HEAD, codes, parameter_count, plan_of_text, planned, trainable_count
 from zoo.diagnostics import Diagnostics
 from zoo.document import load
 from zoo.graph import Ref, Step, TensorSpec, plan_architecture

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import CheckGolden
-from plan_world import HEAD, messages
+
+from tests.conftest import CheckGolden
+from tests.graph.plan_world import HEAD, messages
 
 CASES = {
     "inputs_differ": HEAD

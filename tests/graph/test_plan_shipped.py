@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plan_world import ARCHITECTURES, parameter_count, trainable_count
 
+from tests.graph.plan_world import ARCHITECTURES, parameter_count, trainable_count
 from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, read_file
 from zoo.graph import plan_architecture

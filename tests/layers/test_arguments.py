@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layer_cases import FUNCTIONS, MODULES
 
+from tests.layers.layer_cases import FUNCTIONS, MODULES
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
 from zoo.layers import initialisers, ops

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from layer_cases import FUNCTIONS as CASES
-from layer_cases import ROW, Case, ident
-from layer_cases import SMALL_BOX as BOX
-from layer_cases import SMALL_MAP as MAP
 from torch import Tensor
 
+from tests.layers.layer_cases import FUNCTIONS as CASES
+from tests.layers.layer_cases import ROW, Case, ident
+from tests.layers.layer_cases import SMALL_BOX as BOX
+from tests.layers.layer_cases import SMALL_MAP as MAP
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
 from zoo.layers import ops

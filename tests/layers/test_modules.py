@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from layer_cases import BOX, MAP, ROW, Case, ident
-from layer_cases import MODULES as CASES
 from torch import Tensor, nn
 
+from tests.layers.layer_cases import BOX, MAP, ROW, Case, ident
+from tests.layers.layer_cases import MODULES as CASES
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
 from zoo.layers import ops

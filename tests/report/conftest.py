@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_world import AUGMENTED, RECIPE, digits, range_test, result, trained, transforms
 
+from tests.report.report_world import AUGMENTED, RECIPE, digits, range_test, result, trained, transforms
 from zoo.report import record, render
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from report_world import AUGMENTED, NAMES, digits, network, normalised, outcome, transforms
 from torch import nn
 
+from tests.report.report_world import AUGMENTED, NAMES, digits, network, normalised, outcome, transforms
 from zoo.explain import cams
 from zoo.report import record
 from zoo.report.choice import from_every_class, most_confident

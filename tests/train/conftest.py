@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_world import Small, small_training
 
+from tests.train.small_world import Small, small_training
 from zoo.train import RunFolder, Training
 
 torch.set_num_threads(1)  # the networks are tiny: a second thread only waits
@@ -17,7 +17,7 @@ torch.set_num_threads(1)  # the networks are tiny: a second thread only waits
 # Processes that are to be killed come from a server that imports torch once for all of them; before Python 3.13 it
 # finds the module through the environment only.
 os.environ["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
-multiprocessing.set_forkserver_preload(["small_world"])
+multiprocessing.set_forkserver_preload(["tests.train.small_world"])
 
 
 @pytest.fixture

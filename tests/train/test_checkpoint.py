@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save
-from small_world import only, run
 
+from tests.train.small_world import only, run
 from zoo.errors import CheckpointError, EnvironmentFault
 from zoo.events import Message
 from zoo.train import DamagedCheckpointError, RunFolder, Shelf, Training, read_checkpoint

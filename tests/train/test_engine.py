@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_world import SmallBatches, one_cycle, only, run, small_net
 from torch import nn
 
+from tests.train.small_world import SmallBatches, one_cycle, only, run, small_net
 from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.schema.recipe import TrainSection
 from zoo.train import Training, count_steps, fit, read_metrics

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_world import SmallBatches, small_net
 from torch import Tensor, nn
 
+from tests.train.small_world import SmallBatches, small_net
 from zoo.train import Evaluation, Runtime, evaluate
 from zoo.train.evaluation import flip_translate_views, flip_views
 from zoo.train.metrics import Meter, StepClock

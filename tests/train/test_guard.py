@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_world import SmallBatches, only, run
 
+from tests.train.small_world import SmallBatches, only, run
 from zoo.errors import DivergedError
 from zoo.events import CheckpointSaved, Event, StepLogged
 from zoo.train import Shelf, Training, fit

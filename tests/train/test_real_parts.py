@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from small_world import small_net
 from torch import Tensor, nn
 
+from tests.train.small_world import small_net
 from zoo.data import make_batches, open_dataset, parse_transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_text

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import Small, Trap, in_process, traces
+
+from tests.train.small_world import Small, Trap, in_process, traces
 
 # A checkpoint after every step: every kill is in mid-epoch somewhere.
 SMALL = Small(train={"epochs": 2, "checkpoint": {"every_minutes": 1e-9}}, samples=64)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_world import Small, small_net, small_training
 from torch import nn
 
+from tests.train.small_world import Small, small_net, small_training
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.train import Runtime, fit
 from zoo.train.runtime import choose_precision, cpu_bf16_unit, machine_faults

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_world import Small, Trap, in_process, traces
 
+from tests.train.small_world import Small, Trap, in_process, traces
 from zoo.train.checkpoint import verify
 from zoo.train.signals import SignalWatch
 

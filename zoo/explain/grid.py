@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 PANEL, GAP = 1.45, 0.3  # inches: one picture with its margin, and what lies between two cells
 TOP, BELOW = 0.5, 0.56  # above the first row, and for the words of each
+LONGEST_LABEL = 26  # characters
 RIGHT, WRONG = "#17643b", "#b3261e"
 
 
@@ -40,8 +40,12 @@ def _draw_cell(sheet: Sheet, cell: Cell, *, left: float, top: float) -> None:
     for place, (label, picture) in enumerate(panels):
         at = left + place * PANEL
         sheet.picture(picture, at, top + 0.2, side)
-        label = textwrap.shorten(label, 26, placeholder="…")
-        sheet.words(label, at + side / 2, top + side + 0.33, size=7, colour=MUTED, ha="center")
+        sheet.words(_short(label), at + side / 2, top + side + 0.33, size=7, colour=MUTED, ha="center")
+
+
+def _short(label: str) -> str:
+    """A label that fits under a picture; of a long path the end is kept."""
+    return label if len(label) <= LONGEST_LABEL else f"…{label[1 - LONGEST_LABEL :]}"
 
 
 def _headline(cell: Cell) -> str:
