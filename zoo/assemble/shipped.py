@@ -18,14 +18,21 @@ def recipes_folder() -> Path:
 
 
 def recipe_names() -> list[str]:
-    """The shipped recipes' names."""
-    return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+    """The shipped recipes' names, with their folder where they are in one: ``quickstart``, ``speedrun/cifar10_94``."""
+    return sorted(_files())
 
 
 def shipped_recipe(name: str) -> Path | None:
-    """A shipped recipe's file, given its name with or without `.yaml`; or None."""
-    stem = name.removesuffix(".yaml")
-    return _near(recipes_folder() / f"{stem}.yaml") if stem in recipe_names() else None
+    """A shipped recipe's file, given its name with or without its folder and `.yaml`; or None."""
+    files = _files()
+    by_stem = {path.stem: path for path in files.values()}
+    found = files.get(name.removesuffix(".yaml")) or by_stem.get(name.removesuffix(".yaml"))
+    return _near(found) if found is not None else None
+
+
+def _files() -> dict[str, Path]:
+    folder = recipes_folder()
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
 
 
 def _near(path: Path) -> Path:
