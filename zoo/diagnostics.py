@@ -92,31 +92,39 @@ class Diagnostic:
 
 
 class Diagnostics:
-    """Collects messages, so that all of a file's errors are told at once."""
+    """Collects messages, so that all of a file's errors are told at once, and gives them in the order of the file.
+
+    Messages without a place come first; several files come in the order in which they were first spoken of.
+    """
 
     def __init__(self) -> None:
         self._items: dict[Diagnostic, None] = {}  # a set that keeps the order
 
     def __iter__(self) -> Iterator[Diagnostic]:
-        return iter(self._items)
+        files = list(dict.fromkeys(item.span.file for item in self._items if item.span))
+        places = {
+            item: (files.index(item.span.file), item.span.line, item.span.column) if item.span else (-1, 0, 0)
+            for item in self._items
+        }
+        return iter(sorted(self._items, key=places.__getitem__))
 
     def __len__(self) -> int:
         return len(self._items)
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """The errors alone, in the order they were found."""
+        """The errors alone, in the order they were found: planners count them often, so they are not sorted."""
         return tuple(item for item in self._items if item.severity == "error")
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """The warnings alone, in the order they were found."""
-        return tuple(item for item in self._items if item.severity == "warning")
+        """The warnings alone."""
+        return tuple(item for item in self if item.severity == "warning")
 
     @property
     def all_as_errors(self) -> tuple[Diagnostic, ...]:
         """Every message as an error: what ``--strict`` makes of warnings."""
-        return tuple(replace(item, severity="error") for item in self._items)
+        return tuple(replace(item, severity="error") for item in self)
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Takes a message, unless the very same one is there already (a block called twice says a thing once)."""

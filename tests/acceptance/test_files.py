@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import Zoo
 from tests.conftest import CheckGolden
+from zoo.cli import main
 
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 10)
@@ -101,3 +102,27 @@ def test_a_recipe_without_a_name_takes_one_from_its_file_that_can_name_a_folder(
 ) -> None:
     (here / file).write_text(TRAINS)
     assert zoo("check", file).status == 0
+
+
+def test_everything_wrong_with_a_recipe_is_told_at_once_in_the_order_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "model: {architecture: custom_resnt}\n"
+        "data: {source: cifar}\n"
+        "transforms: {train: [RandomCrp]}\n"
+        "optimizer: {name: SGDD}\n"
+        "train: {epoch: 3}\n"
+        "reports: [curve]\n"
+    )
+    assert main(["check", "--json", str(path)]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [(item["line"], item["code"]) for item in found] == [
+        (1, "no-such-architecture"),
+        (2, "unknown-source"),
+        (3, "unknown-transform"),
+        (4, "unknown-optimizer"),
+        (5, "unknown-key"),
+        (6, "bad-value"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from zoo.assemble.losses import LossSpec, parse_loss
@@ -59,6 +60,25 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     return Parts(network, loss, optimization, data, train, eval_)
 
 
+def check_salvaged(salvaged: Resolved, diagnostics: Diagnostics) -> None:
+    """What the rooms say of the sections that are right by themselves, where some other section is wrong."""
+    document, recipe = salvaged.document, salvaged.recipe
+    present = recipe.model_fields_set
+    optimizer = document.get("optimizer")
+    if "model" in present:
+        network_of(salvaged, diagnostics)
+    if "loss" in present:
+        parse_loss(salvaged.section("loss"), diagnostics)
+    if "data" in present:
+        parse_data(salvaged.section("data"), diagnostics)
+    if optimizer is not None:
+        with lean_meta():
+            parse_optimization(optimizer, document.get("schedule"), diagnostics)
+    if "transforms" in present:
+        parse_transforms(_list(salvaged, "train", recipe.transforms.train), diagnostics, where="train")
+        parse_transforms(_list(salvaged, "eval", recipe.transforms.eval), diagnostics, where="eval")
+
+
 def recheck(resolved: Resolved) -> Parts:
     """The parts of a recipe in which only a checked value changed. Raises ConfigError."""
     diagnostics = Diagnostics()
@@ -113,7 +133,7 @@ def _find(name: str) -> Path | None:
 def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> None:
     try:
         if is_recipe(document.keys):
-            resolved = resolve(str(path), (), diagnostics)
+            resolved = resolve(str(path), (), diagnostics, if_wrong=partial(check_salvaged, diagnostics=diagnostics))
             if resolved is not None:
                 check_recipe(resolved, diagnostics)
         else:

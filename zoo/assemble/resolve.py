@@ -7,9 +7,12 @@ the checked sections.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.shipped import find_parent, find_recipe
@@ -17,7 +20,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load
 from zoo.document.evaluation import NoNames, substitute
 from zoo.schema.check import validate
-from zoo.schema.recipe import Recipe
+from zoo.schema.recipe import Recipe, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,39 @@ class Resolved:
         return node if isinstance(node, Mapping) else Mapping((), self.document.span)
 
 
-def resolve(name_or_path: str, sets: Iterable[str], diagnostics: Diagnostics) -> Resolved | None:
-    """Reads a recipe. None where it is wrong: the diagnostics say how. Raises UsageError for a recipe there is not."""
+def resolve(
+    name_or_path: str,
+    sets: Iterable[str],
+    diagnostics: Diagnostics,
+    *,
+    if_wrong: Callable[[Resolved], None] = lambda salvaged: None,
+) -> Resolved | None:
+    """Reads a recipe. None where it is wrong: the diagnostics say how. Raises UsageError for a recipe there is not.
+
+    ``if_wrong`` is handed what is right by itself of a recipe in which some section is wrong, so that its caller can
+    tell what else is wrong with it at once.
+    """
     path = find_recipe(name_or_path)
     document = load_document(path, sets, diagnostics)
     if document is None:
         return None
     recipe = validate(Recipe, document, diagnostics, what="")
     if recipe is None:
+        if_wrong(_salvaged(document, path))
         return None
     return Resolved(recipe, document, path, path.read_text(encoding="utf-8-sig"))
+
+
+def _salvaged(document: Mapping, path: Path) -> Resolved:
+    """A recipe of those sections alone that are right by themselves; the others are not in it."""
+    sections = {}
+    for key, field in Recipe.model_fields.items():
+        definition: dict[str, Any] = {key: (field.annotation, field)}
+        alone = create_model("alone", __base__=Section, **definition)
+        found = validate(alone, document.only([key]), Diagnostics(), what="")
+        if found is not None:
+            sections[key] = getattr(found, key)
+    return Resolved(Recipe.model_construct(set(sections), **sections), document.only(sections), path, "")
 
 
 def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping | None:

@@ -7,13 +7,14 @@ data were found to be right.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from zoo.assemble.build import Built, build, open_data
-from zoo.assemble.check import Parts, check_recipe
+from zoo.assemble.check import Parts, check_recipe, check_salvaged
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.layout import RESULT
@@ -32,7 +33,8 @@ RUNS = Path("runs")
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
-    resolved = resolve(recipe, options.all_sets, diagnostics)
+    check_rest = functools.partial(check_salvaged, diagnostics=diagnostics)
+    resolved = resolve(recipe, options.all_sets, diagnostics, if_wrong=check_rest)
     parts = check_recipe(resolved, diagnostics) if resolved is not None else None
     if resolved is not None and resolved.recipe.tracking.tensorboard and not has_tensorboard():
         diagnostics.error(
