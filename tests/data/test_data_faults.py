@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
+from tests.data.test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
 
 from tests.data.data_world import Pictures, opened, png, write_parquet
 from zoo.data import archives, download
