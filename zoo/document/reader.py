@@ -293,14 +293,15 @@ class _Builder:
         context = getattr(error, "context", None)
         if context and context_mark is not None:
             notes = [Note(context, _point(self._source, context_mark.line + 1, context_mark.column + 1))]
-        self._diagnostics.error("syntax", f"not YAML: {problem}", place, notes=notes)
+        help = _syntax_help(problem, context or "", self._source.line(place.line), place.column, context_mark)
+        self._diagnostics.error("syntax", f"not YAML: {problem}", place, notes=notes, help=help)
 
     def _fail_unquoted(self, scalar: Scalar) -> None:
         self._fail(
             "unquoted-expression",
             f"YAML cuts this expression short after {scalar.text}",
             scalar.span,
-            help='in flow style an expression with [ ] { } or , wants quotes: "$(…)"',
+            help='close its parentheses; in flow style an expression with [ ] { } or , wants quotes: "$(…)"',
         )
 
     def _fail(self, code: str, message: str, span: Span, *, help: str | None = None) -> NoReturn:
@@ -312,6 +313,23 @@ class _Builder:
         assert start_mark is not None  # PyYAML's stubs allow for events made by hand
         assert end_mark is not None
         return Span(self._source, start_mark.line + 1, start_mark.column + 1, end_mark.line + 1, end_mark.column + 1)
+
+
+def _syntax_help(problem: str, context: str, line: str, column: int, context_mark: yaml.Mark | None) -> str | None:
+    """The way out of the slips that people make most; the parser's words hardly tell it."""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "YAML allows no tab in an indentation: use spaces"
+    if "block mapping" in context and "expected key" in problem and context_mark is not None:
+        begins = context_mark.column + 1
+        if column != begins:
+            return (
+                f"the keys of a mapping begin in one column: the first in column {begins}, this one in column {column}"
+            )
+    if "flow" in context and context_mark is not None:
+        return f"the bracket opened in line {context_mark.line + 1} may not be closed, or a comma is missing"
+    if "mapping values are not allowed" in problem:
+        return "is a colon missing behind a key, or are quotes missing around a text with a colon in it?"
+    return None
 
 
 def _is_cut_expression(text: str) -> bool:

@@ -191,7 +191,10 @@ class TextReader:
             message, help = f"{what}: unknown key {slip}", f"did you mean {meant}?"
             self._diagnostics.error("unknown-key", message, node.key_span(slip), help=help)
         else:
+            stuck = next((key for key in node.keys if key.startswith("op:")), None)
             help = "say what the layer does: {op: Conv2d, …}"
+            if stuck is not None:
+                span, help = node.key_span(stuck), f"a colon wants a space behind it: op: {stuck[3:].strip()}"
             self._diagnostics.error("missing-key", f"{what}: op is missing", span, help=help)
 
     def _is_op_name(self, node: Scalar) -> bool:
