@@ -182,8 +182,16 @@ def _misfit(resolved: Resolved, network: Network, output: Shape | None, dataset:
         message,
         code="class-count",
         span=written.span if written is not None else node.span,
-        help=f"set model.classes to {classes}" if "classes" in node else f"give the head {classes} outputs",
+        help=_classes_help(network, output, classes, is_param="classes" in node),
     )
+
+
+def _classes_help(network: Network, output: Shape | None, classes: int, *, is_param: bool) -> str:
+    if is_param or (network.plan is not None and "classes" in network.plan.params):
+        return f"set model.classes to {classes}"
+    if output is not None and len(output) > 2:
+        return f"flatten the map in front of the last Linear, and give that {classes} outputs"
+    return f"give the head {classes} outputs"
 
 
 def _module(resolved: Resolved, network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:

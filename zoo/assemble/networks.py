@@ -92,6 +92,7 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
     params = node.without(_NOT_PARAMS)
     try:
         if model.architecture is None:
+            _refuse_classes(params)
             return foreign_network(model.target, params, input_shape, pretrained=model.weights == "pretrained")
         path = architecture_file(model.architecture, resolved.folder)
         found = Diagnostics()
@@ -100,10 +101,22 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
         key = next(key for key in _NOT_PARAMS if key in node)
         written = node.get(key)
         assert written is not None
-        diagnostics.error(error.code, error.message, written.span, notes=error.notes, help=error.help)
+        span = error.span or written.span
+        diagnostics.error(error.code, error.message, span, notes=error.notes, help=error.help)
         return None
     diagnostics.extend(_with_own_keys(item, node) for item in found)
     return network
+
+
+def _refuse_classes(params: Mapping) -> None:
+    """Of another library's model the number of classes is `num_classes`, and comes from the data where left out."""
+    if "classes" in params:
+        raise UsageError(
+            "timm and torchvision call it num_classes",
+            code="unknown-key",
+            span=params.key_span("classes"),
+            help="leave it out: the data's number of classes is filled in",
+        )
 
 
 def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:

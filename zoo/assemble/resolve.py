@@ -20,7 +20,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load
 from zoo.document.evaluation import NoNames, substitute
 from zoo.schema.check import validate
-from zoo.schema.recipe import Recipe, Section
+from zoo.schema.recipe import Recipe, Section, is_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,20 @@ def _salvaged(document: Mapping, path: Path) -> Resolved:
     return Resolved(Recipe.model_construct(set(sections), **sections), document.only(sections), path, "")
 
 
+def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
+    """Whether an architecture stands where a recipe is due, which is then told in one message."""
+    if "layers" not in document or is_recipe(document.keys):
+        return False
+    file, place = document.span.file, document.key_span("layers")
+    help = f"a recipe names it, `model: {{architecture: {file}}}`; zoo summary, check, draw and eject take it as it is"
+    diagnostics.error("not-a-recipe", f"{file} is an architecture; a recipe is due here", place, help=help)
+    return True
+
+
 def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping | None:
     """The recipe's tree: extended, set, expressions worked out, its name filled in."""
     document = load(path, diagnostics, find_parent=find_parent)
-    if document is None:
+    if document is None or _is_architecture(document, diagnostics):
         return None
     before = len(diagnostics.errors)
     document = apply_sets(document, sets, diagnostics)
