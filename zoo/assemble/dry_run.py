@@ -44,7 +44,7 @@ class Estimate:
     @property
     def images_per_second(self) -> float:
         """Of a training step."""
-        return self.batch_size / self.step_seconds
+        return min(self.batch_size, self.samples["training"]) / self.step_seconds
 
     @property
     def total_seconds(self) -> float:

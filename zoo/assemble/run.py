@@ -64,8 +64,6 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> 
             assert folder is not None
             note(f"the run in {folder.path} is finished: nothing to resume")
             return read_result(folder.path)
-        if options.resume and state == "begin":
-            note("nothing to resume yet: starting from the beginning")
         return _run(folder, resolved, parts, options, note, started)
 
 

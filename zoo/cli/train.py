@@ -55,10 +55,11 @@ def run(
         quiet=session.quiet,
         strict=session.strict,
     )
+    numbers = _seed_list(seeds) if seeds is not None else None
     if dry_run:
         _dry_run(session, recipe, options)
-    elif seeds is not None:
-        _run_seeds(session, recipe, options, _seed_list(seeds))
+    elif numbers is not None:
+        _run_seeds(session, recipe, options, numbers)
     else:
         _run_once(session, recipe, options)
 
