@@ -116,7 +116,8 @@ def _values(node: Node, path: str) -> Iterator[tuple[str, _Placed]]:
         for number, item in enumerate(node):
             yield from _values(item, f"{path}.{number}")
     else:
-        yield path, (plain(node), str(node.span))
+        is_default = node.span.file == "default"  # there is no such file to look into
+        yield path, (plain(node), "default" if is_default else str(node.span))
 
 
 def _flatten(data: Any, path: str) -> Iterator[tuple[str, _Placed]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,9 +52,9 @@ def _described(name: str, path: Path | None) -> Item:
 
 
 def _line(text: Any) -> str:
-    """The first sentence or line of a text."""
-    lines = str(text or "").strip().splitlines()
-    return lines[0].strip() if lines else ""
+    """The first sentence of a text, or its first paragraph."""
+    paragraph = re.split(r"\n\s*\n", inspect.cleandoc(str(text or "")).strip())[0]
+    return re.split(r"(?<=[a-z)]\.)\s", " ".join(paragraph.split()))[0]
 
 
 def _registered(registry: Any) -> Iterable[Item]:

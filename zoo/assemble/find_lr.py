@@ -40,7 +40,8 @@ class FoundRate:
             for name, rate in suggestions.items()
         ]
         lines.append(f"a run would use {self.found.lr!r}")
-        return "\n".join([*lines, *([str(self.figure)] if self.figure else [])])
+        lines.append(str(self.figure) if self.figure else "--out DIR draws the curve")
+        return "\n".join(lines)
 
 
 def find_learning_rate(recipe: str, options: RunOptions, settle: Settle, *, out: Path | None = None) -> FoundRate:

@@ -37,6 +37,8 @@ class DrawFormat(StrEnum):
     mermaid = "mermaid"
 
 
+_DRAWN = (".svg", ".mmd", ".mermaid", ".md", ".txt", "")  # suffixes of what `zoo draw` writes
+
 InputShape = Annotated[
     str | None, typer.Option("--input", metavar="C,H,W", help="The input's shape where it is not the network's own.")
 ]
@@ -120,6 +122,8 @@ def draw(
     plan = planned(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
     assert plan is not None
+    if form is None and out is not None and out.suffix not in _DRAWN:
+        raise UsageError(f"a drawing is SVG or Mermaid, not {out.suffix or out.name}", help="name it .svg, .mmd or .md")
     is_svg = form is DrawFormat.svg or (form is None and out is not None and out.suffix == ".svg")
     picture = drawing(plan, depth=depth)
     _deliver(session, svg(picture) if is_svg else mermaid(picture), out)

@@ -80,7 +80,7 @@ def build_foreign(
     except OSError as error:
         raise EnvironmentFault(
             f"{library}: the weights of {name} could not be loaded: {error}",
-            help="without a network, leave `pretrained` out, or fill the library's cache first",
+            help="without a network, fill the library's cache first, or do without pretrained weights",
         ) from error
 
 
