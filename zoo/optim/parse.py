@@ -156,7 +156,10 @@ def _check_peak(spec: OptimizerSpec, mapping: Mapping, mark: FindMark | None, di
     schedule = spec.schedule
     if schedule is None or "lr" not in spec.entry.arguments.model_fields:
         return
-    if schedule.peak is not None and "lr" in spec.arguments:
+    lr, default = spec.arguments.get("lr"), spec.entry.arguments.model_fields["lr"].default
+    if (
+        schedule.peak is not None and lr is not None and (mark is not None or lr != default)
+    ):  # resolved.yaml has defaults
         tell = diagnostics.error if mark is not None else diagnostics.warning
         tell(
             "unused-lr",
