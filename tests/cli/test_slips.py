@@ -1,0 +1,91 @@
+"""Slips that people make on their first day: each message points at them and tells the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Zoo
+
+NET = """
+input: [1, 8, 8]
+layers:
+  conv: {op: Conv2d, out_channels: 4, kernel_size: 3}
+  flatten: {op: flatten, start_dim: 1}
+  fc: {op: Linear, out_features: 10}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "place", "help"),
+    [
+        ("op: Conv2d", "op:Conv2d", "4:10", "a colon wants a space behind it: op: Conv2d"),
+        ("  flatten:", "\tflatten:", "5:1", "YAML allows no tab in an indentation: use spaces"),
+        ("  flatten:", "   flatten:", "5:4", "the first in column 3, this one in column 4"),
+        ("kernel_size: 3}", "kernel_size: 3", "5:10", "the bracket opened in line 4 may not be closed"),
+        ("conv: {op:", "conv {op:", "4:33", "is a colon missing behind a key"),
+        ("out_features: 10", "out_features: $(5 * 2", "6:34", "close its parentheses"),
+    ],
+)
+def test_slips_in_yaml(right: str, wrong: str, place: str, help: str, tmp_path: Path, zoo: Zoo) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(NET)
+    assert zoo("check", file).status == 0
+    file.write_text(NET.replace(right, wrong, 1))
+    outcome = zoo("check", file)
+    assert outcome.status == 2
+    assert f"net.yaml:{place}\n" in outcome.err
+    assert help in outcome.err
+
+
+def test_a_foreign_model_takes_its_classes_from_the_data(recipe: Path, zoo: Zoo) -> None:
+    text = recipe.read_text()
+    recipe.write_text(text.replace("architecture: tiny_resnet, classes: 10, width: 8", "timm: resnet18, classes: 10"))
+    outcome = zoo("check", recipe)
+    assert outcome.status == 2
+    assert "tiny.yaml:3:25\n" in outcome.err
+    assert "call it num_classes" in outcome.err
+    recipe.write_text(text.replace("architecture: tiny_resnet, classes: 10, width: 8", "timm: resnet18"))
+    assert zoo("check", recipe).status == 0
+
+
+def test_an_unknown_optimizer_is_told_without_torchs_compiler(recipe: Path, zoo: Zoo) -> None:
+    recipe.write_text(recipe.read_text().replace("name: SGD", "name: SDG"))
+    outcome = zoo("check", recipe)
+    assert (outcome.status, "did you mean SGD" in outcome.err) == (2, True)
+
+
+def test_what_is_not_one_of_the_forms_of_a_drawing_is_not_written(tmp_path: Path, zoo: Zoo) -> None:
+    outcome = zoo("draw", "tiny_resnet", "-o", tmp_path / "net.png")
+    assert outcome.status == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_seeds_are_read_in_a_dry_run_too(recipe: Path, zoo: Zoo) -> None:
+    assert zoo("run", recipe, "--dry-run", "--seeds", "a,b").status == 2
+
+
+def test_the_class_count_names_the_param_that_sets_it(recipe: Path, zoo: Zoo) -> None:
+    recipe.write_text(recipe.read_text().replace("classes: 10, ", "").replace("digits", "synthetic, classes: 3"))
+    outcome = zoo("run", recipe, "--dry-run")
+    assert outcome.status == 3
+    assert "help: set model.classes to 3" in outcome.err
+
+
+def test_a_default_in_a_difference_has_no_place(recipe: Path, zoo: Zoo) -> None:
+    other = recipe.with_name("other.yaml")
+    other.write_text(recipe.read_text().replace("momentum: 0.9", "momentum: 0.9, dampening: 0.1"))
+    out = zoo("diff", recipe, other).out
+    assert "(default)" in out
+    assert "default:1:1" not in out
+
+
+def test_an_architecture_where_a_recipe_is_due_is_one_message(tmp_path: Path, zoo: Zoo) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(NET.replace("out_features: 10", "out_features: $classes") + "params: {classes: 10}\n")
+    for command in ("config", "run", "find-lr"):
+        outcome = zoo(command, file)
+        assert outcome.status == 2
+        assert "net.yaml is an architecture; a recipe is due here" in outcome.err
+        assert outcome.err.endswith("\n1 error\n")
