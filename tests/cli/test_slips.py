@@ -89,3 +89,10 @@ def test_an_architecture_where_a_recipe_is_due_is_one_message(tmp_path: Path, zo
         assert outcome.status == 2
         assert "net.yaml is an architecture; a recipe is due here" in outcome.err
         assert outcome.err.endswith("\n1 error\n")
+
+
+def test_a_bare_call_is_one_short_message(zoo: Zoo) -> None:
+    outcome = zoo()
+    assert outcome.status == 2
+    assert "a command is missing: zoo run quickstart" in outcome.err
+    assert len(outcome.err.splitlines()) == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,8 @@ import typer
 
 from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
+
+_NARROWEST = 24  # columns: with less room for its text a row is left to the terminal
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +39,15 @@ def ls(
         print_json(rows)
         return
     width = max((len(row["name"]) for row in rows), default=0)
-    print_text("\n".join(f"{row['name']:<{width}}  {row['doc']}".rstrip() for row in rows) or f"no {kind} yet")
+    print_text("\n".join(_wrapped(row["name"], row["doc"], width) for row in rows) or f"no {kind} yet")
+
+
+def _wrapped(name: str, doc: str, width: int) -> str:
+    """A row; on a terminal its text is broken between words and kept in its column."""
+    line, room = f"{name:<{width}}  {doc}".rstrip(), shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or room < width + _NARROWEST:
+        return line
+    return textwrap.fill(line, room, subsequent_indent=" " * (width + 2), break_on_hyphens=False)
 
 
 def cp(

@@ -49,6 +49,8 @@ def as_zoo_error(error: BaseException) -> ZooError:
     if isinstance(error, KeyboardInterrupt):
         return StoppedBySignal("stopped by the keyboard", signal_number=2)
     if is_call_error(error):
+        if type(error).__name__ == "NoArgsIsHelpError":  # a bare `zoo`: its message is the whole help page
+            return UsageError("a command is missing: zoo run quickstart is a good first one", help=_usage_help(error))
         return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return EnvironmentFault(f"out of memory: {_first_line(error)}", code="out-of-memory", help=_ADVICE)
