@@ -38,6 +38,8 @@ def _architecture() -> Schema:
     definitions: Schema = {}
     top = _model(ArchitectureForm, definitions)
     keys = _layer_keys(_model(LayerForm, definitions)["properties"], definitions)
+    by_kind = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Initialiser"}}
+    top["properties"]["init"] = {**top["properties"]["init"], "anyOf": [by_kind, {"type": "null"}]}
     for form in (top, definitions["BlockForm"]):
         form["properties"]["layers"] = _LAYERS
     cases = [_case("op", name, {**_arguments(ops[name].arguments, definitions), **keys}) for name in ops]
