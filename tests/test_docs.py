@@ -39,7 +39,18 @@ def as_run_here(command: list[str]) -> list[str]:
     if command[0] != "run" or "--dry-run" in command:
         return command
     if "s8_custom_resnet" in command[1]:
-        return [*command, *SHORT, "--set", "data={source: synthetic, batch_size: 8}", "--set", "model.width=8"]
+        return [
+            *command,
+            *SHORT,
+            "--set",
+            "data={source: synthetic, batch_size: 8}",
+            "--set",
+            "model.width=8",
+            "--set",
+            "schedule=null",
+            "--set",
+            "optimizer.lr=0.01",
+        ]
     return [*command, *SHORT]
 
 

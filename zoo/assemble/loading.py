@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def find_run(text: str | None) -> Path:
         if (path / "resolved.yaml").is_file():
             return path
         if (path / "latest" / "resolved.yaml").is_file():
-            return (path / "latest").resolve()
+            return _newest(path.glob("[0-9]*/resolved.yaml"))
     names = sorted(path.name for path in RUNS.glob("*") if path.is_dir())
     raise CheckpointError(
         f"there is no run {text}",
@@ -80,10 +81,15 @@ def find_run(text: str | None) -> Path:
 
 
 def _latest_of_all() -> Path:
-    runs = [path.parent for path in RUNS.glob("*/[0-9]*/resolved.yaml")]
-    if not runs:
+    files = list(RUNS.glob("*/[0-9]*/resolved.yaml"))
+    if not files:
         raise CheckpointError("there is no run under ./runs yet", code="no-run", help="zoo run quickstart makes one")
-    return max(runs, key=lambda path: (path / "resolved.yaml").stat().st_mtime)
+    return _newest(files)
+
+
+def _newest(files: Iterable[Path]) -> Path:
+    """The newest of some runs, given their `resolved.yaml`; one that failed before its first checkpoint comes last."""
+    return max(files, key=lambda file: ((file.parent / "checkpoints" / "last").is_dir(), file.stat().st_mtime)).parent
 
 
 def network_of_run(run: Path) -> Network:
