@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.data.test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
 
 from tests.data.data_world import Pictures, opened, png, write_parquet
+from tests.data.test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
 from zoo.data import archives, download
 from zoo.data.decoding import Encoded, decode
 from zoo.data.download import Remote
