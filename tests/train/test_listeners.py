@@ -10,6 +10,7 @@ import pytest
 
 from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.train import ConsoleProgress, Evaluation, make_result
+from zoo.train.console import epoch_text, step_text
 from zoo.train.result import judge
 
 EVENTS: list[Event] = [
@@ -116,3 +117,15 @@ def test_a_target_is_met_when_every_figure_is() -> None:
         "met": False,
     }
     assert judge({"test_accuracy": None}, test) is None
+
+
+def test_the_lines_fit_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    figures = {"loss": 1.2345, "accuracy": 0.98765}
+    event = EpochFinished(24, 2352, figures, 0.026731, 3662.0, 12345.0, figures, None, True)
+    assert len(epoch_text(event, 24, short=True)) <= 80
+    assert len(epoch_text(event, 24)) > 80  # the control
+    running = step_text(StepLogged(24, 2300, 2352, 1.2345, 0.98765, 0.1, 12345.0, 62.0, 3723.0), short=True)
+    assert len(f"epoch 24/24 step 2300/2352  {running}") <= 80
+    shown = show(Terminal())
+    assert "train 1.2000 55.00 %  test 1.0000 62.50 %  3,012/s  1:05  *" in shown

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 
+FULL_WIDTH = 110  # columns that the full lines take at most, as a rule
+
 
 class ConsoleProgress:
     """Shows a training as it goes. ``quiet`` leaves only warnings. rich honours ``NO_COLOR`` itself.
@@ -45,9 +47,14 @@ class ConsoleProgress:
             case StepLogged():
                 self._step(event)
             case EpochFinished():
-                self._line(epoch_text(event, self._epochs))
+                self._line(epoch_text(event, self._epochs, short=self._is_narrow))
             case CheckpointSaved(name="last") | TrainingFinished():
                 pass
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether this is a terminal in which the full lines would break."""
+        return self._console.is_terminal and self._console.width < FULL_WIDTH
 
     def close(self) -> None:
         """Removes the bar."""
@@ -66,7 +73,7 @@ class ConsoleProgress:
             return
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]:g}"),
-            BarColumn(bar_width=None),
+            *(() if self._is_narrow else (BarColumn(bar_width=None),)),
             TextColumn("step {task.completed}/{task.total}  {task.fields[figures]}"),
         )
         self._bar = Progress(*columns, console=self._console, transient=True, expand=True)
@@ -77,11 +84,18 @@ class ConsoleProgress:
 
     def _step(self, event: StepLogged) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=event.step, epoch=event.epoch, figures=step_text(event))
+            self._bar.update(
+                self._task, completed=event.step, epoch=event.epoch, figures=step_text(event, short=self._is_narrow)
+            )
 
 
-def step_text(event: StepLogged) -> str:
+def step_text(event: StepLogged, *, short: bool = False) -> str:
     """The running figures: ``loss 0.4100  acc 85.50 %  lr 0.1  302 images/s  epoch 0:42  run 1:02:03``."""
+    if short:  # what is left of epoch and run stays
+        return (
+            f"loss {event.loss:.3f}  acc {100 * event.accuracy:.1f} %  {event.images_per_second:,.0f}/s  "
+            f"{clock(event.epoch_eta_seconds)}, {clock(event.run_eta_seconds)} left"
+        )
     return (
         f"loss {event.loss:.4f}  acc {100 * event.accuracy:.2f} %  lr {event.lr:.4g}  "
         f"{event.images_per_second:,.0f} images/s  epoch {clock(event.epoch_eta_seconds)}  "
@@ -89,16 +103,19 @@ def step_text(event: StepLogged) -> str:
     )
 
 
-def epoch_text(event: EpochFinished, epochs: float) -> str:
-    """The one line of an epoch; the best one so far bears a star."""
+def epoch_text(event: EpochFinished, epochs: float, *, short: bool = False) -> str:
+    """The one line of an epoch; the best one so far bears a star. ``short`` fits it into 80 columns."""
+    words = ("", "") if short else ("loss ", "acc ")
     parts = [f"epoch {event.epoch}/{epochs:g}"]
     for name in ("train", "validation", "test"):
         figures: dict[str, float] | None = getattr(event, name)
         if figures is not None:
-            parts.append(f"{name} loss {figures['loss']:.4f} acc {100 * figures['accuracy']:.2f} %")
+            parts.append(f"{name} {words[0]}{figures['loss']:.4f} {words[1]}{100 * figures['accuracy']:.2f} %")
             if "accuracy_tta" in figures:
                 parts[-1] += f" (TTA {100 * figures['accuracy_tta']:.2f} %)"
-    parts += [f"lr {event.lr:.4g}", f"{event.images_per_second:,.0f} images/s", clock(event.seconds)]
+    speed = f"{event.images_per_second:,.0f}"
+    parts += [f"{speed}/s"] if short else [f"lr {event.lr:.4g}", f"{speed} images/s"]
+    parts.append(clock(event.seconds))
     return "  ".join(parts) + ("  *" if event.is_best else "")
 
 
