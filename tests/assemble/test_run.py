@@ -89,11 +89,12 @@ def test_a_finished_run_is_not_run_again(recipe: Path) -> None:
     assert "finished" in notes[-1]
 
 
-def test_resume_before_anything_begins_from_the_beginning(recipe: Path) -> None:
+def test_resume_before_anything_begins_from_the_beginning(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notes: list[str] = []
-    result = run(recipe, resume=True, run_dir=Path("here"), notes=notes)
+    result = run_recipe(str(recipe), RunOptions(resume=True, run_dir=Path("here")), settle, notes.append)
     assert result["run_dir"] == "here"
-    assert any("from the beginning" in note for note in notes)
+    told = [*notes, *capsys.readouterr().err.splitlines()]
+    assert len([line for line in told if "from the beginning" in line]) == 1
 
 
 def test_epochs_may_grow_on_resume_and_the_schedule_is_laid_out_anew(recipe: Path) -> None:
