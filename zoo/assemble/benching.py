@@ -7,9 +7,7 @@ from functools import partial
 from torch import nn
 
 from zoo.assemble.build import build, open_data
-from zoo.assemble.check import recheck
-from zoo.assemble.dry_run import PLACEHOLDER_LR
-from zoo.assemble.finding import with_lr
+from zoo.assemble.dry_run import with_some_lr
 from zoo.assemble.networks import Network
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.run import prepare
@@ -24,9 +22,7 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
     """The engine with a recipe's network and data against a bare loop; nothing is written."""
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
-    if parts.optimization.finds_lr:
-        resolved = with_lr(resolved, PLACEHOLDER_LR)
-        parts = recheck(resolved)
+    resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
     summary = summarize(built.network.build("meta"), built.network.inputs, name=built.network.name)
     return bench_engine(built.training, _bare(built.network), flops_per_image=summary.flops)

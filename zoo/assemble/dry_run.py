@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from zoo.assemble.build import Built, build, open_data
-from zoo.assemble.check import recheck
+from zoo.assemble.check import Parts, recheck
 from zoo.assemble.finding import with_lr
 from zoo.assemble.options import RunOptions, Settle
+from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.train import evaluate
 
@@ -72,13 +73,19 @@ class Estimate:
         return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
 
 
+def with_some_lr(resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts]:
+    """The recipe with some learning rate where a run would find one first: what is timed does not depend on it."""
+    if not parts.optimization.finds_lr:
+        return resolved, parts
+    resolved = with_lr(resolved, PLACEHOLDER_LR)
+    return resolved, recheck(resolved)
+
+
 def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     """Validates, builds, takes a few steps on one batch, and throws everything away."""
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
-    if parts.optimization.finds_lr:
-        resolved = with_lr(resolved, PLACEHOLDER_LR)
-        parts = recheck(resolved)
+    resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
     training = built.training
     loss, step_seconds = _steps(built)
