@@ -17,7 +17,24 @@ def test_the_nearest_name_comes_first_and_case_decides_a_tie() -> None:
 def test_help_lines() -> None:
     assert did_you_mean("x", []) is None
     assert did_you_mean("bias", ["bias"]) == "did you mean bias?"
-    assert did_you_mean("a", ["a", "b", "c"]) == "did you mean a, b or c?"
+    assert did_you_mean("a1", ["a1x", "a1z", "a1y"]) == "did you mean a1x, a1y or a1z?"
+
+
+def test_strangers_are_not_offered_as_what_was_meant() -> None:
+    assert did_you_mean("weihgt", ["weight", "bias"]) == "did you mean weight?"
+    assert did_you_mean("foo", ["epochs", "compile", "lookahead"]) == "there are epochs, compile and lookahead"
+    assert did_you_mean("foo", ["epochs"]) == "there is epochs"
+    many = [f"option{number}" for number in range(20)]
+    assert did_you_mean("foo", many) == "the nearest are option0, option1 and option2"
+
+
+def test_one_form_for_a_name_that_is_not_there() -> None:
+    registry: Registry[int] = Registry("data source")
+    for name in ("cifar10", "cifar100", "mnist", "synthetic"):
+        registry.add(name, 1)
+    told = registry.unknown("cifr10")
+    assert (told.code, told.message) == ("unknown-source", "there is no data source 'cifr10'")
+    assert told.help == "did you mean cifar10 or cifar100? Also near: mnist"
 
 
 def test_a_name_twice_is_an_error() -> None:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import difflib
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Generic, TypeVar
 
+from zoo.diagnostics import Diagnostic, Span
 from zoo.errors import UsageError
 
 T = TypeVar("T")
+Names = Iterable[str]
 MOST_NAMES = 2000  # that a name is compared with
+OFFERED = 3  # names in a help line
+LISTED = 12  # names that are told in full where none is near
+LIKELY = 0.6  # likeness from which a name may be what was meant
+STRANGER = 0.3  # how much less like than the best a name may be, to be offered beside it
 SAME_CASE = 0.01  # decides between a module and a function of one name
 LONGEST_NAME = 80  # characters of a name that are compared; comparing takes time with their square
 
 
-def nearest(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count: int = 3) -> list[str]:
+def nearest(name: str, names: Names, count: int = OFFERED) -> list[str]:
     """The names most like this one, best first; case is a small difference, not a large one."""
+    return [candidate for _, candidate in _ranked(name, names, count)]
+
+
+def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, str]]:
+    """The names most like this one with their likeness, best first: 1 is the same but for case, 0 a stranger."""
     folded = name[:LONGEST_NAME].lower().replace("-", "_")
     letters = Counter(folded)
 
@@ -41,17 +52,48 @@ def nearest(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count
         if len(found) >= count and found[count - 1][0] < bound:
             break  # nothing further down can be nearer
         insort(found, (-likeness(candidate), candidate))
-    return [candidate for _, candidate in found[:count]]
+    return [(-negative, candidate) for negative, candidate in found[:count]]
 
 
-def did_you_mean(name: str, names: Iterator[str] | list[str] | tuple[str, ...], count: int = 3) -> str | None:
-    """A help line that offers the nearest names, or None where there are no names."""
-    found = nearest(name, names, count)
-    if not found:
-        return None
-    if len(found) == 1:
-        return f"did you mean {found[0]}?"
-    return f"did you mean {', '.join(found[:-1])} or {found[-1]}?"
+def did_you_mean(name: str, names: Names) -> str | None:
+    """A help line that offers what may have been meant; where nothing is near, all of a few names or the nearest.
+
+    None where there are no names.
+    """
+    names = list(names)
+    ranked = _ranked(name, names)
+    likely = _likely(ranked)
+    if likely:
+        return f"did you mean {listed(likely, 'or')}?"
+    if len(names) <= LISTED:
+        return f"there {'is' if len(names) == 1 else 'are'} {listed(names, 'and')}" if names else None
+    return f"the nearest are {listed([candidate for _, candidate in ranked], 'and')}"
+
+
+def _likely(ranked: list[tuple[float, str]]) -> list[str]:
+    """Those of the ranked names that may have been meant: near, and not far behind the nearest."""
+    return [candidate for likeness, candidate in ranked if likeness >= max(LIKELY, ranked[0][0] - STRANGER)]
+
+
+def unknown(kind: str, name: str, names: Names, span: Span | None = None) -> Diagnostic:
+    """The one message about a name that no entry of a catalogue bears, with the three that are nearest.
+
+    ``kind`` is what the entries are, ``data source``; its last word makes the code, ``unknown-source``.
+    """
+    ranked = _ranked(name, names)
+    others = [candidate for _, candidate in ranked]
+    likely = _likely(ranked)
+    help = did_you_mean(name, names)
+    if likely and others[len(likely) :]:
+        help = f"{help} Also near: {listed(others[len(likely) :], 'and')}"
+    message = f"there is no {kind} {name[:LONGEST_NAME]!r}"
+    return Diagnostic("error", f"unknown-{kind.split()[-1]}", message, span, help=help)
+
+
+def listed(words: Iterable[str], last: str) -> str:
+    """``a``, ``a or b``, ``a, b or c``, with ``last`` in front of the last."""
+    *most, end = words
+    return f"{', '.join(most)} {last} {end}" if most else end
 
 
 class Registry(Generic[T]):
@@ -98,9 +140,9 @@ class Registry(Generic[T]):
         """The entry, or None."""
         return self._loaded().get(name)
 
-    def nearest(self, name: str, count: int = 3) -> list[str]:
-        """The names most like this one."""
-        return nearest(name, list(self._loaded()), count)
+    def unknown(self, name: str, span: Span | None = None) -> Diagnostic:
+        """The message about a name that is not here."""
+        return unknown(self.kind, name, self._loaded(), span)
 
     @contextmanager
     def temporarily(self, **entries: T) -> Iterator[None]:

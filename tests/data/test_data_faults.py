@@ -374,7 +374,7 @@ def test_a_bad_download_is_never_promoted(fault: str, remote: Path, lonely: Path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{source: cifar11}", "there is no data source cifar11"),
+        ("{source: cifar11}", "there is no data source 'cifar11'"),
         ("{source: cifar10, batchsize: 5}", "unknown key 'batchsize'"),
         ("{source: cifar10, batch_size: 0}", "expected at least 1, got 0"),
         ("{source: cifar10, validation: 1.0}", "expected less than 1"),

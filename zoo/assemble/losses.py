@@ -17,7 +17,7 @@ from torch import nn
 
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Scalar
-from zoo.registry import did_you_mean
+from zoo.registry import unknown
 from zoo.schema.check import tell_mistyped, validate
 from zoo.schema.signature import ArgsModel, arguments_model, given
 
@@ -80,7 +80,7 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     name = written.value if isinstance(written, Scalar) else "CrossEntropyLoss"
     if name not in loss_names():
         span = written.span if written else node.span
-        diagnostics.error("unknown-loss", f"unknown loss {name}", span, help=did_you_mean(str(name), loss_names()))
+        diagnostics.add(unknown("loss", str(name), loss_names(), span))
         return None
     arguments = validate(loss_arguments(str(name)), node.without(["name"]), diagnostics, what=str(name))
     return LossSpec(str(name), given(arguments), arguments) if arguments is not None else None

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from zoo.data.sources import sources
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Scalar
-from zoo.registry import did_you_mean
 from zoo.schema.check import tell_missing, validate
 
 WORKER_SECONDS = 120.0
@@ -56,7 +55,6 @@ def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
         diagnostics.error("wrong-type", "data: a source is a name", name.span, help=f"one of {', '.join(sources)}")
         return None
     if name.value not in sources:
-        help = did_you_mean(name.value, list(sources))
-        diagnostics.error("unknown-source", f"there is no data source {name.value}", name.span, help=help)
+        diagnostics.add(sources.unknown(name.value, name.span))
         return None
     return validate(settings_of(name.value), node, diagnostics, what="data")

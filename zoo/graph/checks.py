@@ -19,7 +19,7 @@ from zoo.graph.params import declarations
 from zoo.graph.texts import Blocks, BlockText, LayerText
 from zoo.graph.values import not_a_size, unknown_layer, unknown_name
 from zoo.layers import Op, ops
-from zoo.registry import did_you_mean
+from zoo.registry import did_you_mean, unknown
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS
 
 
@@ -80,9 +80,7 @@ class NameChecker:
         op = ops.get(name)
         if op is None:
             known = [*ops, *(layer.blocks.names() if layer.blocks else ())]
-            self._diagnostics.error(
-                "unknown-op", f"there is no op {name}", layer.op_span, help=did_you_mean(name, known)
-            )
+            self._diagnostics.add(unknown("op", name, known, layer.op_span))
             return
         self._arguments(layer, name, _argument_names(op))
         if op.kind in ("parameter", "buffer"):
@@ -125,7 +123,7 @@ class NameChecker:
                 near = [*known, *(key for key in LAYER_KEYS if key not in ANONYMOUS_KEYS)]
                 self._diagnostics.error(
                     "unknown-key",
-                    f"{what}: unknown key {entry.key}",
+                    f"{what}: unknown key {entry.key!r}",
                     entry.key_span,
                     help=did_you_mean(entry.key, near),
                 )

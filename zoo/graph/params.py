@@ -168,7 +168,7 @@ def unknown_params(
             known = [*declared, *also()]
             diagnostics.error(
                 "unknown-key",
-                f"{what}: unknown key {entry.key}",
+                f"{what}: unknown key {entry.key!r}",
                 entry.key_span,
                 help=did_you_mean(entry.key, known) if known else f"{what} takes no params",
             )

@@ -32,7 +32,7 @@ def initialiser(node: Node, scope: Scope, diagnostics: Diagnostics) -> Init | No
     name = value.get("name") if isinstance(value, Mapping) else value
     slip = next((key for key in value.keys if close(["name"], key)), None) if isinstance(value, Mapping) else None
     if name is None and slip is not None and isinstance(value, Mapping):
-        diagnostics.error("unknown-key", f"init: unknown key {slip}", value.key_span(slip), help="did you mean name?")
+        diagnostics.error("unknown-key", f"init: unknown key {slip!r}", value.key_span(slip), help="did you mean name?")
         return None
     if not isinstance(name, Scalar) or not isinstance(name.value, str):
         diagnostics.error(
@@ -44,12 +44,7 @@ def initialiser(node: Node, scope: Scope, diagnostics: Diagnostics) -> Init | No
         return None
     found = initialisers.get(name.value)
     if found is None:
-        diagnostics.error(
-            "unknown-initialiser",
-            f"there is no initialiser {name.value}",
-            name.span,
-            help=did_you_mean(name.value, list(initialisers)),
-        )
+        diagnostics.add(initialisers.unknown(name.value, name.span))
         return None
     arguments = value.without(["name"]) if isinstance(value, Mapping) else Mapping((), value.span)
     model = validate(found.arguments, arguments, diagnostics, what=name.value)
@@ -169,7 +164,7 @@ def _is_known(step: Step, pattern: Pattern, span: Span, diagnostics: Diagnostics
 
 def _unknown(step: Step, pattern: str, span: Span, paths: list[str], diagnostics: Diagnostics) -> None:
     help = did_you_mean(pattern, paths) if paths else "it has no parameters"
-    diagnostics.error("unknown-parameter", f"{step.name} has no parameter {pattern}", span, help=help)
+    diagnostics.error("unknown-parameter", f"{step.name} has no parameter {pattern!r}", span, help=help)
 
 
 def parameters(step: Step, prefix: str = "") -> Iterator[tuple[str, Step, ParameterSpec]]:
@@ -226,7 +221,7 @@ def _known_kind(pattern: str, span: Span, diagnostics: Diagnostics) -> bool:
     if "." not in pattern:
         diagnostics.error("bad-value", f"{pattern} is no kind of parameter", span, help="for example Conv2d.weight")
     else:
-        diagnostics.error("unknown-op", f"there is no op {kind}", span, help=did_you_mean(kind, list(ops)))
+        diagnostics.add(ops.unknown(kind, span))
     return False
 
 

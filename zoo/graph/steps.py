@@ -181,7 +181,7 @@ def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -
     for name in unknown:
         told.own.error(
             "unknown-key",
-            f"{op.name} has no input {name}",
+            f"{op.name} has no input {name!r}",
             wires.named[name].span,
             help=f"its inputs are {', '.join(op.input_names)}",
         )
@@ -244,9 +244,8 @@ def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[
         if name in text.inputs:
             found[name] = wire
         else:
-            told.own.error(
-                "unknown-key", f"{what} has no input {name}", wire.span, help=f"its inputs are {', '.join(text.inputs)}"
-            )
+            help = f"its inputs are {', '.join(text.inputs)}"
+            told.own.error("unknown-key", f"{what} has no input {name!r}", wire.span, help=help)
     missing = [name for name in text.inputs if name not in found]
     if missing and not told.own.errors:
         told.own.error(

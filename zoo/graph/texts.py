@@ -188,7 +188,7 @@ class TextReader:
         slips = [(key, close(("op", "layers", "share"), key)) for key in node.keys if key not in LAYER_KEYS]
         slip, meant = next(((key, meant) for key, meant in slips if meant), (None, None))
         if slip is not None:
-            message, help = f"{what}: unknown key {slip}", f"did you mean {meant}?"
+            message, help = f"{what}: unknown key {slip!r}", f"did you mean {meant}?"
             self._diagnostics.error("unknown-key", message, node.key_span(slip), help=help)
         else:
             stuck = next((key for key in node.keys if key.startswith("op:")), None)

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from zoo.diagnostics import Diagnostic, Span
 from zoo.optim.muon import Muon
-from zoo.registry import Registry, did_you_mean
+from zoo.registry import Registry, unknown
 from zoo.schema import ArgsModel, arguments_model
 
 REFUSED: dict[str, str] = {
@@ -71,12 +72,12 @@ def optimizer_names() -> list[str]:
     return list(dict.fromkeys([*optimizers, *_timm_optimizers()]))
 
 
-def why_unknown(name: str) -> tuple[str, str | None]:
-    """The message and the help for a name that no optimizer has."""
+def unknown_optimizer(name: str, span: Span) -> Diagnostic:
+    """The message about a name that no optimizer bears, or that of one that cannot be used."""
     reason = REFUSED.get(name.rpartition(":")[2])
     if reason:
-        return f"{name} cannot be used here: {reason}", None
-    return f"no optimizer is called {name!r}", did_you_mean(name, optimizer_names())
+        return Diagnostic("error", "unknown-optimizer", f"optimizer {name!r} cannot be used here: {reason}", span)
+    return unknown("optimizer", name, optimizer_names(), span)
 
 
 def _numbers(target: Callable[..., Optimizer]) -> dict[str, Any]:

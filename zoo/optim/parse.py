@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Node, Scalar, Sequence, plain
-from zoo.optim.catalogue import OptimizerEntry, find_optimizer, why_unknown
+from zoo.optim.catalogue import OptimizerEntry, find_optimizer, unknown_optimizer
 from zoo.optim.models import FreezeKeys, SelectorKeys, group_model, optimizer_model
 from zoo.optim.optimization import FindRequest, OptimizationSpec
 from zoo.optim.parse_parts import FindMark, named, take_find
@@ -90,8 +90,7 @@ def _entry(mapping: Mapping, diagnostics: Diagnostics) -> OptimizerEntry | None:
     assert isinstance(node, Scalar)
     entry = find_optimizer(str(node.value))
     if entry is None:
-        message, help = why_unknown(str(node.value))
-        diagnostics.error("unknown-optimizer", f"optimizer: {message}", node.span, help=help)
+        diagnostics.add(unknown_optimizer(str(node.value), node.span))
     return entry
 
 

@@ -9,7 +9,6 @@ from zoo.document import Mapping, Node, Scalar, Sequence
 from zoo.optim.models import schedule_model
 from zoo.optim.parse_parts import FindMark, named, take_find
 from zoo.optim.schedules import BY_STEP, REFUSED, TOTALS, Interval, ScheduleEntry, ScheduleSpec, schedules
-from zoo.registry import did_you_mean
 from zoo.schema import given, validate
 
 _OWN_KEYS = ("name", "interval", "peak_epoch", "annihilation", "metric", "schedulers")
@@ -54,10 +53,9 @@ def _entry(mapping: Mapping, diagnostics: Diagnostics, *, what: str, is_child: b
     name = str(node.value)
     entry = schedules.get(name)
     if name in REFUSED:
-        diagnostics.error("unknown-schedule", f"{what}: {name} cannot be used here: {REFUSED[name]}", node.span)
+        diagnostics.error("unknown-schedule", f"{what} {name!r} cannot be used here: {REFUSED[name]}", node.span)
     elif entry is None:
-        help = did_you_mean(name, list(schedules))
-        diagnostics.error("unknown-schedule", f"{what}: no schedule is called {name!r}", node.span, help=help)
+        diagnostics.add(schedules.unknown(name, node.span))
     elif is_child and name in _NOT_INSIDE:
         diagnostics.error("unknown-schedule", f"{what}: {name} cannot stand inside another schedule", node.span)
         return None

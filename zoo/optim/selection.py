@@ -15,7 +15,7 @@ from torch import nn
 
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence, plain
-from zoo.registry import did_you_mean, nearest
+from zoo.registry import nearest, unknown
 
 KINDS: dict[str, str] = {
     "bias": "biases of all layers, those of norms and attention too",
@@ -100,12 +100,7 @@ def parse_selector(node: Mapping, diagnostics: Diagnostics, *, what: str) -> Sel
         if item.value in KINDS:
             kinds.append(str(item.value))
             continue
-        diagnostics.error(
-            "unknown-kind",
-            f"{what}: no kind of parameter is called {item.value!r}",
-            item.span,
-            help=did_you_mean(str(item.value), list(KINDS)),
-        )
+        diagnostics.add(unknown("parameter kind", str(item.value), KINDS, item.span))
     return Selector(patterns, tuple(kinds))
 
 

@@ -287,6 +287,6 @@ def tell_mistyped(key: str, node: Mapping, diagnostics: Diagnostics, *, what: st
     """Whether a mapping that lacks a key has one that nearly bears its name, which is told."""
     nearly = [entry for entry in node for _ in difflib.get_close_matches(entry.key, [key], 1, 0.75)]
     for entry in nearly:
-        message = f"{what}: unknown key {entry.key}"
+        message = f"{what}: unknown key {entry.key!r}"
         diagnostics.error("unknown-key", message, entry.key_span, help=f"did you mean {key}?")
     return bool(nearly)

@@ -6,12 +6,13 @@ import enum
 import inspect
 import math
 import types
-from collections.abc import Iterable
 from collections.abc import Sequence as AbstractSequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+
+from zoo.registry import listed
 
 _NAMES: dict[Any, str] = {
     int: "int",
@@ -73,13 +74,7 @@ def describe(annotation: Any) -> str:
         words = [word for word in words if word != "int"]
     if takes_none(annotation):
         words.append("null")
-    return listed(dict.fromkeys(words))
-
-
-def listed(words: Iterable[str]) -> str:
-    """``a``, ``a or b``, ``a, b or c``."""
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    return listed(dict.fromkeys(words), "or")
 
 
 def shown(value: Any) -> str:

@@ -16,7 +16,7 @@ from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping as MappingNode
 from zoo.document import Node, Scalar, Sequence, plain
-from zoo.registry import Registry, did_you_mean
+from zoo.registry import Registry
 from zoo.schema.check import validate
 
 Where = Literal["train", "eval"]
@@ -136,8 +136,7 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformS
     name, span, written = named
     entry = transforms.get(name)
     if entry is None:
-        help = did_you_mean(name, list(transforms))
-        diagnostics.error("unknown-transform", f"there is no transform {name}", span, help=help)
+        diagnostics.add(transforms.unknown(name, span))
         return None
     if entry.only_train and where == "eval":
         diagnostics.error("train-only", f"{name} is a transform for training", span, help="move it to transforms.train")
