@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ class Average:
             if tensor.is_floating_point():
                 self.average[name].lerp_(tensor, 0.1)
 
-    def after_epoch(self, epoch: int) -> None:
+    def refresh_statistics(self, images: Iterable[Tensor]) -> None:
         pass
 
     def applied(self) -> _Applied:

@@ -1,18 +1,20 @@
 """Averages of the weights over a training: EMA, Lookahead, SWA. Floor 2.
 
-Each follows the optimizer step by step (``after_step(step)``, ``after_epoch(epoch)``, both counted from 1) and can
-put its average into the model for the length of a ``with`` block (``applied()``). Buffers are averaged too, so
-that batch norm's statistics belong to the averaged weights; whole numbers are copied. No host sync.
+Each follows the optimizer step by step (``after_step(step)``, counted from 1) and can put its average into the model
+for the length of a ``with`` block (``applied()``). Buffers are averaged too, so that batch norm's statistics belong
+to the averaged weights; whole numbers are copied. No host sync.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 
 class WeightAverage:
@@ -21,24 +23,22 @@ class WeightAverage:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self._slots = dict(_slots(model))
 
     @torch.no_grad()
     def pull(self, share: float) -> None:
         """Moves the average towards the model by a share of the way: average + share x (model - average)."""
-        averages, values = [], []
-        for name, value in self._model.state_dict().items():
-            if value.is_floating_point():
-                averages.append(self._tensors[name])
-                values.append(value)
-            else:
-                self._tensors[name].copy_(value)
-        torch._foreach_lerp_(averages, values, share)
+        pairs = [(average, self._present(name)) for name, average in self._tensors.items()]
+        moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_(*_columns(moving), share)
+        for average, value in pairs:
+            if not average.is_floating_point():
+                average.copy_(value)
 
     @torch.no_grad()
     def write(self) -> None:
         """Copies the average into the model."""
-        for name, value in self._model.state_dict().items():
-            value.copy_(self._tensors[name])
+        torch._foreach_copy_(*_columns((self._present(name), average) for name, average in self._tensors.items()))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -49,8 +49,15 @@ class WeightAverage:
             yield
         finally:
             with torch.no_grad():
-                for name, value in self._model.state_dict().items():
-                    value.copy_(own[name])
+                for name, value in own.items():
+                    self._present(name).copy_(value)
+
+    def _present(self, name: str) -> Tensor:
+        """The model's tensor of this name. ``state_dict()`` would find them all, but walks the modules for it."""
+        tensors, key = self._slots[name]
+        tensor = tensors[key]
+        assert tensor is not None
+        return tensor
 
     def tensors(self) -> dict[str, Tensor]:
         """The averages, by name."""
@@ -59,6 +66,22 @@ class WeightAverage:
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes up saved averages. Raises KeyError for one that is missing."""
         self._tensors = {name: tensors[name].to(old.device).clone() for name, old in self._tensors.items()}
+
+
+def _slots(model: nn.Module) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]:
+    """Where the model keeps each tensor of its state: a buffer may be another tensor after every pass."""
+    kept = model.state_dict().keys()
+    for path, module in model.named_modules(remove_duplicate=False):
+        for tensors in (module._parameters, module._buffers):
+            for key in tensors:
+                name = f"{path}.{key}" if path else key
+                if name in kept:
+                    yield name, (tensors, key)
+
+
+def _columns(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    first, second = zip(*pairs, strict=True)
+    return list(first), list(second)
 
 
 class _Averaging:
@@ -77,6 +100,9 @@ class _Averaging:
         with self._average.applied():
             yield
 
+    def refresh_statistics(self, images: Iterable[Tensor]) -> None:
+        """Nothing, and reads no image: batch norm's statistics are averaged with the weights."""
+
     def state_dict(self) -> dict[str, Any]:
         """Tensors under ``average``, and the number of updates."""
         return {"updates": self.updates, "average": self._average.tensors()}
@@ -91,22 +117,29 @@ class EMA(_Averaging):
     """Exponential moving average: ``decay`` x average + (1 - ``decay``) x weights, every ``every`` steps.
 
     The first update takes the weights as they are. ``decay`` holds for one update: 0.99**5 every 5 steps looks
-    as far back as 0.99 every step.
+    as far back as 0.99 every step. With ``warmup`` the decay rises to that, from 2/11 by (1 + n) / (10 + n) after n
+    updates, as in TensorFlow's ``ExponentialMovingAverage``: without it a short training's average keeps a share of
+    ``decay^updates`` of its first, poor weights.
     """
 
-    def __init__(self, model: nn.Module, decay: float = 0.999, every: int = 1) -> None:
+    def __init__(self, model: nn.Module, decay: float = 0.999, every: int = 1, *, warmup: bool = False) -> None:
         super().__init__(model)
         self.decay = decay
         self.every = every
+        self.warmup = warmup
+
+    @property
+    def present_decay(self) -> float:
+        """The share of itself that the average keeps at the next update."""
+        if self.updates == 0:
+            return 0.0
+        return min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
 
     def after_step(self, step: int) -> None:
         """Updates the average where ``step`` is due."""
         if step % self.every == 0:
-            self._average.pull(1.0 if self.updates == 0 else 1.0 - self.decay)
+            self._average.pull(1.0 - self.present_decay)
             self.updates += 1
-
-    def after_epoch(self, epoch: int) -> None:
-        """Nothing: it goes by steps."""
 
 
 class Lookahead(_Averaging):
@@ -137,22 +170,21 @@ class Lookahead(_Averaging):
             self._average.write()
             self.updates += 1
 
-    def after_epoch(self, epoch: int) -> None:
-        """Nothing: it goes by steps."""
-
 
 class SWA(_Averaging):
     """Stochastic weight averaging: the plain mean of weights along the end of a training.
 
     Source: Izmailov et al. 2018, arXiv:1803.05407. The first weights that count are those at ``start_epoch``, and
-    then every ``every_epochs`` (fractions too). The paper computes batch norm's statistics anew for the mean;
-    here the statistics are averaged with the weights.
+    then every ``every_epochs`` (fractions too). Batch norm's statistics are computed anew for the mean
+    (:meth:`refresh_statistics`); until that is done it has the mean of the weights' own.
     """
 
     def __init__(self, model: nn.Module, steps_per_epoch: int, start_epoch: float, every_epochs: float = 1.0) -> None:
         super().__init__(model)
+        self._model = model
         self._start = max(1, round(start_epoch * steps_per_epoch))
         self._every = max(1, round(every_epochs * steps_per_epoch))
+        self._refreshed = 0  # the updates that the statistics know of
 
     def after_step(self, step: int) -> None:
         """Takes the weights into the mean where ``step`` is due."""
@@ -160,5 +192,28 @@ class SWA(_Averaging):
             self._average.pull(1.0 / (self.updates + 1))
             self.updates += 1
 
-    def after_epoch(self, epoch: int) -> None:
-        """Nothing: epochs are counted in steps."""
+    def refresh_statistics(self, images: Iterable[Tensor]) -> None:
+        """Batch norm's statistics of the mean over these batches BCHW, by ``torch.optim.swa_utils.update_bn``.
+
+        Nothing where no weights joined the mean since the last time, or there is no batch norm. The model and the
+        random state stay as they are.
+        """
+        if self._refreshed == self.updates:
+            return
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self._model.modules()):
+            with self._average.applied():
+                mean = deepcopy(self._model)
+            gpus = {tensor.device.index for tensor in mean.parameters() if tensor.is_cuda}
+            with torch.random.fork_rng(devices=gpus):  # dropout draws
+                update_bn(images, mean)
+            self._average.load(mean.state_dict())
+        self._refreshed = self.updates
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the others', and for how many updates the statistics were taken."""
+        return {**super().state_dict(), "refreshed": self._refreshed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes up a saved state."""
+        super().load_state_dict(state)
+        self._refreshed = int(state["refreshed"])

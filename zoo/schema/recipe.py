@@ -108,6 +108,7 @@ class EmaSection(Section):
 
     decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the average, at every update")
     every: Count = Field(1, description="optimizer steps between updates")
+    warmup: bool = Field(False, description="let the decay rise to its value: (1 + n) / (10 + n) after n updates")
 
 
 class LookaheadSection(Section):

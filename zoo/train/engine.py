@@ -6,8 +6,8 @@ Built objects go in, events come out; console, files and reports listen to them.
     ├── seed, or restore the newest checkpoint that verifies            → TrainingStarted
     ├── for each epoch
     │   ├── for each batch of it, from where the checkpoint stood
-    │   │   ├── forward under autocast, loss, backward;  sums stay on the device
-    │   │   ├── every ``accumulate`` batches: clip, update (skipped on the device if not finite), schedule, averages
+    │   │   ├── ``Stepper.backward``: forward under autocast, loss, backward; sums stay on the device
+    │   │   ├── every ``accumulate`` batches, ``Stepper.update``: clip, update, schedules, averages
     │   │   ├── every ``logging_steps``: the host reads the sums        → StepLogged       (DivergedError)
     │   │   ├── every ``every_minutes``: a checkpoint                   → CheckpointSaved
     │   │   └── a signal?  a checkpoint, and out                        → StoppedBySignal
@@ -27,19 +27,18 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from zoo.errors import StoppedBySignal
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.train import state
-from zoo.train.evaluation import Evaluation, evaluate
-from zoo.train.guard import FiniteGuard
-from zoo.train.metrics import Meter, StepClock, is_sum
+from zoo.train.evaluation import TTA, Evaluation, evaluate
+from zoo.train.metrics import StepClock
 from zoo.train.runtime import machine_faults
 from zoo.train.shelf import Shelf
 from zoo.train.signals import Interrupted, SignalWatch
-from zoo.train.training import BatchesLike, BatchLike, Training
+from zoo.train.step import Stepper
+from zoo.train.training import BatchesLike, Training
 
 
 def fit(training: Training) -> Generator[Event, None, None]:
@@ -53,8 +52,10 @@ def fit(training: Training) -> Generator[Event, None, None]:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:
-            while not loop.finished:
+            while loop.progress.epoch <= loop.steps.epochs:
                 yield from loop.epoch()
+            if training.final is None:  # resumed behind the last test, and no checkpoint holds its predictions
+                training.final = loop.test(last=True)
             signals.check()
         except Interrupted as interruption:
             yield from loop.save_last()
@@ -63,7 +64,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
                 signal_number=interruption.number,
                 help="go on with --resume",
             ) from None
-        yield loop.outcome()
+        yield loop.outcome(training.final)
 
 
 class _Loop:
@@ -75,15 +76,11 @@ class _Loop:
         self.runtime = training.runtime
         self.steps = training.steps
         self.progress = state.Progress()
-        self.meter = Meter(self.runtime.device, loss_is_sum=is_sum(training.loss))
         self.clock = StepClock()
         self.shelf = Shelf(training.folder.checkpoints, training.settings.checkpoint.keep) if training.folder else None
         self.runtime.tune()
         self.runtime.place(training.model)
-        self.forward = self.runtime.forward(training.model)
-        self.guard = FiniteGuard(training.model, self.runtime.device, scaled=self.runtime.scaler is not None)
-        self._step_loss: Tensor | None = None
-        self._step_indices: list[Tensor] = []
+        self.stepper = Stepper(training)
         self._evaluation_seconds = 0.0
         self._since = self._saved_at = time.monotonic()
         self._saved_position: tuple[int, int, bool] | None = None
@@ -118,22 +115,13 @@ class _Loop:
             state.cut_journals(self.training, {})
             yield Message("info", "there is no checkpoint to resume from yet: starting from the beginning")
             return
-        self.progress = state.restore(self.training, self.meter, checkpoint)
+        self.progress = state.restore(self.training, self.stepper.meter, checkpoint)
         self._saved_position = self._position
         yield Message("info", f"resumed from {checkpoint.path} at step {self.progress.step}")
 
-    @property
-    def finished(self) -> bool:
-        """Whether the last epoch is done and its test is at hand."""
-        done = self.progress.epoch > self.steps.epochs
-        if done and self.training.final is None:  # resumed at the very end: only the last test is missing
-            self.training.final = self._evaluate(self.training.test, final=True)
-        return done
-
-    def outcome(self) -> TrainingFinished:
+    def outcome(self, final: Evaluation) -> TrainingFinished:
         """What the engine knows of ``result.json``: headlines are the last epoch's. Leaves the tested weights in."""
         training, progress = self.training, self.progress
-        assert training.final is not None
         state.keep_averages(training)
         return TrainingFinished(
             {
@@ -141,7 +129,7 @@ class _Loop:
                 "steps": progress.step,
                 "seed": training.seed,
                 "train": progress.last_train,
-                "test": training.final.figures,
+                "test": final.figures,
                 "best": {"epoch": progress.best_epoch, "accuracy": progress.best_accuracy},
                 "seconds": {"total": self._total_seconds(), "train": progress.train_seconds},
                 "images_per_second": self.clock.images_per_second,
@@ -158,77 +146,41 @@ class _Loop:
         if not progress.steps_closed:
             yield from self._train()
             self._close_steps()
-        event = self._test()
+        event = self._tests()
         yield event
         self.training.optimization.after_epoch(_plateau_metrics(event))
         progress.next_epoch()
-        self.meter.reset()
+        self.stepper.meter.reset()
         if event.is_best:
             yield from self._save_best()
-        if (progress.epoch - 1) % self.training.settings.checkpoint.every_epochs == 0 or self._is_last(event.epoch):
+        if event.epoch % self.training.settings.checkpoint.every_epochs == 0 or self._is_last(event.epoch):
             yield from self.save_last()
         self.signals.check()
 
     def _train(self) -> Iterator[Event]:
         progress, batches = self.progress, self.training.train
-        accumulate = self.training.settings.accumulate
+        accumulate, log_every = self.training.settings.accumulate, self.training.logging_steps
         self.training.model.train()
         self.clock.start()
         for batch in batches.epoch(progress.epoch, start=progress.batch):
-            group = min(accumulate, batches.steps - progress.batch // accumulate * accumulate)
-            self._backward(batch, share=1 / group)
+            batches_of_step = min(accumulate, batches.steps - progress.batch // accumulate * accumulate)
+            self.clock.step(self.stepper.backward(batch, share=1 / batches_of_step))
             progress.batch += 1
             if progress.batch % accumulate and progress.batch < batches.steps:
                 continue
-            self._update()
+            progress.step, progress.lr = progress.step + 1, self.training.optimization.lr
+            self.stepper.update(progress.step, progress.lr)
             if progress.step == self.steps.total:
                 break
-            if progress.step % self.training.logging_steps == 0:
+            if progress.step % log_every == 0:
                 yield self._log()
             if self._minutes_are_up():
                 yield from self.save_last()
             self.signals.check()
 
-    def _backward(self, batch: BatchLike, share: float) -> None:
-        images_BCHW = self.runtime.images(batch.images)
-        labels = batch.labels.to(self.runtime.device, non_blocking=True)
-        logits_BK = self.forward(images_BCHW)
-        loss = self.training.loss(logits_BK, labels)
-        self.meter.add(loss, logits_BK, labels)
-        self.clock.step(len(images_BCHW))
-        self._step_indices.append(batch.indices)
-        self._step_loss = loss.detach() if self._step_loss is None else self._step_loss + loss.detach()
-        # A mean over the group's batches; a loss that is a sum over samples stays one.
-        self.runtime.fabric.backward(loss if share == 1 or is_sum(self.training.loss) else loss * share)
-
-    def _update(self) -> None:
-        optimization, progress, scaler = self.training.optimization, self.progress, self.runtime.scaler
-        assert self._step_loss is not None
-        progress.step += 1
-        progress.lr = optimization.lr
-        if scaler is not None:
-            for optimizer in optimization.optimizers:
-                scaler.unscale_(optimizer)
-        self.guard.observe(progress.step, progress.lr, self._step_loss, torch.cat(self._step_indices))
-        if self.training.settings.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.training.model.parameters(), self.training.settings.grad_clip)
-        if scaler is None:
-            optimization.step(skip=self.guard.skip)
-        else:
-            for optimizer in optimization.optimizers:
-                scaler.step(optimizer)
-            scaler.update()
-        optimization.zero_grad()
-        optimization.after_step()
-        for averaging in self.training.averaging:
-            averaging.after_step(progress.step)
-        self._step_loss, self._step_indices = None, []
-
     def _log(self) -> StepLogged:
         progress = self.progress
-        figures = self.meter.read()
-        self._stop_clock()
-        self.guard.check()
+        figures = self._look()
         seconds, per_epoch = self.clock.step_seconds, self.steps.per_epoch
         steps_left = self.steps.total - progress.step
         epochs_left = self.steps.epochs - progress.epoch + 1
@@ -249,22 +201,35 @@ class _Loop:
     def _close_steps(self) -> None:
         """What follows an epoch's last step. A run stopped later resumes with the test, not with this."""
         progress = self.progress
-        progress.last_train = self.meter.read()
-        self._stop_clock()
-        self.guard.check()
-        for averaging in self.training.averaging:
-            averaging.after_epoch(progress.epoch)
+        progress.last_train = self._look()
+        if self._is_tested(progress.epoch):
+            with self.runtime.fabric.autocast():
+                for averaging in self.training.averaging:
+                    averaging.refresh_statistics(self._training_images())
         progress.steps_closed = True
 
-    # ── the test ─────────────────────────────────────────────────────────────────────────────────────────────
+    def _look(self) -> dict[str, float]:
+        """Waits for the device and reads the epoch's figures so far. Raises DivergedError."""
+        figures = self.stepper.meter.read()
+        self._stop_clock()
+        self.stepper.guard.check()
+        return figures
 
-    def _test(self) -> EpochFinished:
+    def _training_images(self) -> Iterator[Tensor]:
+        """The epoch's images once more, batch by batch, BCHW."""
+        for batch in self.training.train.epoch(self.progress.epoch):
+            self.signals.check()
+            yield self.runtime.images(batch.images)
+
+    # ── the tests ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tests(self) -> EpochFinished:
         training, progress = self.training, self.progress
         last = self._is_last(progress.epoch)
         test = validation = None
         began = time.monotonic()
-        if last or progress.epoch % training.evaluation.every == 0:
-            test = self._evaluate(training.test, final=last)
+        if self._is_tested(progress.epoch):
+            test = self.test(last=last)
             if training.validation is not None:
                 validation = self._evaluate(training.validation)
         if last:
@@ -283,7 +248,11 @@ class _Loop:
             is_best=self._is_best(validation or test),
         )
 
-    def _evaluate(self, batches: BatchesLike, *, final: bool = False) -> Evaluation:
+    def test(self, *, last: bool) -> Evaluation:
+        """Tests the network; the last time with all views of ``eval.tta``, and the predictions are kept."""
+        return self._evaluate(self.training.test, tta=self.training.evaluation.tta if last else "none", keep=last)
+
+    def _evaluate(self, batches: BatchesLike, *, tta: TTA = "none", keep: bool = False) -> Evaluation:
         training = self.training
         with state.averaged(training):
             return evaluate(
@@ -291,9 +260,9 @@ class _Loop:
                 batches,
                 training.loss,
                 runtime=self.runtime,
-                tta=training.evaluation.tta if final else "none",
-                keep=final,
-                forward=self.forward,
+                tta=tta,
+                keep=keep,
+                forward=self.stepper.forward,
                 on_batch=self.signals.check,
             )
 
@@ -303,6 +272,9 @@ class _Loop:
             return False
         progress.best_epoch, progress.best_accuracy = progress.epoch, evaluation.accuracy
         return True
+
+    def _is_tested(self, epoch: int) -> bool:
+        return epoch % self.training.evaluation.every == 0 or self._is_last(epoch)
 
     def _is_last(self, epoch: int) -> bool:
         return epoch == self.steps.epochs
@@ -323,10 +295,10 @@ class _Loop:
         training, progress = self.training, self.progress
         self._stop_clock()
         averages = [averaging.state_dict() for averaging in training.averaging]
-        self.guard.check_state(progress.step, progress.lr, [training.model.state_dict(), *averages])
+        self.stepper.guard.check_state(progress.step, progress.lr, [training.model.state_dict(), *averages])
         progress.total_seconds = self._total_seconds()
         self._since = time.monotonic()
-        path = write(partial(state.save, training, progress, self.meter))
+        path = write(partial(state.save, training, progress, self.stepper.meter))
         self._saved_at = time.monotonic()
         self.clock.start()
         return CheckpointSaved(name, progress.step, str(path))

@@ -3,53 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import DivergedError
 
-_WHAT = ("the loss", "a gradient")
+
+class _Step(NamedTuple):
+    """What is told of a step, should it turn out to have been bad."""
+
+    number: int
+    lr: float
+    loss: Tensor
+    indices: Sequence[Tensor]  # the samples of each of its batches
 
 
 class FiniteGuard:
     """From the first loss or gradient that is not finite on, no update happens any more; the host hears of it later.
 
-    A tensor on the device holds the first bad step, and another, :attr:`skip`, tells the optimizers to leave all
-    as it is. :meth:`check`, once a log interval, moves the first one to the host and raises.
+    :attr:`skip`, a tensor on the device, is 1 from that step on and tells the optimizers to leave all as it is;
+    another counts the steps that were left out. :meth:`check`, once a log interval, reads the count and raises.
     """
 
     def __init__(self, model: nn.Module, device: torch.device, *, scaled: bool) -> None:
-        self._parameters = list(model.parameters())
-        self._first_bad = torch.full((2,), math.inf, dtype=torch.float64, device=device)
-        self.skip = torch.zeros((), dtype=torch.float32, device=device)
         # With loss scaling infinite gradients are all in a day's work: the scaler skips their updates itself.
-        self._scaled = scaled
-        self._recent: list[tuple[int, float, Tensor]] = []
+        self._parameters = [] if scaled else list(model.parameters())
+        self.skip = torch.zeros((), device=device)
+        self._skipped = torch.zeros((), device=device)
+        self._one = torch.ones((), device=device)
+        self._recent: list[_Step] = []
 
-    def observe(self, step: int, lr: float, loss: Tensor, indices: Tensor) -> None:
+    def observe(self, step: int, lr: float, loss: Tensor, indices: Sequence[Tensor]) -> None:
         """Looks at a step's loss and gradients, before its update."""
-        self._recent.append((step, lr, indices))
+        self._recent.append(_Step(step, lr, loss, indices))
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        largest = torch.zeros_like(loss) if self._scaled or not gradients else _largest(gradients)
-        found = torch.stack((loss.detach().double(), largest.double()))
-        torch.minimum(self._first_bad, torch.where(found.isfinite(), math.inf, float(step)), out=self._first_bad)
-        self.skip.copy_(self._first_bad.isfinite().any())
+        # GradScaler's kernel: one pass over all tensors sets `skip`, and never clears it. To multiply by one leaves
+        # them as they are. On a CPU it was measured 9 times as fast as the gradients' largest norm.
+        torch._amp_foreach_non_finite_check_and_unscale_([loss, *gradients], self.skip, self._one)
+        self._skipped += self.skip
 
     def check(self) -> None:
         """Raises DivergedError if any step since the start was bad. Waits for the device."""
         recent, self._recent = self._recent, []
-        steps = self._first_bad.tolist()
-        if math.isinf(min(steps)):
+        skipped = int(self._skipped)
+        if not skipped:
             return
-        bad = int(min(steps))
-        what = _WHAT[steps.index(min(steps))]
-        lr, indices = next(((lr, indices) for step, lr, indices in recent if step == bad), (math.nan, torch.empty(0)))
-        ids = [int(index) for index in indices.tolist()]
+        bad = recent[-skipped]
+        what = "a gradient" if math.isfinite(bad.loss) else "the loss"
+        ids = [int(index) for indices in bad.indices for index in indices.tolist()]
         raise DivergedError(
-            f"training diverged: {what} is not finite at step {bad}, learning rate {lr:.6g}",
+            f"training diverged: {what} is not finite at step {bad.number}, learning rate {bad.lr:.6g}",
             notes=(f"training samples of that step: {_listing(ids)}", "the update was not made"),
             help="a lower learning rate, train.grad_clip, or train.precision: fp32; the last good checkpoint is kept",
         )
@@ -63,10 +69,6 @@ class FiniteGuard:
                     f"training diverged: {name} is not finite after step {step}, learning rate {lr:.6g}",
                     help="a lower learning rate, or train.grad_clip; the last good checkpoint is kept",
                 )
-
-
-def _largest(tensors: list[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_norm(tensors, math.inf)).max()
 
 
 def _float_tensors(value: Any, path: str) -> Iterable[tuple[str, Tensor]]:

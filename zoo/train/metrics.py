@@ -23,15 +23,15 @@ class Meter:
         self._loss_is_sum = loss_is_sum
         # Double: a float32 sum over an epoch of ImageNet would drop digits.
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self._loss, self._correct = self.sums.unbind()  # views
         self.samples = 0
 
     def add(self, loss: Tensor, logits_BK: Tensor, labels: Tensor) -> None:
         """Takes a batch: its loss as the loss function gave it; labels B, or shares BK (counted by their argmax)."""
         samples = len(logits_BK)
         classes_B = labels.argmax(dim=1) if labels.dim() == 2 else labels
-        total = loss.detach() if self._loss_is_sum else loss.detach() * samples
-        correct = (logits_BK.detach().argmax(dim=1) == classes_B).sum()
-        self.sums += torch.stack((total.double(), correct.double()))
+        self._loss.add_(loss.detach(), alpha=1 if self._loss_is_sum else samples)
+        self._correct.add_((logits_BK.detach().argmax(dim=1) == classes_B).sum())
         self.samples += samples
 
     def read(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ The protocols say what the engine needs of the catalogues' objects (``zoo.data``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -89,8 +89,8 @@ class Averaging(Protocol):
     def after_step(self, step: int) -> None:
         """Follows optimizer step ``step``, counted from 1."""
 
-    def after_epoch(self, epoch: int) -> None:
-        """Follows the end of an epoch, counted from 1."""
+    def refresh_statistics(self, images: Iterable[Tensor]) -> None:
+        """Comes before a test: statistics that cannot be averaged are taken from batches of training images BCHW."""
 
     def applied(self) -> AbstractContextManager[None]:
         """Puts the averaged weights into the model for the length of a ``with`` block."""

@@ -1,0 +1,66 @@
+"""One optimizer step: forward and backward over its batches, then the update and all that follows it. Floor 5.
+
+Nothing here waits for the device: losses, hits and what is not finite stay there as sums until somebody asks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.train.guard import FiniteGuard
+from zoo.train.metrics import Meter, is_sum
+from zoo.train.training import BatchLike, Training
+
+
+class Stepper:
+    """Takes the optimizer steps of a training.
+
+    ``forward`` is the runtime's forward pass, ``meter`` holds the epoch's sums, ``guard`` watches for what is not
+    finite.
+    """
+
+    def __init__(self, training: Training) -> None:
+        runtime, model = training.runtime, training.model
+        self.forward = runtime.forward(model)
+        self.meter = Meter(runtime.device, loss_is_sum=is_sum(training.loss))
+        self.guard = FiniteGuard(model, runtime.device, scaled=runtime.scaler is not None)
+        self._training = training
+        self._loss_is_sum = is_sum(training.loss)
+        self._loss: Tensor | None = None  # of the batches so far
+        self._indices: list[Tensor] = []  # likewise
+
+    def backward(self, batch: BatchLike, share: float) -> int:
+        """Adds a batch's gradients, which are this share of the step's; gives the number of its images."""
+        runtime = self._training.runtime
+        images_BCHW = runtime.images(batch.images)
+        labels = batch.labels.to(runtime.device, non_blocking=True)
+        logits_BK = self.forward(images_BCHW)
+        loss = self._training.loss(logits_BK, labels)
+        self.meter.add(loss, logits_BK, labels)
+        self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
+        self._indices.append(batch.indices)
+        # A mean over the step's batches; a loss that is a sum over samples stays one.
+        runtime.fabric.backward(loss if share == 1 or self._loss_is_sum else loss * share)
+        return len(images_BCHW)
+
+    def update(self, step: int, lr: float) -> None:
+        """Clips, updates (unless something was not finite), and moves schedules and averages on."""
+        training, optimization, scaler = self._training, self._training.optimization, self._training.runtime.scaler
+        assert self._loss is not None
+        for optimizer in optimization.optimizers if scaler is not None else ():
+            scaler.unscale_(optimizer)
+        self.guard.observe(step, lr, self._loss, self._indices)
+        if training.settings.grad_clip is not None:
+            torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.grad_clip)
+        if scaler is None:
+            optimization.step(skip=self.guard.skip)
+        else:
+            for optimizer in optimization.optimizers:
+                scaler.step(optimizer)
+            scaler.update()
+        optimization.zero_grad()
+        optimization.after_step()
+        for averaging in training.averaging:
+            averaging.after_step(step)
+        self._loss, self._indices = None, []
