@@ -108,6 +108,26 @@ def test_epochs_may_grow_on_resume_and_the_schedule_is_laid_out_anew(recipe: Pat
     assert caught.value.code == "recipe-changed"
 
 
+def test_a_longer_training_that_was_killed_goes_on_though_the_shorter_ones_result_is_there(recipe: Path) -> None:
+    run(recipe)
+    result_file = Path("runs/tiny/0001/result.json")
+    of_the_shorter = result_file.read_bytes()
+    longer = run(recipe, resume=True, epochs=2)
+    result_file.write_bytes(of_the_shorter)  # as a kill before the longer one's result leaves it
+    notes: list[str] = []
+    again = run(recipe, resume=True, epochs=2, notes=notes)
+    assert (again["epochs"], again["test"]) == (2, longer["test"])
+    assert not [note for note in notes if "finished" in note]
+
+
+def test_a_found_rate_in_one_of_several_optimizers_is_kept_on_resume(recipe: Path) -> None:
+    found = "{find: {steps: 10, end_lr: 0.5}}"
+    optimizer = f"[{{name: SGD, params: {{kind: conv}}, lr: 0.1}}, {{name: SGD, params: rest, lr: {found}}}]"
+    first = run(recipe, f"optimizer={optimizer}", "schedule=null")
+    again = run(recipe, f"optimizer={optimizer}", "schedule=null", resume=True)
+    assert again == first
+
+
 def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
     run(recipe)
     recipe.write_text(recipe.read_text().replace("momentum: 0.9", "momentum: 0.8"))

@@ -71,6 +71,16 @@ def test_placing_keeps_the_parameters_that_optimizers_hold() -> None:
     assert model[4].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index,operator,union-attr]
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_network_computes_in_the_layout_that_was_chosen(channels_last: bool) -> None:
+    runtime = Runtime.choose("cpu", "fp32", channels_last)
+    convolution, strides = nn.Conv2d(3, 8, 3, padding=1), []
+    convolution.register_forward_hook(lambda module, inputs, output: strides.append(output.stride()))
+    as_data_come = torch.randn(4, 8, 8, 3).permute(0, 3, 1, 2)  # NHWC in memory
+    runtime.forward(runtime.place(convolution))(runtime.images(as_data_come))
+    assert strides == [(512, 1, 64, 8) if channels_last else (512, 64, 8, 1)]
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_logits_come_out_in_fp32(precision: str) -> None:
     runtime = Runtime.choose("cpu", precision)

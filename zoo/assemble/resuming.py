@@ -14,13 +14,13 @@ from typing import Any
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.files import resolved_document
-from zoo.assemble.finding import FIND_KEYS, with_lr
+from zoo.assemble.finding import saved_range_test, with_lr
 from zoo.assemble.layout import RESOLVED, RESULT
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents
-from zoo.document import Mapping, Node, Scalar, Sequence, read_file
+from zoo.document import Mapping, Node, Sequence, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError
 from zoo.train import RunFolder
@@ -54,13 +54,12 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
     stored = _stored(folder)
     if stored is None:
         return resolved, parts, "begin"
-    lr = _found_lr(stored)
-    if parts.optimization.finds_lr and lr is not None:
-        resolved = with_lr(resolved, lr)
+    found = saved_range_test(folder.path)
+    if parts.optimization.finds_lr and found is not None:
+        resolved = with_lr(resolved, found.lr)
         parts = recheck(resolved)
     _require_same(stored, resolved_document(resolved, parts), folder)
-    same_length = _at(stored, "train", "epochs") == resolved.recipe.train.epochs
-    return resolved, parts, "finished" if folder.result.is_file() and same_length else "resume"
+    return resolved, parts, "finished" if _is_finished(folder, resolved) else "resume"
 
 
 def _stored(folder: RunFolder) -> Mapping | None:
@@ -68,20 +67,13 @@ def _stored(folder: RunFolder) -> Mapping | None:
     return read_file(path, Diagnostics()) if path.is_file() else None
 
 
-def _found_lr(stored: Mapping) -> float | None:
-    """The rate that the run's range test found, which `resolved.yaml` has where the recipe says `find`."""
-    for section in ("schedule", "optimizer"):
-        for key in FIND_KEYS:
-            value = _at(stored, section, key)
-            if isinstance(value, float | int) and not isinstance(value, bool):
-                return float(value)
-    return None
+def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
+    """Whether the result is of a training as long as the recipe's; that of a shorter one stands until its own is made.
 
-
-def _at(node: Node | None, *keys: str) -> Any:
-    for key in keys:
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node.value if isinstance(node, Scalar) else None
+    `resolved.yaml` cannot tell: it has the longer training from the moment that one begins.
+    """
+    epochs = resolved.recipe.train.epochs
+    return folder.result.is_file() and (epochs is None or read_result(folder.path).get("epochs") == epochs)
 
 
 def _require_same(stored: Mapping, now: Mapping, folder: RunFolder) -> None:

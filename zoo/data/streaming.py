@@ -45,7 +45,7 @@ class SampleRenderer:
     def _in_workers(self, epoch: int, batches: Sequence[Integers]) -> Iterator[Rendered]:
         before = signal.getsignal(signal.SIGCHLD)
         iterator = iter(self._loader(epoch, batches))
-        # XX
+        # torch's handler would raise in whatever line runs when a worker dies, in the middle of a step; here the next
         # batch says so.
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, before)

@@ -56,10 +56,14 @@ def choose_device(requested: str = "auto") -> Choice:
 
 def cpu_bf16_unit() -> str | None:
     """The unit of this CPU that multiplies bfloat16, ``AMX`` or ``AVX512-BF16``; None where there is none."""
-    capabilities = torch.cpu.get_capabilities()
-    if capabilities.get("amx_bf16"):
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.10: two questions of its own instead
+        has_amx, has_avx512_bf16 = torch.cpu._is_amx_tile_supported(), torch.cpu._is_avx512_bf16_supported()
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        has_amx, has_avx512_bf16 = capabilities.get("amx_bf16"), capabilities.get("avx512_bf16")
+    if has_amx:
         return "AMX"
-    return "AVX512-BF16" if capabilities.get("avx512_bf16") else None
+    return "AVX512-BF16" if has_avx512_bf16 else None
 
 
 def choose_precision(requested: str, device: torch.device) -> Choice:
@@ -155,9 +159,10 @@ class Runtime:
     def images(self, images_BCHW: Tensor) -> Tensor:
         """A batch on the device, in the network's layout; no copy where it is so already."""
         images_BCHW = images_BCHW.to(self.device, non_blocking=True)
-        if self.channels_last and images_BCHW.dim() == 4:
-            return images_BCHW.contiguous(memory_format=torch.channels_last)
-        return images_BCHW
+        if images_BCHW.dim() != 4:
+            return images_BCHW
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images_BCHW.contiguous(memory_format=layout)
 
     def forward(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
         """The forward pass: images BCHW to float32 logits BK.
