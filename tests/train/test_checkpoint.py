@@ -21,7 +21,7 @@ from tests.train.small_world import only, run
 from zoo.errors import CheckpointError, EnvironmentFault
 from zoo.events import Message
 from zoo.train import DamagedCheckpointError, RunFolder, Shelf, Training, read_checkpoint
-from zoo.train.checkpoint import Manifest, verify, write_checkpoint
+from zoo.train.checkpoint import FileSum, verify, write_checkpoint
 from zoo.train.encoding import TensorStore, decode, encode
 
 MakeTraining = Callable[..., Training]
@@ -39,8 +39,14 @@ def reseal(path: Path, name: str, content: bytes) -> None:
     """Forges a file together with its manifest, as someone who knows the format would."""
     manifest = verify(path)
     (path / name).write_bytes(content)
-    files = {**manifest.files, name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
-    (path / "manifest.json").write_bytes(Manifest(manifest.epoch, manifest.step, files).render())
+    files = {**manifest.files, name: FileSum(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())}
+    (path / "manifest.json").write_bytes(manifest.model_copy(update={"files": files}).render())
+
+
+def signed(data: dict[str, Any]) -> str:
+    """A manifest of any content, with the sum of itself that the format asks for."""
+    digest = hashlib.sha256(json.dumps(data).encode()).hexdigest()
+    return json.dumps({**data, "manifest": digest}, indent=2) + "\n"
 
 
 class TestEncoding:
@@ -121,6 +127,28 @@ class TestVerification:
             assert name in caught.value.message
             assert not isinstance(caught.value, DamagedCheckpointError)
 
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"step": "x"},
+            {"step": -1},
+            {"epoch": None},
+            {"files": []},
+            {"files": {"model.safetensors": "x"}},
+            {"files": {"model.safetensors": {"bytes": 1, "sha256": 2}}},
+            {"files": {"a\0b": {"bytes": 1, "sha256": "0"}}},
+        ],
+    )
+    def test_a_forged_manifest_with_a_fitting_sum_is_no_traceback(self, tmp_path: Path, forged: dict[str, Any]) -> None:
+        path = a_checkpoint(tmp_path / "last")
+        sound = json.loads((path / "manifest.json").read_text())
+        del sound["manifest"]
+        (path / "manifest.json").write_text(signed(sound))
+        verify(path)  # the signature is the format's
+        (path / "manifest.json").write_text(signed({**sound, **forged}))
+        with pytest.raises(DamagedCheckpointError, match="is not a manifest"):
+            verify(path)
+
     def test_a_link_is_refused(self, tmp_path: Path) -> None:
         path = a_checkpoint(tmp_path / "last")
         (path / "training.json").rename(tmp_path / "elsewhere.json")
@@ -166,6 +194,14 @@ class TestShelf:
         with pytest.raises(CheckpointError, match=r"no checkpoint in .* verifies") as caught:
             run(training(train={"epochs": 1}, resume=True))
         assert caught.value.exit_code == 4
+
+    def test_best_survives_a_kill_between_its_two_renames(self, tmp_path: Path) -> None:
+        shelf = Shelf(tmp_path)
+        best = shelf.save_best(lambda path: print(a_checkpoint(path)))
+        best.rename(tmp_path / ".best.old")
+        shelf.tidy()
+        assert verify(best).step == 7
+        assert not list(tmp_path.glob(".*"))
 
     @pytest.mark.parametrize("keep", [0, 1, 3])
     def test_keep_is_the_number_of_older_ones(self, training: MakeTraining, keep: int) -> None:

@@ -20,9 +20,10 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -38,17 +39,27 @@ class DamagedCheckpointError(CheckpointError):
     """A checkpoint that does not verify: another may."""
 
 
-@dataclass(frozen=True)
-class Manifest:
+class FileSum(BaseModel):
+    """A file's size in bytes and its SHA-256."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: str
+
+
+class Manifest(BaseModel):
     """What ``manifest.json`` says: where in the training the checkpoint stands, and its files' sizes and sums."""
 
-    epoch: int
-    step: int
-    files: dict[str, dict[str, Any]]
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    epoch: Annotated[int, Field(ge=0)]
+    step: Annotated[int, Field(ge=0)]
+    files: dict[Annotated[str, Field(pattern=r"^[^\x00]+$")], FileSum]
 
     def render(self) -> bytes:
         """The file's bytes. Its last key is the SHA-256 of all before it, so that not a byte may differ."""
-        data = {"format": FORMAT, "epoch": self.epoch, "step": self.step, "files": self.files}
+        data = {"format": FORMAT, **self.model_dump()}
         digest = hashlib.sha256(json.dumps(data).encode()).hexdigest()
         return (json.dumps({**data, "manifest": digest}, indent=2) + "\n").encode()
 
@@ -81,7 +92,7 @@ def write_checkpoint(
         try:
             draft.mkdir(parents=True)
             sums = {name: _write(draft / name, content()) for name, content in files.items()}
-            _write(draft / MANIFEST, Manifest(epoch, step, sums).render())
+            _write(draft / MANIFEST, Manifest(epoch=epoch, step=step, files=sums).render())
             fsync_folder(draft)
             verify(draft)
             draft.rename(path)
@@ -90,12 +101,12 @@ def write_checkpoint(
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes) -> dict[str, Any]:
+def _write(path: Path, content: bytes) -> FileSum:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return FileSum(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def verify(path: Path) -> Manifest:
@@ -110,7 +121,7 @@ def verify(path: Path) -> Manifest:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise DamagedCheckpointError(f"{path / name}: {error.strerror}") from None
-        if digest != expected.get("sha256"):
+        if digest != expected.sha256:
             raise DamagedCheckpointError(f"{path / name}: its SHA-256 is not the manifest's")
     if missing := {MODEL, TRAINING, PLAIN} - manifest.files.keys():
         raise DamagedCheckpointError(f"{path / MANIFEST} lacks {', '.join(sorted(missing))}")
@@ -121,18 +132,13 @@ def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     try:
         raw = file.read_bytes()
-        data = json.loads(raw)
-        manifest = Manifest(data["epoch"], data["step"], dict(data["files"]))
+        manifest = Manifest.model_validate(json.loads(raw))
     except OSError as error:
         raise DamagedCheckpointError(f"{file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, RecursionError):  # pydantic's ValidationError is a ValueError
         raise DamagedCheckpointError(f"{file} is not a manifest") from None
     _refuse_outside(file, manifest.files)
-    try:
-        intact = manifest.render() == raw
-    except (ValueError, TypeError):
-        intact = False
-    if not intact:
+    if manifest.render() != raw:
         raise DamagedCheckpointError(f"{file}: its own SHA-256 does not fit")
     return manifest
 

@@ -2,6 +2,7 @@
 
 ``last`` is the newest, ``best`` the most accurate, ``step-N`` are older ones that ``keep`` holds on to. A new
 ``last`` takes the name only after the old one was moved to ``step-N``, so at any moment one whole checkpoint is there.
+The old ``best`` waits under a hidden name until the new one stands.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from zoo.train.checkpoint import Checkpoint, DamagedCheckpointError, read_checkp
 from zoo.train.folder import disk_faults, fsync_folder
 
 LAST, BEST = "last", "best"
+_OLD_BEST = ".best.old"
 
 
 class Shelf:
@@ -28,6 +30,9 @@ class Shelf:
         """Removes what a killed process left half-written. Only whoever holds the run folder may call it."""
         with disk_faults(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            old_best, best = self.path / _OLD_BEST, self.path / BEST
+            if old_best.exists() and not best.exists():  # killed between the two renames of `save_best`
+                old_best.rename(best)
             for debris in self.path.glob(".*"):
                 shutil.rmtree(debris, ignore_errors=True)
 
@@ -45,7 +50,7 @@ class Shelf:
 
     def save_best(self, write: Callable[[Path], None]) -> Path:
         """Writes a new ``best`` in place of the old. Raises EnvironmentFault."""
-        incoming, best, outgoing = self.path / ".best", self.path / BEST, self.path / ".best.old"
+        incoming, best, outgoing = self.path / ".best", self.path / BEST, self.path / _OLD_BEST
         self._write(incoming, write)
         with disk_faults(best):
             if best.exists():
