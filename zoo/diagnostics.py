@@ -174,7 +174,7 @@ def render(diagnostic: Diagnostic) -> str:
         text, span = _window(span.source.line(span.line), span)
         if text:
             lines += [f"{gutter}|", f"{span.line} | {text}", f"{gutter}| {_carets(diagnostic, text, span)}"]
-    lines += [f"{gutter}= note: {note}" for note in diagnostic.notes]
+    lines += [f"{gutter}= note: {note}".replace("\n", f"\n{gutter}        ") for note in diagnostic.notes]
     if diagnostic.help:
         lines.append(f"{gutter}= help: {diagnostic.help}")
     return "\n".join(lines)

@@ -183,3 +183,10 @@ def test_what_a_method_cannot_explain_says_so() -> None:
     with pytest.raises(UsageError, match="fullgrad cannot explain") as caught:
         cams(model, images(2), [0, 1], method="fullgrad")
     assert caught.value.notes
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_table_says_which_methods_know_classes(method: str) -> None:
+    model, batch = small_cnn(), images(1)
+    first, second = (cams(model, batch, [index], method=method) for index in (0, 3))
+    assert np.array_equal(first, second) is not METHODS[method].knows_class

@@ -83,3 +83,15 @@ def test_the_model_keeps_its_mode() -> None:
     with torch.no_grad():
         explain(model, images(1), pixels(1), NAMES)
     assert model.training
+
+
+def test_a_method_that_knows_no_class_gives_one_map_and_says_why(tmp_path: Path) -> None:
+    model, batch = small_cnn().eval(), images(2)
+    labels = [(int(index) + 1) % 5 for index in model(batch).argmax(1)]
+    found = explain(model, batch, pixels(2), NAMES, labels=labels, method="eigencam")
+    assert [[name for name, _ in cell.maps] for cell in found.cells] == [["any class"], ["any class"]]
+    assert "eigencam knows no class" in found.remark
+    found.draw(tmp_path / "grid.png")
+    control = explain(model, batch, pixels(2), NAMES, labels=labels, method="gradcam")
+    assert [len(cell.maps) for cell in control.cells] == [2, 2]
+    assert control.remark == ""

@@ -80,7 +80,9 @@ def test_an_unknown_layer_is_answered_with_the_layers_there_are() -> None:
 
     with pytest.raises(UsageError, match=r"there is no layer '2\.3'") as caught:
         cams(small_cnn(), torch.randn(1, 3, 16, 16), [0], layer="2.3")
-    assert "2.2 (8x8)" in str(caught.value.notes[0])
+    listing = str(caught.value.notes[0])
+    assert "2.2 (8x8)" in listing
+    assert max(map(len, listing.splitlines())) <= 69  # with "   = note: " in front it fits 80 columns
     assert "did you mean" in (caught.value.help or "")
     with pytest.raises(UsageError, match="layer '5' has no map"):
         cams(small_cnn(), torch.randn(1, 3, 16, 16), [0], layer="5")

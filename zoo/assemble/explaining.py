@@ -60,7 +60,7 @@ def explain_target(target: str | None, options: ExplainOptions, note: Note) -> d
         layer=options.layer or settings.layer,
         target_class=_class_index(options.class_name, opened.dataset.classes) if options.class_name else None,
     )
-    return _deliver(explanation, options.out or opened.path / "figures", opened.resolved.recipe.name)
+    return _deliver(explanation, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
 
 
 def _run_and_checkpoint(target: str | None) -> tuple[Path, str]:
@@ -143,7 +143,7 @@ def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[s
         method=options.method or "gradcam",
         layer=options.layer,
     )
-    return _deliver(explanation, options.out or Path(), target.replace(":", "_"))
+    return _deliver(explanation, options.out or Path(), target.replace(":", "_"), note)
 
 
 def imagenet_classes(count: int) -> tuple[str, ...]:
@@ -162,7 +162,12 @@ def _normalised(pixels: Sequence[Image]) -> Tensor:
     return (images_BCHW - mean) / std
 
 
-def _deliver(explanation: Explanation, out: Path, name: str) -> dict[str, Any]:
+def _deliver(explanation: Explanation, out: Path, name: str, note: Note) -> dict[str, Any]:
+    count, wrong = len(explanation.cells), sum(cell.is_wrong for cell in explanation.cells)
+    told = f"{count} image{'s' if count > 1 else ''}" + (f", {wrong} of them misclassified" if wrong else "")
+    note(f"{explanation.method} at {explanation.layer}: {told}")
+    if explanation.remark:
+        note(explanation.remark)
     out.mkdir(parents=True, exist_ok=True)
     path = explanation.draw(out / f"explain_{name}_{explanation.method}.png")
     images = [

@@ -17,9 +17,15 @@ from zoo.explain.methods import find_method
 from zoo.explain.private import private_copy
 
 
+ANY_CLASS = "any class"  # stands for a class's name where the method knows none
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One image explained: what the network says of it, and for each class asked about a map (HW, 0..1)."""
+    """One image explained: what the network says of it, and for each class asked about a map (HW, 0..1).
+
+    A method that knows no class gives one map, called ``any class``.
+    """
 
     image: NDArray[np.uint8]  # HWC, as large as the maps
     predicted: str
@@ -42,11 +48,17 @@ class Explanation:
     layer: str
     cells: tuple[Cell, ...]
 
+    @property
+    def remark(self) -> str:
+        """Why there is one map an image only; empty where there is one for each class."""
+        found = find_method(self.method)
+        return "" if found.knows_class else f"{found.name} knows no class: one map an image, whatever it is taken for"
+
     def draw(self, path: Path, *, title: str = "") -> Path:
         """Draws the cells as a grid into a PNG file and returns its path."""
         from zoo.explain.grid import draw_grid
 
-        return draw_grid(self.cells, path, title=title or f"{self.method} at {self.layer}")
+        return draw_grid(self.cells, path, title=title or f"{self.method} at {self.layer}", remark=self.remark)
 
 
 def explain(
@@ -65,20 +77,19 @@ def explain(
 
     ``images_BCHW`` are as the network sees them, ``pixels`` the same images to be looked at (uint8, HWC),
     ``labels`` their classes where they are known, ``names`` what to call them. ``target_class`` asks about that
-    class instead, in every image. The model is left as found. Raises UsageError for an unknown method or layer,
-    or where there is no map.
+    class instead, in every image. Of a method that knows no class there is one map an image. The model is left as
+    found. Raises UsageError for an unknown method or layer, or where there is no map.
     """
-    found = find_method(method).name
+    how = find_method(method)
     chosen = choose_layer(layers_with_maps(model, images_BCHW.shape[1:]), layer, model).name
     probabilities = _probabilities(model, images_BCHW)
     predictions = probabilities.argmax(1).tolist()
-    asked = _questions(predictions, labels, target_class)
+    asked = _questions(predictions, labels if how.knows_class else None, target_class)
     places, classes = [place for place, _ in asked], [index for _, index in asked]
+    found = cams(model, images_BCHW[places], classes, method=how.name, layer=chosen)
     maps: list[list[tuple[str, NDArray[np.float32]]]] = [[] for _ in predictions]
-    for (place, index), found_map in zip(
-        asked, cams(model, images_BCHW[places], classes, method=found, layer=chosen), strict=True
-    ):
-        maps[place].append((class_names[index], found_map))
+    for (place, index), map_HW in zip(asked, found, strict=True):
+        maps[place].append((class_names[index] if how.knows_class else ANY_CLASS, map_HW))
     cells = [
         Cell(
             image=pixels[place],
@@ -90,7 +101,7 @@ def explain(
         )
         for place, best in enumerate(predictions)
     ]
-    return Explanation(found, chosen, tuple(cells))
+    return Explanation(how.name, chosen, tuple(cells))
 
 
 def _questions(

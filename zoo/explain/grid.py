@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from zoo.explain.explanation import Cell
 
 PANEL, GAP = 1.45, 0.3  # inches: one picture with its margin, and what lies between two cells
-TOP, BELOW = 0.5, 0.56  # above the first row, and for the words of each
+TOP, REMARK, BELOW = 0.5, 0.2, 0.56  # above the first row, for a remark there, and for the words of each row
 LONGEST_LABEL = 26  # characters
 RIGHT, WRONG = "#17643b", "#b3261e"
 
 
-def draw_grid(cells: Sequence[Cell], path: Path, *, title: str = "") -> Path:
-    """Draws cells (the image, then its maps) into a PNG file; returns its path."""
+def draw_grid(cells: Sequence[Cell], path: Path, *, title: str = "", remark: str = "") -> Path:
+    """Draws cells (the image, then its maps) into a PNG file, a remark under the title; returns its path."""
     panels = 1 + max((len(cell.maps) for cell in cells), default=1)
     columns = max(1, min(len(cells), 6 // panels))
     width, height = panels * PANEL + GAP, PANEL + BELOW
     rows = -(-len(cells) // columns)
-    sheet = Sheet(max(columns * width, 4.0), rows * height + TOP, title)
+    top = TOP + REMARK * bool(remark)
+    sheet = Sheet(max(columns * width, 4.0), rows * height + top, title)
+    sheet.words(remark, 0.12, TOP + 0.02, size=8, colour=MUTED)
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
-        _draw_cell(sheet, cell, left=column * width + GAP / 2, top=TOP + row * height)
+        _draw_cell(sheet, cell, left=column * width + GAP / 2, top=top + row * height)
     return sheet.save(path)
 
 

@@ -10,6 +10,7 @@ register tokens in front; the grid is that of the patch embedding's map).
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,12 +20,14 @@ from torch import Tensor, nn
 
 from zoo.errors import UsageError
 from zoo.explain.private import private_copy
-from zoo.registry import did_you_mean
+from zoo.registry import did_you_mean, nearest
 
 Layout = Literal["BCHW", "BHWC", "BNC"]
 
 MAX_PREFIX_TOKENS = 16  # class, distillation and register tokens in front of the patches
 USEFUL_SIZE = 4  # a map smaller than this says little about where
+LISTED_LAYERS = 12  # offered where a name is unknown
+NOTE_WIDTH = 68  # characters: a note's lines within 80 columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def choose_layer(layers: dict[str, MapLayer], name: str | None, model: nn.Module
     raise UsageError(
         f"layer {name!r} has no map to draw" if known else f"there is no layer {name!r}",
         code="unknown-layer",
-        notes=[_listing(layers)],
+        notes=[_listing(name, layers)],
         help=did_you_mean(name, list(layers)),
     )
 
@@ -210,8 +213,13 @@ def _default(layers: dict[str, MapLayer]) -> MapLayer:
     )
 
 
-def _listing(layers: dict[str, MapLayer]) -> str:
-    shown = [f"{layer.name} ({layer.size})" for layer in layers.values()]
-    if len(shown) > 24:
-        shown = [*shown[:4], f"… {len(shown) - 24} more …", *shown[-20:]]
-    return f"layers with maps: {', '.join(shown)}" if shown else "no layer of this network has a map"
+def _listing(name: str, layers: dict[str, MapLayer]) -> str:
+    """The layers whose map says something, the ones most like ``name`` first, in lines that fit a terminal."""
+    telling = [layer.name for layer in layers.values() if layer.depends]
+    if not telling:
+        return "no layer of this network has a map"
+    near = nearest(name, telling, LISTED_LAYERS)
+    shown = ", ".join(f"{layer}\N{NO-BREAK SPACE}({layers[layer].size})" for layer in near)
+    more = f", and {len(telling) - len(near)} more" if len(near) < len(telling) else ""
+    text = f"layers with maps, the nearest first: {shown}{more}"
+    return textwrap.fill(text, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False).replace("\xa0", " ")

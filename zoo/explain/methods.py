@@ -22,6 +22,7 @@ class Method:
     takes_layer: bool = True  # False: it reads every layer with a bias
     takes_pyramid: bool = False  # True: one layer of every map size, fine to coarse
     one_at_a_time: bool = False  # True: its memory or its targets forbid batches
+    knows_class: bool = True  # False: its map is the same whatever class is asked about
 
 
 _METHODS = (
@@ -31,11 +32,21 @@ _METHODS = (
     Method("hirescam", "HiResCAM", "gradient times activation, place by place (Draelos 2020)"),
     Method("gradcamelementwise", "GradCAMElementWise", "like hirescam, negative products dropped first"),
     Method("layercam", "LayerCAM", "positive gradients place by place (Jiang 2021)"),
-    Method("eigencam", "EigenCAM", "first principal component of the activations; knows no class (Muhammad 2020)"),
+    Method(
+        "eigencam",
+        "EigenCAM",
+        "first principal component of the activations; knows no class (Muhammad 2020)",
+        knows_class=False,
+    ),
     Method("eigengradcam", "EigenGradCAM", "first principal component of gradient times activation"),
     Method("segeigencam", "SegEigenCAM", "eigencam with absolute gradients and a corrected sign (Chung 2025)"),
-    Method("kpcacam", "KPCA_CAM", "first kernel principal component of the activations; knows no class"),
-    Method("fem", "FEM", "activations beyond two sigmas; knows no class (Fuad 2020)"),
+    Method(
+        "kpcacam",
+        "KPCA_CAM",
+        "first kernel principal component of the activations; knows no class",
+        knows_class=False,
+    ),
+    Method("fem", "FEM", "activations beyond two sigmas; knows no class (Fuad 2020)", knows_class=False),
     Method("scorecam", "ScoreCAM", "the score of the image behind every channel (Wang 2020)", one_at_a_time=True),
     Method("ablationcam", "AblationCAM", "the score lost without every channel (Desai 2020)", one_at_a_time=True),
     Method("shapleycam", "ShapleyCAM", "gradient less half the Hessian-vector product (Cai 2025)"),
@@ -43,7 +54,12 @@ _METHODS = (
     Method("refinecam", "RefineCAM", "product of the maps of several layers", takes_pyramid=True),
     Method("sess", "SESS", "gradcam over scales and windows (Tursun 2022)", one_at_a_time=True),
     Method("fullgrad", "FullGrad", "input and bias gradients of all layers (Srinivas 2019)", takes_layer=False),
-    Method("randomcam", "RandomCAM", "random weights: the control every other method should beat"),
+    Method(
+        "randomcam",
+        "RandomCAM",
+        "random weights: the control every other method should beat; knows no class",
+        knows_class=False,
+    ),
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
