@@ -16,7 +16,6 @@ from zoo.explain.layers import choose_layer, layers_with_maps
 from zoo.explain.methods import find_method
 from zoo.explain.private import private_copy
 
-
 ANY_CLASS = "any class"  # stands for a class's name where the method knows none
 
 
