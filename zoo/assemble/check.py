@@ -33,6 +33,7 @@ class Parts:
     eval_transforms: tuple[TransformSpec, ...]
 
 
+@lean_meta()  # building and trying an optimizer on meta would import torch's compiler
 def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     """Checks every section against its room; None where the diagnostics hold errors."""
     before = len(diagnostics.errors)
@@ -41,8 +42,7 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     loss = parse_loss(resolved.section("loss"), diagnostics)
     optimizer = document.get("optimizer")
     assert optimizer is not None
-    with lean_meta():  # trying an optimizer out would import torch's compiler
-        optimization = parse_optimization(optimizer, document.get("schedule"), diagnostics)
+    optimization = parse_optimization(optimizer, document.get("schedule"), diagnostics)
     data = parse_data(resolved.section("data"), diagnostics)
     train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
     eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")
@@ -60,6 +60,7 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     return Parts(network, loss, optimization, data, train, eval_)
 
 
+@lean_meta()
 def check_salvaged(salvaged: Resolved, diagnostics: Diagnostics) -> None:
     """What the rooms say of the sections that are right by themselves, where some other section is wrong."""
     document, recipe = salvaged.document, salvaged.recipe
@@ -72,8 +73,7 @@ def check_salvaged(salvaged: Resolved, diagnostics: Diagnostics) -> None:
     if "data" in present:
         parse_data(salvaged.section("data"), diagnostics)
     if optimizer is not None:
-        with lean_meta():
-            parse_optimization(optimizer, document.get("schedule"), diagnostics)
+        parse_optimization(optimizer, document.get("schedule"), diagnostics)
     if "transforms" in present:
         parse_transforms(_list(salvaged, "train", recipe.transforms.train), diagnostics, where="train")
         parse_transforms(_list(salvaged, "eval", recipe.transforms.eval), diagnostics, where="eval")

@@ -111,7 +111,7 @@ class Shapes:
 
 
 def _built(request: Request) -> nn.Module:
-    with torch.device("meta"):
+    with torch.device("meta"), lean_meta():
         return request.op.build(request.arguments)
 
 
