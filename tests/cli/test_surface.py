@@ -16,13 +16,16 @@ NAMES = [
     *("ConfigError", "DataError", "ZooError"),
     *("check", "explain", "load_model", "op", "predict", "run", "source", "summary", "transform"),
 ]
-RUNS = {"--set", "--run-dir", "--resume", "--dry-run", "--epochs", "--seeds", "--device", "--devices", "--data-dir"}
+RUNS = {
+    *("--set", "--run-dir", "--resume", "--dry-run", "--epochs", "--seeds"),
+    *("--device", "--devices", "--data-dir", "--no-cache"),
+}
 OPTIONS = {
     "run": RUNS,
     "summary": {"--format", "--input"},
     "explain": {"--method", "--layer", "--images", "--misclassified", "--class", "--out", "--data-dir"},
     "config": {"--set"},
-    "find-lr": {"--set", "--data-dir", "--out"},
+    "find-lr": {"--set", "--data-dir", "--out", "--no-cache"},
     "eval": {"--checkpoint", "--tta", "--data-dir"},
     "bench": {"--set", "--data-dir"},
     "check": set(),

@@ -29,7 +29,7 @@ PACKAGES = (
 def environment(*, device: torch.device, seed: int, fingerprint: str) -> dict[str, Any]:
     """Versions, device, threads, seed, git commit and the data's fingerprint."""
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(),
         "platform": platform.platform(),
         "device": {"type": device.type, "name": device_name(device)},
         "threads": {"torch": torch.get_num_threads(), "cpus": os.cpu_count()},
@@ -38,6 +38,11 @@ def environment(*, device: torch.device, seed: int, fingerprint: str) -> dict[st
         "data_fingerprint": fingerprint,
         "command": sys.argv,
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Python's version and those of the packages that have a say in the numbers."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def device_name(device: torch.device) -> str:

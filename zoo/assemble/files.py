@@ -21,8 +21,13 @@ from zoo.train import RunFolder
 from zoo.train.folder import write_atomically
 
 
-def write_beginning(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built) -> None:
-    """Writes recipe.yaml, resolved.yaml, architecture.yaml and env.json. Raises EnvironmentFault."""
+def write_beginning(
+    folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, range_test: dict[str, Any] | None = None
+) -> None:
+    """Writes recipe.yaml, resolved.yaml, architecture.yaml and env.json. Raises EnvironmentFault.
+
+    ``range_test`` is what env.json says of the LR range test that gave the run its rate.
+    """
     write_atomically(folder.path / RECIPE, resolved.text)
     write_atomically(folder.path / RESOLVED, write(resolved_document(resolved, parts)))
     write_atomically(folder.path / ARCHITECTURE, architecture_text(resolved, built.network))
@@ -30,6 +35,8 @@ def write_beginning(folder: RunFolder, resolved: Resolved, parts: Parts, built: 
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["choices"] = dict(built.training.choices)
     facts["data"] = {"name": built.dataset.name, "found": built.dataset.found}
+    if range_test is not None:
+        facts["lr_range_test"] = range_test
     folder.write_json(ENVIRONMENT, facts)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from zoo.assemble.build import open_data
 from zoo.assemble.finding import Found, run_range_test
-from zoo.assemble.options import RunOptions, Settle
+from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.run import prepare
 from zoo.report import draw_range_test
 
@@ -27,28 +30,58 @@ class FoundRate:
             "lrs": list(test.lrs),
             "losses": list(test.losses),
             "suggestions": dict(test.suggestions),
+            "rule": test.rule,
             "chosen": self.found.lr,
+            "ran_now": self.found.is_new,
+            "kept": str(self.found.kept) if self.found.kept else None,
             "figure": str(self.figure) if self.figure else None,
         }
 
     def as_text(self) -> str:
         """What people read."""
-        suggestions = self.found.range_test.suggestions
-        width = max(map(len, suggestions))
-        lines = [
+        test = self.found.range_test
+        width = max(map(len, test.suggestions))
+        lines = [*curve(test.lrs, test.losses), ""]
+        lines += [
             f"{name:<{width}}  {rate:.4g}" if rate is not None else f"{name:<{width}}  none"
-            for name, rate in suggestions.items()
+            for name, rate in test.suggestions.items()
         ]
-        lines.append(f"a run would use {self.found.lr!r}")
+        lines.append(f"a run would use {self.found.lr!r} ({test.rule})")
         lines.append(str(self.figure) if self.figure else "--out DIR draws the curve")
         return "\n".join(lines)
 
 
-def find_learning_rate(recipe: str, options: RunOptions, settle: Settle, *, out: Path | None = None) -> FoundRate:
+def curve(lrs: Sequence[float], losses: Sequence[float], *, width: int = 64, height: int = 12) -> list[str]:
+    """The curve in letters: the loss against the rate on a log scale, each column the mean of what falls into it."""
+    places = _spread([math.log(lr) for lr in lrs], width)
+    columns = {place: fmean(loss for at, loss in zip(places, losses, strict=True) if at == place) for place in places}
+    rows = [[" "] * width for _ in range(height)]
+    for column, row in zip(columns, _spread(list(columns.values()), height), strict=True):
+        rows[height - 1 - row][column] = "*"
+    labels = [f"{max(columns.values()):.4f}", *[""] * (height - 2), f"{min(columns.values()):.4f}"]
+    margin = max(map(len, labels))
+    first, last = f"{lrs[0]:.4g}", f"{lrs[-1]:.4g}"
+    return [
+        f"{'loss':>{margin}}",
+        *(f"{label:>{margin}} |{''.join(row).rstrip()}" for label, row in zip(labels, rows, strict=True)),
+        f"{'':>{margin}} +{'-' * width}",
+        f"{'lr':>{margin}}  {first}{last:>{width - len(first)}}",
+    ]
+
+
+def _spread(values: Sequence[float], size: int) -> list[int]:
+    """Where each value lies among so many evenly spaced places from the smallest to the largest."""
+    low, high = min(values), max(values)
+    return [round((value - low) / ((high - low) or 1) * (size - 1)) for value in values]
+
+
+def find_learning_rate(
+    recipe: str, options: RunOptions, settle: Settle, note: Note, *, out: Path | None = None
+) -> FoundRate:
     """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
-    found = run_range_test(resolved, parts, dataset, options)
+    found = run_range_test(resolved, parts, dataset, options, note)
     if out is None:
         return FoundRate(found)
     out.mkdir(parents=True, exist_ok=True)

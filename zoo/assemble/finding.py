@@ -1,40 +1,61 @@
 """`max_lr: find`: the LR range test before a run, and its number put where `find` stood. Floor 7.
 
 The test has objects of its own, built from the same recipe; afterwards everything is built anew from the recipe
-with the number in it. So what follows is what would follow had the number been written by hand.
+with the number in it. So what follows is what would follow had the number been written by hand. What was found is
+kept in the user's cache, and taken from there where the test would come out the same.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.build import lay_foundation
+from zoo.assemble.build import Foundation, lay_foundation
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.layout import RANGE_TEST
 from zoo.assemble.options import Note, RunOptions
+from zoo.assemble.plugins import any_loaded
+from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.errors import raise_if_errors
-from zoo.optim import LRRangeTest, lr_range_test
+from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
+from zoo.train.console import clock
 from zoo.train.folder import write_atomically
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
+PROGRESS_SECONDS = 5.0  # between two lines
 
 
 @dataclass(frozen=True)
 class Found:
-    """The range test that ran, and the rate that was taken from it."""
+    """A range test, and the rate that was taken from it.
+
+    ``kept`` is its file in the cache, where it is kept; ``is_new`` says whether it ran now.
+    """
 
     range_test: LRRangeTest
     lr: float
+    kept: Path | None = None
+    is_new: bool = False
+
+    def as_facts(self) -> dict[str, Any]:
+        """What env.json says of it."""
+        return {
+            "lr": self.lr,
+            "rule": self.range_test.rule,
+            "ran_now": self.is_new,
+            "kept": self.kept and str(self.kept),
+        }
 
 
 def save_range_test(folder: Path, found: Found) -> None:
@@ -45,9 +66,7 @@ def save_range_test(folder: Path, found: Found) -> None:
 def saved_range_test(folder: Path) -> Found | None:
     """The test that a run began with, or None."""
     try:
-        data: Any = json.loads((folder / RANGE_TEST).read_text(encoding="utf-8"))
-        curves: Any = {key: tuple(data.pop(key)) for key in ("lrs", "losses", "raw_losses")}
-        test = LRRangeTest(**curves, **data)
+        test = range_test_of(json.loads((folder / RANGE_TEST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):  # without it the report lacks a figure, no more
         return None
     return Found(test, test.chosen)
@@ -59,27 +78,58 @@ def find_and_set(
     """Runs the range test where the recipe asks for it, and puts the number it found into the recipe."""
     if not parts.optimization.finds_lr:
         return resolved, parts, None
-    note("LR range test")
-    found = run_range_test(resolved, parts, dataset, options)
-    note(f"LR range test: {found.lr:.6g} ({found.range_test.rule})")
+    found = run_range_test(resolved, parts, dataset, options, note)
     resolved = with_lr(resolved, found.lr)
     return resolved, recheck(resolved), found
 
 
-def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Found:
-    """The LR range test of a recipe, in isolation."""
+def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Note) -> Found:
+    """The LR range test of a recipe, in isolation; from the cache where it was run before."""
     base = lay_foundation(resolved, parts, dataset, options)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
-    forward = base.runtime.forward(base.module)
+    if any_loaded():  # a plugin's code could change what it does
+        return _ran(parts, base, optimization, note)
+    kept = KeptRangeTest(dependencies(resolved, parts, dataset, base, optimization), note)
+    known = kept.read() if options.cache else None
+    if known is not None:
+        note(f"LR range test: {known.chosen:.6g} ({known.rule}), run before and kept in {kept.path}")
+        return Found(known, known.chosen, kept.path)
+    found = _ran(parts, base, optimization, note)
+    return replace(found, kept=kept.path if kept.write(found.range_test) else None)
+
+
+def _ran(parts: Parts, base: Foundation, optimization: Optimization, note: Note) -> Found:
+    settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
+    note(
+        f"LR range test: at most {settings.steps} steps of {parts.data.batch_size} images, "
+        f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
+    )
     test = lr_range_test(
         base.module,
         base.loss,
         optimization,
         base.train,
-        parts.optimization.find_settings,
+        settings,
         forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
+        on_step=_progress(settings, note),
     )
-    return Found(test, test.chosen)
+    note(f"LR range test: {test.chosen:.6g} ({test.rule})")
+    return Found(test, test.chosen, is_new=True)
+
+
+def _progress(settings: FindSettings, note: Note) -> Callable[[int, float, float], None]:
+    """Tells how far the test is, every tenth of its steps and at most every few seconds."""
+    began = told = time.monotonic()
+
+    def on_step(steps: int, lr: float, loss: float) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if steps % max(1, settings.steps // 10) or now - told < PROGRESS_SECONDS:
+            return
+        told, left = now, (now - began) / steps * (settings.steps - steps)
+        note(f"LR range test: step {steps}/{settings.steps}  loss {loss:.4f}  lr {lr:.4g}  at most {clock(left)} left")
+
+    return on_step
 
 
 def with_lr(resolved: Resolved, lr: float) -> Resolved:

@@ -24,6 +24,7 @@ class RunOptions:
     device: str = "auto"
     devices: int = 1
     data_dir: Path | None = None
+    cache: bool = True
     quiet: bool = False
     strict: bool = False
 

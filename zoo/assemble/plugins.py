@@ -32,6 +32,11 @@ def load_plugins(files: Iterable[Path] = ()) -> None:
             _guarded(str(path), partial(_run_file, path))
 
 
+def any_loaded() -> bool:
+    """Whether code is at work that zoo knows nothing of."""
+    return bool(_loaded)
+
+
 def _guarded(name: str, load: Callable[[], object]) -> None:
     try:
         load()

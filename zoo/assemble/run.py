@@ -80,11 +80,11 @@ def _run(
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
-        write_beginning(folder, resolved, parts, built)
         if found is not None:
             save_range_test(folder.path, found)
         elif options.resume:
             found = saved_range_test(folder.path)
+        write_beginning(folder, resolved, parts, built, found.as_facts() if found is not None else None)
         return _train(folder, resolved, parts, built, found, options, note, started)
 
 

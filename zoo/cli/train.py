@@ -15,6 +15,7 @@ from zoo.errors import UsageError
 RunDir = Annotated[
     Path | None, typer.Option("--run-dir", metavar="DIR", help="The run folder itself (default: the next free one).")
 ]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Run the LR range test even where its outcome is kept.")]
 Seeds = Annotated[
     str | None, typer.Option("--seeds", metavar="0,1,2", help="Train once per seed; tell mean and spread.")
 ]
@@ -40,6 +41,7 @@ def run(
     device: Device = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="How many devices to train on.")] = 1,
     data_dir: DataDir = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Train a recipe, test it, write the reports."""
     from zoo.assemble.options import RunOptions
@@ -52,6 +54,7 @@ def run(
         device=device,
         devices=devices,
         data_dir=data_dir,
+        cache=not no_cache,
         quiet=session.quiet,
         strict=session.strict,
     )
@@ -137,13 +140,16 @@ def find_lr(
     device: Device = "auto",
     data_dir: DataDir = None,
     out: Out = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Run the LR range test: the curve, what every rule suggests, the one that would be used."""
     from zoo.assemble.find_lr import find_learning_rate
     from zoo.assemble.options import RunOptions
 
-    options = RunOptions(sets=tuple(sets or ()), device=device, data_dir=data_dir, quiet=session.quiet)
-    found = find_learning_rate(recipe, options, session.settle, out=out)
+    options = RunOptions(
+        sets=tuple(sets or ()), device=device, data_dir=data_dir, cache=not no_cache, quiet=session.quiet
+    )
+    found = find_learning_rate(recipe, options, session.settle, session.note, out=out)
     if session.as_json:
         print_json(found.as_data())
     else:

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATA_VARIABLE = "ZOO_DATA"
+CACHE_VARIABLE = "ZOO_CACHE"
+
+
+def user_cache() -> Path:
+    """What may be lost and made again: ``$ZOO_CACHE``, else ``$XDG_CACHE_HOME/zoo``, else ``~/.cache/zoo``."""
+    own = os.environ.get(CACHE_VARIABLE)
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
 
 
 def cache_folder() -> Path:
-    """The user's cache for data sets: ``$XDG_CACHE_HOME/zoo/data`` or ``~/.cache/zoo/data``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo" / "data"
+    """The user's cache for data sets, ``data`` in :func:`user_cache`."""
+    return user_cache() / "data"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from zoo.optim.settings import FindSettings, Rule
 _LAST_DROPPED = 5  # points at the end, where the loss is already on its way up
 _FEWEST = 5  # points a rule can read
 
+OnStep = Callable[[int, float, float], None]  # steps done, rate, loss
+
 
 class BatchLike(Protocol):
     """A batch: images float32 BCHW and their labels, on the device."""
@@ -66,17 +68,19 @@ def lr_range_test(
     settings: FindSettings | None = None,
     *,
     forward: Callable[[Tensor], Tensor] | None = None,
+    on_step: OnStep = lambda steps, lr, loss: None,
 ) -> LRRangeTest:
     """Trains for a few batches while the rate rises, then puts everything back bit for bit.
 
     Weights, buffers, gradients, modes, the optimizers' state and the random generators are as before; what the
     optimization froze is thawed, since it is of no further use. ``optimization`` comes from
-    ``OptimizationSpec.build_for_range_test``; ``forward`` (default: the model) is where autocast goes. The result
-    depends on the model, the batches and the settings alone. Raises DivergedError where no rate makes the loss fall.
+    ``OptimizationSpec.build_for_range_test``; ``forward`` (default: the model) is where autocast goes; ``on_step`` is
+    told how many steps are done, the rate and the loss. The result depends on the model, the batches and the settings
+    alone. Raises DivergedError where no rate makes the loss fall.
     """
     settings = settings or FindSettings()
     with _undone(model, optimization):
-        lrs, raw = _sweep(model, loss, optimization, batches, settings, forward or model)
+        lrs, raw = _sweep(model, loss, optimization, batches, settings, forward or model, on_step)
     smoothed = _smoothed(raw, settings.smoothing)
     end = _divergence(smoothed, settings.diverges_at)
     lrs, raw, smoothed = lrs[:end], raw[:end], smoothed[:end]
@@ -106,6 +110,7 @@ def _sweep(
     batches: BatchesLike,
     settings: FindSettings,
     forward: Callable[[Tensor], Tensor],
+    on_step: OnStep,
 ) -> tuple[list[float], list[float]]:
     """The rates tried and the loss of the batch at each."""
     model.train()
@@ -122,6 +127,7 @@ def _sweep(
         optimization.step()
         lrs.append(lr)
         raw.append(value.item() / (len(batch.images) if is_sum else 1))
+        on_step(number + 1, lr, raw[-1])
         if _divergence(_smoothed(raw, settings.smoothing), settings.diverges_at) < len(raw):
             break
     return lrs, raw
