@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -15,15 +18,25 @@ from zoo.events import EpochFinished, StepLogged
 from zoo.train import Training, fit
 
 BACKWARD = 2  # a backward pass takes the operations of two forward passes
+TURN_SECONDS = 0.25  # at least: shorter ones measure the clock
+MOST_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One round: the seconds of a step of each, taken right after each other."""
+
+    engine: float
+    bare: float
+    data: float  # the part of the engine's that goes into making the batch, measured by itself
 
 
 @dataclass(frozen=True)
 class EngineBench:
-    """Medians over the rounds. ``ratio`` is the engine's speed as a share of the bare loop's."""
+    """What the rounds measured. Ratios are taken within a round; all figures are medians over the rounds."""
 
-    engine_images_per_second: float
-    bare_images_per_second: float
-    rounds: int
+    turns: tuple[Turn, ...]
+    steps: int
     batch_size: int
     matmul_flops_per_second: float
     flops_per_image: int
@@ -31,9 +44,24 @@ class EngineBench:
     precision: str
 
     @property
+    def engine_images_per_second(self) -> float:
+        """The engine's, data and metrics included."""
+        return self.batch_size / median(turn.engine for turn in self.turns)
+
+    @property
+    def bare_images_per_second(self) -> float:
+        """The bare loop's, on one resident batch."""
+        return self.batch_size / median(turn.bare for turn in self.turns)
+
+    @property
     def ratio(self) -> float:
         """1 where the engine costs nothing over the bare loop, data work included."""
-        return self.engine_images_per_second / self.bare_images_per_second
+        return median(turn.bare / turn.engine for turn in self.turns)
+
+    @property
+    def data_share(self) -> float:
+        """The share of the engine's step that makes the batch."""
+        return median(turn.data / turn.engine for turn in self.turns)
 
     @property
     def share_of_peak(self) -> float:
@@ -46,9 +74,11 @@ class EngineBench:
             "engine": {"images_per_second": self.engine_images_per_second},
             "bare": {"images_per_second": self.bare_images_per_second},
             "ratio": self.ratio,
+            "data_share": self.data_share,
             "share_of_matmul_peak": self.share_of_peak,
             "matmul_flops_per_second": self.matmul_flops_per_second,
-            "rounds": self.rounds,
+            "rounds": len(self.turns),
+            "steps": self.steps,
             "batch_size": self.batch_size,
             "device": self.device,
             "precision": self.precision,
@@ -56,11 +86,12 @@ class EngineBench:
 
     def as_text(self) -> str:
         """What people read."""
+        rounds = f"median of {len(self.turns)} rounds of {self.steps} steps, in turns"
         return "\n".join(
             [
                 f"engine     {self.engine_images_per_second:,.1f} images/s, data and metrics included",
                 f"bare loop  {self.bare_images_per_second:,.1f} images/s, one resident batch",
-                f"ratio      {self.ratio:.3f} (medians of {self.rounds} rounds, in turns)",
+                f"ratio      {self.ratio:.3f} ({rounds}); {self.data_share:.1%} of the engine's step makes the batch",
                 f"peak       {self.share_of_peak:.0%} of the {self.matmul_flops_per_second / 1e9:,.0f} GFLOP/s that a "
                 f"{self.precision} matrix product reaches here",
                 f"on         {self.device}, {self.precision}, batches of {self.batch_size}",
@@ -68,8 +99,8 @@ class EngineBench:
         )
 
 
-def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int, rounds: int = 6) -> EngineBench:
-    """Lets the engine and a bare loop take turns, a log interval each, and compares their medians.
+def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int, rounds: int = 12) -> EngineBench:
+    """Lets the engine and a bare loop take turns, a log interval each.
 
     Args:
         training: A training as a run would have it, without a folder; it is used up.
@@ -78,35 +109,60 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         rounds: Turns that count; one more of each goes first to warm up.
     """
     runtime = training.runtime
-    training.log_every = training.log_every or 2
-    steps = training.log_every
     batch = next(iter(training.train.epoch(1)))
     images = runtime.images(batch.images).clone(memory_format=torch.preserve_format)
     runtime.place(network)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
-    autocast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(runtime.precision)
-    step = bare_step(network, optimizer, images, batch.labels.to(images.device), autocast=autocast)
-
-    engine_seconds: list[float] = []
-    bare_seconds: list[float] = []
-    events = fit(training)
-    began = time.perf_counter()
-    for event in events:
-        if isinstance(event, StepLogged):
-            engine_seconds.append(time.perf_counter() - began)
-            bare_seconds.append(seconds_for(step, steps, images.device))
-        if len(engine_seconds) > rounds or isinstance(event, EpochFinished):
+    step = bare_step(
+        torch.compile(network) if runtime.compiled else network,
+        torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True),
+        images,
+        batch.labels.to(images.device),
+        loss_function=training.loss,
+        autocast=_autocast(runtime.precision),
+    )
+    seconds_for(step, 1, images.device)  # warms up
+    steps = math.ceil(TURN_SECONDS / seconds_for(step, 1, images.device))
+    training.log_every = steps = min(steps, MOST_STEPS, max(1, training.steps.per_epoch // 3))
+    data = _data(training, steps)
+    turns = []
+    for engine_seconds in _engine(training):
+        bare_seconds = seconds_for(step, steps, images.device)
+        turns.append(Turn(engine_seconds / steps, bare_seconds / steps, next(data) / steps))
+        if len(turns) > rounds:
             break
-        began = time.perf_counter()
-    events.close()
-    size = steps * len(images)
     return EngineBench(
-        engine_images_per_second=size / median(engine_seconds[1:]),
-        bare_images_per_second=size / median(bare_seconds[1:]),
-        rounds=len(engine_seconds) - 1,
+        turns=tuple(turns[1:]),
+        steps=steps,
         batch_size=len(images),
-        matmul_flops_per_second=matmul_peak(images.device, autocast or torch.float32),
+        matmul_flops_per_second=matmul_peak(images.device, _autocast(runtime.precision) or torch.float32),
         flops_per_image=flops_per_image,
         device=str(images.device),
         precision=runtime.precision,
     )
+
+
+def _autocast(precision: str) -> torch.dtype | None:
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+
+def _engine(training: Training) -> Iterator[float]:
+    """Seconds of every log interval but those that an epoch's end falls into."""
+    began, is_whole = time.perf_counter(), True
+    for event in fit(training):
+        if isinstance(event, EpochFinished):
+            is_whole = False
+        elif isinstance(event, StepLogged):
+            if is_whole:
+                yield time.perf_counter() - began
+            began, is_whole = time.perf_counter(), True
+
+
+def _data(training: Training, steps: int) -> Iterator[float]:
+    """Seconds that so many batches take by themselves."""
+    batches = (batch for epoch in count(1) for batch in training.train.epoch(epoch))
+    while True:
+        began = time.perf_counter()
+        for _ in range(steps):
+            next(batches)
+        training.runtime.synchronize()
+        yield time.perf_counter() - began

@@ -156,5 +156,5 @@ class Training:
 
     @property
     def logging_steps(self) -> int:
-        """Steps between two looks at the device: twenty an epoch, but never more than 50 steps apart."""
-        return self.log_every or max(1, min(50, self.steps.per_epoch // 20))
+        """Steps between two looks at the device: ten an epoch, but never more than 50 steps apart."""
+        return self.log_every or max(1, min(50, self.steps.per_epoch // 10))
