@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
 
 from tests.optim.conftest import backward, small_net
 from zoo.optim import EMA, SWA, Lookahead
@@ -68,6 +70,34 @@ def test_ema_equals_torchs() -> None:
     assert not torch.allclose(model[0].weight, theirs.module[0].weight)  # a control: they do differ from the net's
 
 
+def test_a_warm_up_lets_the_decay_rise() -> None:
+    """After n updates (1 + n) / (10 + n), as TensorFlow's ExponentialMovingAverage has it; the first takes all."""
+    model = Scalar()
+    ema = EMA(model, decay=0.25, warmup=True)
+    decays, expected = [], 0.0
+    for step in range(1, 6):
+        decays.append(ema.present_decay)
+        model.put(float(step))
+        ema.after_step(step)
+        decay = 0.0 if step == 1 else min(0.25, (1 + step - 1) / (10 + step - 1))
+        expected = decay * expected + (1 - decay) * step
+    assert decays == [0.0, 2 / 11, 3 / 12, 0.25, 0.25]
+    assert averaged(model, ema)[0] == pytest.approx(expected, abs=1e-5)
+    plain = EMA(Scalar(), decay=0.25)
+    plain.updates = 1
+    assert plain.present_decay == 0.25  # a control
+
+
+def test_a_buffer_that_is_put_in_anew_is_followed() -> None:
+    model = Scalar()
+    ema = EMA(model, decay=0.5)
+    for step in (1, 2):
+        model.put(float(step))
+        model.mean = torch.full((), 100.0 * step)  # another tensor than the one that was there
+        ema.after_step(step)
+    assert averaged(model, ema) == (1.5, 150.0, 2)
+
+
 def test_lookahead_by_hand() -> None:
     model = Scalar()
     lookahead = Lookahead(model, total_steps=4, every=2, decay=0.8, power=1)
@@ -101,6 +131,79 @@ def test_swa_is_the_plain_mean() -> None:
         model.put(float(step))
         swa.after_step(step)
     assert averaged(model, swa) == (5.0, 50.0, 7)  # of 3, 5 and 7
+
+
+class NormNet(nn.Sequential):
+    """Two batch norms, one without statistics of its own, and dropout, which draws."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(2)
+        super().__init__(
+            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6, momentum=0.4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(),
+            nn.BatchNorm1d(24, track_running_stats=False), nn.Linear(24, 5),
+        )  # fmt: skip
+
+
+def training_images() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(9)
+    return [torch.randn(size, 3, 4, 4, generator=generator) * 2 + 1 for size in (8, 8, 5)]
+
+
+def test_swa_takes_batch_norms_statistics_anew_as_torch_does() -> None:
+    model, other = NormNet(), NormNet()
+    swa = SWA(model, steps_per_epoch=2, start_epoch=1)
+    theirs = AveragedModel(other, multi_avg_fn=get_swa_multi_avg_fn())
+    for net in (model, other):
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        torch.manual_seed(0)
+        for step in range(1, 7):
+            optimizer.zero_grad()
+            backward(net, step)
+            optimizer.step()
+            if net is model:
+                swa.after_step(step)
+            elif step % 2 == 0:
+                theirs.update_parameters(other)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with swa.applied():
+        stale = model[1].running_mean.clone()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    swa.refresh_statistics(iter(training_images()))
+    assert torch.get_rng_state().equal(state)  # dropout drew elsewhere
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+    assert model[1].momentum == 0.4
+    torch.manual_seed(1)
+    update_bn(training_images(), theirs.module)
+    with swa.applied():
+        for (name, mine), reference in zip(
+            model.state_dict().items(), theirs.module.state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(mine, reference, msg=name)
+        assert not torch.allclose(stale, model[1].running_mean)  # the control: the mean of statistics is another
+        assert int(model[1].num_batches_tracked) == 3
+
+
+def test_swa_reads_no_image_where_nothing_is_to_be_done() -> None:
+    def untouched() -> Iterator[torch.Tensor]:
+        pytest.fail("it reads the training set")
+        yield
+
+    model = NormNet()
+    swa = SWA(model, steps_per_epoch=1, start_epoch=1)
+    swa.refresh_statistics(untouched())  # nothing was averaged yet
+    swa.after_step(1)
+    swa.refresh_statistics(training_images())
+    swa.refresh_statistics(untouched())  # done already
+    again = SWA(model, steps_per_epoch=1, start_epoch=1)
+    again.load_state_dict(swa.state_dict())
+    again.refresh_statistics(untouched())  # a resumed run knows it too
+    plain = SWA(small_net(), steps_per_epoch=1, start_epoch=1)
+    plain.after_step(1)
+    plain.refresh_statistics(untouched())  # without batch norm
+    for other in (EMA(model), Lookahead(model, 10)):
+        other.after_step(5)
+        other.refresh_statistics(untouched())
 
 
 def test_before_the_first_update_the_model_stands_for_itself() -> None:

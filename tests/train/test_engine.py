@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.train.small_world import SmallBatches, one_cycle, only, run, small_net
 from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
+from zoo.optim import SWA
 from zoo.schema.recipe import TrainSection
 from zoo.train import Training, count_steps, fit, read_metrics
 
@@ -199,3 +202,90 @@ def test_nothing_piles_up_over_epochs(training: MakeTraining) -> None:
             gc.collect()
             alive.append(len(gc.get_objects()))
     assert max(alive[4:]) - min(alive[4:]) < 20
+
+
+def test_memory_is_constant_over_epochs(training: MakeTraining) -> None:
+    """Python's allocations and the tensors alive, after each of twenty epochs; the control keeps one batch an epoch."""
+
+    def watched(*, leaks: bool) -> tuple[int, int]:
+        one, kept = training(train={"epochs": 20}, samples=64), []
+        one.folder = None
+        sizes = []
+        tracemalloc.start()
+        for event in fit(one):
+            if isinstance(event, EpochFinished):
+                if leaks:
+                    kept.append(next(one.train.epoch(1)).images)
+                gc.collect()
+                tensors = sum(thing.nbytes for thing in gc.get_objects() if type(thing) is torch.Tensor)
+                sizes.append((tracemalloc.get_traced_memory()[0], tensors))
+        tracemalloc.stop()
+        (early, early_tensors), (late, late_tensors) = sizes[9], sizes[19]
+        return late - early, late_tensors - early_tensors
+
+    grown, grown_tensors = watched(leaks=False)
+    assert grown < 10 * 1024  # a kilobyte an epoch: the figures that this test itself takes down, and the clock's
+    assert grown_tensors == 0
+    assert watched(leaks=True)[1] >= 10 * 16 * 3 * 8 * 8 * 4
+
+
+class Reads(TorchDispatchMode):
+    """Counts what makes the host wait for a device: a scalar read off a tensor, a copy back."""
+
+    WAITS = ("_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ in self.WAITS
+        return func(*args, **(kwargs or {}))
+
+
+def reads_of_an_epoch(one: Training, *, spoilt: bool = False) -> int:
+    one.folder, one.log_every = None, 1000
+    if spoilt:
+        after_step = one.optimization.after_step
+        one.optimization.after_step = lambda: (one.model[0].weight.sum().item(), after_step())[1]  # type: ignore
+    with Reads() as reads:
+        list(fit(one))
+    return reads.count
+
+
+@pytest.mark.parametrize("settings", [{}, {"grad_clip": 1.0}, {"accumulate": 2}])
+def test_the_host_waits_no_more_often_for_a_longer_epoch(training: MakeTraining, settings: dict[str, Any]) -> None:
+    """Whatever is read within torch's own kernels is counted too, not only ``Tensor.item`` and its like."""
+
+    def reads(samples: int, *, spoilt: bool = False) -> int:
+        return reads_of_an_epoch(training(train={"epochs": 1, **settings}, samples=samples), spoilt=spoilt)
+
+    assert reads(64) == reads(320)
+    assert reads(320, spoilt=True) > reads(64, spoilt=True)  # the control: one look a step
+
+
+def test_a_run_resumed_behind_its_last_test_takes_only_that(training: MakeTraining) -> None:
+    one = training(train={"epochs": 2})
+    first = only(run(one), TrainingFinished)[0]
+    two = training(train={"epochs": 2}, resume=True)
+    events = run(two)
+    assert not only(events, EpochFinished)
+    assert only(events, TrainingFinished)[0].result["test"] == first.result["test"]
+    assert one.final is not None
+    assert two.final is not None
+    assert (two.final.predictions == one.final.predictions).all()
+
+
+def test_swa_is_tested_with_statistics_of_its_own_and_changes_no_step(training: MakeTraining) -> None:
+    plain = training(train={"epochs": 3})
+    plain.folder = None
+    steps = [event.loss for event in fit(plain) if isinstance(event, StepLogged)]
+    one = training(train={"epochs": 3})
+    swa = SWA(one.model, steps_per_epoch=6, start_epoch=1)
+    one.averaging = [swa]
+    events = run(one)
+    assert [event.loss for event in only(events, StepLogged)] == steps
+    assert int(one.model[1].num_batches_tracked) == 6  # type: ignore[index,operator,arg-type]  # of one pass, not 18
+    assert one.folder is not None
+    saved = load_file(one.folder.checkpoints / "last" / "model.safetensors")
+    assert all(saved[name].equal(tensor) for name, tensor in one.model.state_dict().items())

@@ -55,8 +55,7 @@ class WeightAverage:
     def _present(self, name: str) -> Tensor:
         """The model's tensor of this name. ``state_dict()`` would find them all, but walks the modules for it."""
         tensors, key = self._slots[name]
-        tensor = tensors[key]
-        assert tensor is not None
+        tensor: Tensor = tensors[key]
         return tensor
 
     def tensors(self) -> dict[str, Tensor]:
