@@ -21,7 +21,7 @@ def load_model(target: str | Path, *, weights: str | Path | None = None, **param
     Args:
         target: An architecture's name or file, a recipe, ``timm:NAME``, ``torchvision:NAME``, or a run folder, whose
             last weights are loaded.
-        weights: A file of weights to load.
+        weights: A file of weights to load, or ``pretrained`` for a timm or torchvision model.
         params: The architecture's params, or the foreign model's arguments.
 
     Raises ConfigError, UsageError, CheckpointError.

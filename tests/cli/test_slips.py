@@ -46,7 +46,7 @@ def test_a_foreign_model_takes_its_classes_from_the_data(recipe: Path, zoo: Zoo)
     assert outcome.status == 2
     assert "tiny.yaml:3:25\n" in outcome.err
     assert "call it num_classes" in outcome.err
-    recipe.write_text(text.replace("architecture: tiny_resnet, classes: 10, width: 8", "timm: resnet18"))
+    recipe.write_text(text.replace("architecture: tiny_resnet, classes: 10, width: 8", "timm: resnet18, in_chans: 1"))
     assert zoo("check", recipe).status == 0
 
 

@@ -133,9 +133,10 @@ def test_unknown_models_and_arguments() -> None:
     assert ops["timm"].check({"name": "resnet18.a1_in1k"}) is None
     assert ops["torchvision"].check({"name": "resnt18"}) == (
         "name",
-        "torchvision has no model 'resnt18'; did you mean resnet18, resnet101 or resnet152?",
+        "there is no torchvision model 'resnt18'",
+        "did you mean resnet18, resnet101 or resnet152?",
     )
-    with pytest.raises(UsageError, match="no model"):
+    with pytest.raises(UsageError, match="no timm model"):
         build_foreign("timm", "resnt18")
     with pytest.raises(UsageError, match="unexpected keyword"):
         build_foreign("timm", "resnet18", kwargs={"depht": 3})

@@ -71,7 +71,7 @@ def test_torchvisions_models_with_their_own_input_and_any_head() -> None:
     assert small is not None
     module = small.build(classes=5)
     assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
-    with pytest.raises(UsageError, match="no model 'resnt18'"):
+    with pytest.raises(UsageError, match="no torchvision model 'resnt18'"):
         foreign_target("torchvision:resnt18")
 
 

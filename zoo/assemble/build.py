@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo.assemble.check import Parts
+from zoo.assemble.fitting import misfit
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, make_batches, open_dataset
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.errors import ConfigError, DataError, raise_if_errors
+from zoo.errors import ConfigError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
@@ -154,7 +155,7 @@ def _network(resolved: Resolved, parts: Parts, dataset: Dataset, shape: Shape) -
     network = network.for_classes(len(dataset.classes))
     output, classes = network.output_shape, len(dataset.classes)
     if output != (2, classes):
-        raise _misfit(resolved, network, output, dataset)
+        raise misfit(resolved, network, output, dataset.name, classes)
     return network
 
 
@@ -169,29 +170,6 @@ def _loss(resolved: Resolved, parts: Parts, classes: int) -> nn.Module:
         message = f"loss: {parts.loss.name} does not fit {classes} classes: {str(error).splitlines()[0]}"
         raise ConfigError([Diagnostic("error", "loss-misfit", message, span)]) from None
     return loss
-
-
-def _misfit(resolved: Resolved, network: Network, output: Shape | None, dataset: Dataset) -> DataError:
-    node, classes = resolved.section("model"), len(dataset.classes)
-    written = node.get("classes") or node.get("num_classes")
-    if output is not None and len(output) == 2:
-        message = f"{network.name} tells {output[1]} classes apart, {dataset.name} has {classes}"
-    else:
-        message = f"{network.name} gives {list(output[1:]) if output else 'no single tensor'} for an image, not logits"
-    return DataError(
-        message,
-        code="class-count",
-        span=written.span if written is not None else node.span,
-        help=_classes_help(network, output, classes, is_param="classes" in node),
-    )
-
-
-def _classes_help(network: Network, output: Shape | None, classes: int, *, is_param: bool) -> str:
-    if is_param or (network.plan is not None and "classes" in network.plan.params):
-        return f"set model.classes to {classes}"
-    if output is not None and len(output) > 2:
-        return f"flatten the map in front of the last Linear, and give that {classes} outputs"
-    return f"give the head {classes} outputs"
 
 
 def _module(resolved: Resolved, network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from zoo.assemble.fitting import check_fit, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
-from zoo.assemble.networks import Network, network_of
+from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
@@ -20,6 +21,8 @@ from zoo.models import architecture_path, load_plan
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.schema.recipe import is_recipe
 
+Specs = tuple[TransformSpec, ...]
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -29,8 +32,9 @@ class Parts:
     loss: LossSpec
     optimization: OptimizationSpec
     data: DataSettings
-    train_transforms: tuple[TransformSpec, ...]
-    eval_transforms: tuple[TransformSpec, ...]
+    train_transforms: Specs
+    eval_transforms: Specs
+    image_shape: Shape | None = None  # of what the network will get; None: the data's files decide
 
 
 @lean_meta()  # building and trying an optimizer on meta would import torch's compiler
@@ -46,6 +50,7 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     data = parse_data(resolved.section("data"), diagnostics)
     train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
     eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")
+    shape = _image_shape(data, train, eval_, diagnostics) if data is not None else None
     _cross_checks(resolved, optimization, diagnostics)
     if network is not None and optimization is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics)
@@ -57,7 +62,13 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     assert loss is not None
     assert optimization is not None
     assert data is not None
-    return Parts(network, loss, optimization, data, train, eval_)
+    return Parts(network, loss, optimization, data, train, eval_, shape)
+
+
+def _image_shape(data: DataSettings, train: Specs, eval_: Specs, diagnostics: Diagnostics) -> Shape | None:
+    """Channels, height and width of what the network will get, after telling what the transforms cannot do."""
+    shape_after(data, train, diagnostics)
+    return shape_after(data, eval_, diagnostics)
 
 
 @lean_meta()
@@ -134,8 +145,9 @@ def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> 
     try:
         if is_recipe(document.keys):
             resolved = resolve(str(path), (), diagnostics, if_wrong=partial(check_salvaged, diagnostics=diagnostics))
-            if resolved is not None:
-                check_recipe(resolved, diagnostics)
+            parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+            if resolved is not None and parts is not None:
+                check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
         else:
             plan = load_plan(path, diagnostics)
             if plan is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ RUNS = Path("runs")
 
 
 def load_target(target: str, *, weights: str | Path | None = None, params: dict[str, Any] | None = None) -> nn.Module:
-    """The module: fp32, contiguous, on the CPU; a run folder's with the weights of its last checkpoint."""
+    """The module: fp32, contiguous, on the CPU; a run folder's with the weights of its last checkpoint.
+
+    ``weights="pretrained"`` gives a timm or torchvision model its library's, as `weights: pretrained` of a recipe does.
+    """
     diagnostics = Diagnostics()
     found = network(target, diagnostics, params=params)
     raise_if_errors(diagnostics)
     assert found is not None
-    module = found.build()
-    if weights is not None:
+    is_pretrained = found.foreign is not None and weights == "pretrained"
+    module = replace(found, pretrained=found.pretrained or is_pretrained).build()
+    if weights is not None and not is_pretrained:
         load_weights(module, weights)
     elif Path(target).is_dir():
         load_checkpoint(module, Path(target), "last")

@@ -16,11 +16,11 @@ from torch import nn
 from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.document import Mapping, plain
+from zoo.document import Mapping
 from zoo.errors import UsageError
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
-from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan
+from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan, parse_arguments
 
 Shape = tuple[int, ...]
 _NOT_PARAMS = ("architecture", "timm", "torchvision", "weights")
@@ -90,13 +90,15 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
     """The network of a recipe's `model`; None where the diagnostics hold errors."""
     model, node = resolved.recipe.model, resolved.section("model")
     params = node.without(_NOT_PARAMS)
+    found = Diagnostics()
+    network: Network | None
     try:
         if model.architecture is None:
-            _refuse_classes(params)
-            return foreign_network(model.target, params, input_shape, pretrained=model.weights == "pretrained")
-        path = architecture_file(model.architecture, resolved.folder)
-        found = Diagnostics()
-        network = architecture_network(path, found, params=params, input_shape=input_shape)
+            foreign = foreign_network(model.target, input_shape, pretrained=model.weights == "pretrained")
+            network = with_arguments(foreign, params, found)
+        else:
+            path = architecture_file(model.architecture, resolved.folder)
+            network = architecture_network(path, found, params=params, input_shape=input_shape)
     except UsageError as error:
         key = next(key for key in _NOT_PARAMS if key in node)
         written = node.get(key)
@@ -106,17 +108,6 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
         return None
     diagnostics.extend(_with_own_keys(item, node) for item in found)
     return network
-
-
-def _refuse_classes(params: Mapping) -> None:
-    """Of another library's model the number of classes is `num_classes`, and comes from the data where left out."""
-    if "classes" in params:
-        raise UsageError(
-            "timm and torchvision call it num_classes",
-            code="unknown-key",
-            span=params.key_span("classes"),
-            help="leave it out: the data's number of classes is filled in",
-        )
 
 
 def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:
@@ -146,14 +137,21 @@ def architecture_network(
     return Network(plan.name, {name: spec.shape[1:] for name, spec in plan.inputs.items()}, plan=plan)
 
 
-def foreign_network(
-    target: str, params: Mapping | None = None, input_shape: Shape | None = None, *, pretrained: bool = False
-) -> Network:
+def foreign_network(target: str, input_shape: Shape | None = None, *, pretrained: bool = False) -> Network:
     """The network behind ``timm:NAME`` or ``torchvision:NAME``. Raises UsageError for an unknown name."""
-    arguments = plain(params) if params is not None else {}
-    classes = arguments.pop("num_classes", None)
-    foreign = foreign_target(target, **arguments)
+    foreign = foreign_target(target)
     if foreign is None:
         raise UsageError(f"{target} is no model", help="timm:NAME or torchvision:NAME")
-    shape = input_shape or foreign.input_shape
-    return Network(target, {"input": shape}, foreign=foreign, classes=classes, pretrained=pretrained)
+    return Network(target, {"input": input_shape or foreign.input_shape}, foreign=foreign, pretrained=pretrained)
+
+
+def with_arguments(network: Network, written: Mapping | None, diagnostics: Diagnostics) -> Network | None:
+    """A foreign network with the arguments that stand beside its name; None where they are wrong."""
+    foreign = network.foreign
+    if foreign is None or written is None or not len(written):
+        return network
+    arguments = parse_arguments(foreign.library, foreign.name, written, diagnostics)
+    if arguments is None:
+        return None
+    classes = arguments.pop("num_classes", None)
+    return replace(network, foreign=replace(foreign, arguments=arguments), classes=classes)

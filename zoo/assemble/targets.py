@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.assemble.layout import ARCHITECTURE, RESOLVED
-from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of
+from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
 from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, Source, Span
@@ -34,7 +34,7 @@ def network(
     node = from_data(params, _CALL) if params else None
     assert node is None or isinstance(node, Mapping)
     if target.startswith(FOREIGN):
-        return foreign_network(target, node, input_shape)
+        return with_arguments(foreign_network(target, input_shape), node, diagnostics)
     path = Path(target)
     if path.is_dir():
         return _of_run(path, diagnostics, input_shape)

@@ -8,14 +8,15 @@ from zoo.data.batches import Batch, Batches, make_batches
 from zoo.data.dataset import Dataset, Split
 from zoo.data.opening import open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
-from zoo.data.sources import Source, sources
-from zoo.data.transforms import TransformEntry, TransformSpec, parse_transforms, transforms
+from zoo.data.sources import Known, Source, sources
+from zoo.data.transforms import TransformEntry, TransformSpec, parse_transforms, size_after, transforms
 
 __all__ = [
     "Batch",
     "Batches",
     "DataSettings",
     "Dataset",
+    "Known",
     "Source",
     "Split",
     "TransformEntry",
@@ -25,6 +26,7 @@ __all__ = [
     "parse_data",
     "parse_transforms",
     "settings_of",
+    "size_after",
     "sources",
     "transforms",
 ]

@@ -107,9 +107,11 @@ def _passes(op: Op, values: dict[str, Any], node: Mapping, span: Span, diagnosti
     fault = op.check(values)
     if fault is None:
         return True
-    argument, message = fault
+    argument, message, *help = fault
     place = node.get(argument)
-    diagnostics.error("bad-value", f"{op.name}: {argument}: {message}", place.span if place else span)
+    diagnostics.error(
+        "bad-value", f"{op.name}: {argument}: {message}", place.span if place else span, help=next(iter(help), None)
+    )
     return False
 
 

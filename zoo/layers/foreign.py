@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import ast
 import copy
+import inspect
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from pydantic import Field
 
+from zoo.diagnostics import Diagnostic, Span
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.layers.bounds import Amount, Probability, Size
-from zoo.layers.op import Arguments, Op
-from zoo.registry import did_you_mean
+from zoo.layers.op import Arguments, Fault, Op
+from zoo.registry import did_you_mean, unknown
 from zoo.schema import ArgsModel
 
 if TYPE_CHECKING:
@@ -67,16 +71,16 @@ def build_foreign(
     library: Library, name: str, *, pretrained: bool = False, features: bool = False, **kwargs: Any
 ) -> nn.Module:
     """A foreign model. Raises UsageError for an unknown name or argument, EnvironmentFault where weights stay away."""
-    if unknown := _unknown_name(library, name):
-        raise UsageError(unknown)
+    if stranger := unknown_model(library, name):
+        raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
     options = {**kwargs.pop("kwargs", {}), **{key: value for key, value in kwargs.items() if value is not None}}
     build = _build_timm if library == "timm" else _build_torchvision
     try:
         if torch.get_default_device().type == "meta":
             return _on_meta(lambda: build(name, False, features, dict(options)))
         return build(name, pretrained, features, options)
-    except TypeError as error:
-        raise UsageError(f"{name}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError) as error:
+        raise UsageError(f"{name}: {error}") from error  # arguments it does not stand, or a model without maps
     except OSError as error:
         raise EnvironmentFault(
             f"{library}: the weights of {name} could not be loaded: {error}",
@@ -125,10 +129,7 @@ def _build_timm(name: str, pretrained: bool, features: bool, options: dict[str, 
 
     if features:
         options["features_only"] = True
-    try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
-    except (AttributeError, AssertionError) as error:  # a model without maps, or arguments it does not stand
-        raise UsageError(f"{name}: {error}") from error
+    model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     return model
 
 
@@ -147,17 +148,46 @@ def _build_torchvision(name: str, pretrained: bool, features: bool, options: dic
     return extractor
 
 
-def _unknown_name(library: Library, name: str) -> str | None:
+def unknown_model(library: Library, name: str, span: Span | None = None) -> Diagnostic | None:
+    """The message about a name that no model of the library bears; None where one does."""
     names = foreign_names(library)
-    if name in names or (library == "timm" and name.partition(".")[0] in names):  # `resnet18.a1_in1k` names weights
-        return None
-    return f"{library} has no model {name!r}; {did_you_mean(name, names)}"
+    bare = name.partition(".")[0] if library == "timm" else name  # `resnet18.a1_in1k` names weights
+    return None if name in names or bare in names else unknown(f"{library} model", bare, names, span)
 
 
-def _check(library: Library) -> Callable[[Arguments], tuple[str, str] | None]:
-    def check(arguments: Arguments) -> tuple[str, str] | None:
-        unknown = _unknown_name(library, arguments["name"])
-        return ("name", unknown) if unknown else None
+@dataclass(frozen=True, slots=True)
+class ArgumentFault:
+    """What a model says of arguments of its own: which of them it means (None: it does not say), and the way out."""
+
+    argument: str | None
+    message: str
+    help: str | None = None
+
+
+def argument_fault(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:
+    """What a model has against arguments, found by building it on the meta device, which allocates nothing."""
+    try:
+        with torch.device("meta"):
+            build_foreign(library, name, **arguments)
+    except UsageError as error:
+        unknown_keyword = re.search(r"got an unexpected keyword argument '(\w+)'", error.message)
+        if unknown_keyword is None:
+            return ArgumentFault(None, error.message)
+        with torch.device("meta"):
+            model = build_foreign(library, name)
+        keyword, taken = unknown_keyword[1], [*inspect.signature(type(model)).parameters]
+        return ArgumentFault(keyword, f"{name} takes no argument {keyword!r}", did_you_mean(keyword, taken))
+    return None
+
+
+def _check(library: Library) -> Callable[[Arguments], Fault | None]:
+    def check(arguments: Arguments) -> Fault | None:
+        stranger = unknown_model(library, arguments["name"])
+        if stranger is not None:
+            return "name", stranger.message, stranger.help
+        own = arguments.get("kwargs")
+        fault = argument_fault(library, arguments["name"], own) if own else None
+        return ("kwargs", fault.message, fault.help) if fault else None
 
     return check
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 OpKind = Literal["module", "function", "parameter", "buffer"]
 Inferred = Literal["channels", "features"]  # dimension 1, the last dimension
 Arguments: TypeAlias = Mapping[str, Any]
-Check: TypeAlias = Callable[[Arguments], "tuple[str, str] | None"]
+Fault: TypeAlias = "tuple[str, str] | tuple[str, str, str | None]"  # argument, message to follow its name, help
+Check: TypeAlias = Callable[[Arguments], "Fault | None"]
 Mixes: TypeAlias = Callable[[Arguments, int], tuple[int, ...]]
 Writer: TypeAlias = Callable[["Op", Sequence[str], Mapping[str, str], "str | None"], str]
 Constructs: TypeAlias = Callable[["Op", Mapping[str, str]], str]
@@ -79,7 +80,7 @@ class Op:
     call: type[ArgsModel] | None = None  # keywords of a module's forward call
     follows_training: bool = False  # a function with a `training` keyword
     mixes: Mixes | None = None
-    check: Check = no_fault  # what no signature says: (argument, message to follow its name)
+    check: Check = no_fault  # what no signature says
     writes: Writer = as_call
     constructs: Constructs = as_constructor
     doc: str = ""

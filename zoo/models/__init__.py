@@ -1,7 +1,7 @@
 """The catalogue: zoo's own architectures, timm's and torchvision's models, and weights for all of them. Floor 4."""
 
 from zoo.models.catalogue import architecture_names, architecture_path, load_plan, read_architecture
-from zoo.models.foreign import ForeignModel, foreign_target
+from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
 from zoo.models.weights import LoadedWeights, load_weights, read_weights
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "foreign_target",
     "load_plan",
     "load_weights",
+    "parse_arguments",
     "read_architecture",
     "read_weights",
 ]

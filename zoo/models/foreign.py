@@ -11,9 +11,12 @@ from typing import Any, Literal
 
 from torch import nn
 
+from zoo.diagnostics import Diagnostics
+from zoo.document import Entry, Mapping, Scalar, plain
 from zoo.errors import UsageError
-from zoo.layers.foreign import build_foreign, foreign_names
-from zoo.registry import did_you_mean
+from zoo.layers import ops
+from zoo.layers.foreign import argument_fault, build_foreign, unknown_model
+from zoo.schema import validate
 
 Library = Literal["timm", "torchvision"]
 LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
@@ -47,11 +50,51 @@ def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
     library, colon, name = text.partition(":")
     if not colon or library not in LIBRARIES:
         return None
-    names = foreign_names(library)
-    bare = name.partition(".")[0]  # timm writes the pretrained tag behind a dot
-    if bare not in names and name not in names:
-        raise UsageError(f"{library} has no model {name!r}", code="unknown-model", help=did_you_mean(bare, list(names)))
+    if stranger := unknown_model(library, name):
+        raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
     return ForeignModel(library, name, _input_shape(library, name), dict(arguments))
+
+
+# What stands beside the name in an architecture, but has another place, or none, where a whole model is wanted.
+_ELSEWHERE = {
+    "classes": "timm and torchvision call it num_classes; leave it out: the data's number of classes is filled in",
+    "pretrained": "write weights: pretrained in its place",
+    "features": "a recipe's model gives class scores; maps are for the op of an architecture",
+    "out_indices": "a recipe's model gives class scores; maps are for the op of an architecture",
+}
+_HEAD = ("num_classes", "in_chans")  # every model takes them: no need to try
+
+
+def parse_arguments(library: Library, name: str, written: Mapping, diagnostics: Diagnostics) -> dict[str, Any] | None:
+    """A model's arguments as they stand beside its name; None after every error was told.
+
+    Those that every model of the library knows are judged by their types, the model's own by the model.
+    """
+    before = len(diagnostics.errors)
+    for key in _ELSEWHERE:
+        if key in written:
+            message = f"{library}: unknown key {key!r}"
+            diagnostics.error("unknown-key", message, written.key_span(key), help=_ELSEWHERE[key])
+    written = written.without(_ELSEWHERE)
+    model = ops[library].arguments
+    common = [Entry("name", written.span, Scalar(name, written.span, name)), *written.only(model.model_fields)]
+    validate(model, Mapping(tuple(common), written.span), diagnostics, what=name)
+    if len(diagnostics.errors) > before:
+        written = written.without(model.model_fields)  # the others can still be asked
+    arguments: dict[str, Any] = plain(written)
+    if set(arguments) - set(_HEAD):
+        _try(library, name, written, arguments, diagnostics)
+    return arguments if len(diagnostics.errors) == before else None
+
+
+def _try(library: Library, name: str, written: Mapping, arguments: dict[str, Any], diagnostics: Diagnostics) -> None:
+    fault = argument_fault(library, name, arguments)
+    if fault is None:
+        return
+    if fault.argument is not None and fault.argument in written:
+        diagnostics.error("unknown-key", fault.message, written.key_span(fault.argument), help=fault.help)
+    else:
+        diagnostics.error("bad-value", fault.message, written.span, help=fault.help)
 
 
 def _input_shape(library: Library, name: str) -> tuple[int, int, int]:

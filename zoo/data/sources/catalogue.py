@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.registry import Registry
 
-__all__ = ["Source", "SourceArguments", "sources"]
+__all__ = ["Known", "Source", "SourceArguments", "sources"]
 
 
 def _load(registry: Registry[Source]) -> None:

@@ -19,7 +19,7 @@ from zoo.data.dataset import ArraySplit, Dataset, Image, Labels
 from zoo.data.download import Remote
 from zoo.data.places import Places
 from zoo.data.sources.forms import Form, Found, KnownSet, folders_form, parquet_form
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.errors import DataError
 
 _PIXELS = 3 * 32 * 32  # bytes of an image: red rows, green rows, blue rows
@@ -188,5 +188,5 @@ def open_cifar100(arguments: Cifar100, places: Places) -> Dataset:
     return _CIFAR100_SET.open(places)
 
 
-CIFAR10 = Source("cifar10", Cifar10, open_cifar10)
-CIFAR100 = Source("cifar100", Cifar100, open_cifar100)
+CIFAR10 = Source("cifar10", Cifar10, open_cifar10, lambda _: Known((3, 32, 32), 10))
+CIFAR100 = Source("cifar100", Cifar100, open_cifar100, lambda _: Known((3, 32, 32), 100))

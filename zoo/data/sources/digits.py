@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.places import Places
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.data.splitting import stratified
 
 _TEST_SHARE = 0.2
@@ -28,4 +28,4 @@ def open_digits(arguments: Digits, places: Places) -> Dataset:
     return Dataset("digits", everything.subset(train), everything.subset(test), classes, found="scikit-learn")
 
 
-SOURCE = Source("digits", Digits, open_digits)
+SOURCE = Source("digits", Digits, open_digits, lambda _: Known((1, 8, 8), 10))

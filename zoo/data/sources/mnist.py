@@ -13,7 +13,7 @@ from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.download import Remote
 from zoo.data.places import Places
 from zoo.data.sources.forms import Form, Found, KnownSet, folders_form, parquet_form
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.errors import DataError
 
 _MOST_BYTES = 1 << 28  # of one file once unpacked
@@ -122,5 +122,5 @@ def open_fashion_mnist(arguments: FashionMnist, places: Places) -> Dataset:
     return _FASHION_SET.open(places)
 
 
-MNIST = Source("mnist", Mnist, open_mnist)
-FASHION_MNIST = Source("fashion_mnist", FashionMnist, open_fashion_mnist)
+MNIST = Source("mnist", Mnist, open_mnist, lambda _: Known((1, 28, 28), 10))
+FASHION_MNIST = Source("fashion_mnist", FashionMnist, open_fashion_mnist, lambda _: Known((1, 28, 28), 10))

@@ -18,16 +18,29 @@ class SourceArguments(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is sure of a data set before it is opened: its images' (channels, height, width), its number of classes."""
+
+    image_shape: tuple[int, int, int]
+    classes: int
+
+
+def _nothing(settings: Any) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Source:
     """A data source by its name. ``open`` gets the checked arguments and the places to look in.
 
-    It raises DataError where there is no such data, or where it is broken.
+    It raises DataError where there is no such data, or where it is broken. ``known`` gets the arguments too.
     """
 
     name: str
     arguments: type[SourceArguments]
     open: Callable[[Any, Places], Dataset]
+    known: Callable[[Any], Known | None] = _nothing
 
     @property
     def doc(self) -> str:

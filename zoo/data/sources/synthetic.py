@@ -10,7 +10,7 @@ from pydantic import Field
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.draws import Integers
 from zoo.data.places import Places
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.source import Known, Source, SourceArguments
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -46,4 +46,4 @@ def _split(patterns: Integers, count: int, noise: float, random: np.random.Gener
     return ArraySplit(images, labels)
 
 
-SOURCE = Source("synthetic", Synthetic, open_synthetic)
+SOURCE = Source("synthetic", Synthetic, open_synthetic, lambda settings: Known(settings.shape, settings.classes))

@@ -1,0 +1,68 @@
+"""What `zoo check` says of recipes with one thing wrong, word for word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CheckGolden
+from zoo.assemble.check import check_file
+from zoo.diagnostics import count_line, render
+
+MODEL = "model: {architecture: tiny_resnet, classes: 10}"
+DATA = "data: {source: digits, batch_size: 32}"
+REST = "optimizer: {name: SGD, lr: 0.1}\ntrain: {epochs: 1}\n"
+
+
+def recipe(model: str = MODEL, data: str = DATA, more: str = "") -> str:
+    return f"{model}\n{data}\n{more}\n{REST}" if more else f"{model}\n{data}\n{REST}"
+
+
+CASES = {
+    "foreign_name": recipe("model: {timm: resnet81}"),
+    "foreign_keyword": recipe("model: {timm: resnet18, in_chans: 1, drop_blok_rate: 0.1}"),
+    "foreign_values": recipe("model: {timm: vit_tiny_patch16_224, img_size: a, drop_rate: 3, in_chans: 1}"),
+    "foreign_value_of_its_own": recipe("model: {timm: resnet18, in_chans: 1, global_pool: sum}"),
+    "foreign_weights": recipe("model: {torchvision: resnet18, weight: pretrained, num_classes: -3}"),
+    "foreign_pretrained": recipe("model: {timm: resnet18, in_chans: 1, pretrained: true}"),
+    "foreign_classes": recipe("model: {timm: resnet18, in_chans: 1, num_classes: 3}"),
+    "foreign_channels": recipe("model: {timm: resnet18}"),
+    "class_count": recipe(MODEL.replace("10", "3")),
+    "crop": recipe(more="transforms: {train: [{RandomCrop: {height: 12, width: 9}}, Normalize]}"),
+    "crop_inside": recipe(more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}]}}]}"),
+    "crop_by_corners": recipe(more="transforms: {train: [{Crop: {x_max: 9, y_max: 9}}, Normalize]}"),
+    "window_on_small_images": recipe(
+        "model: {architecture: net.yaml}", more="transforms: {eval: [{Resize: {height: 4, width: 4}}, Normalize]}"
+    ),
+}
+NET = """
+input: [1, 8, 8]
+layers:
+  conv: {op: Conv2d, out_channels: 4, kernel_size: 5}
+  pool: {op: AdaptiveAvgPool2d, output_size: 1}
+  flatten: {op: flatten, start_dim: 1}
+  fc: {op: Linear, out_features: 10}
+"""
+
+
+def messages(name: str) -> str:
+    found = check_file(name)
+    return "\n\n".join([*map(render, found), count_line(found)]) + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_messages(name: str, golden: CheckGolden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.yaml").write_text(NET)
+    Path("recipe.yaml").write_text(CASES[name])
+    golden(f"{name}.txt", messages("recipe.yaml"))
+
+
+def test_what_the_files_decide_is_not_guessed(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    crop = "transforms: {train: [{RandomCrop: {height: 500, width: 500}}, Normalize]}"
+    file.write_text(recipe(MODEL, DATA.replace("digits", "image_folder"), crop))
+    assert not len(check_file(str(file)))
+    file.write_text(recipe(MODEL, DATA, crop))
+    assert [item.code for item in check_file(str(file)).errors] == ["image-size"]

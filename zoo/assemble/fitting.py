@@ -1,0 +1,105 @@
+"""Whether transforms and network fit the data, as far as that is sure before anything is opened. Floor 7."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.resolve import Resolved
+from zoo.data import DataSettings, Known, TransformSpec, size_after, sources
+from zoo.diagnostics import Diagnostics, Note
+from zoo.errors import DataError
+from zoo.graph.plan import TensorSpec
+
+
+def known_data(data: DataSettings) -> Known | None:
+    """What is sure of a recipe's data set before it is opened; None where its files decide."""
+    return sources[data.source].known(data)
+
+
+def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> Shape | None:
+    """Channels, height and width of the images that reach the network; None where they are not sure.
+
+    A transform that no image of its size can pass is told as an error.
+    """
+    known = known_data(data)
+    if known is None:
+        return None
+    channels, height, width = known.image_shape
+    size = size_after(specs, (height, width, channels), diagnostics, whose=data.source)
+    return None if size is None else (size[2], size[0], size[1])
+
+
+def check_fit(
+    resolved: Resolved, network: Network, data: DataSettings, shape: Shape | None, diagnostics: Diagnostics
+) -> None:
+    """Tells what a run would say once the data is open, where it is sure already: images and classes.
+
+    ``shape`` is that of the images that reach the network.
+    """
+    known = known_data(data)
+    if known is None or shape is None:
+        return
+    if network.foreign is not None:
+        _check_foreign(resolved, network, known, shape, data.source, diagnostics)
+        return
+    fitted = network if tuple(network.inputs.values()) == (shape,) else _fitted(resolved, data, shape, diagnostics)
+    if fitted is None or fitted.plan is None:
+        return
+    output = fitted.plan.output
+    two = (2, *output.shape[1:]) if isinstance(output, TensorSpec) else None
+    if two != (2, known.classes):
+        diagnostics.extend(misfit(resolved, fitted, two, data.source, known.classes).diagnostics)
+
+
+def _fitted(resolved: Resolved, data: DataSettings, shape: Shape, diagnostics: Diagnostics) -> Network | None:
+    """The architecture planned anew for the data's images; where it cannot be, every error says whose images."""
+    found = Diagnostics()
+    network = network_of(resolved, found, input_shape=shape)
+    note = Note(f"images of {data.source} reach the network as {list(shape)}")
+    diagnostics.extend(replace(item, notes=(*item.notes, note)) for item in found.errors)
+    return network
+
+
+def _check_foreign(
+    resolved: Resolved, network: Network, known: Known, shape: Shape, data: str, diagnostics: Diagnostics
+) -> None:
+    """What a foreign model's name and arguments tell; that it can take the images is known when it is built."""
+    foreign, node = network.foreign, resolved.section("model")
+    assert foreign is not None
+    channels = foreign.arguments.get("in_chans", foreign.input_shape[0])
+    if channels != shape[0]:
+        help = (
+            f"add in_chans: {shape[0]} beside the name" if foreign.library == "timm" else "ToRGB makes colour of grey"
+        )
+        message = f"{network.name} takes images of {channels} channels, those of {data} have {shape[0]}"
+        diagnostics.error("input-shape", message, node.span, help=help)
+    if network.classes is not None and network.classes != known.classes:
+        output = (2, network.classes)
+        diagnostics.extend(misfit(resolved, network, output, data, known.classes).diagnostics)
+
+
+def misfit(resolved: Resolved, network: Network, output: Shape | None, data: str, classes: int) -> DataError:
+    """The error about a network whose output for two images is no row of logits a class of the data each."""
+    node = resolved.section("model")
+    written = node.get("classes") or node.get("num_classes")
+    if output is not None and len(output) == 2:
+        message = f"{network.name} tells {output[1]} classes apart, {data} has {classes}"
+    else:
+        message = f"{network.name} gives {list(output[1:]) if output else 'no single tensor'} for an image, not logits"
+    return DataError(
+        message,
+        code="class-count",
+        span=written.span if written is not None else node.span,
+        help=_classes_help(network, output, classes, is_param="classes" in node),
+    )
+
+
+def _classes_help(network: Network, output: Shape | None, classes: int, *, is_param: bool) -> str:
+    if is_param or (network.plan is not None and "classes" in network.plan.params):
+        return f"set model.classes to {classes}"
+    if network.foreign is not None:
+        return f"leave num_classes out, or set it to {classes}"
+    if output is not None and len(output) > 2:
+        return f"flatten the map in front of the last Linear, and give that {classes} outputs"
+    return f"give the head {classes} outputs"

@@ -1,0 +1,97 @@
+"""Image sizes through a list of transforms, as far as they are sure before any image is there. Floor 2.
+
+No rule of albumentations' is written twice: a transform that makes a size of its own is built, and tried on an
+empty image of the size that reaches it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo.data.transforms import albumentations
+from zoo.data.transforms.catalogue import TransformSpec
+from zoo.data.transforms.forms import Facts
+from zoo.diagnostics import Diagnostics
+
+ImageSize = tuple[int, int, int]  # height, width, channels
+
+_CROPS = {"RandomCrop", "CenterCrop"}
+# What comes out has a size that its arguments and the incoming one settle, whatever is drawn.
+_SETTLED = _CROPS | {"Crop", "PadIfNeeded", "Pad", "Resize", "RandomResizedCrop", "RandomSizedCrop", "ToRGB", "ToGray"}
+_KEEPING = {
+    "HorizontalFlip", "VerticalFlip", "CoarseDropout", "GridDropout", "ElasticTransform", "GridDistortion",
+    "OpticalDistortion", "ShiftScaleRotate", "SafeRotate", "Affine", "Rotate", "Perspective",
+}  # fmt: skip
+_UNLESS = {"Affine": "fit_output", "Perspective": "fit_output", "Rotate": "crop_border"}  # the argument that sizes anew
+
+
+def size_after(
+    specs: Sequence[TransformSpec], size: ImageSize, diagnostics: Diagnostics, *, whose: str
+) -> ImageSize | None:
+    """The size of images behind all transforms, each drawn with its own p; None where it is not sure.
+
+    Args:
+        specs: The transforms, checked.
+        size: Height and width in pixels, and channels, of the images in front of the first.
+        diagnostics: Takes an error for a transform that no image of its size can pass.
+        whose: Whose images they are, for the message: ``cifar10``.
+    """
+    for spec in specs:
+        after = _after(spec, size, diagnostics, whose)
+        if after is None:
+            return None
+        size = after
+    return size
+
+
+def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
+    if spec.arguments.get("p", 1.0) == 0 or _keeps(spec):
+        return size
+    if spec.children:
+        inside = [_after(child, size, diagnostics, whose) for child in spec.children]
+        return size if all(after == size for after in inside) else None
+    if spec.name not in _SETTLED:
+        return None
+    after = _tried(spec, size, diagnostics, whose)
+    return after if after == size or spec.arguments.get("p", 1.0) == 1 else None
+
+
+def _keeps(spec: TransformSpec) -> bool:
+    """Whether images keep their size and channels in any case."""
+    if spec.name in albumentations.COMPOSITIONS or spec.name in _SETTLED:
+        return False
+    if spec.entry.own is not None:
+        return True
+    if spec.name in _KEEPING:
+        return not spec.arguments.get(_UNLESS.get(spec.name, ""), False)
+    library = albumentations.library()
+    return hasattr(library, spec.name) and issubclass(albumentations.class_of(spec.name), library.ImageOnlyTransform)
+
+
+def _tried(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
+    transform = spec.build(Facts(mean=(0.5,), std=(0.5,), classes=1, samples=1))
+    transform.p = 1.0
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            shape: Any = transform(image=np.zeros(size, np.uint8))["image"].shape
+    except Exception as error:  # whatever the library raises on such an image
+        _refuse(spec, size, diagnostics, whose, error)
+        return None
+    return shape if len(shape) == 3 else None
+
+
+def _refuse(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str, error: Exception) -> None:
+    height, width, _ = size
+    origin = f"the images of {whose} are {height}x{width} here"
+    if spec.name in _CROPS and {"height", "width"} <= spec.arguments.keys():
+        tall, wide = int(spec.arguments["height"]), int(spec.arguments["width"])
+        message = f"{spec.name}: a crop of {tall}x{wide} is larger than the image: {origin}"
+        pad = f"PadIfNeeded: {{min_height: {max(height, tall)}, min_width: {max(width, wide)}}}"
+        diagnostics.error("image-size", message, spec.span, help=f"a smaller crop, or before it `- {pad}`")
+    else:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        diagnostics.error("image-size", f"{spec.name}: {origin}, and it fails on them: {reason}", spec.span)
