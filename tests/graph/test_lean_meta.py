@@ -101,7 +101,7 @@ def test_each_answers_for_plain_values_as_the_real_function_does(name: str) -> N
 
 
 def test_every_question_is_held_against_its_original() -> None:
-    assert set(ASKED) == set(STAND_IN._contents)
+    assert set(ASKED) == {name for name, value in vars(STAND_IN).items() if callable(value)}
 
 
 def test_what_is_symbolic_goes_to_the_real_function() -> None:

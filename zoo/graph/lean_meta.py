@@ -6,9 +6,8 @@ number is one of its expressions. The first takes more than half as long to impo
 torchvision imports the first, too, for a question that it asks on a GPU.
 
 For as long as nobody has asked for the compiler, stand-ins answer these few questions for plain values, as the real
-functions do (a test holds each against its original). Whoever asks for anything else, or of a symbolic value, gets the
-real module; once that is there, all comes from it. A function that somebody kept hands symbolic values on to its
-original.
+functions do (a test holds each against its original). Whoever asks for anything else, or of a symbolic value, then or
+later, gets the real module.
 """
 
 from __future__ import annotations
@@ -31,18 +30,17 @@ ALGEBRA = "sympy"
 
 
 class _StandIn(ModuleType):
-    """A module by its name with a few of its contents; anything else is the real one's."""
+    """A module by its name with a few of its functions; anything else is the real one's."""
 
-    def __init__(self, name: str, contents: dict[str, Any]) -> None:
+    def __init__(self, name: str, functions: dict[str, Function], *, is_package: bool = True) -> None:
         super().__init__(name)
-        self.__path__ = []  # a package, so that its parts are asked of _Parts
-        self._contents = contents
+        vars(self).update(functions)
+        if is_package:
+            self.__path__ = []  # so that its parts are asked of _Parts
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in self._contents and sys.modules.get(self.__name__, self) is self:
-            return self._contents[name]
         return getattr(_real(self.__name__), name)
 
     def step_aside(self) -> None:
@@ -53,6 +51,19 @@ class _StandIn(ModuleType):
         attributes = vars(sys.modules.get(package, self))
         if attributes.get(name) is self:
             del attributes[name]
+
+
+class _Expression:
+    """In place of ``sympy.Basic``, of which there is no instance before sympy is imported."""
+
+
+class _Algebra(_StandIn):
+    """sympy, until the real one is there."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "Basic" and sys.modules.get(ALGEBRA, self) is self:
+            return _Expression
+        return super().__getattr__(name)
 
 
 def _real(module: str) -> ModuleType:
@@ -110,19 +121,13 @@ _OF_SYMBOLS = {
     "sym_or": _joined("sym_or", any),
     "sym_eq": _same_sizes,
 }
-
-
-class _Expression:
-    """``sympy.Basic``, of which there is no instance before sympy is imported."""
-
-
 _STAND_INS = {
     stand_in.__name__: stand_in
     for stand_in in (
         _StandIn(COMPILER_PART, {"is_compile_supported": _original(COMPILER_PART, "is_compile_supported")}),
         _StandIn(COMPILER, {"disable": _unchanged}),
-        _StandIn(SYMBOLS, _OF_SYMBOLS),
-        _StandIn(ALGEBRA, {"Basic": _Expression}),
+        _StandIn(SYMBOLS, _OF_SYMBOLS, is_package=False),
+        _Algebra(ALGEBRA, {}),
     )
 }
 
