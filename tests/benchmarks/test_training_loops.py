@@ -125,8 +125,11 @@ def test_a_transform_that_not_all_forms_have_is_refused() -> None:
 def test_the_program_prints_a_row_for_every_form(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = "--recipe quickstart --set model.width=4 --set data.batch_size=8 --steps 1 --rounds 1 --threads 1"
-    monkeypatch.setattr("sys.argv", ["training_loops.py", *arguments.split(), "--forms", "hand,zoo", "--json"])
+    arguments = "--recipe quickstart --set model.width=4 --set data.batch_size=8 --steps 1 --rounds 1"
+    clock = "--clock cpu --device cpu --threads 1"
+    monkeypatch.setattr(
+        "sys.argv", ["training_loops.py", *arguments.split(), *clock.split(), "--forms", "hand,zoo", "--json"]
+    )
     main()
     found = json.loads(capsys.readouterr().out)
     hand, zoo = found["forms"]

@@ -11,7 +11,9 @@ Every form has its usual data path: albumentations in a DataLoader for the origi
 for timm, batches made on the device for the hand loop and for zoo. With ``--shared-data`` all but zoo take the hand
 loop's batches: what is left are the loops. Without ``--data-dir``, images are noise of the recipe's shape.
 
-Lightning needs ``pip install 'zoo[bench]'``; what is not installed is left out, and the reason told.
+On a machine that others use too, ``--clock cpu --device cpu --threads 1`` counts what each form's process works
+instead of how long it takes. Lightning needs ``pip install 'zoo[bench]'``; what is not installed is left out, and the
+reason told.
 """
 
 from __future__ import annotations
@@ -132,6 +134,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         threads=options.threads,
         shared_data=options.shared_data,
         augmented=not options.plain,
+        clock=options.clock,
     )
     torch.set_num_threads(task.threads)
     dtype = torch.bfloat16 if task.precision == "bf16" else torch.float32
@@ -153,12 +156,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "steps": task.steps,
         "rounds": options.rounds,
         "shared_data": task.shared_data,
+        "clock": task.clock,
         "matmul_flops_per_second": matmul,
         "torch": torch.__version__,
     }
     skipped = {runner.name: runner.skipped for runner in relay.runners if runner.skipped}
     if not options.json:
-        where = f"{task.device}, {task.precision}, {task.threads} threads, {task.workers} workers"
+        where = f"{task.device}, {task.precision}, {task.threads} threads, {task.workers} workers, {task.clock} clock"
         print_table(
             found, f"{task.recipe}: {options.rounds} rounds of {task.steps} x {task.batch_size} images; {where}"
         )
@@ -186,12 +190,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of each process; default: torch's")
     parser.add_argument("--workers", type=int, default=0, help="of the DataLoaders")
     parser.add_argument("--shared-data", action="store_true", help="the hand loop's batches for all peers")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: one thread's time, on a busy machine"
+    )
     parser.add_argument("--plain", action="store_true", help="no augmentation")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, no table")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.forms if name not in FORMS]
     if unknown:
         parser.error(f"no such form: {', '.join(unknown)}; there are {', '.join(FORMS)}")
+    if options.clock == "cpu" and (options.threads != 1 or options.workers or options.device != "cpu"):
+        parser.error("--clock cpu is for --device cpu --threads 1 --workers 0: other clocks it cannot see")
     return options
 
 

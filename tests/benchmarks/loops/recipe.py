@@ -54,6 +54,7 @@ def make_task(
     threads: int | None = None,
     shared_data: bool = False,
     augmented: bool = True,
+    clock: str = "wall",
 ) -> tuple[Task, int]:
     """The task, and the operations of one image's forward pass.
 
@@ -97,6 +98,7 @@ def make_task(
         workers=workers,
         log_every=max(1, min(50, in_full // parts.data.batch_size // 20)),
         shared_data=shared_data,
+        clock=clock,
     )
     return task, summary.flops
 

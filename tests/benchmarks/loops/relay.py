@@ -104,7 +104,7 @@ def _serve(name: str, task: Task, line: Connection) -> None:
     torch.manual_seed(0)
     try:
         module = importlib.import_module(f"loops.{FORMS[name][0]}")
-        module.train(task, Turns(line, task.device))
+        module.train(task, Turns(line, task.device, task.clock))
     except SkippedError as reason:
         line.send(reason)
     except EOFError:  # nobody asks for further turns

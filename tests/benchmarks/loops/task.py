@@ -60,6 +60,7 @@ class Task:
     workers: int
     log_every: int
     shared_data: bool
+    clock: str  # wall, or cpu: what all threads of the process work, whatever else the machine does
 
     @property
     def total_steps(self) -> int:
