@@ -11,6 +11,7 @@ from zoo.errors import CheckpointError
 from zoo.report import render
 from zoo.report.evidence import read_arrays, write_arrays, write_json
 from zoo.report.folder import read_run
+from zoo.report.sections import top_level
 
 
 def test_only_the_reports_asked_for_are_made(copy_of: Path) -> None:
@@ -27,7 +28,7 @@ def test_no_reports_leave_the_result_and_the_recipe(copy_of: Path) -> None:
     text = render(copy_of, []).read_text(encoding="utf-8")
     assert not list((copy_of / "figures").iterdir())
     assert 'id="recipe"' in text
-    assert "target met" in text
+    assert "target of 50 %: met" in text
 
 
 def test_a_missed_target_says_by_how_much(copy_of: Path) -> None:
@@ -36,8 +37,8 @@ def test_a_missed_target_says_by_how_much(copy_of: Path) -> None:
     (copy_of / "result.json").write_text(json.dumps(result))
     text = render(copy_of, []).read_text(encoding="utf-8")
     assert "missed by 1.50 points" in text
-    assert "target of 90 % with test-time augmentation was not measured" in text
-    assert "target met" not in text
+    assert "target of 90 % with test-time augmentation: not measured" in text
+    assert ": met" not in text
 
 
 def test_an_unfinished_run_has_a_page_too(copy_of: Path) -> None:
@@ -142,3 +143,35 @@ def test_a_hundred_classes_and_large_images_fit_the_page(tmp_path: Path) -> None
     assert "Confusion matrix of 100 classes" in text
     assert text.count('id="mistake-') == 4
     assert "data:image/jpeg" in text
+
+
+def test_a_short_run_shows_no_epoch_that_it_did_not_have(copy_of: Path) -> None:
+    text = render(copy_of, ["augmentations"]).read_text(encoding="utf-8")
+    assert "epoch 3" in text
+    assert "epoch 4" not in text  # five were recorded
+    first = (copy_of / "metrics.jsonl").read_text().splitlines()[0]
+    (copy_of / "metrics.jsonl").write_text(f"{first}\n")
+    assert "epoch 2" not in render(copy_of, ["augmentations"]).read_text(encoding="utf-8")
+
+
+def test_the_schedule_is_as_long_as_the_training(copy_of: Path) -> None:
+    steps = [{"event": "step", "step": step, "lr": 0.1 / step} for step in range(1, 30)]  # the last left no line
+    (copy_of / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    assert "Over 30 steps it falls from 0.1" in render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
+
+
+def test_one_map_is_shown_where_the_method_knows_no_class(copy_of: Path) -> None:
+    maps = read_arrays(copy_of, "cams")
+    assert maps is not None
+    write_arrays(copy_of, "cams", {"predicted": maps["predicted"]})
+    data = json.loads((copy_of / "evidence" / "evidence.json").read_text())
+    data["gradcam"]["method"] = "eigencam"
+    write_json(copy_of, data)
+    text = render(copy_of, ["gradcam"]).read_text(encoding="utf-8")
+    assert "Eigencam knows no class" in text
+    assert text.count("for any class</span>") == len(maps["predicted"])
+
+
+def test_the_recipe_of_the_learning_rate_stands_beside_it() -> None:
+    text = "a: 1\noptimizer:\n  name: SGD\n# note\nb: {c: 2}\nschedule: null\n"
+    assert top_level(text, ("optimizer", "schedule")) == "optimizer:\n  name: SGD\nschedule: null"

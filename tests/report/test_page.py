@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.report import render
+from zoo.report.classes import tint
 from zoo.schema.recipe import REPORTS
 
 VOID = {"meta", "link", "img", "br", "input", "path", "use", "rect", "circle", "line", "polygon"}
@@ -53,7 +54,9 @@ def test_the_page_is_whole(page: Page) -> None:
     assert page.open == []
     ids = page.all("id")
     assert len(ids) == len(set(ids))
-    assert [heading for heading in ids if heading in REPORTS] == list(REPORTS)
+    shown = [heading for heading in ids if heading in REPORTS]
+    assert sorted(shown) == sorted(REPORTS)
+    assert shown[:2] == ["curves", "class_accuracy"]  # what came out, before how it came about
 
 
 def test_nothing_is_loaded_from_anywhere(page: Page, rendered: Path) -> None:
@@ -90,7 +93,8 @@ def test_names_from_outside_are_escaped(rendered: Path, page: Page) -> None:
 
 def test_the_headline_says_what_was_reached(page: Page) -> None:
     assert "digits_run" in page.words
-    assert "✓ target met (50 %)" in page.words
+    assert "✓ target of 50 %: met" in page.words
+    assert "zoo run runs/digits_run/0002/resolved.yaml" in page.words
     assert "test accuracy, 300 images" in page.words
     assert "1 min 11 s" in page.words
     assert "Digits, briefly" in page.words
@@ -154,6 +158,28 @@ def test_text_has_contrast_in_both_modes(rendered: Path, dark: bool) -> None:
     for ink, ground in pairs:
         assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
     assert contrast(colours["--line"], colours["--card"]) < 2  # the control: a hairline is meant to be faint
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_numbers_in_the_confusion_matrix_can_be_read(rendered: Path, dark: bool) -> None:
+    text = (rendered / "report.html").read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", text, re.DOTALL)[: 2 if dark else 1]
+    colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6}|\d+ \d+ \d+)", "".join(blocks)))
+    shares = np.linspace(0, 1, 101)
+    for share in shares:
+        right, missed = round(1000 * share), round(1000 * (1 - share))
+        [[of_right, of_missed], _] = tint(np.array([[right, missed], [0, 1]])).tolist()
+        for hue, alpha in (("--heat", of_right), ("--heat-miss", of_missed)):
+            ink = colours["--on-heat"] if alpha > 0.8 else colours["--ink"]
+            assert contrast(ink, blended(colours[hue], colours["--card"], alpha)) >= 4.5, (share, hue)
+    halfway = blended(colours["--heat"], colours["--card"], 0.75)  # the control: why no cell is so strong
+    assert dark or max(contrast(colours[ink], halfway) for ink in ("--ink", "--on-heat")) < 4.6
+
+
+def blended(hue: str, ground: str, alpha: float) -> str:
+    below = [int(ground[at : at + 2], 16) for at in (1, 3, 5)]
+    mixed = (alpha * int(over) + (1 - alpha) * under for over, under in zip(hue.split(), below, strict=True))
+    return "#" + "".join(f"{round(channel):02x}" for channel in mixed)
 
 
 def contrast(first: str, second: str) -> float:

@@ -5,12 +5,13 @@ does it all for some images, and its result draws itself.
 """
 
 from zoo.explain.cams import cams
-from zoo.explain.explanation import Cell, Explanation, explain
+from zoo.explain.explanation import ANY_CLASS, Cell, Explanation, explain
 from zoo.explain.layers import MapLayer, default_layer, layers_with_maps
 from zoo.explain.methods import METHODS, find_method
 from zoo.explain.overlay import overlay
 
 __all__ = [
+    "ANY_CLASS",
     "METHODS",
     "Cell",
     "Explanation",

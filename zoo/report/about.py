@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.report.folder import Run, checkpoint_files, siblings
 from zoo.report.headline import percent
-from zoo.report.sections import Section
+from zoo.report.sections import Section, highlighted
 
 FILES = {
     "report.html": "this page",
@@ -33,7 +33,7 @@ def recipe(run: Run) -> Section | None:
         ("With every value (resolved.yaml)", run.resolved),
         ("The network as built (architecture.yaml)", run.architecture),
     )
-    texts = [{"title": title, "html": _highlighted(text)} for title, text in titles if text.strip()]
+    texts = [{"title": title, "html": highlighted(text)} for title, text in titles if text.strip()]
     files = tuple(name for name in ("recipe.yaml", "resolved.yaml", "architecture.yaml") if (run.path / name).exists())
     return Section("recipe", "Recipe", {"texts": texts}, files=files) if texts else None
 
@@ -58,10 +58,23 @@ def linked(run: Run) -> Section:
         {"name": other.name, "href": other.href, "accuracy": percent(other.accuracy), "epochs": _number(other.epochs)}
         for other in siblings(run.path)
     ]
-    files = [
+    return Section("linked", "Linked reports and files", {"siblings": rows, "files": files(run)})
+
+
+def files(run: Run) -> list[dict[str, str]]:
+    """The run's files that are there, each with what it holds."""
+    return [
         {"href": name, "doc": doc} for name, doc in FILES.items() if name == "report.html" or (run.path / name).exists()
     ]
-    return Section("linked", "Linked reports and files", {"siblings": rows, "files": files})
+
+
+def command_to_repeat(run: Run) -> str:
+    """The one command that trains the same again; empty where there is nothing to run it from."""
+    return f"zoo run {_folder(run)}/resolved.yaml" if run.resolved.strip() else ""
+
+
+def _folder(run: Run) -> str:
+    return shlex.quote(str(run.result.get("run_dir") or run.path))
 
 
 def _number(value: float | None) -> str:
@@ -71,7 +84,7 @@ def _number(value: float | None) -> str:
 def _commands(run: Run) -> Iterator[str]:
     versions = run.environment.get("versions") or {}
     git = run.environment.get("git") or {}
-    folder = shlex.quote(run.result.get("run_dir") or run.path.name)
+    folder = _folder(run)
     if git.get("commit"):
         yield f"git checkout {git['commit']}" + (
             "   # with uncommitted changes at the time" if git.get("dirty") else ""
@@ -95,22 +108,14 @@ def _as_typed(command: list[str]) -> str:
     return shlex.join(map(str, words))
 
 
-def _flat(data: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(data: Any) -> Iterator[tuple[str, str]]:
     for key, value in data.items():
-        label = f"{prefix}{key}".replace("_", " ")
+        label = str(key).replace("_", " ")
         if isinstance(value, dict):
-            yield label, ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
+            items = [(name, str(item)) for name, item in value.items() if item is not None]
+            apart = "\n" if any(" " in item for _, item in items) else ", "
+            yield label, apart.join(f"{name} {item}" for name, item in items)
         elif isinstance(value, list):
-            yield label, shlex.join(map(str, value))
+            yield label, _as_typed(value)
         elif value is not None:
             yield label, str(value)
-
-
-def _highlighted(text: str) -> Any:
-    """YAML with its parts in spans; marked as safe, for Pygments escapes the text."""
-    from markupsafe import Markup
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import YamlLexer
-
-    return Markup(highlight(text, YamlLexer(), HtmlFormatter(nowrap=True, classprefix="hl-")))

@@ -39,6 +39,19 @@ def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes
     return cells.reshape(classes, classes).astype(np.int64)
 
 
+def tint(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How strongly each cell of the matrix is coloured, 0..1, KK, by its share of the true class.
+
+    Few are mistaken where many are right, so that mistakes go by the square root. From a half on a cell is nearly
+    full: between the two no ink, dark or light, could be read.
+    """
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    right = np.eye(len(counts), dtype=bool)
+    faint = 0.6 * np.where(right, 2 * shares, np.sqrt(2 * shares))
+    strength: NDArray[np.float64] = np.where(shares < 0.5, faint, 0.88 + 0.12 * shares)
+    return strength
+
+
 def class_rows(counts: NDArray[np.int64], names: Sequence[str]) -> list[ClassRow]:
     """A row for every class, in their order."""
     rows = []
@@ -77,14 +90,13 @@ def class_accuracy(rows: Sequence[ClassRow]) -> Draw:
 
 
 def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
-    """The confusion matrix; colour is the share of the true class."""
+    """The confusion matrix; the stronger a colour, the larger the share of the true class."""
 
     def draw(theme: Theme) -> Figure:
         size = 3.0 + 0.38 * min(len(names), 24)
         figure, (axes,) = blank(theme, width=size, height=size)
-        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        small = len(names) <= WRITTEN_CELLS
-        axes.imshow(shares if small else np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # else few mistakes would show
+        strength = tint(counts)
+        axes.imshow(_coloured(strength, theme))
         axes.grid(visible=False)
         step = max(1, -(-len(names) // 50))
         ticks = range(0, len(names), step)
@@ -93,14 +105,24 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         axes.set_title("confusion")
-        if small:
-            _write_cells(axes, counts, shares, theme)
+        if len(names) <= WRITTEN_CELLS:
+            _write_cells(axes, counts, strength, theme)
         return figure
 
     return draw
 
 
-def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64], theme: Theme) -> None:
+def _coloured(strength: NDArray[np.float64], theme: Theme) -> NDArray[np.float64]:
+    """The cells' colours, RGB in 0..1, KK3: what is right in the one, mistakes in the other."""
+    from matplotlib.colors import to_rgb
+
+    right = np.eye(len(strength), dtype=bool)[:, :, None]
+    inks = np.where(right, to_rgb(theme.train), to_rgb(theme.test))
+    alpha = strength[:, :, None]
+    return alpha * inks + (1 - alpha)
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], strength: NDArray[np.float64], theme: Theme) -> None:
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if shares[row, column] > 0.55 else theme.ink
+        colour = "white" if strength[row, column] > 0.8 else theme.ink
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=8.5)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.data import make_batches
 from zoo.errors import UsageError
-from zoo.explain import cams, default_layer
+from zoo.explain import cams, default_layer, find_method
 from zoo.report.choice import from_every_class, most_confident
 from zoo.summary import summarize, torchsummary_text
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zoo.schema.recipe import ExplainSection
     from zoo.train import Evaluation
 
-GALLERY = 48  # mistakes in the gallery
+GALLERY = 50  # mistakes in the gallery
 ORIGINALS, VERSIONS = 6, 5  # of the augmentation figure: training images, and epochs shown of each
 
 Arrays = dict[str, NDArray[Any]]
@@ -112,9 +112,15 @@ def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
 def maps(
     finished: Finished, shown: Arrays, settings: ExplainSection, remarks: dict[str, str]
 ) -> tuple[Arrays, dict[str, str]]:
-    """Maps of the surest mistakes, for the predicted and for the true class; a remark where there can be none."""
+    """Maps of the surest mistakes, for the predicted and the true class (one, where the method knows no class).
+
+    A remark where there can be none.
+    """
     count = min(settings.images, len(shown["indices"]))
-    empty = {key: np.zeros((0, 1, 1), np.uint8) for key in ("predicted", "true")}
+    kinds = {"predicted": "predictions", "true": "labels"}
+    if not find_method(settings.method).knows_class:
+        del kinds["true"]  # it would be the same map
+    empty = {kind: np.zeros((0, 1, 1), np.uint8) for kind in kinds}
     if count == 0:
         remarks["gradcam"] = "no test image was misclassified"
         return empty, {}
@@ -123,7 +129,7 @@ def maps(
         layer = settings.layer or default_layer(finished.model, images.shape[1:])
         arrays = {
             kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
-            for kind, column in (("predicted", "predictions"), ("true", "labels"))
+            for kind, column in kinds.items()
         }
     except UsageError as error:
         remarks["gradcam"] = error.message

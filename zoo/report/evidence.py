@@ -5,7 +5,8 @@
     evidence/evidence.json       what was asked for, class names, remarks, LR range test, layer table
     evidence/predictions.npz     labels, predictions, confidence: one entry per test image, in the split's order
     evidence/mistakes.npz        indices, images (uint8, NHWC), labels, predictions, confidence
-    evidence/cams.npz            indices into the mistakes, maps of the predicted and of the true class (0..255)
+    evidence/cams.npz            maps of the first mistakes (0..255, NHW) for the predicted and for the true class;
+                                 for the predicted alone where the method knows no class
     evidence/augmentations.npz   originals (NHWC), augmented (N, versions, H, W, C)
 
 No pickle: what is read is data, whoever wrote it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,13 +74,13 @@ def _verdicts(result: dict[str, Any], test: dict[str, Any]) -> Iterator[Chip]:
         reached = test.get(name.removeprefix("test_"))
         if name == "met" or bar is None:
             continue
-        what = "with test-time augmentation " if name.endswith("_tta") else ""
+        what = f"target of {100 * bar:g} %" + (" with test-time augmentation" if name.endswith("_tta") else "")
         if reached is None:
-            yield Chip("missed", f"✗ target of {100 * bar:g} % {what}was not measured")
+            yield Chip("missed", f"✗ {what}: not measured")
         elif reached >= bar:
-            yield Chip("met", f"✓ target met {what}({100 * bar:g} %)")
+            yield Chip("met", f"✓ {what}: met")
         else:
-            yield Chip("missed", f"✗ target of {100 * bar:g} % {what}missed by {100 * (bar - reached):.2f} points")
+            yield Chip("missed", f"✗ {what}: missed by {100 * (bar - reached):.2f} points")
 
 
 def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
@@ -95,14 +96,33 @@ def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
     if result.get("params") is not None:
         yield Tile("parameters", f"{result['params']:,}", str(result.get("model") or ""))
     if result.get("epochs") is not None:
-        yield Tile("epochs", f"{result['epochs']:g}", f"{result['steps']:,} steps" if "steps" in result else "")
+        steps = f", {result['steps']:,} steps" if "steps" in result else ""
+        yield Tile("epochs", f"{result['epochs']:g}", f"seed {result.get('seed')}{steps}")
+    yield from _costs(run)
+
+
+def _costs(run: Run) -> Iterator[Tile]:
+    """Time and speed, and on what: without the machine neither says anything."""
+    result, environment = run.result, run.environment
     seconds = result.get("seconds") or {}
     if seconds.get("total") is not None:
         yield Tile("time", duration(seconds["total"]), f"{duration(seconds.get('train') or 0)} in training steps")
     if result.get("images_per_second"):
-        yield Tile("speed", f"{human_count(result['images_per_second']).strip()} images/s")
+        yield Tile("speed", f"{human_count(result['images_per_second']).strip()} images/s", "median training step")
     if result.get("device"):
-        yield Tile("device", str(result["device"]), f"{result.get('precision', '')}, seed {result.get('seed')}")
+        name = (environment.get("device") or {}).get("name") or result["device"]
+        cpus = (environment.get("threads") or {}).get("cpus")
+        threads = f", {cpus} CPUs" if cpus and result["device"] == "cpu" else ""
+        yield Tile("machine", _plain(name), f"{result['device']}{threads}, {result.get('precision', '')}")
+    if versions := environment.get("versions"):
+        commit = ((environment.get("git") or {}).get("commit") or "")[:7]
+        known = [f"{name} {versions[name]}" for name in ("torch", "zoo") if versions.get(name)]
+        yield Tile("software", ", ".join(known[:1]), ", ".join([*known[1:], *([f"commit {commit}"] if commit else [])]))
+
+
+def _plain(name: str) -> str:
+    """A processor's name without its trademarks: ``Intel Xeon @ 2.50GHz``."""
+    return " ".join(re.sub(r"\((R|TM)\)|\b(CPU|Processor)\b", " ", str(name)).split())
 
 
 def _doc(run: Run) -> str:

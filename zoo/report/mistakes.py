@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.explain import Cell, Explanation
+from zoo.explain import ANY_CLASS, Cell, Explanation
 from zoo.report import classes, pictures
 from zoo.report.folder import Run
 from zoo.report.headline import percent
@@ -62,9 +62,7 @@ def confusion(run: Run, figures: Path) -> Section | None:
     ]
     data: dict[str, Any] = {"names": names, "pairs": pairs, "cells": None}
     if len(names) <= classes.WRITTEN_CELLS:
-        data["cells"] = [
-            [_cell(counts, names, true, seen, links) for seen in range(len(names))] for true in range(len(names))
-        ]
+        data["cells"] = _cells(counts, names, links)
     else:
         data["image"] = _png(path)
     return Section(
@@ -72,19 +70,23 @@ def confusion(run: Run, figures: Path) -> Section | None:
     )
 
 
-def _cell(
-    counts: NDArray[np.int64], names: list[str], true: int, seen: int, links: dict[tuple[int, int], str]
-) -> dict[str, Any]:
-    count, total = int(counts[true, seen]), max(1, int(counts[true].sum()))
-    share = count / total
-    said = "classified rightly" if true == seen else f"taken for {names[seen]}"
-    return {
-        "count": count or "",
-        "share": round(share, 3) if count else 0,
-        "tone": "strong" if share > 0.78 else "firm" if share > 0.6 else "",
-        "title": f"{names[true]} {said}: {count} of {total}",
-        "href": links.get((true, seen)) if true != seen else None,
-    }
+def _cells(
+    counts: NDArray[np.int64], names: list[str], links: dict[tuple[int, int], str]
+) -> list[list[dict[str, Any]]]:
+    strength, totals = classes.tint(counts), counts.sum(1)
+
+    def cell(true: int, seen: int) -> dict[str, Any]:
+        said = "classified rightly" if true == seen else f"taken for {names[seen]}"
+        alpha = float(strength[true, seen])
+        return {
+            "count": int(counts[true, seen]) or "",
+            "alpha": round(alpha, 3),
+            "tone": " ".join([*(["miss"] if true != seen else []), *(["strong"] if alpha > 0.8 else [])]),
+            "title": f"{names[true]} {said}: {counts[true, seen]} of {totals[true]}",
+            "href": links.get((true, seen)) if true != seen else None,
+        }
+
+    return [[cell(true, seen) for seen in range(len(names))] for true in range(len(names))]
 
 
 def misclassified(run: Run, figures: Path) -> Section | None:
@@ -130,7 +132,8 @@ def _card(run: Run, place: int, has_map: bool) -> dict[str, Any]:
         "confidence": _whole(shown["confidence"]),
         "true": run.classes[int(shown["labels"])],
         "true_confidence": _whole(shown["true_confidence"]),
-        "name": str(run.evidence["ids"][place]),
+        "name": Path(str(run.evidence["ids"][place])).name.rpartition(".parquet ")[2],
+        "source": str(run.evidence["ids"][place]),
         "cam": has_map,
     }
 
@@ -145,13 +148,18 @@ def gradcam(run: Run, figures: Path) -> Section | None:
         return None
     made = run.evidence["gradcam"]
     cells = tuple(_explained(run, place) for place in range(len(run.cams["predicted"])))
-    Explanation(made["method"], made["layer"], cells).draw(figures / "gradcam.png")
+    explanation = Explanation(made["method"], made["layer"], cells)
+    explanation.draw(figures / "gradcam.png")
     cards = []
     for place in range(len(cells)):
         image = run.mistakes["images"][place]
-        maps = {f"{kind}_map": _overlaid(image, run.cams[kind][place]) for kind in ("predicted", "true")}
-        cards.append({**_card(run, place, True), **maps})
-    lead = f"{made['method']} at layer {made['layer']}: the brighter, the more a place spoke for that class."
+        card = _card(run, place, True)
+        maps = [(_overlaid(image, found), f"for {name}") for name, found in _maps(run, place, card)]
+        cards.append({**card, "maps": [{"image": map_, "label": label} for map_, label in maps]})
+    what = "that class" if "true" in run.cams else "the decision"
+    lead = f"{made['method']} at layer {made['layer']}: the brighter, the more a place spoke for {what}."
+    if explanation.remark:
+        lead = f"{lead} {explanation.remark[0].upper()}{explanation.remark[1:]}."
     return Section(
         "gradcam",
         "What the network looked at",
@@ -165,15 +173,22 @@ def _explained(run: Run, place: int) -> Cell:
     assert run.mistakes is not None
     assert run.cams is not None
     card = _card(run, place, True)
-    maps = {kind: run.cams[kind][place].astype(np.float32) / 255 for kind in ("predicted", "true")}
     return Cell(
         image=run.mistakes["images"][place],
         predicted=card["predicted"],
         confidence=float(run.mistakes["confidence"][place]),
-        maps=tuple((card[kind], found) for kind, found in maps.items()),
+        maps=tuple((name, (found / 255).astype(np.float32)) for name, found in _maps(run, place, card)),
         true=card["true"],
         name=card["name"],
     )
+
+
+def _maps(run: Run, place: int, card: dict[str, Any]) -> list[tuple[str, pictures.Pixels]]:
+    """The maps of a mistake (0..255), each with the name of its class; one alone where the method knows no class."""
+    assert run.cams is not None
+    if "true" not in run.cams:
+        return [(ANY_CLASS, run.cams["predicted"][place])]
+    return [(card[kind], run.cams[kind][place]) for kind in ("predicted", "true")]
 
 
 def _overlaid(image: pictures.Pixels, map_HW: pictures.Pixels) -> Image:

@@ -13,15 +13,15 @@ from zoo.report.sections import Section
 from zoo.schema.recipe import REPORTS
 from zoo.train.folder import disk_faults, write_atomically
 
-_BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {
+_BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's order: outcome first, then causes
     "curves": sections.curves,
-    "lr_schedule": sections.lr_schedule,
-    "lr_find": sections.lr_find,
-    "augmentations": sections.augmentations,
     "class_accuracy": mistakes.class_accuracy,
     "confusion": mistakes.confusion,
     "misclassified": mistakes.misclassified,
     "gradcam": mistakes.gradcam,
+    "lr_schedule": sections.lr_schedule,
+    "lr_find": sections.lr_find,
+    "augmentations": sections.augmentations,
     "summary": sections.summary,
 }
 _TITLES = {"gradcam": "What the network looked at"}
@@ -39,7 +39,7 @@ def render(run_dir: Path | str, reports: Sequence[str] | None = None) -> Path:
     figures = run.path / "figures"
     with disk_faults(figures):
         figures.mkdir(exist_ok=True)
-        made = [_section(name, run, figures) for name in REPORTS if name in wanted]
+        made = [_section(name, run, figures) for name in _BUILDERS if name in wanted]
     made += [about.recipe(run), about.environment(run), about.reproduce(run), about.linked(run)]
     page = run.path / "report.html"
     write_atomically(page, _html(run, [section for section in made if section is not None]))
@@ -66,6 +66,8 @@ def _html(run: Run, made: list[Section]) -> str:
     )
     return environment.get_template("page.html.j2").render(
         head=headline(run),
+        again=about.command_to_repeat(run),
+        files=about.files(run),
         page=made,
         css=Markup((templates / "page.css").read_text(encoding="utf-8")),
         version=version("zoo"),

@@ -63,9 +63,8 @@ def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path,
     return sheet.save(path)
 
 
-def augmented(arrays: dict[str, NDArray[Any]], path: Path) -> Path:
-    """One row an image: as it is, then as the first epochs saw it."""
-    originals, versions = arrays["originals"], arrays["augmented"]
+def augmented(originals: Pixels, versions: Pixels, path: Path) -> Path:
+    """One row an image: as it is (NHWC), then as the first epochs saw it (N, epoch, HWC)."""
     shown = versions.shape[1] + 1
     sheet = Sheet(shown * 1.3 + 0.26, len(originals) * 1.3 + 0.75, "augmentation")
     for row, original in enumerate(originals):

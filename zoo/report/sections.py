@@ -6,7 +6,7 @@ to show, and the section is left out or bears the remark that the recording left
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,32 @@ def lr_schedule(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_schedule(run)
     save_png(draw, figures / "lr_schedule.png")
+    length = run.result.get("steps", xs[-1]) if unit == "step" else xs[-1]  # not every step leaves a line
     rise = f"begins at {lrs[0]:.4g}, rises to {max(lrs):.4g}" if max(lrs) > lrs[0] else f"falls from {lrs[0]:.4g}"
-    text = f"Over {xs[-1]:g} {unit}s it {rise} and ends at {lrs[-1]:.4g}."
-    data = {"chart": chart(draw, "lr-schedule", f"The learning rate: {text}")}
+    text = f"Over {length:,g} {unit}s it {rise} and ends at {lrs[-1]:.4g}."
+    written = top_level(run.resolved, ("optimizer", "schedule"))
+    data = {"chart": chart(draw, "lr-schedule", f"The learning rate: {text}"), "recipe": highlighted(written)}
     return Section("lr_schedule", "Learning rate", data, text, ("figures/lr_schedule.png",))
+
+
+def top_level(text: str, keys: Sequence[str]) -> str:
+    """The lines of a YAML file that belong to these top-level keys, in the file's order."""
+    chosen, kept = False, []
+    for line in text.splitlines():
+        if line[:1] not in ("", " ", "-", "#"):
+            chosen = line.partition(":")[0] in keys
+        kept += [line] if chosen and not line.startswith("#") else []
+    return "\n".join(kept)
+
+
+def highlighted(text: str) -> Any:
+    """YAML with its parts in spans; marked as safe, for Pygments escapes the text."""
+    from markupsafe import Markup
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import YamlLexer
+
+    return Markup(highlight(text, YamlLexer(), HtmlFormatter(nowrap=True, classprefix="hl-")))
 
 
 RULES = {
@@ -129,13 +151,15 @@ def augmentations(run: Run, figures: Path) -> Section | None:
     arrays = run.augmentations
     if arrays is None or not len(arrays["originals"]):
         return None
-    pictures.augmented(arrays, figures / "augmentations.png")
+    seen = arrays["augmented"][:, : max(1, len(run.epochs))]  # a short run saw no later epoch
+    pictures.augmented(arrays["originals"], seen, figures / "augmentations.png")
     rows = [
         {"label": run.classes[int(label)], "images": [embedded(image) for image in (original, *versions)]}
-        for original, versions, label in zip(arrays["originals"], arrays["augmented"], arrays["labels"], strict=True)
+        for original, versions, label in zip(arrays["originals"], seen, arrays["labels"], strict=True)
     ]
-    columns = ["as it is", *(f"epoch {number}" for number in range(1, arrays["augmented"].shape[1] + 1))]
-    lead = "Training images as they are, and as the network saw them in the first epochs."
+    columns = ["as it is", *(f"epoch {number}" for number in range(1, seen.shape[1] + 1))]
+    when = f"epochs 1 to {seen.shape[1]}" if seen.shape[1] > 1 else "epoch 1"
+    lead = f"Training images: each row begins with the image as it is; then what the network saw of it in {when}."
     return Section(
         "augmentations", "Augmentation", {"rows": rows, "columns": columns}, lead, ("figures/augmentations.png",)
     )
