@@ -51,6 +51,11 @@ class SamplePipeline:
                 self._random.give_to(transform)
         return tuple(built)
 
+    @cached_property
+    def _partners(self) -> SamplePipeline:
+        """The same pipeline with a random state of its own: a partner is made in the middle of its sample."""
+        return SamplePipeline(self.split, self.specs, self.facts, self.seed)
+
     def batch(self, epoch: int, indices: Integers) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) float32 in channels_last memory and labels, on the CPU."""
         samples = [self._sample(epoch, int(index), len(self.specs)) for index in indices]
@@ -104,7 +109,7 @@ class SamplePipeline:
             raise DataError(str(reason)) from reason
 
     def _partner(self, at: int, epoch: int, index: int, expected: Sequence[int]) -> tuple[Pixels, Tensor]:
-        other, label = SamplePipeline(self.split, self.specs, self.facts, self.seed)._sample(epoch, index, at)
+        other, label = self._partners._sample(epoch, index, at)
         if other.shape != expected:
             raise DataError(f"{self.specs[at].name} needs images of one size", help="put a Resize or a crop before it")
         return np.ascontiguousarray(other), label
