@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -114,3 +115,16 @@ def test_a_table_for_a_terminal_fits_eighty_columns() -> None:
 
 def test_counts_in_three_figures() -> None:
     assert [human_count(n) for n in (999, 6_573_130, 1.114e9)] == ["999 ", "6.57 M", "1.11 G"]
+
+
+def test_a_table_for_a_terminal_that_wants_no_colour_has_no_escape_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    def printed(what: Any) -> str:
+        stream = io.StringIO()
+        Console(file=stream, force_terminal=True, width=80).print(what)
+        return stream.getvalue()
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in printed(layer_table(summarize(nn.Linear(4, 4), {"input": (4,)}, name="small")))
+    assert "\x1b" in printed("[bold]bold[/]")  # the control: rich drops colours alone

@@ -201,13 +201,15 @@ def torchsummary_text(summary: Summary) -> str:
 
 def layer_table(summary: Summary) -> Table:
     """The layer table for a terminal."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=summary.name, title_justify="left")
+    # No style but rules: what is no colour (bold, italic) would be written in spite of NO_COLOR.
+    table = Table(title=summary.name, title_justify="left", title_style="", header_style="", box=box.SIMPLE_HEAD)
     table.add_column("layer", overflow="fold")
-    table.add_column("type")
-    table.add_column("output shape", justify="right")
-    table.add_column("parameters", justify="right")
+    table.add_column("type", overflow="fold")
+    table.add_column("output shape", justify="right", overflow="fold")
+    table.add_column("parameters", justify="right", no_wrap=True)
     for row in summary.rows:
         table.add_row(row.name, row.type, _shape_text(row.output_shape), f"{row.params:,}" if row.params else "")
     return table

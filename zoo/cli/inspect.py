@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,12 +84,15 @@ def summary(
         _print_table(found)
 
 
+_PIPED_COLUMNS = 500  # no line of a file is folded
+
+
 def _print_table(found: Any) -> None:
     from rich.console import Console
 
     from zoo.summary import layer_table, totals_text
 
-    Console(soft_wrap=False).print(layer_table(found))
+    Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(layer_table(found))
     print_text(totals_text(found))
 
 
@@ -157,10 +161,12 @@ def _deliver(session: Session, text: str, out: Path | None) -> None:
 
 def diff(
     session: Session,
-    a: Annotated[str, typer.Argument(metavar="A", help="An architecture, a recipe or a run.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="An architecture, a recipe, a run or a checkpoint.")],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="Another; with an architecture among them the networks are compared.")
+    ],
 ) -> None:
-    """Show what differs between two architectures, recipes or runs."""
+    """Show what differs between two architectures, recipes, runs or checkpoints."""
     from zoo.assemble.differences import differences
     from zoo.diff import text
 
