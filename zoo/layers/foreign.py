@@ -6,6 +6,7 @@ Nothing is downloaded unless ``pretrained`` is asked for, and never for a model 
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import inspect
 import re
@@ -20,6 +21,7 @@ from zoo.diagnostics import Diagnostic, Span
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.layers.bounds import Amount, Probability, Size
 from zoo.layers.op import Arguments, Fault, Op
+from zoo.layers.reach import hub_in_reach, require_reach
 from zoo.registry import did_you_mean, unknown
 from zoo.schema import ArgsModel
 
@@ -129,13 +131,19 @@ def _build_timm(name: str, pretrained: bool, features: bool, options: dict[str, 
 
     if features:
         options["features_only"] = True
-    model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True) if pretrained else None
+    if config is not None and config.url and not config.hf_hub_id:
+        require_reach(config.url if isinstance(config.url, str) else config.url[0])  # else (URL, file name)
+    with hub_in_reach() if config is not None and config.hf_hub_id else contextlib.nullcontext():
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     return model
 
 
 def _build_torchvision(name: str, pretrained: bool, features: bool, options: dict[str, Any]) -> nn.Module:
     import torchvision
 
+    if pretrained:
+        require_reach(torchvision.models.get_model_weights(name).DEFAULT.url)
     model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
     if not features:
         return model
