@@ -1,0 +1,83 @@
+"""The batched transforms as a GPU runs them, on a machine that has none.
+
+Under torch's fake tensors every operation is checked and none is computed: one that mixes devices raises, and so does
+any read of a value by the host (``.item()``, ``bool``, ``tolist``), which on a GPU is a wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from zoo.data import parse_transforms
+from zoo.data.dataset import ArraySplit
+from zoo.data.transforms import forms
+from zoo.data.transforms.forms import Facts, Shape
+from zoo.data.transforms.pipeline import Epoch, batched_steps, draw_tables
+from zoo.diagnostics import Diagnostics, Source, Span
+from zoo.document import from_data
+
+GPU = torch.device("cuda", 0)
+FACTS = Facts(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2), classes=10, samples=64)
+PIPELINES: dict[str, list[object]] = {
+    "colour": ["RandomBrightnessContrast", {"ToGray": {"p": 0.5}}, "Normalize"],
+    "flips": ["AlternatingFlip", {"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}],
+    "crop": [
+        {"PadIfNeeded": {"min_height": 40, "min_width": 40, "border_mode": "reflect"}},
+        {"RandomCrop": {"height": 32, "width": 32}},
+    ],
+    "geometry": [{"Affine": {"translate_percent": 0.1}}, {"Resize": {"height": 40, "width": 40}}],
+    "cutout": [{"CoarseDropout": {"fill": [1, 2, 3]}}, "Normalize"],
+    "mixing": [{"MixUp": {"p": 0.5}}, "Normalize", "CutMix"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_fakes_stay() -> Iterator[None]:
+    """The forms' constants are kept by device: what was made for the fake one must not meet other tests."""
+    forms.constant.cache_clear()
+    yield
+    forms.constant.cache_clear()
+
+
+def on(device: torch.device, values: np.ndarray) -> Tensor:
+    return torch.empty(values.shape, dtype=getattr(torch, str(values.dtype)), device=device)
+
+
+def epoch(transforms: list[object], device: torch.device, tables_on: torch.device | None = None) -> Epoch:
+    """An epoch of 64 images, all of it fake: only shapes, types and devices are real."""
+    listed = from_data(transforms, Span(Source("test"), 1, 1, 1, 1))
+    diagnostics = Diagnostics()
+    specs = parse_transforms(listed, diagnostics, where="train")
+    assert not diagnostics.errors
+    split = ArraySplit(np.zeros((64, 32, 32, 3), np.uint8), np.zeros(64, np.int64))
+    steps = batched_steps(specs, Shape(32, 32, 3, "uint8"), FACTS)
+    drawn = draw_tables(steps, 0, 1, np.arange(64))
+    tables = [{name: on(tables_on or device, values) for name, values in table.items()} for table in drawn]
+    return Epoch(steps, tables, on(device, split.images), on(device, split.labels), FACTS.classes)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_batch_is_made_on_the_gpu_without_a_wait(name: str) -> None:
+    with FakeTensorMode():
+        images, labels = epoch(PIPELINES[name], GPU).batch(torch.empty(16, dtype=torch.int64, device=GPU))
+    assert images.device == labels.device == GPU
+    assert (images.dtype, images.shape[:2]) == (torch.float32, (16, 3))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_lies_on_another_device_is_found() -> None:
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="device"):
+        mixed = epoch(PIPELINES["cutout"], GPU, tables_on=torch.device("cpu"))
+        mixed.batch(torch.empty(16, dtype=torch.int64, device=GPU))
+
+
+def test_a_wait_is_found_where_there_is_one() -> None:
+    """RandAugment must learn which images share an operation; its docstring says so."""
+    with FakeTensorMode(), pytest.raises(DataDependentOutputException, match="_local_scalar_dense"):
+        epoch(["RandAugment", "Normalize"], GPU).batch(torch.empty(16, dtype=torch.int64, device=GPU))
