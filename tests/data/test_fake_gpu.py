@@ -72,9 +72,10 @@ def test_a_batch_is_made_on_the_gpu_without_a_wait(name: str) -> None:
 
 
 def test_what_lies_on_another_device_is_found() -> None:
-    with FakeTensorMode(), pytest.raises(RuntimeError, match="device"):
-        mixed = epoch(PIPELINES["cutout"], GPU, tables_on=torch.device("cpu"))
-        mixed.batch(torch.empty(16, dtype=torch.int64, device=GPU))
+    with FakeTensorMode():
+        mixed, indices = epoch(PIPELINES["cutout"], GPU, tables_on=torch.device("cpu")), on(GPU, np.zeros(16, np.int64))
+        with pytest.raises(RuntimeError, match="device"):
+            mixed.batch(indices)
 
 
 def test_a_wait_is_found_where_there_is_one() -> None:
