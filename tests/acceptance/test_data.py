@@ -53,7 +53,10 @@ def test_a_corrupt_image_ends_a_run_before_it_begins(pictures: Path, zoo: Zoo, g
     assert not (pictures / "runs").exists()
     golden("data_corrupt_image.txt", outcome.err.replace(str(pictures), "."))
     recipe(pictures, classes=2, data=FOLDERS[:-1] + ", skip_corrupt: 1}")
-    assert zoo("run", "mine.yaml", "--dry-run").status == 0
+    outcome = zoo("run", "mine.yaml")
+    assert outcome.status == 0
+    assert "corrupt images are left out (data.skip_corrupt): " in outcome.err
+    assert "train/b/1.png" in outcome.err
 
 
 def test_more_classes_in_the_data_than_in_the_head(here: Path, zoo: Zoo, golden: CheckGolden) -> None:

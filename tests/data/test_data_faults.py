@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import http.server
 import io
+import os
 import pickle
+import re
 import struct
 import tarfile
 import threading
@@ -18,13 +20,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from rich.filesize import decimal
 
-from tests.data.data_world import Pictures, opened, png, write_parquet
+from tests.data.data_world import Pictures, opened, png, section, write_parquet
 from tests.data.test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
-from zoo.data import archives, download
+from zoo.data import archives, download, open_dataset
 from zoo.data.decoding import Encoded, decode
 from zoo.data.download import Remote
 from zoo.data.sources import cifar
+from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError, DataError
 
 
@@ -345,13 +349,37 @@ def remote(monkeypatch: pytest.MonkeyPatch, server: Path, pictures: Pictures) ->
     return path
 
 
-def test_download_and_next_time_from_the_cache(remote: Path, lonely: Path, pictures: Pictures) -> None:
+def test_download_and_next_time_from_the_cache(
+    remote: Path, lonely: Path, pictures: Pictures, capsys: pytest.CaptureFixture[str]
+) -> None:
     dataset = opened(CIFAR)
     np.testing.assert_array_equal(dataset.train.images, pictures.train_images)
+    size = decimal(remote.stat().st_size)
+    target = lonely / "cache" / "zoo" / "data" / "cifar10" / remote.name
+    address = f"{os.environ['ZOO_DATA_MIRROR']}{remote.name}"
+    assert capsys.readouterr() == ("", f"downloading {target}, {size}, from {address}\n")
     remote.unlink()
     assert opened(CIFAR).fingerprint == dataset.fingerprint
+    assert capsys.readouterr() == ("", "")
     kept = [path for path in (lonely / "cache").rglob("*") if path.is_file()]
     assert [path.name for path in kept] == ["cifar-10-python.tar.gz"]
+
+
+def test_a_download_shows_how_far_it_is_on_a_terminal(remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, terminal = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(terminal, "w", encoding="utf-8") as stderr, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        opened(CIFAR)
+        shown = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    assert shown.startswith("downloading ")
+    assert re.search(r"(\d+\.\d)/\1 .B", shown)  # all of it has come
+
+
+def test_a_quiet_download_says_nothing(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_dataset(section(CIFAR), Diagnostics(), quiet=True)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("fault", ["altered", "cut off", "missing"])

@@ -60,7 +60,7 @@ def open_data(resolved: Resolved, options: RunOptions) -> Dataset:
     """Opens the recipe's data set. Raises DataError."""
     diagnostics = Diagnostics()
     node, seed = resolved.section("data"), resolved.recipe.seed
-    dataset = open_dataset(node, diagnostics, data_dir=options.data_dir, seed=seed)
+    dataset = open_dataset(node, diagnostics, data_dir=options.data_dir, seed=seed, quiet=options.quiet)
     raise_if_errors(diagnostics)
     return dataset
 
@@ -81,7 +81,7 @@ def lay_foundation(
     module, notes = _module(resolved, network, train) if with_weights else (network.build(), ())
     runtime.place(module)
     loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
-    return Foundation(runtime, train, validation, test, network, module, loss, notes)
+    return Foundation(runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *notes))
 
 
 def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Built:
@@ -136,6 +136,15 @@ def _batches(
     )
     validation = held_out(dataset.validation) if dataset.validation is not None else None
     return train, validation, held_out(dataset.test)
+
+
+def _left_out(dataset: Dataset) -> tuple[str, ...]:
+    """What to say of the corrupt images that `data.skip_corrupt` let pass."""
+    if not dataset.skipped:
+        return ()
+    first, *others = dataset.skipped
+    more = f", and {len(others)} more" if others else ""
+    return (f"warning: corrupt images are left out (data.skip_corrupt): {first}{more}",)
 
 
 def image_shape(batches: Batches) -> Shape:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,9 +25,9 @@ from zoo.errors import DataError
 MOST_PIXELS = 80_000_000  # of one image; a larger one is refused before it is decoded
 MOST_BYTES = 2 << 30  # of decoded images that are kept in memory; more are decoded batch by batch
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = 33  # bytes up to the end of what tells its size and colours
 _PNG_CHANNELS = {0: 1, 2: 3}  # by PNG's colour type
-_CHUNK = 512  # images a thread decodes at a time
-_LOOKED_AT = 1000  # images whose header is read to learn whether all are grey
+_CHUNK = 512  # images a thread decodes, or looks at, at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class Encoded:
     data: bytes | Path = field(repr=False)
     id: str
 
+    def open(self) -> BinaryIO:
+        """Its bytes, to be read once from front to back. Raises OSError."""
+        return io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data.open("rb")
+
     def digest(self) -> str:
         """What tells this file from another without decoding it."""
         if isinstance(self.data, bytes):
@@ -45,19 +49,32 @@ class Encoded:
         return f"{self.id} {facts.st_size} {facts.st_mtime_ns}"
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedSplit:
+    """A split as it was found: image files, none of them decoded yet, and their labels (n)."""
+
+    images: Sequence[Encoded]
+    labels: Labels
+
+
 def decode(image: Encoded, channels: int | None = None) -> Image:
     """The image (height, width, channels): 3, or 1 where it is grey; ``channels`` asks for one of the two.
 
     Raises DataError naming the image and the cause.
     """
-    plain = _plain_png(image)
-    if plain is not None:
-        return _decode_png(image, *plain, channels)
-    return _decode_by_pillow(image, channels)
+    try:
+        with image.open() as stream:
+            header = stream.read(_PNG_HEADER)
+            own = _plain_png(header)
+            if own is not None:
+                return _decode_png(image, header + stream.read(), own, channels)
+            return _decode_by_pillow(image, stream, channels)
+    except OSError as error:
+        raise DataError(f"{image.id}: cannot be read: {error.strerror or error}") from error
 
 
-def _decode_by_pillow(image: Encoded, channels: int | None) -> Image:
-    with _opened(image) as opened:
+def _decode_by_pillow(image: Encoded, stream: BinaryIO, channels: int | None) -> Image:
+    with _opened(image, stream) as opened:
         wanted = channels or _channels(opened)
         try:
             pixels = np.asarray(opened.convert("L" if wanted == 1 else "RGB"))
@@ -66,18 +83,14 @@ def _decode_by_pillow(image: Encoded, channels: int | None) -> Image:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _plain_png(image: Encoded) -> tuple[bytes, int] | None:
-    """The bytes and channels of a PNG of 8-bit grey or RGB, neither interlaced nor too large; None for all others."""
-    try:
-        data = image.data if isinstance(image.data, bytes) else image.data.read_bytes()
-    except OSError:
+def _plain_png(header: bytes) -> int | None:
+    """The channels of a PNG of 8-bit grey or RGB, neither interlaced nor too large; None for all others."""
+    if header[:8] != _PNG or len(header) < _PNG_HEADER:
         return None
-    if data[:8] != _PNG or len(data) < 33:
+    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header[16:29])
+    if depth != 8 or interlace or not 0 < width * height <= MOST_PIXELS:
         return None
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
-    if depth != 8 or colour not in _PNG_CHANNELS or interlace or not 0 < width * height <= MOST_PIXELS:
-        return None
-    return data, _PNG_CHANNELS[colour]
+    return _PNG_CHANNELS.get(colour)
 
 
 @cache
@@ -97,10 +110,10 @@ def _decode_png(image: Encoded, data: bytes, own: int, channels: int | None) -> 
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise DataError(f"{image.id}: cannot be decoded: {_cause(image)}")
+        raise DataError(f"{image.id}: cannot be decoded: {_cause(image, data)}")
     if own == (channels or own):
         return pixels[..., None] if own == 1 else np.ascontiguousarray(pixels[..., ::-1])
-    return np.repeat(pixels[..., None], 3, axis=2) if own == 1 else _decode_by_pillow(image, 1)
+    return np.repeat(pixels[..., None], 3, axis=2) if own == 1 else _decode_by_pillow(image, io.BytesIO(data), 1)
 
 
 def one_thread() -> None:
@@ -110,11 +123,11 @@ def one_thread() -> None:
     cv2.setNumThreads(0)
 
 
-def _opened(image: Encoded) -> Any:
+def _opened(image: Encoded, stream: BinaryIO) -> Any:
     """The image with nothing but its header read; its declared size is within bounds."""
     from PIL import Image as Pillow
 
-    stream = io.BytesIO(image.data) if isinstance(image.data, bytes) else image.data
+    stream.seek(0)
     try:
         opened = Pillow.open(stream)
     except Pillow.DecompressionBombError as error:
@@ -128,10 +141,10 @@ def _opened(image: Encoded) -> Any:
     return opened
 
 
-def _cause(image: Encoded) -> str:
+def _cause(image: Encoded, data: bytes) -> str:
     """What Pillow says is wrong with an image that OpenCV refused without a word."""
     try:
-        _decode_by_pillow(image, None)
+        _decode_by_pillow(image, io.BytesIO(data), None)
     except DataError as error:
         return error.message.rpartition(": ")[2]
     return "a chunk's checksum is wrong, or its end is missing"
@@ -141,16 +154,54 @@ def _channels(opened: Any) -> int:
     return 1 if opened.mode in ("L", "1") else 3
 
 
-def decode_all(images: Sequence[Encoded], labels: Labels, skip_corrupt: int = 0) -> tuple[Split, tuple[str, ...]]:
-    """The images as a split, without the corrupt ones, whose causes come second.
+def decode_splits(
+    splits: Sequence[EncodedSplit], *, channels: int | None = None, skip_corrupt: int = 0
+) -> tuple[list[Split], tuple[str, ...]]:
+    """The splits of one data set without the corrupt images, whose causes come second.
 
-    Images of one size that fit are decoded at once, two threads or more at work; others one by one as they are asked
-    for, and then all are tried here only where ``skip_corrupt`` is above 0. Raises DataError naming the first corrupt
-    image beyond ``skip_corrupt``.
+    All images have the same channels: those asked for, else 3 where any image of any split is in colour, else 1.
+    The images of a split that are of one size and fit are decoded at once, two threads or more at work; others one by
+    one as they are asked for, and then all are tried here only where ``skip_corrupt`` is above 0. Raises DataError
+    naming the first corrupt image beyond ``skip_corrupt``, which counts those of all splits.
     """
-    if not images:
+    everything = [image for split in splits for image in split.images]
+    if not everything:
         raise DataError("no images")
-    channels = 3 if any(_is_colour(image) for image in images[:_LOOKED_AT]) else 1
+    common = channels or (3 if any_colour(everything) else 1)
+    decoded: list[Split] = []
+    skipped: tuple[str, ...] = ()
+    for encoded in splits:
+        split, more = _decode_split(encoded, common, skip_corrupt - len(skipped))
+        decoded.append(split)
+        skipped += more
+    return decoded, skipped
+
+
+def any_colour(images: Sequence[Encoded]) -> bool:
+    """Whether one of them is in colour, by their headers alone; broken ones are left to whoever decodes them.
+
+    Data sets are sorted by class, so each thread looks at images from all over: a colour one is soon met, if there
+    are many, and only a set without any is read to its end.
+    """
+    strides = -(-len(images) // _CHUNK)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return any(pool.map(lambda first: any(map(_is_colour, images[first::strides])), range(strides)))
+
+
+def _is_colour(image: Encoded) -> bool:
+    try:
+        with image.open() as stream:
+            plain = _plain_png(stream.read(_PNG_HEADER))
+            if plain is not None:
+                return plain == 3
+            with _opened(image, stream) as opened:
+                return _channels(opened) == 3
+    except (DataError, OSError):
+        return False
+
+
+def _decode_split(encoded: EncodedSplit, channels: int, skip_corrupt: int) -> tuple[Split, tuple[str, ...]]:
+    images, labels = encoded.images, encoded.labels
     array = _array_for(images, channels)
     failures = _Decoder(images, channels, array).run() if array is not None else None
     if failures is not None and array is not None:
@@ -165,21 +216,13 @@ def _decode_at(images: Sequence[Encoded], channels: int, index: int) -> Image:
     return decode(images[index], channels)
 
 
-def _is_colour(image: Encoded) -> bool:
-    try:
-        with _opened(image) as opened:
-            return _channels(opened) == 3
-    except DataError:
-        return False
-
-
 def _array_for(images: Sequence[Encoded], channels: int) -> Image | None:
     """Memory for all images at the size of the first readable one; None where they are too many."""
     for image in images:
         try:
-            with _opened(image) as opened:
+            with image.open() as stream, _opened(image, stream) as opened:
                 width, height = opened.size
-        except DataError:
+        except (DataError, OSError):
             continue
         fits = len(images) * height * width * channels <= MOST_BYTES
         return np.empty((len(images), height, width, channels), dtype=np.uint8) if fits else None

@@ -1,6 +1,7 @@
 """Downloads a file with its checksum, or says within seconds that there is no network. Floor 2; no torch.
 
-A file is written beside its final name and only takes that name once it is whole and its digest is right.
+A file is written beside its final name and only takes that name once it is whole and its digest is right. Before the
+first byte comes a line on stderr, on a terminal with a bar below it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import hashlib
 import os
 import threading
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,15 +42,18 @@ class Remote:
         return f"{mirror.rstrip('/')}/{self.name}" if mirror else self.url
 
 
-def download(remote: Remote, folder: Path) -> Path:
-    """Fetches a file into a folder. Raises DataError without a network or where it arrives cut off or altered."""
+def download(remote: Remote, folder: Path, *, quiet: bool = False) -> Path:
+    """Fetches a file into a folder, and says so first, unless ``quiet``.
+
+    Raises DataError without a network or where it arrives cut off or altered, EnvironmentFault where it cannot be kept.
+    """
     response = _connect(remote.address)
     target = folder / remote.name
     partial = folder / f".{remote.name}.{os.getpid()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with response, partial.open("wb") as file:
-            found = _copy(response, file, remote.address)
+        with response, partial.open("wb") as file, _shown(remote, response.length, target, quiet=quiet) as advance:
+            found = _copy(response, file, remote.address, advance)
         if found != remote.md5:
             raise DataError(f"{remote.address}: the file is cut off or altered: its MD5 is {found}, not {remote.md5}")
         partial.replace(target)
@@ -56,6 +62,22 @@ def download(remote: Remote, folder: Path) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return target
+
+
+@contextmanager
+def _shown(remote: Remote, size: int | None, target: Path, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Says what comes, how large it is (as its server says) and from where; takes the bytes that have come."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    told = decimal(size) if size is not None else "of unknown size"
+    console.print(f"downloading {target}, {told}, from {remote.address}", markup=False, soft_wrap=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("", total=size)
+        yield lambda count: progress.advance(task, count)
 
 
 def _connect(address: str) -> Any:
@@ -79,12 +101,13 @@ def _connect(address: str) -> Any:
     return answer[0]
 
 
-def _copy(response: Any, file: BinaryIO, address: str) -> str:
+def _copy(response: Any, file: BinaryIO, address: str, advance: Callable[[int], None]) -> str:
     """Copies to the end and syncs; the MD5 of what came."""
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := _read(response, address):
         digest.update(chunk)
         file.write(chunk)
+        advance(len(chunk))
     file.flush()
     os.fsync(file.fileno())
     return digest.hexdigest()

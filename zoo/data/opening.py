@@ -16,16 +16,19 @@ from zoo.document import Mapping
 from zoo.errors import ConfigError, DataError
 
 
-def open_dataset(node: Mapping, diagnostics: Diagnostics, *, data_dir: Path | None = None, seed: int = 0) -> Dataset:
+def open_dataset(
+    node: Mapping, diagnostics: Diagnostics, *, data_dir: Path | None = None, seed: int = 0, quiet: bool = False
+) -> Dataset:
     """The data set that a recipe's ``data`` names, its validation split held out.
 
-    ``seed`` decides which images are held out, nothing else. Raises ConfigError where the section is wrong, DataError
+    ``seed`` decides which images are held out, nothing else. One that has to be downloaded says so on stderr, unless
+    ``quiet``. Raises ConfigError where the section is wrong, DataError
     where the data set is missing or broken or a label lies outside its classes.
     """
     settings = parse_data(node, diagnostics)
     if settings is None:
         raise ConfigError(tuple(diagnostics))
-    dataset = sources[settings.source].open(settings, Places(data_dir, settings.skip_corrupt))
+    dataset = sources[settings.source].open(settings, Places(data_dir, settings.skip_corrupt, quiet))
     for name, split in (("training", dataset.train), ("test", dataset.test)):
         _check_labels(split, name, dataset.classes)
     return hold_out(dataset, settings.validation, seed)

@@ -28,11 +28,12 @@ def cache_folder() -> Path:
 class Places:
     """The places to look in, first to last: ``--data-dir``, ``$ZOO_DATA``, ``./data``, the cache.
 
-    ``skip_corrupt`` is how many corrupt images may be left out.
+    ``skip_corrupt`` is how many corrupt images may be left out; ``quiet`` has downloads say nothing.
     """
 
     data_dir: Path | None = None
     skip_corrupt: int = 0
+    quiet: bool = False
 
     @property
     def roots(self) -> tuple[tuple[str, Path], ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from zoo.data.dataset import Dataset, Split
-from zoo.data.decoding import Encoded, decode_all
+from zoo.data.dataset import Dataset
+from zoo.data.decoding import Encoded, EncodedSplit, decode_splits
 from zoo.data.places import Places
 from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
@@ -24,6 +25,9 @@ class ImageFolder(SourceArguments):
     path: str | None = Field(
         None, description="the folder that holds train and test; looked for in the data places, then here"
     )
+    channels: Literal[1, 3] | None = Field(
+        None, description="1 makes all images grey, 3 RGB; left out, 3 where any image of any split is in colour"
+    )
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -37,8 +41,8 @@ def _name(path: Path) -> str:
     return path.name
 
 
-def read_split(folder: Path, classes: Sequence[str], skip_corrupt: int) -> tuple[Split, tuple[str, ...]]:
-    """The images below a split's folder, class by class, sorted by name; and the corrupt ones left out."""
+def find_split(folder: Path, classes: Sequence[str]) -> EncodedSplit:
+    """The images below a split's folder, class by class, sorted by name."""
     images: list[Encoded] = []
     labels: list[int] = []
     for path in class_folders(folder):
@@ -52,7 +56,7 @@ def read_split(folder: Path, classes: Sequence[str], skip_corrupt: int) -> tuple
                 labels.append(classes.index(path.name))
     if not images:
         raise DataError(f"{folder}: no images in its class folders")
-    return decode_all(images, np.array(labels, dtype=np.int64), skip_corrupt)
+    return EncodedSplit(images, np.array(labels, dtype=np.int64))
 
 
 def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
@@ -63,16 +67,12 @@ def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
     test = folder / "test" if class_folders(folder / "test") else held
     if test is None:
         raise DataError(f"{folder}: neither test nor val holds class folders", help="a run is measured on a test split")
-    train_split, skipped = read_split(folder / "train", classes, places.skip_corrupt)
-    test_split, more = read_split(test, classes, places.skip_corrupt - len(skipped))
-    skipped += more
-    validation = None
-    if held is not None and held != test:
-        validation, more = read_split(held, classes, places.skip_corrupt - len(skipped))
-        skipped += more
-    return Dataset(
-        folder.name, train_split, test_split, classes, validation=validation, skipped=skipped, found=str(folder)
+    parts = [folder / "train", test] if held in (None, test) else [folder / "train", test, held]
+    splits, skipped = decode_splits(
+        [find_split(part, classes) for part in parts], channels=arguments.channels, skip_corrupt=places.skip_corrupt
     )
+    validation = splits[2] if len(splits) > 2 else None
+    return Dataset(folder.name, splits[0], splits[1], classes, validation, skipped, found=str(folder))
 
 
 def _find(path: str | None, places: Places) -> Path:

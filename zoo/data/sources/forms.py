@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.data.dataset import Dataset, Split
+from zoo.data.decoding import EncodedSplit, decode_splits
 from zoo.data.download import Remote, download
 from zoo.data.places import Places
 from zoo.data.sources import folders, parquet
 from zoo.errors import DataError
+
+_SPLITS = ("train", "test")
 
 Found = tuple[Split, Split, tuple[str, ...]]  # training split, test split, what was skipped
 Reader = Callable[[Path, int], Found]  # of a folder; the number of corrupt images that may be skipped
@@ -48,7 +51,7 @@ class KnownSet:
         try:
             for remote in self.remotes:
                 if not (target / remote.name).is_file():
-                    download(remote, target)
+                    download(remote, target, quiet=places.quiet)
         except DataError as failure:
             raise self._missing(places, failure) from failure
         for form in self.forms:
@@ -93,21 +96,24 @@ def parquet_form(classes: Sequence[str]) -> Form:
 
 
 def _read_parquet(folder: Path, skip_corrupt: int) -> Found:
-    train, _, skipped = parquet.read_split(parquet.shards(folder, "train"), skip_corrupt)
-    test, _, more = parquet.read_split(parquet.shards(folder, "test"), skip_corrupt - len(skipped))
-    return train, test, (*skipped, *more)
+    train, test = (parquet.read_split(parquet.shards(folder, split))[0] for split in _SPLITS)
+    return _decoded(train, test, skip_corrupt)
+
+
+def _decoded(train: EncodedSplit, test: EncodedSplit, skip_corrupt: int) -> Found:
+    splits, skipped = decode_splits([train, test], skip_corrupt=skip_corrupt)
+    return splits[0], splits[1], skipped
 
 
 def folders_form(classes: Sequence[str]) -> Form:
     """Image folders of exactly these classes."""
 
     def present(folder: Path) -> bool:
-        found = ({path.name for path in folders.class_folders(folder / split)} for split in ("train", "test"))
+        found = ({path.name for path in folders.class_folders(folder / split)} for split in _SPLITS)
         return all(names == set(classes) for names in found)
 
     def read(folder: Path, skip_corrupt: int) -> Found:
-        train, skipped = folders.read_split(folder / "train", classes, skip_corrupt)
-        test, more = folders.read_split(folder / "test", classes, skip_corrupt - len(skipped))
-        return train, test, (*skipped, *more)
+        train, test = (folders.find_split(folder / split, classes) for split in _SPLITS)
+        return _decoded(train, test, skip_corrupt)
 
     return Form("image folders", present, read)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from zoo.data.dataset import Dataset, Labels, Split
-from zoo.data.decoding import Encoded, decode_all
+from zoo.data.dataset import Dataset, Labels
+from zoo.data.decoding import Encoded, EncodedSplit, decode_splits
 from zoo.data.places import Places
 from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
@@ -29,6 +29,9 @@ class Parquet(SourceArguments):
     path: str | None = Field(
         None, description="the folder that holds the files; looked for in the data places, then here"
     )
+    channels: Literal[1, 3] | None = Field(
+        None, description="1 makes all images grey, 3 RGB; left out, 3 where any image of any split is in colour"
+    )
 
 
 def open_parquet(arguments: Parquet, places: Places) -> Dataset:
@@ -39,10 +42,10 @@ def open_parquet(arguments: Parquet, places: Places) -> Dataset:
         raise DataError(
             f"{folder}: neither test*.parquet nor validation*.parquet", help="a run is measured on a test split"
         )
-    train_split, names, skipped = read_split(shards(folder, "train"), places.skip_corrupt)
-    test_split, _, more = read_split(test, places.skip_corrupt - len(skipped))
-    classes = names or tuple(str(label) for label in range(int(train_split.labels.max()) + 1))
-    return Dataset(folder.name, train_split, test_split, classes, skipped=(*skipped, *more), found=str(folder))
+    (train, names), (held_out, _) = read_split(shards(folder, "train")), read_split(test)
+    splits, skipped = decode_splits([train, held_out], channels=arguments.channels, skip_corrupt=places.skip_corrupt)
+    classes = names or tuple(str(label) for label in range(int(train.labels.max()) + 1))
+    return Dataset(folder.name, splits[0], splits[1], classes, skipped=skipped, found=str(folder))
 
 
 def _find(path: str | None, places: Places) -> Path:
@@ -64,8 +67,8 @@ def shards(folder: Path, split: str) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_split(paths: Sequence[Path], skip_corrupt: int = 0) -> tuple[Split, tuple[str, ...] | None, tuple[str, ...]]:
-    """The split in these shards, the classes' names where the files bear them, and the images skipped."""
+def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | None]:
+    """The split in these shards, and the classes' names where the files bear them."""
     encoded: list[Encoded] = []
     labels: list[Labels] = []
     names: tuple[str, ...] | None = None
@@ -75,8 +78,7 @@ def read_split(paths: Sequence[Path], skip_corrupt: int = 0) -> tuple[Split, tup
         encoded += _encoded(table, image, path)
         labels.append(table.column(label).to_numpy().astype(np.int64))
         names = names or _class_names(table.schema, label)
-    split, skipped = decode_all(encoded, np.concatenate(labels), skip_corrupt)
-    return split, names, skipped
+    return EncodedSplit(encoded, np.concatenate(labels)), names
 
 
 def names_of(path: Path) -> tuple[str, ...] | None:
