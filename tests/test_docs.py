@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import textwrap
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from zoo.cli import main
+from zoo.data.settings import DataSettings
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_text
-from zoo.schema.recipe import is_recipe
+from zoo.schema.recipe import Recipe, is_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,6 +90,40 @@ def test_every_yaml_block_is_right(text: str, tmp_path: Path, capsys: pytest.Cap
     path.write_text(text, encoding="utf-8")
     assert main(["check", "--strict", str(path)]) == 0, capsys.readouterr().err
     assert is_recipe(document.keys) == ("model" in document)
+
+
+def recipe_rows() -> Iterator[tuple[str, str]]:
+    """Section and table row of each key that a recipe may have, as the models say."""
+    import typing
+
+    from pydantic import BaseModel
+    from pydantic_core import PydanticUndefined
+
+    def rows(name: str, model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+        for key, field in model.model_fields.items():
+            nested = [part for part in (field.annotation, *typing.get_args(field.annotation)) if is_section(part)]
+            default = field.default
+            if field.is_required():
+                text = "must be there"
+            elif default is None or default is PydanticUndefined:
+                text = "none" if default is None else "as below"
+            else:
+                text = f"`{default:.6g}`" if isinstance(default, float) else f"`{json.dumps(default)}`"
+            text = "all of them" if key == "reports" else text
+            yield name, f"| `{key}` | {text} | {field.description} |"
+            for part in nested:
+                yield from rows(f"{name}.{key}" if name else key, part)
+
+    def is_section(part: object) -> bool:
+        return isinstance(part, type) and issubclass(part, BaseModel)
+
+    yield from rows("", Recipe)
+    yield from rows("data", DataSettings)
+
+
+def test_the_recipe_page_has_every_key_with_its_default() -> None:
+    page = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    assert [row for _, row in recipe_rows() if row not in page] == []
 
 
 def test_the_readme_shows_the_shipped_file() -> None:
