@@ -12,7 +12,7 @@ from loops.turns import Turns
 def train(task: Task, turns: Turns) -> None:
     """Trains turn after turn; the host reads nothing before a turn ends."""
     torch.backends.cudnn.benchmark = True
-    network = task.network().to(task.device, memory_format=torch.channels_last).train()
+    network = task.network().to(task.device).to(memory_format=torch.channels_last).train()
     loss_function = task.loss_function().to(task.device)
     optimizer = task.optimizer_for(network.parameters(), fused=True)
     batches = turns.watch(Resident(task))

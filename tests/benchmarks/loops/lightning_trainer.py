@@ -49,22 +49,23 @@ class Classifier(L.LightningModule):
 class TakesTurns(L.Callback):
     """An epoch is a turn. The loader is asked for its iterator between the two hooks, from the second epoch on."""
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, turns: Turns, module: Classifier) -> None:
+        self._turns, self._module = turns, module
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._turns.begin()
-        pl_module.total = torch.zeros((), device=pl_module.device)
+        self._module.total = torch.zeros((), device=self._module.device)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._turns.end(pl_module.total / trainer.num_training_batches)
+        self._turns.end(self._module.total / self._module.task.steps)
 
 
 def train(task: Task, turns: Turns) -> None:
     """Trains turn after turn."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # it advises on workers and loggers
-    module = Classifier(task).to(memory_format=torch.channels_last)
+    module = Classifier(task)
+    module.to(memory_format=torch.channels_last)
     trainer = L.Trainer(
         accelerator="gpu" if task.on_gpu else "cpu",
         devices=1,
@@ -75,6 +76,6 @@ def train(task: Task, turns: Turns) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[TakesTurns(turns)],
+        callbacks=[TakesTurns(turns, module)],
     )
     trainer.fit(module, turns.watch(loader_for(task)))

@@ -89,7 +89,7 @@ def optimizer_of(task: Task, network: nn.Module) -> Optimizer:
 def train(task: Task, turns: Turns) -> None:
     """Trains turn after turn."""
     torch.backends.cudnn.benchmark = True
-    network = task.network().to(task.device, memory_format=torch.channels_last)
+    network = task.network().to(task.device).to(memory_format=torch.channels_last)
     optimizer = optimizer_of(task, network)
     scheduler = PolyLRScheduler(optimizer, t_initial=task.total_steps, power=1.0, t_in_epochs=False)
     loss_function = task.loss_function().to(task.device)
