@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
@@ -113,6 +115,39 @@ def test_patch_whitening_is_the_sources_formula() -> None:
     eigenvalues = torch.linalg.eigvalsh(patches.T @ patches / len(patches)).flip(0)
     torch.testing.assert_close(moments, eigenvalues / (eigenvalues + eps), atol=1e-3, rtol=1e-3)
     assert not torch.allclose(moments, eigenvalues / (eigenvalues.sqrt() + eps) ** 2, atol=1e-2)  # eps outside the root
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest memory that any operation's result has of its own."""
+
+    def __init__(self, given: Tensor) -> None:
+        super().__init__()
+        self.bytes, self._given = 0, given.untyped_storage().data_ptr()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            storage = tensor.untyped_storage() if isinstance(tensor, Tensor) else None
+            if storage is not None and storage.data_ptr() != self._given:
+                self.bytes = max(self.bytes, storage.nbytes())
+        return result
+
+
+def test_patch_whitening_needs_no_memory_for_all_patches_at_once() -> None:
+    """The same filters as from all patches at once, which would take 76 MB here; what it takes is bounded."""
+    images = correlated_images().repeat(2, 1, 4, 4)[:400]
+    weight = torch.empty(24, 3, 2, 2)
+    with Largest(images) as largest:
+        initialisers["patch_whitening"].fill(weight, images=images, eps=5e-4)
+    with Largest(images) as control:
+        windows = images.unfold(2, 2, 1).unfold(3, 2, 1)
+        patches = windows.transpose(1, 3).reshape(-1, 12)
+        moments = patches.T.double() @ patches.double() / len(patches)
+    eigenvalues, eigenvectors = torch.linalg.eigh(moments)
+    expected = (eigenvectors / (eigenvalues + 5e-4).sqrt()).T.flip(0).reshape(12, 3, 2, 2).float()
+    expected *= (expected * weight[:12]).sum(dim=(1, 2, 3), keepdim=True).sign()  # an eigenvector has no sign
+    torch.testing.assert_close(weight[:12], expected, atol=1e-4, rtol=0)
+    assert largest.bytes < 6e6 < 70e6 < control.bytes
 
 
 @pytest.mark.parametrize("filters", [8, 30])

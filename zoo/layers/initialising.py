@@ -70,10 +70,15 @@ def patch_whitening(weight: Tensor, images: Tensor, eps: float = 5e-4) -> Tensor
     ones keep what they have. Source: Page, "How to train your ResNet" 8 (2019), and Jordan (2024), section 3.1.
     """
     height, width = weight.shape[2:]
-    windows = images.unfold(2, height, 1).unfold(3, width, 1)
-    patches = windows.transpose(1, 3).reshape(-1, weight[0].numel())
-    moments = (patches.T @ patches) / len(patches)
-    eigenvalues, eigenvectors = torch.linalg.eigh(moments.double().cpu())
+    values = weight[0].numel()
+    moments, count = torch.zeros(values, values, dtype=torch.float64), 0
+    # Not all at once: a value is in as many patches as a patch has places.
+    for some in images.split(max(1, 2**18 // images[0].numel())):
+        windows = some.unfold(2, height, 1).unfold(3, width, 1)
+        patches = windows.transpose(1, 3).reshape(-1, values)
+        moments += (patches.T @ patches).cpu().double()
+        count += len(patches)
+    eigenvalues, eigenvectors = torch.linalg.eigh(moments / count)
     filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
     filters = filters.reshape(-1, *weight.shape[1:])
     whitening = torch.cat([filters, -filters])[: len(weight)]
