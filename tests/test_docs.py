@@ -76,6 +76,30 @@ def test_every_command_shown_runs(text: str, workspace: Path, capsys: pytest.Cap
         assert status == 0, (command, capsys.readouterr().err)
 
 
+STEADY = ("summary", "draw", "eject", "diff", "check", "ls")  # what these print depends on nothing but their arguments
+
+
+def printed() -> Iterator[tuple[str, list[str], str]]:
+    """Page, command and text of each output that is shown right behind a block whose first command is a steady one."""
+    pattern = re.compile(r"^```sh\n((?:zoo [^\n]*\n)+)```\n\n```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    for page in PAGES:
+        for match in pattern.finditer(page.read_text(encoding="utf-8")):
+            command = commands(match[1])[0]
+            if command[0] in STEADY:
+                yield f"{page.stem}-{'-'.join(command)}", command, match[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [pytest.param(command, shown, id=name) for name, command, shown in printed()]
+)
+def test_the_output_shown_is_what_comes(command: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 0
+    said = capsys.readouterr()
+    lines = iter([line.rstrip() for line in f"{said.out}\n{said.err}".splitlines()])
+    for line in shown.splitlines():
+        assert line == "…" or line in lines, line  # in this order: `in` goes on where it stopped
+
+
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("yaml")])
 def test_every_yaml_block_is_right(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = read_text(text, Diagnostics())
