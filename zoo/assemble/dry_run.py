@@ -114,6 +114,7 @@ def _steps(built: Built) -> tuple[float, float]:
     """The loss of the first batch, and the seconds of a step after the first."""
     training = built.training
     runtime, optimization = training.runtime, training.optimization
+    runtime.tune()
     forward = runtime.forward(training.model)
     training.model.train()
     losses, seconds = [], 0.0
