@@ -18,8 +18,8 @@ class FindSettings(ArgsModel):
 
     ``steep`` is the default because a rate that is found is mostly a one-cycle peak: on digits (small network, SGD and
     Adam, 2026-11-20) it hit the best decade of both from any start, where ``valley`` came out up to ten times lower.
-    There ``valley`` and ``minimum`` came out alike with 50, 100 and 200 steps, and ``steep`` fell for noise at the start
-    in one seed of four with 50 and with 200, in none with 100.
+    There ``valley`` and ``minimum`` came out alike with 50, 100 and 200 steps; ``steep`` fell for noise at the start in
+    one seed of four with 50 and with 200, in none with 100.
     """
 
     rule: Rule = Field("steep", description="which suggestion is used")
