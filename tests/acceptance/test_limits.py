@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -63,15 +62,10 @@ def huge(here: Path) -> Path:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the process's size is read from Linux's /proc")
 def test_a_summary_of_1e12_parameters_in_2_seconds_and_500_mb(huge: Path) -> None:
-    least = math.inf
-    for _ in range(3):  # the least of three: what else runs on the machine only adds to it
-        status, seconds, out, _ = limited(huge, 500, "summary", "huge.yaml", "--json")
-        assert status == 0
-        assert json.loads(out)["params"] == {"total": PARAMETERS, "trainable": PARAMETERS}
-        least = min(least, seconds)
-        if least < 2:
-            break
-    assert least < 2
+    status, seconds, out, _ = limited(huge, 500, "summary", "huge.yaml", "--json")
+    assert status == 0
+    assert json.loads(out)["params"] == {"total": PARAMETERS, "trainable": PARAMETERS}
+    assert seconds < 2
 
 
 def test_check_is_right_about_it_and_a_billion_copies_are_over_the_bound(huge: Path, zoo: Zoo) -> None:

@@ -29,9 +29,14 @@ _KEYED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 
 class ArgsModel(BaseModel):
-    """Base of all arguments models: no unknown keys, immutable, finite numbers."""
+    """Base of all arguments models: no unknown keys, immutable, finite numbers.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    There are hundreds, of which a file uses few; each builds its validator at its first use.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True
+    )
 
 
 def arguments_model(

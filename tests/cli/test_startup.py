@@ -1,0 +1,51 @@
+"""What the quick commands import: no library that their answer does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# Runs a command and says on the last line which of the libraries it imported.
+COMMAND = """
+import sys
+from zoo.cli import main
+status = main(sys.argv[2:])
+print(status, *sorted(set(sys.argv[1].split()) & set(sys.modules)))
+"""
+TORCH = "torch numpy yaml"
+COMPILER = "torch._dynamo torch._inductor torch.fx.experimental.symbolic_shapes sympy"
+NETWORKS = "torchvision timm"
+DATA = "albumentations cv2 scipy pyarrow sklearn PIL.Image"
+TRAINING = "lightning_fabric matplotlib pytorch_grad_cam jinja2 safetensors tensorboard"
+PRINTING = "pydantic rich pygments"
+ALL = " ".join((TORCH, COMPILER, NETWORKS, DATA, TRAINING, PRINTING))
+
+
+def imported(*arguments: str) -> set[str]:
+    """Which of the libraries a command imports in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", COMMAND, ALL, *arguments], capture_output=True, text=True, check=True)
+    status, *found = done.stdout.splitlines()[-1].split()
+    assert status == "0", done.stderr
+    return set(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["--help"], ""),
+        (["run", "--help"], "pydantic"),
+        (["ls"], "pydantic yaml"),
+        (["ls", "recipes"], "pydantic yaml"),
+        (["schema", "architecture"], f"{TORCH} pydantic"),
+        (["check", "custom_resnet"], f"{TORCH} pydantic"),
+        (["check", "convnext_atto"], f"{TORCH} pydantic torchvision PIL.Image"),
+        (["summary", "custom_resnet", "--json"], f"{TORCH} pydantic"),
+        (["summary", "s8_custom_resnet"], f"{TORCH} pydantic rich"),
+        (["check", "s8_custom_resnet"], f"{TORCH} pydantic albumentations cv2 scipy"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_imports_what_it_needs(arguments: list[str], needed: str) -> None:
+    assert imported(*arguments) == set(needed.split())
