@@ -183,6 +183,19 @@ def test_the_pages_name_every_command() -> None:
     assert [name for name in names if f"`zoo {name}" not in text] == []
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/language.md"])
+def test_the_error_shown_is_the_one_that_comes(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = re.search(r"^```text\n(error.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    shipped = (ROOT / "zoo/architectures/custom_resnet.yaml").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Path("my_net.yaml").write_text(shipped.replace("from: [layer1, res1]", "from: [layer1, prep]"), encoding="utf-8")
+    assert main(["check", "my_net.yaml"]) == 2
+    assert capsys.readouterr().err.startswith(shown[1])
+
+
 def test_the_test_command_of_the_readme_is_the_one_that_ci_calls() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     pattern = re.search(r"s/\^\\\((.*)\\\)\$/", script)

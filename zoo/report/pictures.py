@@ -58,7 +58,7 @@ def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path,
         left, top = column * across + 0.06, 0.55 + row * down
         said = f"{_short(names[mistakes['predictions'][place]])} {mistakes['confidence'][place]:.0%}"
         sheet.words(said, left + 0.55, top + 0.13, ha="center")
-        sheet.words(f"not {_short(names[mistakes['labels'][place]])}", left + 0.55, top + 0.27, ha="center")
+        sheet.words(f"truly {_short(names[mistakes['labels'][place]])}", left + 0.55, top + 0.27, ha="center")
         sheet.picture(enlarge(image), left, top + 0.33, 1.1)
     return sheet.save(path)
 
