@@ -13,6 +13,7 @@ from zoo.errors import EnvironmentFault, UsageError
 from zoo.train import Runtime, fit
 from zoo.train.runtime import choose_precision, cpu_bf16_unit, machine_faults
 
+UNITS = [(True, True, "AMX"), (False, True, "AVX512-BF16"), (False, False, None)]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
 
@@ -28,10 +29,20 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 def test_auto_takes_what_the_cpu_multiplies(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str, reason: str
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     choice = choose_precision("auto", CPU)
     assert choice.value == precision
     assert reason in choice.reason
+
+
+@pytest.mark.parametrize(("amx", "bf16", "unit"), UNITS)
+def test_torch_2_10_is_asked_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, bf16: bool, unit: str | None
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    assert cpu_bf16_unit() == unit
 
 
 @pytest.mark.parametrize(

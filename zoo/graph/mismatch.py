@@ -149,7 +149,7 @@ def _convolution(refusal: Refusal) -> Diagnostic | None:
             refusal.written("in_channels", wire),
             f"{wire.feed.name} is {shown(wire.feed.value)}; in_channels may be left out",
         )
-    if re.search(r"[Kk]ernel size can't be greater|output size is too small|non-positive|negative", refusal.words):
+    if re.search(r"(?i)kernel size can't be greater|output size is too small|non-positive|negative", refusal.words):
         kernel = arguments.get("kernel_size")
         message = f"the kernel ({_size(kernel, dimensions)}) is larger than the map, {shown(wire.feed.value)}"
         return _mismatch(
