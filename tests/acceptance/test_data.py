@@ -87,7 +87,7 @@ print(status, time.monotonic() - began, time.process_time() - cpu, file=sys.stde
 
 @pytest.mark.slow
 def test_no_data_set_and_no_network(here: Path, golden: CheckGolden) -> None:
-    hidden = {"ZOO_DATA", "ZOO_DATA_MIRROR", "XDG_CACHE_HOME", "HOME"}
+    hidden = {"ZOO_DATA", "ZOO_DATA_MIRROR", "ZOO_CACHE", "XDG_CACHE_HOME", "HOME"}
     env = {key: value for key, value in os.environ.items() if key not in hidden} | {"HOME": str(here / "home")}
     done = subprocess.run(
         [sys.executable, "-c", OFFLINE, "run", "s8_custom_resnet", "--data-dir", "given"],

@@ -187,4 +187,6 @@ def test_the_curve_in_letters() -> None:
         "       +---------",
         "    lr  0.0001  1",
     ]
+    diverged = curve(lrs, [3.0, 3.0, 2.0, 1.0, 99.0], width=9, height=3)
+    assert diverged == lines
     assert curve([1.0], [2.0], width=3, height=2)[2].endswith("*")  # a single point, no division by zero

@@ -43,5 +43,6 @@ def lonely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("ZOO_DATA_MIRROR", "http://127.0.0.1:9/")
-    monkeypatch.delenv("ZOO_DATA", raising=False)
+    for variable in ("ZOO_DATA", "ZOO_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
     return tmp_path

@@ -47,12 +47,19 @@ class FoundRate:
             for name, rate in test.suggestions.items()
         ]
         lines.append(f"a run would use {self.found.lr!r} ({test.rule})")
+        if self.found.kept is not None:
+            lines.append(f"{'kept' if self.found.is_new else 'run before and kept'} in {self.found.kept}")
         lines.append(str(self.figure) if self.figure else "--out DIR draws the curve")
         return "\n".join(lines)
 
 
 def curve(lrs: Sequence[float], losses: Sequence[float], *, width: int = 64, height: int = 12) -> list[str]:
-    """The curve in letters: the loss against the rate on a log scale, each column the mean of what falls into it."""
+    """The curve in letters: the loss against the rate on a log scale, each column the mean of what falls into it.
+
+    What is higher than the curve was on its way down, where the loss diverges, is drawn at the top.
+    """
+    top = max(losses[: 1 + losses.index(min(losses))])
+    losses = [min(loss, top) for loss in losses]
     places = _spread([math.log(lr) for lr in lrs], width)
     columns = {place: fmean(loss for at, loss in zip(places, losses, strict=True) if at == place) for place in places}
     rows = [[" "] * width for _ in range(height)]

@@ -61,7 +61,7 @@ def cpu_bf16_unit() -> str | None:
         has_amx, has_avx512_bf16 = torch.cpu._is_amx_tile_supported(), torch.cpu._is_avx512_bf16_supported()
     else:
         capabilities = torch.cpu.get_capabilities()
-        has_amx, has_avx512_bf16 = capabilities.get("amx_bf16"), capabilities.get("avx512_bf16")
+        has_amx, has_avx512_bf16 = bool(capabilities.get("amx_bf16")), bool(capabilities.get("avx512_bf16"))
     if has_amx:
         return "AMX"
     return "AVX512-BF16" if has_avx512_bf16 else None
