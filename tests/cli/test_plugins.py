@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,12 +56,16 @@ class Darken(A.ImageOnlyTransform):
         return (img * self.factor).astype(img.dtype)
 
 
+class Blobs(ArraySplit):
+    """A split of the plugin's own."""
+
+
 @zoo.source
 def blobs(count: int = 40):
     """Bright and dark squares."""
     labels = np.arange(count) % 2
     images = np.broadcast_to((labels * 200)[:, None, None, None], (count, 8, 8, 1)).astype(np.uint8)
-    split = ArraySplit(images, labels.astype(np.int64))
+    split = Blobs(images, labels.astype(np.int64))
     return Dataset("blobs", split, split, ("dark", "bright"))
 '''
 NET = """
@@ -81,9 +88,10 @@ reports: []
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_loaded", set())
+    monkeypatch.setattr(plugins, "_files", [])
     for name, text in (("my_parts.py", PLUGIN), ("net.yaml", NET), ("r.yaml", RECIPE)):
         (tmp_path / name).write_text(text)
     with ops.temporarily(), transforms.temporarily(), sources.temporarily():
@@ -102,6 +110,30 @@ def test_with_the_plugin_they_train(plugin: Path, zoo: Zoo) -> None:
     outcome = zoo("run", "r.yaml", "--plugin", plugin, "--quiet", "--json")
     assert outcome.status == 0, outcome.err
     assert '"accuracy": 1.0' in outcome.out
+
+
+@pytest.fixture(params=["spawn", "forkserver"])
+def not_forked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Processes begin as they do on macOS, or from Python 3.14 on."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(request.param, force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.slow
+def test_workers_that_are_not_forked_have_the_plugins_too(plugin: Path, zoo: Zoo, not_forked: None) -> None:
+    results = []
+    for workers in (0, 2):
+        outcome = zoo("run", "r.yaml", "--plugin", plugin, "--quiet", "--json", "--set", f"data.workers={workers}")
+        assert outcome.status == 0, outcome.err
+        results.append(json.loads(outcome.out))
+    alone, helped = results
+    assert alone["test"] == helped["test"]
+    plugins._files.clear()  # the control: workers that are told of no plugin
+    outcome = zoo("run", "r.yaml", "--plugin", plugin, "--quiet", "--set", "data.workers=2")
+    assert outcome.status == 7
+    assert "a loader worker died" in outcome.err
 
 
 def test_arguments_of_plugins_are_checked(plugin: Path, zoo: Zoo) -> None:

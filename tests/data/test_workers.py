@@ -59,6 +59,89 @@ def test_a_resumed_epoch_gives_what_was_left() -> None:
 
 
 @dataclass(frozen=True)
+class Signed(ArraySplit):
+    """A split that notes the process of whoever asks for an image."""
+
+    marks: Path | None = None
+
+    def image(self, index: int) -> np.ndarray:
+        assert self.marks is not None
+        (self.marks / str(os.getpid())).touch()
+        return super().image(index)
+
+    @property
+    def processes(self) -> set[int]:
+        assert self.marks is not None
+        return {int(mark.name) for mark in self.marks.iterdir()}
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Signed:
+    images = dataset().train.images
+    assert images is not None
+    return Signed(images, dataset().train.labels, marks=tmp_path)
+
+
+def by_two(split: ArraySplit) -> Batches:
+    return make_batches(split, specs(PIPELINE), batch_size=8, shuffle=True, seed=3, dataset=dataset(), workers=2)
+
+
+def equal(left: Batches, right: Batches, number: int) -> bool:
+    return all(
+        torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+        for one, other in zip(epoch(left, number), epoch(right, number), strict=True)
+    )
+
+
+def test_workers_stay_from_epoch_to_epoch(signed: Signed) -> None:
+    made = by_two(signed)
+    for number in (1, 2, 5):
+        assert equal(made, batches(dataset()), number)
+    assert len(signed.processes) == 2
+    assert os.getpid() not in signed.processes
+    workers = signed.processes
+    os.kill(min(workers), signal.SIGINT)  # Ctrl-C reaches them too
+    assert equal(made, batches(dataset()), 6)
+    assert signed.processes == workers
+    del made
+    assert gone(workers)
+
+
+def test_an_epoch_that_is_broken_off_spoils_nothing(signed: Signed) -> None:
+    made = by_two(signed)
+    begun = made.epoch(1)
+    next(begun)
+    del begun
+    workers = signed.processes
+    assert gone(workers)
+    for number in (1, 2):
+        assert equal(made, batches(dataset()), number)
+    assert len(signed.processes - workers) == 2
+
+
+def test_two_epochs_at_once_do_not_mix(signed: Signed) -> None:
+    made, alone = by_two(signed), batches(dataset())
+    pairs = list(zip(made.epoch(1), made.epoch(2), strict=True))
+    for number, parts in zip((1, 2), zip(*pairs, strict=True), strict=True):
+        assert torch.equal(torch.cat([part.images for part in parts]), epoch(alone, number)[0])
+
+
+def test_idle_workers_that_die_are_replaced(signed: Signed) -> None:
+    made = by_two(signed)
+    epoch(made, 1)
+    workers = signed.processes
+    os.kill(min(workers), signal.SIGKILL)
+    assert equal(made, batches(dataset()), 2)
+    assert len(signed.processes) == 4
+    assert gone(workers)
+
+
+def test_a_single_batch_needs_no_worker(signed: Signed) -> None:
+    assert torch.equal(by_two(signed).batch(2, [3, 5]).images, batches(dataset()).batch(2, [3, 5]).images)
+    assert signed.processes == {os.getpid()}
+
+
+@dataclass(frozen=True)
 class Saboteur(ArraySplit):
     """A split one of whose images does something to whoever asks for it."""
 
@@ -96,6 +179,14 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def gone(pids: set[int]) -> bool:
+    """Whether they end, given some seconds."""
+    deadline = time.monotonic() + 15
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not any(map(is_alive, pids))
+
+
 @pytest.mark.parametrize(("deed", "said"), [("die", "died"), ("hang", "hangs: no batch in 2 s")])
 def test_a_lost_worker_ends_in_time_without_orphans(deed: str, said: str, tmp_path: Path) -> None:
     made, mark = sabotaged(deed, tmp_path, worker_timeout=2.0)
@@ -106,11 +197,7 @@ def test_a_lost_worker_ends_in_time_without_orphans(deed: str, said: str, tmp_pa
     assert caught.value.exit_code == 7
     del caught
     assert time.monotonic() - began < 20
-    pid = int(mark.read_text())
-    deadline = time.monotonic() + 15
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not is_alive(pid)
+    assert gone({int(mark.read_text())})
 
 
 def test_a_data_error_crosses_from_a_worker_whole(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from zoo.assemble.check import Parts
 from zoo.assemble.fitting import misfit
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
+from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, make_batches, open_dataset
 from zoo.diagnostics import Diagnostic, Diagnostics
@@ -127,6 +128,7 @@ def _batches(
         dataset=dataset,
         workers=data.workers,
         worker_timeout=data.worker_timeout,
+        worker_setup=reload_elsewhere(),
         backend=recipe.transforms.backend,
     )
     size = recipe.eval.batch_size or max(data.batch_size, SMALLEST_EVAL_BATCH)

@@ -17,6 +17,7 @@ from zoo.errors import UsageError, ZooError
 
 GROUP = "zoo.plugins"
 _loaded: set[str] = set()
+_files: list[Path] = []  # those among them
 
 
 def load_plugins(files: Iterable[Path] = ()) -> None:
@@ -30,6 +31,12 @@ def load_plugins(files: Iterable[Path] = ()) -> None:
         if key not in _loaded:
             _loaded.add(key)
             _guarded(str(path), partial(_run_file, path))
+            _files.append(path.resolve())
+
+
+def reload_elsewhere() -> Callable[[], None]:
+    """Brings what is loaded here into another process: a call that can be pickled."""
+    return partial(load_plugins, tuple(_files))
 
 
 def any_loaded() -> bool:

@@ -15,7 +15,7 @@ from zoo.data.draws import Integers, permutation, stream_of
 from zoo.data.resident import BatchedRenderer
 from zoo.data.samples import SamplePipeline
 from zoo.data.settings import WORKER_SECONDS
-from zoo.data.streaming import SampleRenderer
+from zoo.data.streaming import SampleRenderer, Setup, nothing
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.forms import Facts, NotBatchedError, Shape
 from zoo.data.transforms.pipeline import Step, batched_steps
@@ -107,13 +107,15 @@ def make_batches(
     dataset: Dataset,
     workers: int = 0,
     worker_timeout: float = WORKER_SECONDS,
+    worker_setup: Setup = nothing,
     backend: Backend = "auto",
 ) -> Batches:
     """The split's batches under these transforms.
 
     ``backend`` auto takes the batched form where every transform has one and all images are of one size, else
     albumentations per sample, in ``workers`` processes (0: in this one), each of which has ``worker_timeout`` seconds
-    for a batch. Raises UsageError where the batched form is asked for and there is none.
+    for a batch; ``worker_setup``, which has to pickle, is called first in those that are not forked. Raises UsageError
+    where the batched form is asked for and there is none.
     """
     facts = _facts(split, specs, dataset)
     device = torch.device(device)
@@ -123,7 +125,9 @@ def make_batches(
         renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device)
     else:
         pipeline = SamplePipeline(split, tuple(specs), facts, seed)
-        renderer = SampleRenderer(pipeline, device=device, workers=workers, worker_timeout=worker_timeout)
+        renderer = SampleRenderer(
+            pipeline, device=device, workers=workers, worker_timeout=worker_timeout, setup=worker_setup
+        )
     return Batches(
         renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
         backend=chosen, reason=reason,

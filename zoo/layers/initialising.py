@@ -73,7 +73,7 @@ def patch_whitening(weight: Tensor, images: Tensor, eps: float = 5e-4) -> Tensor
     values = weight[0].numel()
     moments, count = torch.zeros(values, values, dtype=torch.float64), 0
     # Not all at once: a value is in as many patches as a patch has places.
-    for some in images.split(max(1, 2**18 // images[0].numel())):
+    for some in torch.split(images, max(1, 2**18 // images[0].numel())):
         windows = some.unfold(2, height, 1).unfold(3, width, 1)
         patches = windows.transpose(1, 3).reshape(-1, values)
         moments += (patches.T @ patches).cpu().double()
