@@ -119,10 +119,9 @@ def print_table(found: list[Row], title: str) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs all rounds; prints the table unless JSON is asked for."""
     import torch
+    from loops.peak import matmul_peak
     from loops.recipe import Length, make_task
     from loops.relay import Relay
-
-    from zoo.bench.bare_loop import matmul_peak
 
     task, flops = make_task(
         options.recipe,
@@ -137,29 +136,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         clock=options.clock,
     )
     torch.set_num_threads(task.threads)
-    dtype = torch.bfloat16 if task.precision == "bf16" else torch.float32
     matmul = 0.0
     with Relay(task, options.forms) as relay:
         for number in range(1, options.rounds + 1):
             relay.round()
-            matmul = max(matmul, matmul_peak(torch.device(task.device), dtype))
+            matmul = max(matmul, matmul_peak(task))
             print(f"round {number} of {options.rounds}", file=sys.stderr)
     found = rows(relay.runners, task, flops, matmul)
-    conditions = {
-        "recipe": task.recipe,
-        "sets": options.set,
-        "device": task.device,
-        "precision": task.precision,
-        "threads": task.threads,
-        "workers": task.workers,
-        "batch_size": task.batch_size,
-        "steps": task.steps,
-        "rounds": options.rounds,
-        "shared_data": task.shared_data,
-        "clock": task.clock,
-        "matmul_flops_per_second": matmul,
-        "torch": torch.__version__,
-    }
     skipped = {runner.name: runner.skipped for runner in relay.runners if runner.skipped}
     if not options.json:
         where = f"{task.device}, {task.precision}, {task.threads} threads, {task.workers} workers, {task.clock} clock"
@@ -168,7 +151,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         )
         for name, reason in skipped.items():
             print(f"{name}: left out: {reason}")
-    return {**conditions, "forms": [as_data(row) for row in found], "skipped": skipped}
+    said = ("recipe", "device", "precision", "threads", "workers", "batch_size", "steps", "shared_data", "clock")
+    return {
+        **{name: getattr(task, name) for name in said},
+        "sets": options.set,
+        "rounds": options.rounds,
+        "torch": torch.__version__,
+        "matmul_flops_per_second": matmul,
+        "forms": [as_data(row) for row in found],
+        "skipped": skipped,
+    }
 
 
 def as_data(row: Row) -> dict[str, Any]:
