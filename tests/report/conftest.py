@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.report_world import AUGMENTED, RECIPE, digits, range_test, result, trained, transforms
+from tests.report.report_world import AUGMENTED, RECIPE, batches, digits, range_test, result, trained, transforms
 from zoo.report import record, render
 
 
@@ -19,12 +19,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(parents=True)
     dataset = digits()
     model, lines, found = trained(dataset)
+    augmented, plain = transforms(*AUGMENTED), transforms("Normalize")
     remarks = record(
         folder,
         model=model,
         dataset=dataset,
-        train_transforms=transforms(*AUGMENTED),
-        eval_transforms=transforms("Normalize"),
+        train=batches(dataset, dataset.train, augmented),
+        test=batches(dataset, dataset.test, plain),
+        train_transforms=augmented,
+        eval_transforms=plain,
         evaluation=found,
         range_test=range_test(),
         model_name="tiny",

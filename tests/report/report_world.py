@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.data import Dataset, TransformSpec, parse_transforms
+from zoo.data import Batches, Dataset, TransformSpec, make_batches, parse_transforms
+from zoo.data.batches import Backend
 from zoo.data.dataset import ArraySplit
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
@@ -39,6 +40,12 @@ def transforms(*names: object) -> tuple[TransformSpec, ...]:
     specs = parse_transforms(from_data(list(names), here), diagnostics, where="train")
     assert not diagnostics.errors
     return specs
+
+
+def batches(
+    dataset: Dataset, split: ArraySplit, specs: tuple[TransformSpec, ...], backend: Backend = "auto"
+) -> Batches:
+    return make_batches(split, specs, batch_size=100, shuffle=True, dataset=dataset, backend=backend)
 
 
 def network() -> nn.Module:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
-from tests.report.report_world import AUGMENTED, NAMES, digits, network, normalised, outcome, transforms
+from tests.report.report_world import AUGMENTED, NAMES, batches, digits, network, normalised, outcome, transforms
+from zoo.data.batches import Backend
 from zoo.explain import cams
 from zoo.report import record
 from zoo.report.choice import from_every_class, most_confident
@@ -61,10 +63,41 @@ def test_augmentations_are_what_those_epochs_saw(recorded: Path) -> None:
     data = digits()
     first = [int(np.flatnonzero(data.train.labels == label)[0]) for label in found["labels"]]
     np.testing.assert_array_equal(found["originals"], data.train.images[first])
-    plain = Finished(network(), data, transforms("Normalize"), (), outcome(network(), data), 0)
-    back = plain.pixels(plain.augmented(np.array(first), epoch=1), plain.train_transforms)
-    np.testing.assert_array_equal(back, found["originals"])  # normalised and back loses nothing
+    np.testing.assert_array_equal(there_and_back("Normalize", np.array(first)), found["originals"])
     assert not np.array_equal(found["augmented"][:, 0], found["originals"])
+
+
+def there_and_back(normalize: object, indices: np.ndarray) -> np.ndarray:
+    """Pixels of training images that went through one Normalize."""
+    data, specs = digits(), transforms(normalize)
+    train = batches(data, data.train, specs)
+    finished = Finished(network(), data, train, train, specs, specs, outcome(network(), data))
+    return finished.pixels(finished.augmented(indices, epoch=1), specs)
+
+
+@pytest.mark.parametrize(
+    "normalize", ["{max_pixel_value: 100.0}", "{mean: [0.1], std: [0.7]}", "{normalization: min_max}"]
+)
+def test_every_normalize_is_undone(normalize: str) -> None:
+    images = digits().train.images
+    from_black_to_white = np.flatnonzero((images.min(axis=(1, 2, 3)) == 0) & (images.max(axis=(1, 2, 3)) == 255))
+    back = there_and_back({"Normalize": yaml.safe_load(normalize)}, from_black_to_white)
+    np.testing.assert_array_equal(back, images[from_black_to_white])
+
+
+@pytest.mark.parametrize("backend", ["batched", "albumentations"])
+def test_augmentations_are_those_of_the_trainings_own_backend(backend: Backend, tmp_path: Path) -> None:
+    data, specs = digits(), transforms(*AUGMENTED)
+    train = batches(data, data.train, specs, backend)
+    written(tmp_path, network(), train=train)
+    found = read_arrays(tmp_path, "augmentations")
+    assert found is not None
+    first = [int(np.flatnonzero(data.train.labels == label)[0]) for label in found["labels"]]
+    for at in range(5):
+        images = train.batch(at + 1, first).images * data.std[0] + data.mean[0]
+        np.testing.assert_array_equal(found["augmented"][:, at, ..., 0], (images[:, 0] * 255).round())
+    other = batches(data, data.train, specs, "batched" if backend == "albumentations" else "albumentations")
+    assert not torch.equal(other.batch(1, first).images, train.batch(1, first).images)  # the control
 
 
 def test_recording_leaves_the_model_as_it_was(tmp_path: Path) -> None:
@@ -103,9 +136,15 @@ def test_only_what_is_asked_for_is_recorded(tmp_path: Path, reports: tuple[str, 
 
 
 def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
-    data = digits()
-    arguments = {"evaluation": outcome(copy.deepcopy(model), data), "train_transforms": transforms(*AUGMENTED)}
-    return record(folder, model=model, dataset=data, eval_transforms=transforms("Normalize"), **(arguments | given))
+    data, augmented, plain = digits(), transforms(*AUGMENTED), transforms("Normalize")
+    arguments = {
+        "train": batches(data, data.train, augmented),
+        "test": batches(data, data.test, plain),
+        "train_transforms": augmented,
+        "eval_transforms": plain,
+        "evaluation": outcome(copy.deepcopy(model), data),
+    }
+    return record(folder, model=model, dataset=data, **(arguments | given))
 
 
 def test_confusion_is_scikit_learns() -> None:

@@ -151,6 +151,8 @@ def _report(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, f
             folder.path,
             model=built.training.model,
             dataset=built.dataset,
+            train=built.training.train,
+            test=built.training.test,
             train_transforms=parts.train_transforms,
             eval_transforms=parts.eval_transforms,
             evaluation=final,
@@ -158,7 +160,6 @@ def _report(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, f
             explain=recipe.explain,
             range_test=found.range_test if found is not None else None,
             model_name=built.network.name,
-            seed=recipe.seed,
         )
         for name, reason in remarks.items():
             note(f"no {name} in the report: {reason}")

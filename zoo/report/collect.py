@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.data import make_batches
 from zoo.errors import UsageError
 from zoo.explain import cams, default_layer, find_method
 from zoo.report.choice import from_every_class, most_confident
 from zoo.summary import summarize, torchsummary_text
 
 if TYPE_CHECKING:
-    from zoo.data import Batches, Dataset, Split, TransformSpec
+    from zoo.data import Batches, Dataset, TransformSpec
     from zoo.optim.range_test import LRRangeTest
     from zoo.schema.recipe import ExplainSection
     from zoo.train import Evaluation
@@ -40,44 +39,33 @@ class Finished:
 
     model: nn.Module
     dataset: Dataset
+    train: Batches
+    test: Batches
     train_transforms: tuple[TransformSpec, ...]
     eval_transforms: tuple[TransformSpec, ...]
     evaluation: Evaluation
-    seed: int
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
-
-    def seen(self, split: Split, indices: NDArray[np.int64]) -> Tensor:
-        """These images as the network sees them in a test: float32, BCHW, on its device."""
-        return self._batches(split.subset(indices), self.eval_transforms).batch(1, range(len(indices))).images
+    def seen(self, indices: NDArray[np.int64]) -> Tensor:
+        """These test images as the network saw them: float32, BCHW, on its device."""
+        return self.test.batch(1, indices.tolist()).images
 
     def augmented(self, indices: NDArray[np.int64], epoch: int) -> Tensor:
         """These training images as the network saw them in that epoch: float32, BCHW, on its device."""
-        return self._batches(self.dataset.train, self.train_transforms).batch(epoch, indices.tolist()).images
-
-    def _batches(self, split: Split, transforms: Sequence[TransformSpec]) -> Batches:
-        return make_batches(
-            split,
-            transforms,
-            batch_size=len(split),
-            shuffle=False,
-            seed=self.seed,
-            device=self.device,
-            dataset=self.dataset,
-        )
+        return self.train.batch(epoch, indices.tolist()).images
 
     def pixels(self, images_BCHW: Tensor, transforms: Sequence[TransformSpec]) -> Pixels:
         """Images that went through these transforms, back as pixels: uint8, NHWC."""
-        images = images_BCHW.detach().cpu().float()
-        for spec in transforms:
-            if spec.name == "Normalize":
-                mean = torch.tensor(spec.arguments.get("mean") or self.dataset.mean).view(1, -1, 1, 1)
-                std = torch.tensor(spec.arguments.get("std") or self.dataset.std).view(1, -1, 1, 1)
-                images = images * std + mean
-        return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        images, full = images_BCHW.detach().cpu().float(), 255.0
+        normalize = next((spec.arguments for spec in transforms if spec.name == "Normalize"), None)
+        if normalize is not None and normalize.get("normalization", "standard") != "standard":
+            # By what each image was normalised nobody knows any more: its darkest becomes black, its lightest white.
+            low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
+            images = (images - low) / (high - low).clamp_min(1e-6)
+        elif normalize is not None:
+            mean = torch.tensor(normalize.get("mean") or self.dataset.mean).view(1, -1, 1, 1)
+            std = torch.tensor(normalize.get("std") or self.dataset.std).view(1, -1, 1, 1)
+            images, full = images * std + mean, normalize.get("max_pixel_value") or 255.0
+        return (images * full).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def predictions(finished: Finished) -> Arrays:
@@ -104,7 +92,7 @@ def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
     split = finished.dataset.test
     images = np.zeros((0, 1, 1, 1), np.uint8)
     if len(chosen):
-        images = finished.pixels(finished.seen(split, chosen), finished.eval_transforms)
+        images = finished.pixels(finished.seen(chosen), finished.eval_transforms)
     arrays: Arrays = {"indices": chosen, "images": images, **{key: column[chosen] for key, column in found.items()}}
     return arrays, [split.id(int(index)) for index in chosen]
 
@@ -124,7 +112,7 @@ def maps(
     if count == 0:
         remarks["gradcam"] = "no test image was misclassified"
         return empty, {}
-    images = finished.seen(finished.dataset.test, shown["indices"][:count])
+    images = finished.seen(shown["indices"][:count])
     try:
         layer = settings.layer or default_layer(finished.model, images.shape[1:])
         arrays = {
@@ -179,6 +167,6 @@ def range_test_data(test: LRRangeTest) -> dict[str, Any]:
 
 def layer_table(finished: Finished, name: str) -> dict[str, Any]:
     """The summary as ``zoo summary --json`` has it, with torchsummary's text beside it."""
-    shape = finished.seen(finished.dataset.test, np.zeros(1, np.int64)).shape
+    shape = finished.seen(np.zeros(1, np.int64)).shape
     summary = summarize(copy.deepcopy(finished.model).to("meta"), {"input": tuple(shape[1:])}, name=name)
     return {**summary.as_data(), "text": torchsummary_text(summary)}

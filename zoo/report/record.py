@@ -18,7 +18,7 @@ from zoo.schema.recipe import REPORTS, ExplainSection
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.data import Dataset, TransformSpec
+    from zoo.data import Batches, Dataset, TransformSpec
     from zoo.optim.range_test import LRRangeTest
     from zoo.train import Evaluation
 
@@ -28,6 +28,8 @@ def record(
     *,
     model: nn.Module,
     dataset: Dataset,
+    train: Batches,
+    test: Batches,
     train_transforms: Sequence[TransformSpec],
     eval_transforms: Sequence[TransformSpec],
     evaluation: Evaluation,
@@ -35,15 +37,15 @@ def record(
     explain: ExplainSection | None = None,
     range_test: LRRangeTest | None = None,
     model_name: str = "",
-    seed: int = 0,
 ) -> dict[str, str]:
     """Records the evidence for the named reports in the run folder; says which of them have none, and why.
 
-    ``model`` is the trained network (left as found); ``evaluation`` its last test on ``dataset.test``, in the
-    split's order; ``range_test`` the LR range test where one ran. Curves and the LR schedule need no evidence:
-    they are drawn from metrics.jsonl. Raises EnvironmentFault where the folder cannot be written.
+    ``model`` is the trained network (left as found); ``train`` and ``test`` are the batches it was trained and tested
+    on, made by those transforms; ``evaluation`` is its last test, in any order; ``range_test`` the LR range test where
+    one ran. Curves and the LR schedule need no evidence: they are drawn from metrics.jsonl. Raises EnvironmentFault
+    where the folder cannot be written.
     """
-    finished = Finished(model, dataset, tuple(train_transforms), tuple(eval_transforms), evaluation, seed)
+    finished = Finished(model, dataset, train, test, tuple(train_transforms), tuple(eval_transforms), evaluation)
     settings = explain or ExplainSection()
     wanted = set(reports)
     remarks: dict[str, str] = {}
