@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from zoo.data import parse_transforms
 from zoo.data.dataset import ArraySplit
-from zoo.data.transforms import forms
+from zoo.data.transforms import canvas
 from zoo.data.transforms.forms import Facts, Shape
 from zoo.data.transforms.pipeline import Epoch, batched_steps, draw_tables
 from zoo.diagnostics import Diagnostics, Source, Span
@@ -40,9 +40,9 @@ PIPELINES: dict[str, list[object]] = {
 @pytest.fixture(autouse=True)
 def _no_fakes_stay() -> Iterator[None]:
     """The forms' constants are kept by device: what was made for the fake one must not meet other tests."""
-    forms.constant.cache_clear()
+    canvas.constant.cache_clear()
     yield
-    forms.constant.cache_clear()
+    canvas.constant.cache_clear()
 
 
 def on(device: torch.device, values: np.ndarray) -> Tensor:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws
@@ -75,12 +73,6 @@ def always(p: float, name: str) -> None:
     """Refuses a probability below 1 for a transform that changes the size of images."""
     if p < 1:
         raise NotBatchedError(f"{name} with p < 1 gives images of several sizes")
-
-
-@lru_cache(maxsize=256)
-def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Numbers as float32 on a device, put there once: a copy in every batch would make the host wait for the GPU."""
-    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def fill_values(fill: object, channels: int) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.data.borders import CONSTANT, inside
 from zoo.data.draws import Draws, Integers
 from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, constant, fill_values
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
 
 _NOTHING: Parameters = {}
 
@@ -77,12 +77,17 @@ class Window:
         """Lays the window."""
         rows = self._positions(parameters.get("top"), self.top[0], self.after.height, canvas)
         columns = self._positions(parameters.get("left"), self.left[0], self.after.width, canvas)
-        fill = None
-        if self.mode == CONSTANT:
-            fill = constant(fill_values(self.fill, self.before.channels), canvas.device)
+        has_outside = self.mode == CONSTANT and self._may_leave
+        fill = fill_values(self.fill, self.before.channels) if has_outside else None
         return canvas.moved(
             inside(rows, self.before.height, self.mode), inside(columns, self.before.width, self.mode), fill
         )
+
+    @property
+    def _may_leave(self) -> bool:
+        """Whether the window can reach beyond the image. A crop cannot: a fill would be a pass over all pixels."""
+        below, beyond = self.top[1] + self.after.height, self.left[1] + self.after.width
+        return min(*self.top, *self.left) < 0 or below > self.before.height or beyond > self.before.width
 
     def _positions(self, corner_B: Tensor | None, first: int, size: int, canvas: Canvas) -> Tensor:
         every = torch.arange(size, device=canvas.device)[None]
@@ -95,6 +100,10 @@ class PercentShift(Window):
 
     fraction_x: tuple[float, float] = (0.0, 0.0)
     fraction_y: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def _may_leave(self) -> bool:
+        return True
 
     def draw(self, draws: Draws) -> Parameters:
         """``top`` and ``left`` (n): minus the shift."""

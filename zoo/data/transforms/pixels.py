@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.draws import Draws, Integers
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, constant, fill_values
+from zoo.data.transforms.canvas import Canvas, constant, paint
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,8 @@ class CoarseDropout:
         """Fills the holes."""
         pixels = canvas.pixels()
         holes = holes_mask(parameters, canvas)
-        values = fill_values(self.fill, self.after.channels)
-        if len(set(values)) == 1:
-            return Canvas.of(pixels.masked_fill_(holes[..., None], values[0]))
-        fill = constant(values, canvas.device).to(pixels.dtype)
-        return Canvas.of(torch.where(holes[..., None], fill, pixels))
+        paint(pixels, holes, fill_values(self.fill, self.after.channels))
+        return Canvas.of(pixels)
 
 
 def holes_mask(parameters: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
