@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from zoo.document import Mapping as Document
-from zoo.document import Node, Sequence, plain
+from zoo.document import Node, Scalar, Sequence, plain
+from zoo.document.writer import scalar_text
 from zoo.graph.plan import Plan, Ref, Step, TensorSpec, Value
 
 
@@ -112,7 +113,7 @@ def _values(node: Node, path: str) -> Iterator[tuple[str, _Placed]]:
     if isinstance(node, Document) and len(node):
         for entry in node:
             yield from _values(entry.value, f"{path}.{entry.key}".lstrip("."))
-    elif isinstance(node, Sequence) and len(node):
+    elif isinstance(node, Sequence) and any(not isinstance(item, Scalar) for item in node):
         for number, item in enumerate(node):
             yield from _values(item, f"{path}.{number}")
     else:
@@ -133,14 +134,21 @@ def text(changes: list[Change]) -> str:
     lines = []
     for change in changes:
         if change.kind == "removed":
-            lines.append(f"- {change.path}: {change.before}{_at(change.before_place)}")
+            lines.append(f"- {change.path}: {_text(change.before)}{_at(change.before_place)}")
         elif change.kind == "added":
-            lines.append(f"+ {change.path}: {change.after}{_at(change.after_place)}")
+            lines.append(f"+ {change.path}: {_text(change.after)}{_at(change.after_place)}")
         else:
             lines.append(f"~ {change.path}")
-            lines.append(f"    - {change.before}{_at(change.before_place)}")
-            lines.append(f"    + {change.after}{_at(change.after_place)}")
+            lines.append(f"    - {_text(change.before)}{_at(change.before_place)}")
+            lines.append(f"    + {_text(change.after)}{_at(change.after_place)}")
     return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    """A value as YAML writes it; text, a layer in words too, as it is."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return value if isinstance(value, str) else scalar_text(value)
 
 
 def _at(place: str) -> str:

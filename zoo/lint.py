@@ -6,9 +6,10 @@ The planner itself warns of unused layers and of blocks that hide an op; what st
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
-from zoo.diagnostics import Diagnostics, Note, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.graph.flow import Flow, FlowNode, flow
 from zoo.graph.plan import Plan, Step, TensorSpec
 
@@ -19,6 +20,12 @@ TRANSPARENT = {
     "transpose", "cat", "stack", "select", "narrow", "chunk", "split", "unbind", "dropout", "Dropout", "contiguous",
 }  # fmt: skip
 NORMS = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm2d", "SyncBatchNorm"}
+# What leaves every dimension where it is: a map in, a map out.
+ELEMENTWISE = {
+    "relu", "ReLU", "relu6", "ReLU6", "gelu", "GELU", "silu", "SiLU", "mish", "Mish", "hardswish", "Hardswish",
+    "leaky_relu", "LeakyReLU", "elu", "ELU", "celu", "CELU", "sigmoid", "Sigmoid", "tanh", "Tanh", "Identity",
+    "dropout", "Dropout", "add", "mul", "StochasticDepth", "SqueezeExcitation",
+}  # fmt: skip
 MAX_POOLS = {"MaxPool2d", "max_pool2d"}  # a constant added before a max-pool is the same constant after it
 SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
 
@@ -26,7 +33,7 @@ SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
 def lint(
     plan: Plan, diagnostics: Diagnostics, *, loss: str = "CrossEntropyLoss", loss_span: Span | None = None
 ) -> None:
-    """Adds a warning for each thing in a plan that its author hardly means.
+    """Adds a warning for each thing in a plan that its author hardly means; once for all calls of a block.
 
     Args:
         plan: The network.
@@ -36,10 +43,23 @@ def lint(
     """
     graph = flow(plan)
     by_path = {node.path: node for node in graph.nodes}
+    found = Diagnostics()
     if loss == "CrossEntropyLoss":
-        _softmax_before_loss(graph, by_path, diagnostics, loss_span)
-    _bias_before_norm(graph, by_path, diagnostics)
-    _window_wider_than_map(graph, by_path, plan, diagnostics)
+        _softmax_before_loss(graph, by_path, found, loss_span)
+    _bias_before_norm(graph, by_path, found)
+    _window_wider_than_map(graph, by_path, plan, found)
+    _linear_on_map(graph, by_path, plan, found)
+    diagnostics.extend(_once_a_place(found))
+
+
+def _once_a_place(found: Diagnostics) -> Iterator[Diagnostic]:
+    """Of the messages with one code at one place, which calls and copies of a block bring about, the first."""
+    groups: dict[tuple[str, Span | None], list[Diagnostic]] = {}
+    for item in found:
+        groups.setdefault((item.code, item.span), []).append(item)
+    for first, *others in groups.values():
+        more = f"; and {len(others)} more like it from this line" if others else ""
+        yield replace(first, message=first.message + more)
 
 
 def lint_cam_layer(name: str, shape: tuple[int, ...], span: Span | None, diagnostics: Diagnostics) -> None:
@@ -122,6 +142,34 @@ def _window_wider_than_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan
                 notes=list(_shrinker(node, by_path)),
                 help="shrink the map later, or use kernel_size: 1",
             )
+
+
+def _linear_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
+    for node in graph.nodes:
+        sizes = _incoming(node, by_path, plan) if node.step.op == "Linear" and node.reads else None
+        if sizes is None or len(sizes) != 4 or not _is_map(node.reads[0].source, by_path):
+            continue
+        maker = by_path.get(node.reads[0].source)
+        pool = "" if prod(sizes[2:]) == 1 else ", and {op: AdaptiveAvgPool2d, output_size: 1} before that to average"
+        diagnostics.warning(
+            "linear-on-map",
+            f"{node.path}: a Linear works on the last dimension, of a map its width: {list(sizes[1:])} comes in",
+            node.step.span,
+            notes=[Note(f"{maker.path} makes the map", maker.step.span)] if maker is not None else [],
+            help=f"put {{op: flatten, start_dim: 1}} before it{pool}",
+        )
+
+
+def _is_map(source: str, by_path: dict[str, FlowNode]) -> bool:
+    """Whether a tensor of four dimensions has its channels in the second: an image, or what a 2d layer made."""
+    while not source.startswith("in:"):
+        node = by_path[source]
+        if node.step.op.lower().endswith("2d"):
+            return True
+        if node.step.op not in ELEMENTWISE or not node.reads:
+            return False
+        source = node.reads[0].source
+    return True
 
 
 def _incoming(node: FlowNode, by_path: dict[str, FlowNode], plan: Plan) -> tuple[int, ...] | None:

@@ -32,6 +32,19 @@ CASES = {
     "crop": recipe(more="transforms: {train: [{RandomCrop: {height: 12, width: 9}}, Normalize]}"),
     "crop_inside": recipe(more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}]}}]}"),
     "crop_by_corners": recipe(more="transforms: {train: [{Crop: {x_max: 9, y_max: 9}}, Normalize]}"),
+    "every_room_at_once": recipe(
+        "model: {architecture: tiny_resnet, classes: 10, widht: 8}",
+        DATA.replace("digits", "digitz"),
+        "transforms: {train: [Normalise]}\nreports: [curvs]\nblah: 3\nschedule: {name: OneCycleLR, max_lr: fnd}",
+    ),
+    "every_room_beside_an_expression": recipe(
+        DATA.replace("data", "model").replace("source: digits", "architecture: tiny_resnet, width: $(2 *)"),
+        DATA.replace("32", "0"),
+        "loss: {name: CrossEntropy}",
+    ),
+    "null_params": recipe("model:\n  architecture: tiny_resnet\n  width:"),
+    "names_for_sections": "model: tiny_resnet\ndata: digits\noptimizer: Adam\nschedule: OneCycle\ntrain: {epochs: 1}\n",
+    "unwritten_expressions": recipe(MODEL, DATA.replace("32", "4 * 8")).replace("0.1", "0.1 * 2"),
     "window_on_small_images": recipe(
         "model: {architecture: net.yaml}", more="transforms: {eval: [{Resize: {height: 4, width: 4}}, Normalize]}"
     ),
@@ -43,6 +56,30 @@ layers:
   pool: {op: AdaptiveAvgPool2d, output_size: 1}
   flatten: {op: flatten, start_dim: 1}
   fc: {op: Linear, out_features: 10}
+"""
+
+MAP = """
+input: [1, 8, 8]
+blocks:
+  ConvBn:
+    layers: [{op: Conv2d, out_channels: 8, kernel_size: 3}, BatchNorm2d, ReLU]
+layers:
+  body: {op: ConvBn, repeat: 2}
+  other: ConvBn
+  fc: {op: Linear, out_features: 16}
+  kept: {op: permute, dims: [0, 2, 3, 1], from: body}
+  behind: {op: Linear, out_features: 2}
+output: [fc, other, behind]
+"""
+PARAMS = """
+input: [1, 8, 8]
+params: {channels: 8, nothing: null}
+layers:
+  conv: {op: Conv2d, out_channels: channels * 2, kernel_size: 3}
+  conv2: {op: Conv2d, out_channels: channels, kernel_size: 3}
+  conv3: {op: Conv2d, out_channels: $nothing, kernel_size: $(nothing + 1)}
+  flatten: flatten
+  fc: {op: Linear, out_features: 2}
 """
 
 
@@ -57,6 +94,15 @@ def test_messages(name: str, golden: CheckGolden, tmp_path: Path, monkeypatch: p
     Path("net.yaml").write_text(NET)
     Path("recipe.yaml").write_text(CASES[name])
     golden(f"{name}.txt", messages("recipe.yaml"))
+
+
+@pytest.mark.parametrize(("name", "text"), [("lints_once_a_place", MAP), ("bare_params", PARAMS)])
+def test_messages_about_architectures(
+    name: str, text: str, golden: CheckGolden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.yaml").write_text(text)
+    golden(f"{name}.txt", messages("net.yaml"))
 
 
 def test_what_the_files_decide_is_not_guessed(tmp_path: Path) -> None:

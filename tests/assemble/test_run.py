@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import torch
 from tests.cli.conftest import TINY
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
+from zoo.cli import main
 from zoo.diagnostics import Diagnostics
-from zoo.errors import ConfigError, DataError, UsageError, raise_if_errors
+from zoo.errors import ConfigError, DataError, StoppedBySignal, UsageError, raise_if_errors
 from zoo.train import read_checkpoint
 
 
@@ -40,6 +43,22 @@ def weights(run_dir: str | Path) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_stopped_run_gives_the_command_that_goes_on(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(training: object) -> Iterator[None]:
+        raise StoppedBySignal("stopped by SIGINT after step 3", signal_number=2, help="go on with --resume")
+        yield
+
+    monkeypatch.setattr("zoo.assemble.run.fit", stopped)
+    with pytest.raises(StoppedBySignal) as caught:
+        run(recipe, "optimizer={name: SGD, lr: 0.1}", epochs=2)
+    help = caught.value.help or ""
+    assert help.startswith(f"go on with: zoo run {recipe} --set 'optimizer={{name: SGD, lr: 0.1}}'")
+    assert help.endswith("--set train.epochs=2 --run-dir runs/tiny/0001 --resume")
+    monkeypatch.undo()
+    monkeypatch.chdir(recipe.parent)
+    assert main([*shlex.split(help)[4:], "--quiet"]) == 0  # what follows `go on with: zoo`
 
 
 def test_a_run_folder_holds_what_the_commands_page_lists(recipe: Path) -> None:

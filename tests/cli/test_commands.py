@@ -127,7 +127,15 @@ def test_diff_of_two_runs(workplace: Path, zoo: Zoo) -> None:
     zoo("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]", "--run-dir", "other", "--quiet")
     paths = {change["path"] for change in json.loads(zoo("diff", "runs/tiny/0001", "other", "--json").out)}
     assert {"train.epochs", "result.epochs"} <= paths
-    assert zoo("diff", "runs/tiny/0001", "tiny.yaml").status == 2
+
+
+def test_diff_of_a_run_with_recipe_checkpoint_and_architecture(workplace: Path, zoo: Zoo) -> None:
+    checkpoint = "runs/tiny/0001/checkpoints/last"
+    settings = {change["path"] for change in json.loads(zoo("diff", checkpoint, "quickstart", "--json").out)}
+    assert "data.batch_size" in settings
+    assert zoo("diff", checkpoint, "runs/tiny/0001").out == "no difference\n"
+    layers = {change["path"] for change in json.loads(zoo("diff", checkpoint, "tiny_resnet", "--json").out)}
+    assert "prep.conv" in layers  # the run's network is narrower
 
 
 def test_find_lr_tells_every_rule(workplace: Path, zoo: Zoo) -> None:

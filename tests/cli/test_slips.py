@@ -62,6 +62,35 @@ def test_what_is_not_one_of_the_forms_of_a_drawing_is_not_written(tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_config_asks_every_room_too(recipe: Path, zoo: Zoo) -> None:
+    recipe.write_text(recipe.read_text().replace("SGD", "SDG").replace("reports: []", "reports: [curvs]"))
+    outcome = zoo("config", recipe)
+    assert outcome.status == 2
+    assert "there is no optimizer 'SDG'" in outcome.err
+    assert "did you mean curves?" in outcome.err
+
+
+def test_a_name_set_where_a_section_stands_shows_where_it_goes(recipe: Path, zoo: Zoo) -> None:
+    outcome = zoo("config", recipe, "--set", "optimizer=Adam", "--set", "data=digits")
+    assert "help: --set optimizer.name=Adam\n" in outcome.err
+    assert "help: --set data.source=digits\n" in outcome.err
+    assert zoo("config", recipe, "--set", "data.source=digits").status == 0
+
+
+def test_a_missing_argument_is_one_line(zoo: Zoo) -> None:
+    outcome = zoo("bench")
+    assert outcome.status == 2
+    assert "Choose from: transforms, engine\n" in outcome.err
+    assert "\t" not in outcome.err
+
+
+def test_cp_makes_no_folders(tmp_path: Path, zoo: Zoo) -> None:
+    outcome = zoo("cp", "tiny_resnet", tmp_path / "nope" / "x.yaml")
+    assert (outcome.status, list(tmp_path.iterdir())) == (2, [])
+    assert "there is no folder" in outcome.err
+    assert zoo("cp", "tiny_resnet", tmp_path / "x.yaml").status == 0
+
+
 def test_seeds_are_read_in_a_dry_run_too(recipe: Path, zoo: Zoo) -> None:
     assert zoo("run", recipe, "--dry-run", "--seeds", "a,b").status == 2
 

@@ -167,11 +167,13 @@ def copy_shipped(name: str, dest: Path) -> Path:
     if not found:
         raise UsageError(
             f"there is no architecture or recipe {name!r}",
+            code="no-such-name",
             help=did_you_mean(bare, [*architecture_names(), *recipe_names()]),
         )
     path = dest / found[0].name if dest.is_dir() else dest
     if path.exists():
         raise UsageError(f"{path} is there already", help="name another file, or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {str(path.parent)!r}", code="no-such-folder", help="make it first")
     shutil.copyfile(found[0], path)
     return path

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from zoo.assemble.fitting import check_fit, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
-from zoo.assemble.shipped import shipped_recipe
+from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Sequence, from_data, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint
-from zoo.models import architecture_path, load_plan
+from zoo.models import architecture_names, architecture_path, load_plan
 from zoo.optim import OptimizationSpec, parse_optimization
+from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
 
 Specs = tuple[TransformSpec, ...]
@@ -38,56 +40,54 @@ class Parts:
 
 
 @lean_meta()  # building and trying an optimizer on meta would import torch's compiler
+def checked(
+    name_or_path: str, diagnostics: Diagnostics, *, sets: Iterable[str] = ()
+) -> tuple[Resolved, Parts] | tuple[None, None]:
+    """A recipe read and checked, or nothing: then every error that can be told at once is in the diagnostics.
+
+    Raises UsageError for a recipe there is not.
+    """
+    resolved = resolve(name_or_path, sets, diagnostics, if_wrong=lambda salvaged: _ask_rooms(salvaged, diagnostics))
+    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    return (resolved, parts) if resolved is not None and parts is not None else (None, None)
+
+
 def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     """Checks every section against its room; None where the diagnostics hold errors."""
     before = len(diagnostics.errors)
-    document, recipe = resolved.document, resolved.recipe
-    network = network_of(resolved, diagnostics)
-    loss = parse_loss(resolved.section("loss"), diagnostics)
+    answers = _ask_rooms(resolved, diagnostics)
+    return None if len(diagnostics.errors) > before else Parts(**answers)
+
+
+def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
+    """What the rooms make of their sections, by the names of :class:`Parts`; of a recipe in part, of what is there."""
+    here, document = resolved.sections, resolved.document
+    answers: dict[str, Any] = {}
+    if "model" in here:
+        answers["network"] = network_of(resolved, diagnostics)
+    if "loss" in here:
+        answers["loss"] = parse_loss(resolved.section("loss"), diagnostics)
     optimizer = document.get("optimizer")
-    assert optimizer is not None
-    optimization = parse_optimization(optimizer, document.get("schedule"), diagnostics)
-    data = parse_data(resolved.section("data"), diagnostics)
+    if optimizer is not None:
+        with lean_meta():  # trying an optimizer out would import torch's compiler
+            answers["optimization"] = parse_optimization(optimizer, document.get("schedule"), diagnostics)
+    if "data" in here:
+        answers["data"] = parse_data(resolved.section("data"), diagnostics)
+    if "transforms" in here:
+        answers |= _ask_transforms(resolved, answers.get("data"), diagnostics)
+    _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
+    return answers
+
+
+def _ask_transforms(resolved: Resolved, data: DataSettings | None, diagnostics: Diagnostics) -> dict[str, Any]:
+    before, recipe = len(diagnostics.errors), resolved.recipe
     train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
     eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")
-    shape = _image_shape(data, train, eval_, diagnostics) if data is not None else None
-    _cross_checks(resolved, optimization, diagnostics)
-    if network is not None and optimization is not None and optimization.names_parameters:
-        optimization.check_model(network.build("meta"), diagnostics)
-    if network is not None and network.plan is not None:
-        lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
-    if len(diagnostics.errors) > before:
-        return None
-    assert network is not None
-    assert loss is not None
-    assert optimization is not None
-    assert data is not None
-    return Parts(network, loss, optimization, data, train, eval_, shape)
-
-
-def _image_shape(data: DataSettings, train: Specs, eval_: Specs, diagnostics: Diagnostics) -> Shape | None:
-    """Channels, height and width of what the network will get, after telling what the transforms cannot do."""
-    shape_after(data, train, diagnostics)
-    return shape_after(data, eval_, diagnostics)
-
-
-@lean_meta()
-def check_salvaged(salvaged: Resolved, diagnostics: Diagnostics) -> None:
-    """What the rooms say of the sections that are right by themselves, where some other section is wrong."""
-    document, recipe = salvaged.document, salvaged.recipe
-    present = recipe.model_fields_set
-    optimizer = document.get("optimizer")
-    if "model" in present:
-        network_of(salvaged, diagnostics)
-    if "loss" in present:
-        parse_loss(salvaged.section("loss"), diagnostics)
-    if "data" in present:
-        parse_data(salvaged.section("data"), diagnostics)
-    if optimizer is not None:
-        parse_optimization(optimizer, document.get("schedule"), diagnostics)
-    if "transforms" in present:
-        parse_transforms(_list(salvaged, "train", recipe.transforms.train), diagnostics, where="train")
-        parse_transforms(_list(salvaged, "eval", recipe.transforms.eval), diagnostics, where="eval")
+    shape = None
+    if data is not None and len(diagnostics.errors) == before:
+        shape_after(data, train, diagnostics)
+        shape = shape_after(data, eval_, diagnostics)
+    return {"train_transforms": train, "eval_transforms": eval_, "image_shape": shape}
 
 
 def recheck(resolved: Resolved) -> Parts:
@@ -108,19 +108,24 @@ def _list(resolved: Resolved, key: str, default: tuple[object, ...]) -> Sequence
     return made
 
 
-def _cross_checks(resolved: Resolved, optimization: OptimizationSpec | None, diagnostics: Diagnostics) -> None:
+def _cross_checks(
+    resolved: Resolved, network: Network | None, optimization: OptimizationSpec | None, diagnostics: Diagnostics
+) -> None:
     """What no section can see by itself."""
-    recipe = resolved.recipe
-    if recipe.target.test_accuracy_tta is not None and recipe.eval.tta == "none":
-        node = resolved.section("target")
+    recipe, here = resolved.recipe, resolved.sections
+    if {"target", "eval"} <= here and recipe.target.test_accuracy_tta is not None and recipe.eval.tta == "none":
         diagnostics.error(
             "target-without-tta",
             "target: test_accuracy_tta is measured with test-time augmentation, and eval.tta is none",
-            node.key_span("test_accuracy_tta"),
+            resolved.section("target").key_span("test_accuracy_tta"),
             help="add eval: {tta: flip}",
         )
-    if optimization is not None and recipe.train.epochs is not None:
+    if optimization is not None and "train" in here and recipe.train.epochs is not None:
         optimization.check(recipe.train.epochs, diagnostics)
+    if optimization is not None and network is not None and optimization.names_parameters:
+        optimization.check_model(network.build("meta"), diagnostics)
+    if network is not None and network.plan is not None and "loss" in here:
+        lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
 
 
 def check_file(name: str) -> Diagnostics:
@@ -128,7 +133,8 @@ def check_file(name: str) -> Diagnostics:
     diagnostics = Diagnostics()
     path = _find(name)
     if path is None:
-        diagnostics.error("no-such-file", f"no such file: {name}")
+        help = did_you_mean(Path(name).stem, [*recipe_names(), *architecture_names()])
+        diagnostics.error("no-such-file", f"there is no file, recipe or architecture {name!r}", help=help)
         return diagnostics
     document = read_file(path, diagnostics)
     if document is not None:
@@ -144,8 +150,7 @@ def _find(name: str) -> Path | None:
 def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> None:
     try:
         if is_recipe(document.keys):
-            resolved = resolve(str(path), (), diagnostics, if_wrong=partial(check_salvaged, diagnostics=diagnostics))
-            parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+            resolved, parts = checked(str(path), diagnostics)
             if resolved is not None and parts is not None:
                 check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
         else:

@@ -1,43 +1,42 @@
-"""What differs between two architectures, two recipes or two runs. Floor 7."""
+"""What differs between two TARGETs: settings and results, or networks. Floor 7."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
-from zoo.assemble.check import check_recipe
+from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
 from zoo.assemble.layout import RESOLVED, RESULT
-from zoo.assemble.resolve import resolve
 from zoo.assemble.shipped import shipped_recipe
-from zoo.assemble.targets import FOREIGN, planned
+from zoo.assemble.targets import FOREIGN, planned, run_file, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
-from zoo.errors import UsageError
 from zoo.models import architecture_names
 from zoo.schema.recipe import is_recipe
 
 
 def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
-    """What differs between two architectures, two recipes or two runs. Raises UsageError for two kinds."""
+    """What differs between two TARGETs: of recipes and runs every setting, of two runs what came out too.
+
+    Where one is an architecture, the two networks are compared. A checkpoint stands for its run.
+    """
     kinds = (_kind(a), _kind(b))
-    if kinds[0] != kinds[1]:
-        raise UsageError(f"{a} is {_ARTICLE[kinds[0]]} and {b} is {_ARTICLE[kinds[1]]}: only like can be compared")
-    if kinds[0] == "architecture":
+    if "architecture" in kinds:
         first, second = (planned(target, diagnostics) for target in (a, b))
         return diff_plans(first, second) if first is not None and second is not None else []
-    if kinds[0] == "run":
-        documents = [_recipe(str(Path(target) / RESOLVED), diagnostics) for target in (a, b)]
-        results = [_result(Path(target)) for target in (a, b)]
-        return [*_compared(documents), *diff_data(*results)]
-    return _compared([_recipe(target, diagnostics) for target in (a, b)])
+    names = [
+        str(run_file(run_of(Path(t)), RESOLVED)) if kind == "run" else t for t, kind in zip((a, b), kinds, strict=True)
+    ]
+    settings = _compared([_recipe(name, diagnostics) for name in names])
+    if kinds != ("run", "run"):
+        return settings
+    return [*settings, *diff_data(*(_result(run_of(Path(target))) for target in (a, b)))]
 
 
-_ARTICLE = {"architecture": "an architecture", "recipe": "a recipe", "run": "a run"}
-
-
-def _kind(target: str) -> str:
+def _kind(target: str) -> Literal["architecture", "recipe", "run"]:
     path = Path(target)
     if path.is_dir():
         return "run"
@@ -54,8 +53,7 @@ def _compared(documents: list[Mapping | None]) -> list[Change]:
 
 
 def _recipe(name: str, diagnostics: Diagnostics) -> Mapping | None:
-    resolved = resolve(name, (), diagnostics)
-    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    resolved, parts = checked(name, diagnostics)
     return complete(resolved, parts) if resolved is not None and parts is not None else None
 
 

@@ -78,7 +78,7 @@ def find_run(text: str | None) -> Path:
             return _newest(path.glob("[0-9]*/resolved.yaml"))
     names = sorted(path.name for path in RUNS.glob("*") if path.is_dir())
     raise CheckpointError(
-        f"there is no run {text}",
+        f"there is no run {text!r}",
         code="no-run",
         notes=["a run is a run folder, or a recipe's name for its latest one under ./runs"],
         help=did_you_mean(Path(text).name, names),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.shipped import find_parent, find_recipe
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load
 from zoo.document.evaluation import NoNames, substitute
 from zoo.schema.check import validate
@@ -34,6 +34,12 @@ class Resolved:
     document: Mapping
     path: Path
     text: str
+    in_part: bool = False
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The names of the sections that are in it: all, unless it is what was salvaged of a wrong recipe."""
+        return frozenset(self.recipe.model_fields_set) if self.in_part else frozenset(Recipe.model_fields)
 
     @property
     def folder(self) -> Path:
@@ -51,7 +57,7 @@ def resolve(
     sets: Iterable[str],
     diagnostics: Diagnostics,
     *,
-    if_wrong: Callable[[Resolved], None] = lambda salvaged: None,
+    if_wrong: Callable[[Resolved], object] = lambda salvaged: None,
 ) -> Resolved | None:
     """Reads a recipe. None where it is wrong: the diagnostics say how. Raises UsageError for a recipe there is not.
 
@@ -59,26 +65,51 @@ def resolve(
     tell what else is wrong with it at once.
     """
     path = find_recipe(name_or_path)
-    document = load_document(path, sets, diagnostics)
-    if document is None:
+    written = load_document(path, sets, diagnostics)
+    if written is None:
         return None
-    recipe = validate(Recipe, document, diagnostics, what="")
-    if recipe is None:
+    document = _evaluated(written, path, diagnostics)
+    told = {entry.key for entry in written if entry.key not in document}  # an expression in it failed
+    found = Diagnostics()
+    recipe = validate(_only(key for key in Recipe.model_fields if key not in told), document, found, what="")
+    diagnostics.extend(_with_way_out(item, document) for item in found)
+    if not isinstance(recipe, Recipe):
         if_wrong(_salvaged(document, path))
         return None
     return Resolved(recipe, document, path, path.read_text(encoding="utf-8-sig"))
 
 
+# Sections that have a name in them, and under which key: people write the name in the section's place.
+_NAMED = {"model": "architecture", "data": "source", "loss": "name", "optimizer": "name", "schedule": "name"}
+
+
+def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
+    """The message; of a name that stands where its section is due, it shows where a name goes."""
+    for section, key in _NAMED.items():
+        node = document.get(section)
+        if isinstance(node, Scalar) and isinstance(node.value, str) and node.span == item.span:
+            is_set = node.span.file.startswith("--set ")
+            help = f"--set {section}.{key}={node.value}" if is_set else f"write {section}: {{{key}: {node.value}}}"
+            return replace(item, help=help)
+    return item
+
+
+def _only(keys: Iterable[str]) -> type[Section]:
+    """The recipe's model, of these sections alone."""
+    definitions: dict[str, Any] = {key: (field.annotation, field) for key, field in Recipe.model_fields.items()}
+    wanted = {key: definitions[key] for key in keys}
+    return Recipe if wanted.keys() == definitions.keys() else create_model("part", __base__=Section, **wanted)
+
+
 def _salvaged(document: Mapping, path: Path) -> Resolved:
     """A recipe of those sections alone that are right by themselves; the others are not in it."""
     sections = {}
-    for key, field in Recipe.model_fields.items():
-        definition: dict[str, Any] = {key: (field.annotation, field)}
-        alone = create_model("alone", __base__=Section, **definition)
-        found = validate(alone, document.only([key]), Diagnostics(), what="")
+    for key in Recipe.model_fields:
+        found = validate(_only([key]), document.only([key]), Diagnostics(), what="")
         if found is not None:
             sections[key] = getattr(found, key)
-    return Resolved(Recipe.model_construct(set(sections), **sections), document.only(sections), path, "")
+    recipe = Recipe.model_construct(set(sections), **sections)
+    return Resolved(recipe, document.only(sections), path, "", in_part=True)
 
 
 def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
@@ -92,17 +123,20 @@ def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
 
 
 def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping | None:
-    """The recipe's tree: extended, set, expressions worked out, its name filled in."""
+    """The recipe's tree: extended and set."""
     document = load(path, diagnostics, find_parent=find_parent)
     if document is None or _is_architecture(document, diagnostics):
         return None
     before = len(diagnostics.errors)
     document = apply_sets(document, sets, diagnostics)
-    evaluated = substitute(document, NoNames(), diagnostics)
-    if len(diagnostics.errors) > before or not isinstance(evaluated, Mapping):
-        return None
-    if "name" not in evaluated:
+    return document if len(diagnostics.errors) == before else None
+
+
+def _evaluated(document: Mapping, path: Path, diagnostics: Diagnostics) -> Mapping:
+    """The tree with its expressions worked out and its name filled in; sections where one fails are left out."""
+    values = ((entry, substitute(entry.value, NoNames(), diagnostics)) for entry in document)
+    entries = [Entry(entry.key, entry.key_span, value) for entry, value in values if value is not None]
+    if "name" not in document:
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip(".") or "recipe"  # it will name a folder
-        name = Scalar(stem, DEFAULT, stem)
-        evaluated = Mapping((Entry("name", DEFAULT, name), *evaluated.entries), evaluated.span)
-    return evaluated
+        entries.insert(0, Entry("name", DEFAULT, Scalar(stem, DEFAULT, stem)))
+    return Mapping(tuple(entries), document.span)

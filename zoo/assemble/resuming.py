@@ -8,6 +8,7 @@ taken stay as they are. Anything else that differs is an error that names it.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from zoo.assemble.finding import saved_range_test, with_lr
 from zoo.assemble.layout import RESOLVED, RESULT
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
+from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents
 from zoo.document import Mapping, Node, Sequence, read_file
@@ -44,6 +46,16 @@ def _require_free(path: Path) -> None:
     if (path / ".lock").is_file():
         with RunFolder(path):
             pass
+
+
+def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str:
+    """The command line that goes on with a run, to be copied into a shell."""
+    path = resolved.path
+    words = ["zoo", "run", path.stem if shipped_recipe(path.stem) == path else str(path)]
+    words += [word for text in options.all_sets for word in ("--set", text)]
+    words += [] if options.device == "auto" else ["--device", options.device]
+    words += [] if options.data_dir is None else ["--data-dir", str(options.data_dir)]
+    return shlex.join([*words, "--run-dir", str(folder), "--resume"])
 
 
 def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts, str]:

@@ -7,22 +7,21 @@ data were found to be right.
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from zoo.assemble.build import Built, build, open_data
-from zoo.assemble.check import Parts, check_recipe, check_salvaged
+from zoo.assemble.check import Parts, checked
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.layout import RESULT
 from zoo.assemble.options import Note, RunOptions, Settle
-from zoo.assemble.resolve import Resolved, resolve
-from zoo.assemble.resuming import folder_of, read_result, take_up
+from zoo.assemble.resolve import Resolved
+from zoo.assemble.resuming import folder_of, read_result, resume_command, take_up
 from zoo.diagnostics import Diagnostics
-from zoo.errors import ZooError
+from zoo.errors import StoppedBySignal, ZooError
 from zoo.events import TrainingFinished
 from zoo.train import ConsoleProgress, Listener, MetricsFile, RunFolder, TensorBoardFiles, fit, make_result
 from zoo.train.tensorboard import has_tensorboard
@@ -33,9 +32,7 @@ RUNS = Path("runs")
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
-    check_rest = functools.partial(check_salvaged, diagnostics=diagnostics)
-    resolved = resolve(recipe, options.all_sets, diagnostics, if_wrong=check_rest)
-    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    resolved, parts = checked(recipe, diagnostics, sets=options.all_sets)
     if resolved is not None and resolved.recipe.tracking.tensorboard and not has_tensorboard():
         diagnostics.error(
             "no-tensorboard",
@@ -65,6 +62,18 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> 
             note(f"the run in {folder.path} is finished: nothing to resume")
             return read_result(folder.path)
         return _run(folder, resolved, parts, options, note, started)
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(folder: RunFolder, resolved: Resolved, options: RunOptions) -> Iterator[None]:
+    """Gives a run that a signal stopped the command that goes on with it."""
+    try:
+        yield
+    except StoppedBySignal as stopped:
+        command = resume_command(resolved, folder.path, options)
+        raise StoppedBySignal(
+            stopped.message, signal_number=stopped.signal_number, help=f"go on with: {command}"
+        ) from None
 
 
 def _run(
@@ -114,6 +123,7 @@ def _train(
     setup_seconds = time.perf_counter() - started
     finished: TrainingFinished | None = None
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_saying_how_to_go_on(folder, resolved, options))
         listeners: list[Listener] = [MetricsFile(folder), stack.enter_context(ConsoleProgress(quiet=options.quiet))]
         if resolved.recipe.tracking.tensorboard:
             listeners.append(stack.enter_context(TensorBoardFiles(folder.path / "tensorboard")))

@@ -37,7 +37,7 @@ def network(
         return with_arguments(foreign_network(target, input_shape), node, diagnostics)
     path = Path(target)
     if path.is_dir():
-        return _of_run(path, diagnostics, input_shape)
+        return _of_run(run_of(path), diagnostics, input_shape)
     if path.is_file():
         return _of_file(path, diagnostics, node, input_shape)
     if target in architecture_names():
@@ -45,9 +45,9 @@ def network(
     if shipped_recipe(target) is not None:
         return _of_recipe(target, diagnostics, input_shape)
     raise UsageError(
-        f"there is no {target}",
+        f"there is no target {target!r}",
         code="no-such-target",
-        notes=["a target is a recipe or architecture file or name, timm:NAME, torchvision:NAME, or a run folder"],
+        notes=["a target is a recipe or architecture, by file or name, timm:NAME, torchvision:NAME, or a run folder"],
         help=did_you_mean(path.stem, [*architecture_names(), *recipe_names()]),
     )
 
@@ -72,6 +72,12 @@ def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Networ
     if resolved is None or resolved.recipe.model.architecture is None:
         return network_of(resolved, diagnostics, input_shape=shape) if resolved is not None else None
     return architecture_network(run_file(path, ARCHITECTURE), diagnostics, input_shape=shape)
+
+
+def run_of(folder: Path) -> Path:
+    """The run folder that a checkpoint's folder lies in; any other folder itself."""
+    is_checkpoint = folder.absolute().parent.name == "checkpoints"
+    return folder.absolute().parent.parent if is_checkpoint and not (folder / RESOLVED).is_file() else folder
 
 
 def run_file(run: Path, name: str) -> Path:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.assemble.build import Foundation, lay_foundation, open_data
-from zoo.assemble.check import Parts, check_recipe
+from zoo.assemble.check import Parts, checked
 from zoo.assemble.loading import find_run, load_checkpoint
 from zoo.assemble.options import RunOptions
-from zoo.assemble.resolve import Resolved, resolve
+from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset, make_batches
 from zoo.data.dataset import ArraySplit, Image
 from zoo.data.decoding import Encoded, decode
@@ -48,8 +48,7 @@ def open_run(
     """Opens a run. Raises CheckpointError, DataError, ConfigError."""
     path = find_run(run)
     diagnostics = Diagnostics()
-    resolved = resolve(str(path / "resolved.yaml"), (), diagnostics)
-    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    resolved, parts = checked(str(path / "resolved.yaml"), diagnostics)
     raise_if_errors(diagnostics)
     assert resolved is not None
     assert parts is not None

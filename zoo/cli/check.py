@@ -53,15 +53,13 @@ def config(
     sets: Sets = None,
 ) -> None:
     """Print the fully resolved recipe, each value with its origin."""
-    from zoo.assemble.check import check_recipe
+    from zoo.assemble.check import checked
     from zoo.assemble.complete import complete
     from zoo.assemble.defaults import annotated, origins
-    from zoo.assemble.resolve import resolve
     from zoo.document import plain
 
     diagnostics = Diagnostics()
-    resolved = resolve(recipe, sets or (), diagnostics)
-    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    resolved, parts = checked(recipe, diagnostics, sets=sets or ())
     session.settle(diagnostics)
     assert resolved is not None
     assert parts is not None

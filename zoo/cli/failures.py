@@ -82,7 +82,7 @@ def _usage_help(error: BaseException) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text.strip().rstrip(".").replace(": Value error, ", ": ")
+    text = " ".join(text.split()).rstrip(".").replace(": Value error, ", ": ")
     return text[:1].lower() + text[1:]
 
 

@@ -27,7 +27,7 @@ from zoo.document.expressions import (
     parse,
     paths,
 )
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, written
 
 ExpressionValue: TypeAlias = "int | float | bool | str | list[Any] | None"
 
@@ -231,7 +231,9 @@ def _value(tree: Tree, scope: Scope) -> ExpressionValue:
 
 def _truth(value: ExpressionValue) -> bool:
     if not isinstance(value, bool):
-        raise ExpressionError(f"true or false is expected, the value is {value!r}", help="compare it with something")
+        raise ExpressionError(
+            f"true or false is expected, the value is {written(value)}", help="compare it with something"
+        )
     return value
 
 
@@ -244,7 +246,7 @@ def _prefix(sign: str, value: ExpressionValue) -> ExpressionValue:
 
 def _number(value: ExpressionValue, sign: str) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ExpressionError(f"{sign} wants numbers, the value is {value!r}")
+        raise ExpressionError(f"{sign} wants numbers, the value is {written(value)}")
     return value
 
 
@@ -277,7 +279,7 @@ def _comparison(left: ExpressionValue, rest: Iterable[tuple[str, Tree]], scope: 
     for sign, tree in rest:
         right = evaluate(tree, scope)
         if sign not in ("==", "!=", "in", "not in") and not _ordered(left, right):
-            raise ExpressionError(f"{left!r} and {right!r} have no order")
+            raise ExpressionError(f"{written(left)} and {written(right)} have no order")
         if not _COMPARISONS[sign](left, right):
             return False
         left = right
@@ -291,7 +293,7 @@ def _ordered(left: ExpressionValue, right: ExpressionValue) -> bool:
 
 def _indexed(target: ExpressionValue, parts: list[ExpressionValue]) -> ExpressionValue:
     if not isinstance(target, list | str):
-        raise ExpressionError(f"only a list can be indexed, the value is {target!r}")
+        raise ExpressionError(f"only a list can be indexed, the value is {written(target)}")
     places = [_index(part) for part in parts]
     if len(places) == 3:
         return target[places[0] : places[1] : places[2]]
@@ -304,7 +306,7 @@ def _indexed(target: ExpressionValue, parts: list[ExpressionValue]) -> Expressio
 
 def _index(value: ExpressionValue) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | None):
-        raise ExpressionError(f"an index is a whole number, not {value!r}", help="use // for a whole number")
+        raise ExpressionError(f"an index is a whole number, not {written(value)}", help="use // for a whole number")
     return value
 
 
@@ -347,7 +349,7 @@ def _whole(function: Callable[..., Any]) -> Callable[..., ExpressionValue]:
 
 def _length(value: ExpressionValue) -> int:
     if not isinstance(value, list | str):
-        raise ExpressionError(f"len wants a list, the value is {value!r}")
+        raise ExpressionError(f"len wants a list, the value is {written(value)}")
     return len(value)
 
 

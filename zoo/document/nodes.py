@@ -137,3 +137,9 @@ def node_at(node: Node, path: Iterable[str | int]) -> tuple[Node, Span, Span | N
         elif isinstance(node, Sequence) and isinstance(part, int) and -len(node) <= part < len(node):
             node, key_span = node.items[part], None
     return node, node.span, key_span
+
+
+def written(value: Any) -> str:
+    """A value for a message, null and booleans as YAML writes them."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)

@@ -13,6 +13,9 @@ from zoo.graph.values import Feed, Scope, shown
 from zoo.layers import Op
 from zoo.schema.check import close, validate
 from zoo.schema.signature import given
+from zoo.schema.wording import shown as shown_plain
+
+_BATCH_GONE = "the samples of the batch are joined into one row: {op: flatten, start_dim: 1} keeps them apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def _inferred(
             "shape-mismatch",
             f"{op.name}: {name} cannot be filled in: {first.name} is {shown(first.value)}",
             span,
-            help=f"{what} of the incoming tensor would be {name}",
+            help=f"{what} of the incoming tensor would be {name}" if len(first.value.shape) > 1 else _BATCH_GONE,
         )
     return found
 
@@ -89,7 +92,15 @@ def _pass_on(
 ) -> None:
     for item in own:
         if not any(item.span is hole for hole in holes):
-            diagnostics.add(replace(item, notes=(*item.notes, *_origins(item.span, node, scope))))
+            help = item.help or _param_help(item.span, node, scope)
+            diagnostics.add(replace(item, notes=(*item.notes, *_origins(item.span, node, scope)), help=help))
+
+
+def _param_help(span: Span | None, node: Mapping, scope: Scope) -> str | None:
+    """The way out for a text that is a param's bare name."""
+    texts = [entry.value.value for entry in node if isinstance(entry.value, Scalar) and entry.value.span == span]
+    name = next((text for text in texts if isinstance(text, str) and text in scope.params), None)
+    return f"the param is read as ${name}" if name else None
 
 
 def _origins(span: Span | None, node: Mapping, scope: Scope) -> list[Note]:
@@ -99,7 +110,7 @@ def _origins(span: Span | None, node: Mapping, scope: Scope) -> list[Note]:
     for path, _ in names_read(value) if value is not None else ():
         param = scope.params.get(path.name)
         if param is not None and not path.parts and param.span != span:
-            notes[path.name] = Note(f"{path.name} is {param.value!r}", param.span)
+            notes[path.name] = Note(f"{path.name} is {shown_plain(param.value)}", param.span)
     return list(notes.values())
 
 

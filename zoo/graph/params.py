@@ -15,6 +15,7 @@ from zoo.graph.values import UNKNOWN, Feed, Param, Scope, Unknown
 from zoo.registry import did_you_mean
 from zoo.schema.architecture import TYPE_NAMES, ParamForm
 from zoo.schema.check import close, validate
+from zoo.schema.wording import shown
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -35,15 +36,23 @@ class Declaration:
     default: Node | None = None
     form: ParamForm | None = None
 
+    @property
+    def is_never_null(self) -> bool:
+        """Whether null would be no value: it is not declared to take it."""
+        is_null = isinstance(self.default, Scalar) and self.default.value is None
+        return not is_null and not (self.form is not None and self.form.choices is not None)
+
     def fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
+        if value is None and self.is_never_null:
+            return "no value stands here"
         if self.type is not None and not _is(value, self.type):
-            return f"expected {_TYPES[self.type][1]}, got {value!r}"
+            return f"expected {_TYPES[self.type][1]}, got {shown(value)}"
         form = self.form
         if form is None or value is None:
             return None
         if form.choices is not None and value not in form.choices:
-            return f"expected one of {', '.join(map(str, form.choices))}, got {value!r}"
+            return f"expected one of {', '.join(map(str, form.choices))}, got {shown(value)}"
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and form.min is not None and value < form.min:
             return f"expected at least {form.min}, got {value}"
@@ -125,6 +134,8 @@ def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, d
     fault = declared.fault(plain(node))
     if fault:
         help = "// divides to a whole number" if _is_float_for_int(declared, node) else None
+        if plain(node) is None and declared.default is not None:
+            help = f"write one, or leave {declared.name} out: it has a default"
         diagnostics.error(
             "wrong-type",
             f"{call.what}: {declared.name}: {fault}",

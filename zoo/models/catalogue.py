@@ -33,7 +33,7 @@ def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tup
         shipped = architecture_path(str(name_or_path))
         if shipped is None:
             raise UsageError(
-                f"there is no architecture {path.name}, neither shipped nor in {path.parent.resolve()}",
+                f"there is no architecture {path.name!r}, neither shipped nor in {path.parent.resolve()}",
                 code="no-such-architecture",
                 help=did_you_mean(path.stem, architecture_names()),
             )

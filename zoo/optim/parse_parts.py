@@ -8,7 +8,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Entry, Mapping, Node, Scalar, plain
 from zoo.optim.settings import FindSettings
 from zoo.schema import shown, validate
-from zoo.schema.check import tell_missing
+from zoo.schema.check import close, expression_help, tell_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,12 @@ def take_find(node: Mapping, key: str, diagnostics: Diagnostics, *, what: str) -
         assert inside is not None
         settings = validate(FindSettings, inside, diagnostics, what=f"{what}: {key}: find")
         settings = settings or FindSettings()
+    elif isinstance(value, Scalar) and isinstance(value.value, str | bool):
+        is_slip = close(["find"], str(value.value)) is not None
+        help = "did you mean find?" if is_slip else expression_help(str(value.value))
+        message = f"{what}: {key}: expected a number or find, got {shown(value.value)}"
+        diagnostics.error("wrong-type", message, value.span, help=help)
+        return node.replacing(key, Scalar(1.0, value.span, "")), None  # told once
     if settings is None or value is None:
         return node, None
     return node.replacing(key, Scalar(1.0, value.span, "find")), FindMark(value.span, settings)

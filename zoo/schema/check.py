@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence, plain
+from zoo.document import Mapping, Node, Scalar, Sequence, expressions, plain
 from zoo.document.scalars import resolve
 from zoo.registry import did_you_mean
 from zoo.schema.wording import bare, choices, describe, members, shown
@@ -270,11 +270,23 @@ def _advice(annotation: Any, node: Node) -> str | None:
             return f"did you mean {likely}?"
         if not node.plain and {int, float, bool} & {bare(o) for o in options} and type(resolve(value)) is not str:
             return f"without quotes: {value}"
+        if {int, float} & {bare(o) for o in options}:
+            return expression_help(value)
     if isinstance(value, float) and float not in options and int in options:
         if node.text.startswith("$"):
             return "// divides to a whole number"
         return f"write {int(value)}" if value.is_integer() else None
     return None
+
+
+def expression_help(text: str) -> str | None:
+    """The way out where a text stands for a number: how it is written if it was meant to be worked out."""
+    try:
+        tree = expressions.parse(f"$({text})")
+    except expressions.ExpressionError:
+        return None
+    is_single = isinstance(tree, expressions.Path | expressions.Literal)  # a name or a number alone
+    return None if is_single else f"an expression is written $({text})"
 
 
 def tell_missing(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str, help: str) -> None:

@@ -116,5 +116,6 @@ def _collection(annotation: Any) -> str:
     if issubclass(kind, BaseModel | dict) or hasattr(kind, "keys"):
         return "a mapping"
     if issubclass(kind, AbstractSequence | set | frozenset):
-        return f"a list of {describe(inside[0])}" if inside else "a list"
+        items = describe(inside[0]) if inside else ""
+        return f"a list of {'mappings' if items == 'a mapping' else items}" if items else "a list"
     return str(kind.__name__)
