@@ -66,6 +66,9 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    from zoo.errors import refuse_windows
+
+    refuse_windows()
     return getattr(import_module(home), name)
 
 

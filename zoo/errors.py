@@ -17,6 +17,7 @@ Floor 0.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -123,6 +124,12 @@ class StoppedBySignal(ZooError):
     def status(self) -> int:
         """The process's exit status."""
         return 130 if self.signal_number == 2 else 143
+
+
+def refuse_windows() -> None:
+    """Raises :class:`EnvironmentFault` on Windows, which lacks the locks and signals that runs are kept whole by."""
+    if sys.platform == "win32":
+        raise EnvironmentFault("zoo runs on Linux and macOS", code="platform", help="on Windows, use it in WSL")
 
 
 def raise_if_errors(diagnostics: Diagnostics, *, strict: bool = False) -> None:

@@ -119,3 +119,14 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 def test_main_takes_arguments(tmp_path: Path) -> None:
     assert main(["check", str(tmp_path / "missing.yaml"), "--quiet"]) == 2
+
+
+def test_windows_is_told_what_zoo_runs_on(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert zoo("ls").status == 0  # the control
+    monkeypatch.setattr(sys, "platform", "win32")
+    for command in ("ls", "run"):
+        outcome = zoo(command)
+        assert outcome.status == 6
+        assert outcome.err == "error[platform]: zoo runs on Linux and macOS\n   = help: on Windows, use it in WSL\n"
+    with pytest.raises(EnvironmentFault, match="Linux and macOS"):
+        _ = package.run

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from zoo.cli.failures import report
+from zoo.errors import refuse_windows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        refuse_windows()
         from zoo.cli.app import app
 
         status = app(arguments, prog_name="zoo", standalone_mode=False)
