@@ -25,6 +25,7 @@ layers:
         ("  flatten:", "   flatten:", "5:4", "the first in column 3, this one in column 4"),
         ("kernel_size: 3}", "kernel_size: 3", "5:10", "the bracket opened in line 4 may not be closed"),
         ("conv: {op:", "conv {op:", "4:33", "is a colon missing behind a key"),
+        ("out_features: 10", "out_features:", "6:32", "no value stands behind the colon"),
         ("out_features: 10", "out_features: $(5 * 2", "6:34", "close its parentheses"),
     ],
 )

@@ -64,7 +64,7 @@ def test_load_model_gives_a_plain_module() -> None:
 def test_load_model_says_what_is_wrong() -> None:
     with pytest.raises(ConfigError, match="widht"):
         zoo.load_model("tiny_resnet", widht=4)
-    with pytest.raises(UsageError, match="there is no tiny_resnot"):
+    with pytest.raises(UsageError, match="there is no target 'tiny_resnot'"):
         zoo.load_model("tiny_resnot")
 
 

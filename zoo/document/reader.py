@@ -327,6 +327,8 @@ def _syntax_help(problem: str, context: str, line: str, column: int, context_mar
             )
     if "flow" in context and context_mark is not None:
         return f"the bracket opened in line {context_mark.line + 1} may not be closed, or a comma is missing"
+    if "unexpected ':'" in problem and line[column : column + 1] in tuple("}],"):
+        return "no value stands behind the colon: write one, or null"
     if "mapping values are not allowed" in problem:
         return "is a colon missing behind a key, or are quotes missing around a text with a colon in it?"
     return None
