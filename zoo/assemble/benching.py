@@ -24,8 +24,8 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
     dataset = open_data(resolved, options)
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
-    summary = summarize(built.network.build("meta"), built.network.inputs, name=built.network.name)
-    return bench_engine(built.training, _bare(built.network), flops_per_image=summary.flops)
+    summary = summarize(built.base.network.build("meta"), built.base.network.inputs, name=built.base.network.name)
+    return bench_engine(built.training, _bare(built.base.network), flops_per_image=summary.flops)
 
 
 def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) -> TransformsBench:

@@ -18,7 +18,7 @@ from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
-from zoo.data import Batches, Dataset, make_batches, open_dataset
+from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.errors import ConfigError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
@@ -53,8 +53,7 @@ class Built:
 
     training: Training
     dataset: Dataset
-    network: Network
-    notes: tuple[str, ...]
+    base: Foundation
 
 
 def open_data(resolved: Resolved, options: RunOptions) -> Dataset:
@@ -77,7 +76,7 @@ def lay_foundation(
     settings = recipe.train
     runtime = Runtime.choose(options.device, settings.precision, settings.channels_last, settings.compile)
     train, validation, test = _batches(resolved, parts, dataset, runtime.device)
-    network = _network(resolved, parts, dataset, image_shape(test))
+    network = fitting_network(resolved, parts, dataset, image_shape(test))
     seed_everything(recipe.seed)
     module, notes = _module(resolved, network, train) if with_weights else (network.build(), ())
     runtime.place(module)
@@ -110,7 +109,7 @@ def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOption
         seed=resolved.recipe.seed,
         choices=_choices(base, optimization.choices),
     )
-    return Built(training, dataset, base.network, base.notes)
+    return Built(training, dataset, base)
 
 
 def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:
@@ -154,7 +153,7 @@ def image_shape(batches: Batches) -> Shape:
     return tuple(batches.batch(1, [0]).images.shape[1:])
 
 
-def _network(resolved: Resolved, parts: Parts, dataset: Dataset, shape: Shape) -> Network:
+def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Description, shape: Shape) -> Network:
     """The network for images of this shape, with as many logits as the data has classes. Raises DataError if not."""
     network = parts.network
     if tuple(network.inputs.values()) != (shape,):

@@ -93,9 +93,9 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     memory, memory_of = _peak_memory(training.runtime.device)
     return Estimate(
         recipe=resolved.recipe.name,
-        model=built.network.name,
+        model=built.base.network.name,
         params=sum(parameter.numel() for parameter in training.model.parameters()),
-        input_shape=tuple(next(iter(built.network.inputs.values()))),
+        input_shape=tuple(next(iter(built.base.network.inputs.values()))),
         classes=len(dataset.classes),
         samples={name: len(split) for name, split in counted.items() if split is not None},
         epochs=training.steps.total / training.steps.per_epoch,

@@ -15,7 +15,15 @@ from zoo.assemble.loading import find_run
 from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import Note
 from zoo.assemble.targets import FOREIGN
-from zoo.assemble.trained import TrainedRun, network_images, open_run, read_image, resized
+from zoo.assemble.trained import (
+    TrainedNetwork,
+    TrainedRun,
+    network_images,
+    open_network,
+    open_run,
+    read_image,
+    resized,
+)
 from zoo.data.dataset import Image
 from zoo.errors import UsageError
 from zoo.explain import Explanation, explain
@@ -46,19 +54,24 @@ def explain_target(target: str | None, options: ExplainOptions, note: Note) -> d
     if target is not None and target.startswith(FOREIGN):
         return _explain_foreign(target, options, note)
     run, checkpoint = _run_and_checkpoint(target)
-    opened = open_run(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
+    opened: TrainedNetwork
+    if options.images:
+        opened = open_network(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
+        pixels, labels, names = _named_images(opened, options.images)
+    else:
+        opened = open_run(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
+        pixels, labels, names = _chosen_images(opened, options)
     settings = opened.resolved.recipe.explain
-    pixels, labels, names = _chosen_images(opened, options)
     explanation = explain(
         opened.module,
         network_images(opened, pixels),
         pixels,
-        opened.dataset.classes,
+        opened.data.classes,
         labels=labels,
         names=names,
         method=options.method or settings.method,
         layer=options.layer or settings.layer,
-        target_class=_class_index(options.class_name, opened.dataset.classes) if options.class_name else None,
+        target_class=_class_index(options.class_name, opened.data.classes) if options.class_name else None,
     )
     return _deliver(explanation, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
 
@@ -71,15 +84,19 @@ def _run_and_checkpoint(target: str | None) -> tuple[Path, str]:
     return find_run(target), "last"
 
 
-def _chosen_images(opened: TrainedRun, options: ExplainOptions) -> tuple[list[Image], list[int] | None, list[str]]:
-    """Images (uint8, HWC, of the data's size), their labels where they are known, their names."""
-    channels, height, width = opened.dataset.image_shape
-    if options.images:
-        files = image_files(options.images)
-        pixels = [resized(read_image(file, channels), height, width) for file in files]
-        return pixels, None, [file.name for file in files]
-    indices = _test_images(opened, options)
-    test = opened.dataset.test
+Images = tuple[list[Image], list[int] | None, list[str]]  # uint8 HWC of the data's size; labels if known; names
+
+
+def _named_images(opened: TrainedNetwork, paths: Sequence[Path]) -> Images:
+    channels, height, width = opened.data.image_shape
+    files = image_files(paths)
+    pixels = [resized(read_image(file, channels), height, width) for file in files]
+    return pixels, None, [file.name for file in files]
+
+
+def _chosen_images(opened: TrainedRun, options: ExplainOptions) -> Images:
+    _, height, width = opened.data.image_shape
+    indices, test = _test_images(opened, options), opened.dataset.test
     pixels = [resized(test.image(index), height, width) for index in indices]
     return pixels, [int(test.labels[index]) for index in indices], [test.id(index) for index in indices]
 
@@ -94,7 +111,7 @@ def _test_images(opened: TrainedRun, options: ExplainOptions) -> list[int]:
     labels = test.labels[found.indices]
     wanted = found.predictions != labels
     if options.class_name is not None:
-        of_class = labels == _class_index(options.class_name, opened.dataset.classes)
+        of_class = labels == _class_index(options.class_name, opened.data.classes)
         wanted = of_class & wanted if options.misclassified else of_class
     confident = np.argsort(-found.probabilities.max(axis=1), kind="stable")
     chosen = [int(found.indices[place]) for place in confident if wanted[place]]

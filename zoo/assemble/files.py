@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from zoo.assemble.check import Parts
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment
-from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
+from zoo.assemble.layout import ARCHITECTURE, DATA, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import Network, architecture_file
 from zoo.assemble.resolve import Resolved
+from zoo.data import wants_statistics
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping
 from zoo.document.writer import write, write_data
@@ -24,13 +26,14 @@ from zoo.train.folder import write_atomically
 def write_beginning(
     folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, range_test: dict[str, Any] | None = None
 ) -> None:
-    """Writes recipe.yaml, resolved.yaml, architecture.yaml and env.json. Raises EnvironmentFault.
+    """Writes recipe.yaml, resolved.yaml, architecture.yaml, data.json and env.json. Raises EnvironmentFault.
 
     ``range_test`` is what env.json says of the LR range test that gave the run its rate.
     """
     write_atomically(folder.path / RECIPE, resolved.text)
     write_atomically(folder.path / RESOLVED, write(resolved_document(resolved, parts)))
-    write_atomically(folder.path / ARCHITECTURE, architecture_text(resolved, built.network))
+    write_atomically(folder.path / ARCHITECTURE, architecture_text(resolved, built.base.network))
+    folder.write_json(DATA, asdict(built.dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))))
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["choices"] = dict(built.training.choices)

@@ -4,5 +4,6 @@ RECIPE = "recipe.yaml"  # as written
 RESOLVED = "resolved.yaml"  # every value with its default
 ARCHITECTURE = "architecture.yaml"  # the graph as built
 ENVIRONMENT = "env.json"
+DATA = "data.json"  # the classes' names, the images' shape, the statistics that Normalize took
 RANGE_TEST = "lr_find.json"
 RESULT = "result.json"

@@ -84,7 +84,7 @@ def _run(
         note(parts.network.download)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
     built = build(resolved, parts, dataset, options)
-    for line in built.notes:
+    for line in built.base.notes:
         note(line)
     with contextlib.ExitStack() as stack:
         if folder is None:
@@ -136,7 +136,7 @@ def _train(
     result = make_result(
         finished,
         recipe=resolved.recipe.name,
-        model=built.network.name,
+        model=built.base.network.name,
         params=sum(parameter.numel() for parameter in training.model.parameters()),
         classes=built.dataset.classes,
         evaluation=training.final,
@@ -161,15 +161,15 @@ def _report(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, f
             folder.path,
             model=built.training.model,
             dataset=built.dataset,
-            train=built.training.train,
-            test=built.training.test,
+            train=built.base.train,
+            test=built.base.test,
             train_transforms=parts.train_transforms,
             eval_transforms=parts.eval_transforms,
             evaluation=final,
             reports=recipe.reports,
             explain=recipe.explain,
             range_test=found.range_test if found is not None else None,
-            model_name=built.network.name,
+            model_name=built.base.network.name,
         )
         for name, reason in remarks.items():
             note(f"no {name} in the report: {reason}")

@@ -9,55 +9,101 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from zoo.assemble.build import Foundation, lay_foundation, open_data
+from zoo.assemble.build import Foundation, fitting_network, lay_foundation, open_data
 from zoo.assemble.check import Parts, checked
+from zoo.assemble.layout import DATA, RESOLVED
 from zoo.assemble.loading import find_run, load_checkpoint
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
-from zoo.data import Dataset, make_batches
+from zoo.data import Dataset, Description, make_batches, wants_statistics
 from zoo.data.dataset import ArraySplit, Image
 from zoo.data.decoding import Encoded, decode
 from zoo.diagnostics import Diagnostics
-from zoo.errors import DataError, UsageError, raise_if_errors
-from zoo.train import evaluate
+from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
+from zoo.train import Runtime, evaluate
 
 TTA = ("none", "flip", "flip_translate")
 
 
 @dataclass(frozen=True)
-class TrainedRun:
-    """A run with its data opened and a checkpoint's weights in its network."""
+class TrainedNetwork:
+    """A run's network with a checkpoint's weights: placed, in evaluation mode; and what it has to know of its data."""
 
     path: Path
     resolved: Resolved
     parts: Parts
+    data: Description
+    runtime: Runtime
+    module: nn.Module
+
+
+@dataclass(frozen=True)
+class TrainedRun(TrainedNetwork):
+    """A trained network with its data set opened."""
+
     dataset: Dataset
     base: Foundation
 
-    @property
-    def module(self) -> nn.Module:
-        """The network, placed, in evaluation mode."""
-        return self.base.module
+
+def open_network(
+    run: str | None, *, checkpoint: str = "last", device: str = "auto", data_dir: Path | None = None
+) -> TrainedNetwork:
+    """Opens a run without its data set, unless it is an old one that wrote nothing of its data.
+
+    Raises CheckpointError, ConfigError.
+    """
+    path = find_run(run)
+    if not (path / DATA).is_file():
+        return open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
+    data = _description(path)
+    resolved, parts = _recipe(path)
+    settings = resolved.recipe.train
+    runtime = Runtime.choose(device, settings.precision, settings.channels_last, settings.compile)
+    channels, height, width = data.image_shape
+    blank = np.zeros((height, width, channels), dtype=np.uint8)
+    shape = tuple(_seen_by_network([blank], resolved, parts, data, runtime).shape[1:])
+    module = runtime.place(fitting_network(resolved, parts, data, shape).build())
+    load_checkpoint(module, path, checkpoint)
+    return TrainedNetwork(path, resolved, parts, data, runtime, module.eval())
 
 
 def open_run(
     run: str | None, *, checkpoint: str = "last", device: str = "auto", data_dir: Path | None = None
 ) -> TrainedRun:
-    """Opens a run. Raises CheckpointError, DataError, ConfigError."""
+    """Opens a run and its data set. Raises CheckpointError, DataError, ConfigError."""
     path = find_run(run)
-    diagnostics = Diagnostics()
-    resolved, parts = checked(str(path / "resolved.yaml"), diagnostics)
-    raise_if_errors(diagnostics)
-    assert resolved is not None
-    assert parts is not None
+    resolved, parts = _recipe(path)
     options = RunOptions(device=device, data_dir=data_dir)
     dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
-    base.module.eval()
-    return TrainedRun(path, resolved, parts, dataset, base)
+    data = dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))
+    return TrainedRun(path, resolved, parts, data, base.runtime, base.module.eval(), dataset, base)
+
+
+def _recipe(path: Path) -> tuple[Resolved, Parts]:
+    diagnostics = Diagnostics()
+    resolved, parts = checked(str(path / RESOLVED), diagnostics)
+    raise_if_errors(diagnostics)
+    assert resolved is not None
+    assert parts is not None
+    return resolved, parts
+
+
+def _description(path: Path) -> Description:
+    """What the run wrote of its data. Raises CheckpointError."""
+    try:
+        return TypeAdapter(Description).validate_json((path / DATA).read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise CheckpointError(
+            f"{path / DATA}: {reason}",
+            notes=["it holds the names of the classes and the shape of the images"],
+            help="without the file, the run is opened with its data set",
+        ) from None
 
 
 def evaluate_run(
@@ -85,16 +131,16 @@ def predict_images(
     run: str, images: Sequence[Path], *, top: int = 3, checkpoint: str = "last", device: str = "auto"
 ) -> list[dict[str, Any]]:
     """For each image its path and its likeliest classes with their probabilities."""
-    opened = open_run(run, checkpoint=checkpoint, device=device)
-    pixels = [read_image(path, opened.dataset.image_shape[0]) for path in images]
+    opened = open_network(run, checkpoint=checkpoint, device=device)
+    pixels = [read_image(path, opened.data.image_shape[0]) for path in images]
     probabilities = []
     with torch.inference_mode():
-        forward = opened.base.runtime.forward(opened.module)
+        forward = opened.runtime.forward(opened.module)
         for image in pixels:
-            logits = forward(opened.base.runtime.images(network_images(opened, [image])))
+            logits = forward(opened.runtime.images(network_images(opened, [image])))
             probabilities.append(logits.softmax(dim=1)[0].cpu())
     return [
-        {"image": str(path), "classes": _likeliest(row, opened.dataset.classes, top)}
+        {"image": str(path), "classes": _likeliest(row, opened.data.classes, top)}
         for path, row in zip(images, probabilities, strict=True)
     ]
 
@@ -107,19 +153,26 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
     ]
 
 
-def network_images(opened: TrainedRun, pixels: Sequence[Image]) -> Tensor:
+def network_images(opened: TrainedNetwork, pixels: Sequence[Image]) -> Tensor:
     """Images (uint8, HWC, as the data's in channels) as the network sees them: resized to its data's, transformed."""
-    _, height, width = opened.dataset.image_shape
-    fitted = np.stack([resized(image, height, width) for image in pixels])
-    split = ArraySplit(fitted, np.zeros(len(fitted), dtype=np.int64))
+    _, height, width = opened.data.image_shape
+    fitted = [resized(image, height, width) for image in pixels]
+    return _seen_by_network(fitted, opened.resolved, opened.parts, opened.data, opened.runtime)
+
+
+def _seen_by_network(
+    pixels: Sequence[Image], resolved: Resolved, parts: Parts, data: Description, runtime: Runtime
+) -> Tensor:
+    """Images of the data's own shape under the recipe's transforms for evaluation, float32 BCHW on the device."""
+    split = ArraySplit(np.stack(pixels), np.zeros(len(pixels), dtype=np.int64))
     batches = make_batches(
         split,
-        opened.parts.eval_transforms,
-        batch_size=len(fitted),
+        parts.eval_transforms,
+        batch_size=len(pixels),
         shuffle=False,
-        device=opened.base.runtime.device,
-        dataset=opened.dataset,
-        backend=opened.resolved.recipe.transforms.backend,
+        device=runtime.device,
+        dataset=data,
+        backend=resolved.recipe.transforms.backend,
     )
     return next(iter(batches.epoch(1))).images
 

@@ -4,8 +4,8 @@
 the two into tensors on a device.
 """
 
-from zoo.data.batches import Batch, Batches, make_batches
-from zoo.data.dataset import Dataset, Split
+from zoo.data.batches import Batch, Batches, make_batches, wants_statistics
+from zoo.data.dataset import Dataset, Description, Split
 from zoo.data.opening import open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
 from zoo.data.sources import Known, Source, sources
@@ -16,6 +16,7 @@ __all__ = [
     "Batches",
     "DataSettings",
     "Dataset",
+    "Description",
     "Known",
     "Source",
     "Split",
@@ -29,4 +30,5 @@ __all__ = [
     "size_after",
     "sources",
     "transforms",
+    "wants_statistics",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.dataset import Dataset, Split
+from zoo.data.dataset import Dataset, Description, Split
 from zoo.data.draws import Integers, permutation, stream_of
 from zoo.data.resident import BatchedRenderer
 from zoo.data.samples import SamplePipeline
@@ -104,7 +104,7 @@ def make_batches(
     drop_last: bool = False,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    dataset: Dataset,
+    dataset: Dataset | Description,
     workers: int = 0,
     worker_timeout: float = WORKER_SECONDS,
     worker_setup: Setup = nothing,
@@ -134,10 +134,15 @@ def make_batches(
     )  # fmt: skip
 
 
-def _facts(split: Split, specs: Sequence[TransformSpec], dataset: Dataset) -> Facts:
-    """Statistics are taken only where a Normalize asks for them: they cost a pass over the data."""
-    asked = any(spec.name == "Normalize" and not {"mean", "std"} <= set(spec.arguments) for spec in specs)
-    mean, std = (dataset.mean, dataset.std) if asked else ((0.0,), (1.0,))
+def wants_statistics(specs: Sequence[TransformSpec]) -> bool:
+    """Whether a Normalize takes the data's own mean and standard deviation: they cost a pass over the data."""
+    return any(spec.name == "Normalize" and not {"mean", "std"} <= set(spec.arguments) for spec in specs)
+
+
+def _facts(split: Split, specs: Sequence[TransformSpec], dataset: Dataset | Description) -> Facts:
+    mean, std = (dataset.mean, dataset.std) if wants_statistics(specs) else ((0.0,), (1.0,))
+    assert mean is not None
+    assert std is not None
     return Facts(mean, std, len(dataset.classes), len(split))
 
 

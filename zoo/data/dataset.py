@@ -115,6 +115,21 @@ class LazySplit:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What a trained network has to know of its data: enough to classify an image without the data set.
+
+    ``image_shape`` is channels, height and width; ``mean`` and ``std`` of each channel in 0..1 units, None where no
+    Normalize asked for them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A training and a test split, perhaps a validation split, and the classes' names.
 
@@ -156,6 +171,11 @@ class Dataset:
         """Channels, height and width of the first training image."""
         height, width, channels = self.train.image(0).shape
         return channels, height, width
+
+    def describe(self, *, with_statistics: bool) -> Description:
+        """The data set in words and numbers. Statistics cost a pass over the training split."""
+        mean, std = (self.mean, self.std) if with_statistics else (None, None)
+        return Description(self.name, self.classes, self.image_shape, mean, std)
 
     def with_validation(self, train: Split, validation: Split) -> Dataset:
         """The data set with part of its training split held out."""
