@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import zoo
 from zoo.assemble.explaining import ExplainOptions, explain_target
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
@@ -72,6 +73,13 @@ def test_images_are_classified_and_explained_without_the_data(
     maps = explain_target("run", ExplainOptions(images=(Path("one.png"),), out=Path("maps")), lambda text: None)
     assert Path(maps["figures"][0]).is_file()
     assert maps["images"][0]["predicted"] == told["classes"][0]["class"]
+
+
+def test_a_model_with_trained_weights_comes_in_evaluation_mode(alone: Path) -> None:
+    assert not zoo.load_model("run").training
+    weights = zoo.load_model("run").state_dict()
+    assert weights["fc.weight"].shape[0] == 2
+    assert zoo.load_model("tiny_resnet").training
 
 
 def test_what_needs_the_data_says_so(alone: Path) -> None:

@@ -23,19 +23,23 @@ RUNS = Path("runs")
 def load_target(target: str, *, weights: str | Path | None = None, params: dict[str, Any] | None = None) -> nn.Module:
     """The module: fp32, contiguous, on the CPU; a run folder's with the weights of its last checkpoint.
 
+    One that has trained weights is in evaluation mode.
+
     ``weights="pretrained"`` gives a timm or torchvision model its library's, as `weights: pretrained` of a recipe does.
     """
     diagnostics = Diagnostics()
     found = network(target, diagnostics, params=params)
     raise_if_errors(diagnostics)
     assert found is not None
-    is_pretrained = found.foreign is not None and weights == "pretrained"
-    module = replace(found, pretrained=found.pretrained or is_pretrained).build()
+    is_pretrained = found.pretrained or (found.foreign is not None and weights == "pretrained")
+    module = replace(found, pretrained=is_pretrained).build()
     if weights is not None and not is_pretrained:
         load_weights(module, weights)
     elif Path(target).is_dir():
         load_checkpoint(module, Path(target), "last")
-    return module
+    elif not is_pretrained:
+        return module
+    return module.eval()
 
 
 def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
