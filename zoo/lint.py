@@ -11,7 +11,8 @@ from math import prod
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.graph.flow import Flow, FlowNode, flow
-from zoo.graph.plan import Plan, Step, TensorSpec
+from zoo.graph.plan import Block, Plan, Step, TensorSpec
+from zoo.registry import did_you_mean
 
 SOFTMAX = {"softmax", "Softmax", "Softmax2d"}
 # What changes no value, or only where a value stands: a softmax shows through.
@@ -62,16 +63,36 @@ def _once_a_place(found: Diagnostics) -> Iterator[Diagnostic]:
         yield replace(first, message=first.message + more)
 
 
-def lint_cam_layer(name: str, shape: tuple[int, ...], span: Span | None, diagnostics: Diagnostics) -> None:
-    """Warns of a CAM layer whose map (height, width) is too small to show anything."""
-    height, width = shape[-2:]
-    if min(height, width) < SMALLEST_CAM:
-        diagnostics.warning(
-            "small-cam",
-            f"the CAM layer {name} has a map of {height}x{width}: too small to show where the network looks",
-            span,
-            help="name an earlier layer under explain.layer",
-        )
+def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagnostics) -> None:
+    """Checks the layer that class activation maps shall be drawn of: an error where there is none of that name, and
+    a warning where its map (height, width) is too small to show anything.
+    """
+    steps = dict(_modules(plan.root, ""))
+    if layer not in steps:
+        help = did_you_mean(layer, list(steps))
+        diagnostics.error("unknown-layer", f"explain.layer: {plan.name} has no layer {layer!r}", span, help=help)
+        return
+    output = steps[layer].output
+    if not isinstance(output, TensorSpec) or len(output.shape) != 4 or min(output.shape[2:]) >= SMALLEST_CAM:
+        return
+    height, width = output.shape[2:]
+    diagnostics.warning(
+        "small-cam",
+        f"explain.layer: {layer} has a map of {height}x{width}: too small to show where the network looks",
+        span,
+        notes=[Note(f"{layer} stands here", steps[layer].span)],
+        help="name an earlier layer",
+    )
+
+
+def _modules(block: Block, prefix: str) -> Iterator[tuple[str, Step]]:
+    """The steps that become modules, by their dotted names."""
+    for step in block.steps:
+        name = f"{prefix}{step.name}"
+        if step.kind in ("module", "block"):
+            yield name, step
+        if step.body is not None:
+            yield from _modules(step.body, f"{name}.")
 
 
 def _softmax_before_loss(

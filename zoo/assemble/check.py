@@ -14,10 +14,10 @@ from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Sequence, from_data, read_file
+from zoo.document import Mapping, Scalar, Sequence, from_data, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
-from zoo.lint import lint
+from zoo.lint import lint, lint_cam_layer
 from zoo.models import architecture_names, architecture_path, load_plan
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.registry import did_you_mean
@@ -124,6 +124,9 @@ def _cross_checks(
         optimization.check(recipe.train.epochs, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics)
+    cam_layer = resolved.section("explain").get("layer") if "explain" in here else None
+    if network is not None and network.plan is not None and isinstance(cam_layer, Scalar) and cam_layer.value:
+        lint_cam_layer(network.plan, str(cam_layer.value), cam_layer.span, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:
         lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
 
