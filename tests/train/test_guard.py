@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from tests.train.small_world import SmallBatches, only, run
 from zoo.errors import DivergedError
 from zoo.events import CheckpointSaved, Event, StepLogged
+from zoo.optim.running import FrozenStretch, Optimization, RunningGroup
 from zoo.train import Shelf, Training, fit
 
 MakeTraining = Callable[..., Training]
@@ -62,7 +64,7 @@ def test_a_gradient_alone_is_enough(training: MakeTraining) -> None:
         count += 1
         return gradient * float("inf") if count == 3 else gradient
 
-    one.model[0].weight.register_hook(spoil)  # type: ignore[union-attr,operator]
+    one.model[0].weight.register_hook(spoil)  # type: ignore[index]
     with pytest.raises(DivergedError, match="a gradient is not finite at step 3"):
         run(one)
 
@@ -90,7 +92,7 @@ def test_optimizers_that_are_not_fused_leave_the_weights_too(training: MakeTrain
     original = one.optimization.after_step
 
     def watched() -> None:
-        seen.append(one.model[0].weight.detach().clone())  # type: ignore[union-attr,operator]
+        seen.append(one.model[0].weight.detach().clone())  # type: ignore[index]
         original()
 
     one.optimization.after_step = watched  # type: ignore[method-assign]
@@ -107,9 +109,78 @@ def test_with_loss_scaling_too(training: MakeTraining) -> None:
     assert all(bool(parameter.isfinite().all()) for parameter in one.model.parameters())
 
 
-def test_no_step_asks_the_device(training: MakeTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+def spoiled(one: Training, value: float, steps: range) -> None:
+    """Multiplies a gradient by ``value`` in these steps, counted from 1."""
+    count = itertools.count(1)
+    one.model[0].weight.register_hook(lambda gradient: gradient * (value if next(count) in steps else 1.0))  # type: ignore
+
+
+def test_a_gradient_that_overflows_at_no_loss_scale_is_told(training: MakeTraining) -> None:
+    one = training(train={"epochs": 7}, precision="fp16")
+    before = one.model[0].weight.detach().clone()  # type: ignore[index]
+    spoiled(one, float("nan"), range(1, 99))
+    with pytest.raises(DivergedError, match=r"gradients are not finite at any loss scale, seen at step 32, learning"):
+        run(one)  # 2^16 halved to below 2^-14
+    assert one.model[0].weight.equal(before)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_an_overflow_costs_one_update_and_halves_the_loss_scale(training: MakeTraining, fused: bool) -> None:
+    one = training(train={"epochs": 2}, precision="fp16", fused=fused)
+    spoiled(one, float("inf"), range(4, 5))
+    weights = weights_after_steps(one)
+    run(one)
+    assert [weights[step].equal(weights[step - 1]) for step in (3, 4, 5)] == [False, True, False]
+    assert one.runtime.scaler.get_scale() == 2.0**15
+
+
+def test_with_loss_scaling_nothing_moves_after_a_loss_that_is_not_finite(training: MakeTraining) -> None:
+    one = training(train={"epochs": 1}, poison=(1, 2), precision="fp16")  # step 3; the host looks after step 4
+    weights = weights_after_steps(one)
+    with pytest.raises(DivergedError, match="the loss is not finite at step 3"):
+        run(one)
+    assert weights[2].ne(weights[1]).any()  # control
+    assert weights[3].equal(weights[2])
+    assert weights[4].equal(weights[2])
+
+
+def test_with_loss_scaling_an_optimizer_may_have_nothing_to_do(training: MakeTraining) -> None:
+    """GradScaler.step asserts that every optimizer has gradients; a frozen stretch's has none."""
+    one = training(train={"epochs": 2}, precision="fp16")
+    head, body = [*one.model[8].parameters()], [*one.model[:8].parameters()]  # type: ignore[index]
+    optimizers = [torch.optim.NAdam(head, 0.01), torch.optim.SGD(body, 0.1, fused=True)]
+    groups = [RunningGroup("head", 0, 0, (), 1.0), RunningGroup("body", 1, 0, (), 1.0)]
+    one.optimization = Optimization(optimizers, groups, frozen=[FrozenStretch(tuple(head), 4, float("inf"))])
+    control = torch.amp.GradScaler("cpu")
+    control.scale(torch.zeros(()))
+    control.unscale_(optimizers[0])
+    with pytest.raises(AssertionError, match="No inf checks"):
+        control.step(optimizers[0])
+    before = one.model[8].weight.detach().clone()  # type: ignore[index]
+    moved = []
+    after_step = one.optimization.after_step
+    one.optimization.after_step = lambda: (moved.append(one.model[8].weight.ne(before).any().item()), after_step())  # type: ignore
+    run(one)
+    assert moved == [False] * 4 + [True] * 8
+
+
+def weights_after_steps(one: Training) -> dict[int, torch.Tensor]:
+    """Fills while it trains: the first layer's weights after each step, counted from 1; 0 is before."""
+    weights = {0: one.model[0].weight.detach().clone()}  # type: ignore[index]
+    after_step = one.optimization.after_step
+
+    def watched() -> None:
+        weights[len(weights)] = one.model[0].weight.detach().clone()  # type: ignore[index]
+        after_step()
+
+    one.optimization.after_step = watched  # type: ignore[method-assign]
+    return weights
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_no_step_asks_the_device(training: MakeTraining, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     """Between two looks of the host no tensor is read: ``item``, ``tolist``, ``bool`` and copies back are counted."""
-    one = training(train={"epochs": 1}, samples=320)
+    one = training(train={"epochs": 1}, samples=320, precision=precision, fused=precision == "fp32")
     one.log_every = 5
     reads: list[str] = []
     for name in ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy"):
@@ -127,7 +198,7 @@ def test_no_step_asks_the_device(training: MakeTraining, monkeypatch: pytest.Mon
     event = next(steps)  # steps 6 to 10
     assert isinstance(event, StepLogged)
     assert event.step == 10
-    assert len(reads) <= 3, reads
+    assert len(reads) <= 3 + (precision == "fp16"), reads  # not one a step: the log line, and whether all was finite
     steps.close()
 
 

@@ -21,16 +21,23 @@ class _Step(NamedTuple):
     indices: Sequence[Tensor]  # the samples of each of its batches
 
 
+# The smallest normal number of half precision. fairseq gives up near it too (``--min-loss-scale``, 1e-4).
+SMALLEST_LOSS_SCALE = 2.0**-14
+
+
 class FiniteGuard:
     """From the first loss or gradient that is not finite on, no update happens any more; the host hears of it later.
 
     :attr:`skip`, a tensor on the device, is 1 from that step on and tells the optimizers to leave all as it is;
     another counts the steps that were left out. :meth:`check`, once a log interval, reads the count and raises.
+
+    With loss scaling (``scaler``) a gradient that overflows is all in a day's work: that one update is left out and
+    the scale halved. A gradient that is not finite at any scale shows in the scale, which :meth:`check` reads too.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device, *, scaled: bool) -> None:
-        # With loss scaling infinite gradients are all in a day's work: the scaler skips their updates itself.
-        self._parameters = [] if scaled else list(model.parameters())
+    def __init__(self, model: nn.Module, device: torch.device, scaler: torch.amp.GradScaler | None = None) -> None:
+        self._scaler = scaler
+        self._parameters = [] if scaler is not None else list(model.parameters())
         self.skip = torch.zeros((), device=device)
         self._skipped = torch.zeros((), device=device)
         self._one = torch.ones((), device=device)
@@ -50,6 +57,7 @@ class FiniteGuard:
         recent, self._recent = self._recent, []
         skipped = int(self._skipped)
         if not skipped:
+            self._check_scale(recent)
             return
         bad = recent[-skipped]
         what = "a gradient" if math.isfinite(bad.loss) else "the loss"
@@ -58,6 +66,17 @@ class FiniteGuard:
             f"training diverged: {what} is not finite at step {bad.number}, learning rate {bad.lr:.6g}",
             notes=(f"training samples of that step: {_listing(ids)}", "the update was not made"),
             help="a lower learning rate, train.grad_clip, or train.precision: fp32; the last good checkpoint is kept",
+        )
+
+    def _check_scale(self, recent: Sequence[_Step]) -> None:
+        if self._scaler is None or not recent or self._scaler.get_scale() >= SMALLEST_LOSS_SCALE:
+            return
+        last = recent[-1]
+        raise DivergedError(
+            f"training diverged: gradients are not finite at any loss scale, seen at step {last.number}, "
+            f"learning rate {last.lr:.6g}",
+            notes=(f"the loss scale of fp16 has fallen below {SMALLEST_LOSS_SCALE:.3g}; the updates were not made",),
+            help="a lower learning rate, or train.precision: fp32; the last good checkpoint is kept",
         )
 
     def check_state(self, step: int, lr: float, state: Any) -> None:

@@ -5,8 +5,11 @@ Nothing here waits for the device: losses, hits and what is not finite stay ther
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from zoo.train.guard import FiniteGuard
 from zoo.train.metrics import Meter, is_sum
@@ -24,7 +27,7 @@ class Stepper:
         runtime, model = training.runtime, training.model
         self.forward = runtime.forward(model)
         self.meter = Meter(runtime.device, loss_is_sum=is_sum(training.loss))
-        self.guard = FiniteGuard(model, runtime.device, scaled=runtime.scaler is not None)
+        self.guard = FiniteGuard(model, runtime.device, runtime.scaler)
         self._training = training
         self._loss_is_sum = is_sum(training.loss)
         self._loss: Tensor | None = None  # of the batches so far
@@ -48,19 +51,29 @@ class Stepper:
         """Clips, updates (unless something was not finite), and moves schedules and averages on."""
         training, optimization, scaler = self._training, self._training.optimization, self._training.runtime.scaler
         assert self._loss is not None
-        for optimizer in optimization.optimizers if scaler is not None else ():
-            scaler.unscale_(optimizer)
+        overflows = [] if scaler is None else _unscale(scaler, optimization.optimizers)
         self.guard.observe(step, lr, self._loss, self._indices)
         if training.settings.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.grad_clip)
-        if scaler is None:
-            optimization.step(skip=self.guard.skip)
-        else:
-            for optimizer in optimization.optimizers:
-                scaler.step(optimizer)
+        optimization.step(skip=torch.stack([self.guard.skip, *overflows]).amax() if overflows else self.guard.skip)
+        if overflows:
             scaler.update()
         optimization.zero_grad()
         optimization.after_step()
         for averaging in training.averaging:
             averaging.after_step(step)
         self._loss, self._indices = None, []
+
+
+def _unscale(scaler: torch.amp.GradScaler, optimizers: Sequence[Optimizer]) -> list[Tensor]:
+    """Takes the loss scale out of the gradients; 1 for each optimizer whose gradients overflowed, else 0.
+
+    Optimizers without a gradient (their parameters are frozen) tell nothing. ``GradScaler.step`` is not used: it
+    asserts that every optimizer has gradients, and waits for the device to learn whether to step.
+    """
+    overflows: list[Tensor] = []
+    for optimizer in optimizers:
+        if any(parameter.grad is not None for group in optimizer.param_groups for parameter in group["params"]):
+            scaler.unscale_(optimizer)
+            overflows += scaler._found_inf_per_device(optimizer).values()  # no public name for it
+    return overflows
