@@ -11,7 +11,7 @@ from math import prod
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.graph.flow import Flow, FlowNode, flow
-from zoo.graph.plan import Block, Plan, Step, TensorSpec
+from zoo.graph.plan import Plan, Step, TensorSpec
 from zoo.registry import did_you_mean
 
 SOFTMAX = {"softmax", "Softmax", "Softmax2d"}
@@ -67,7 +67,7 @@ def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagn
     """Checks the layer that class activation maps shall be drawn of: an error where there is none of that name, and
     a warning where its map (height, width) is too small to show anything.
     """
-    steps = dict(_modules(plan.root, ""))
+    steps = {path: step for path, step in plan.walk() if step.kind in ("module", "block")}
     if layer not in steps:
         help = did_you_mean(layer, list(steps))
         diagnostics.error("unknown-layer", f"explain.layer: {plan.name} has no layer {layer!r}", span, help=help)
@@ -83,16 +83,6 @@ def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagn
         notes=[Note(f"{layer} stands here", steps[layer].span)],
         help="name an earlier layer",
     )
-
-
-def _modules(block: Block, prefix: str) -> Iterator[tuple[str, Step]]:
-    """The steps that become modules, by their dotted names."""
-    for step in block.steps:
-        name = f"{prefix}{step.name}"
-        if step.kind in ("module", "block"):
-            yield name, step
-        if step.body is not None:
-            yield from _modules(step.body, f"{name}.")
 
 
 def _softmax_before_loss(

@@ -25,6 +25,11 @@ def print_text(text: str) -> None:
     sys.stdout.flush()
 
 
+def percent(fraction: float) -> str:
+    """A fraction as people read it."""
+    return f"{100 * fraction:.2f} %"
+
+
 def print_json(data: Any) -> None:
     """A result as one JSON document, to stdout. What is not finite becomes null: JSON has no word for it."""
     print_text(json.dumps(_finite(data), indent=2, ensure_ascii=False, default=str))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
-from zoo.cli.output import print_json, print_text
+from zoo.cli.output import percent, print_json, print_text
 from zoo.cli.session import Session, command
 from zoo.errors import UsageError
 
@@ -84,11 +84,11 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     if session.as_json:
         print_json(result)
         return
-    lines = [f"seed {run['seed']}: {_percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
+    lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
     figures = result["test_accuracy"]
     lines.append(
-        f"test accuracy over {len(seeds)} seeds: mean {_percent(figures['mean'])}, spread (standard deviation) "
-        f"{_percent(figures['spread'])}, worst {_percent(figures['min'])}, best {_percent(figures['max'])}"
+        f"test accuracy over {len(seeds)} seeds: mean {percent(figures['mean'])}, spread (standard deviation) "
+        f"{percent(figures['spread'])}, worst {percent(figures['min'])}, best {percent(figures['max'])}"
     )
     print_text("\n".join(lines))
 
@@ -113,10 +113,6 @@ def _seed_list(text: str) -> list[int]:
     return seeds
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
 def _outcome(result: dict[str, Any]) -> str:
     """The lines that end a run."""
     test, target = result.get("test") or {}, result.get("target") or {}
@@ -124,11 +120,11 @@ def _outcome(result: dict[str, Any]) -> str:
     if test.get("accuracy") is not None:
         tta = test.get("accuracy_tta")
         lines.append(
-            f"test accuracy {_percent(test['accuracy'])}" + (f", with TTA {_percent(tta)}" if tta is not None else "")
+            f"test accuracy {percent(test['accuracy'])}" + (f", with TTA {percent(tta)}" if tta is not None else "")
         )
     for name, wanted in target.items():
         if name.startswith("test_accuracy") and wanted is not None:
-            lines.append(f"target {_percent(wanted)}: {'met' if target.get('met') else 'not met'}")
+            lines.append(f"target {percent(wanted)}: {'met' if target.get('met') else 'not met'}")
     lines.append(f"run folder {result['run_dir']}")
     return "\n".join(lines)
 

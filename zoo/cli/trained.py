@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out
-from zoo.cli.output import print_json, print_text
+from zoo.cli.output import percent, print_json, print_text
 from zoo.cli.session import Session, command
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a recipe's name for its latest run.")]
@@ -40,10 +40,10 @@ def evaluate(
         print_json(found)
         return
     width = max(map(len, found["per_class"]))
-    lines = [f"{name:<{width}}  {_percent(value)}" for name, value in found["per_class"].items()]
-    lines.append(f"loss {found['loss']:.4f}, accuracy {_percent(found['accuracy'])}")
+    lines = [f"{name:<{width}}  {percent(value)}" for name, value in found["per_class"].items()]
+    lines.append(f"loss {found['loss']:.4f}, accuracy {percent(found['accuracy'])}")
     if found.get("accuracy_tta") is not None:
-        lines.append(f"accuracy with TTA {_percent(found['accuracy_tta'])}")
+        lines.append(f"accuracy with TTA {percent(found['accuracy_tta'])}")
     print_text("\n".join(lines))
 
 
@@ -63,7 +63,7 @@ def predict(
         print_json(found)
         return
     for item in found:
-        classes = ", ".join(f"{c['class']} {_percent(c['probability'])}" for c in item["classes"])
+        classes = ", ".join(f"{c['class']} {percent(c['probability'])}" for c in item["classes"])
         print_text(f"{item['image']}: {classes}")
 
 
@@ -124,7 +124,3 @@ def report(session: Session, run: RunArgument) -> None:
         print_json({"report": str(path)})
     else:
         print_text(str(path))
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"

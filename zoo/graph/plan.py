@@ -85,6 +85,12 @@ class Step:
     share: str | None = None  # of kind share: the earlier step of this block whose module runs again
     batch_like: Ref | None = None  # of kinds parameter and buffer: expand dimension 0 to this value's batch
 
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """Every value the step reads."""
+        last = () if self.batch_like is None else (self.batch_like,)
+        return (*self.inputs, *self.named_inputs.values(), *last)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -96,6 +102,13 @@ class Block:
     output: Output
     is_sequential: bool
     span: Span
+
+    @property
+    def output_refs(self) -> tuple[Ref, ...]:
+        """The values the block gives, in order."""
+        if isinstance(self.output, Ref):
+            return (self.output,)
+        return tuple(self.output.values() if isinstance(self.output, Mapping) else self.output)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ steps, so random numbers are drawn in that order too.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -67,21 +67,6 @@ def forward_of(
     return Forward(input_variables(block), tuple(writer.statements()))
 
 
-def refs_of(step: Step) -> Iterator[Ref]:
-    """Every value a step reads."""
-    yield from step.inputs
-    yield from step.named_inputs.values()
-    if step.batch_like is not None:
-        yield step.batch_like
-
-
-def output_refs(block: Block) -> tuple[Ref, ...]:
-    """The values a block gives, in order."""
-    if isinstance(block.output, Ref):
-        return (block.output,)
-    return tuple(block.output.values() if isinstance(block.output, Mapping) else block.output)
-
-
 def _is_plain_attribute(step: Step) -> bool:
     """A free parameter or buffer that is read as it stands."""
     return step.kind in ("parameter", "buffer") and step.batch_like is None
@@ -97,11 +82,11 @@ class _Writer:
         self._texts: dict[str, str] = dict(zip(block.inputs, input_variables(block), strict=True))
         self._readers: dict[str, list[str]] = {}  # value: the steps that read it, "" for the block's output
         for step in block.steps:
-            for ref in refs_of(step):
+            for ref in step.refs:
                 self._readers.setdefault(ref.name, []).append(step.name)
-        for ref in output_refs(block):
+        for ref in block.output_refs:
             self._readers.setdefault(ref.name, []).append("")
-        self._picked = {ref.name for step in block.steps for ref in refs_of(step) if ref.picks}  # not one tensor
+        self._picked = {ref.name for step in block.steps for ref in step.refs if ref.picks}  # not one tensor
         self._bodies = {step.name: step.body for step in block.steps}
         taken = {*self._texts.values(), "x", "out"}
         self._own = {step.name: fresh(step.name, taken) for step in block.steps}
