@@ -20,6 +20,11 @@ def test_help_lines() -> None:
     assert did_you_mean("a1", ["a1x", "a1z", "a1y"]) == "did you mean a1x, a1y or a1z?"
 
 
+def test_two_letters_that_changed_places_are_one_slip() -> None:
+    assert did_you_mean("tyni", ["tiny", "quickstart"]) == "did you mean tiny?"
+    assert did_you_mean("ytni", ["tiny", "quickstart"]) == "there are tiny and quickstart"  # all four moved
+
+
 def test_strangers_are_not_offered_as_what_was_meant() -> None:
     assert did_you_mean("weihgt", ["weight", "bias"]) == "did you mean weight?"
     assert did_you_mean("foo", ["epochs", "compile", "lookahead"]) == "there are epochs, compile and lookahead"

@@ -20,6 +20,7 @@ OFFERED = 3  # names in a help line
 LISTED = 12  # names that are told in full where none is near
 LIKELY = 0.65  # likeness from which a name may be what was meant
 STRANGER = 0.3  # how much less like than the best a name may be, to be offered beside it
+SWAPPED = 0.9  # likeness of names in which two letters changed places
 SAME_CASE = 0.01  # decides between a module and a function of one name
 LONGEST_NAME = 80  # characters of a name that are compared; comparing takes time with their square
 
@@ -45,7 +46,8 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
     def likeness(candidate: str) -> float:
         other = candidate.lower()
         starts_alike = SAME_CASE if name[:1].isupper() == candidate[:1].isupper() else 0.0  # relu is not ReLU
-        return difflib.SequenceMatcher(None, folded, other).ratio() + contains(other) + starts_alike
+        alike = SWAPPED if _is_swap(folded, other) else difflib.SequenceMatcher(None, folded, other).ratio()
+        return alike + contains(other) + starts_alike
 
     found: list[tuple[float, str]] = []
     for bound, candidate in sorted((-at_most(each), each) for each in islice(dict.fromkeys(names), MOST_NAMES)):
@@ -53,6 +55,15 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
             break  # nothing further down can be nearer
         insort(found, (-likeness(candidate), candidate))
     return [(-negative, candidate) for negative, candidate in found[:count]]
+
+
+def _is_swap(name: str, other: str) -> bool:
+    """Whether two letters changed places: one slip, which a common subsequence counts as two."""
+    apart = [place for place, (a, b) in enumerate(zip(name, other, strict=False)) if a != b]
+    if len(name) != len(other) or len(apart) != 2:
+        return False
+    first, second = apart
+    return name[first] == other[second] and name[second] == other[first]
 
 
 def did_you_mean(name: str, names: Names) -> str | None:
