@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 
 from tests.train.small_world import Small, small_net, small_training
 from zoo.errors import EnvironmentFault, UsageError
+from zoo.events import TrainingStarted
 from zoo.train import Runtime, fit
 from zoo.train.runtime import choose_precision, cpu_bf16_unit, machine_faults
 
@@ -74,12 +77,57 @@ def test_a_device_that_is_not_there_is_a_usage_error(monkeypatch: pytest.MonkeyP
         Runtime.choose(device)
 
 
+@pytest.mark.parametrize(("capability", "told"), [((8, 0), "asked for; TF32 convolutions"), ((7, 5), "asked for")])
+def test_fp32_tells_of_convolutions_that_are_not(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], told: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("fp32", GPU) == ("fp32", told)
+    assert choose_precision("fp32", CPU) == ("fp32", "asked for")
+
+
+def switches() -> tuple[object, ...]:
+    cudnn = torch.backends.cudnn
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    return cudnn.benchmark, cudnn.deterministic, *strict, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "during"),
+    [(True, (False, True, True, True, ":4096:8")), (False, (True, False, False, False, None))],
+)
+@pytest.mark.parametrize("ends_early", [True, False])
+def test_the_switches_for_algorithms_are_set_for_the_fit_alone(
+    deterministic: bool, during: tuple[object, ...], ends_early: bool
+) -> None:
+    one, before = small_training(Small(train={"epochs": 1}), None), switches()
+    one.runtime = Runtime.choose("cpu", deterministic=deterministic)
+    events = fit(one)
+    started = next(event for event in events if isinstance(event, TrainingStarted))
+    assert started.choices.get("algorithms") == ("deterministic (asked for)" if deterministic else None)
+    assert switches() == during != before
+    if ends_early:
+        events.close()
+    else:
+        list(events)
+    assert switches() == before
+
+
+def test_an_operation_that_cannot_repeat_itself_is_told_though_warnings_are_off() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("ignore")
+        for deterministic in (False, True):
+            with Runtime.choose("cpu", deterministic=deterministic).tuned():
+                torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+                assert len(told) == deterministic
+
+
 def test_placing_keeps_the_parameters_that_optimizers_hold() -> None:
     model = small_net()
     parameters = list(model.parameters())
     Runtime.choose("cpu").place(model)
     assert all(own is other for own, other in zip(model.parameters(), parameters, strict=True))
-    assert model[4].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index,operator,union-attr]
+    assert model[4].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

@@ -74,7 +74,9 @@ def lay_foundation(
     """
     recipe = resolved.recipe
     settings = recipe.train
-    runtime = Runtime.choose(options.device, settings.precision, settings.channels_last, settings.compile)
+    runtime = Runtime.choose(
+        options.device, settings.precision, settings.channels_last, settings.compile, settings.deterministic
+    )
     train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = fitting_network(resolved, parts, dataset, image_shape(test))
     seed_everything(recipe.seed)

@@ -88,7 +88,8 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
     training = built.training
-    loss, step_seconds = _steps(built)
+    with training.runtime.tuned():
+        (loss, step_seconds), test_seconds = _steps(built), _test_seconds(built)
     counted = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
     return Estimate(
@@ -103,7 +104,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
         batch_size=parts.data.batch_size,
         loss=loss,
         step_seconds=step_seconds,
-        test_seconds=_test_seconds(built),
+        test_seconds=test_seconds,
         memory_bytes=memory,
         memory_of=memory_of,
         choices=dict(training.choices),
@@ -114,7 +115,6 @@ def _steps(built: Built) -> tuple[float, float]:
     """The loss of the first batch, and the seconds of a step after the first."""
     training = built.training
     runtime, optimization = training.runtime, training.optimization
-    runtime.tune()
     forward = runtime.forward(training.model)
     training.model.train()
     losses, seconds = [], 0.0

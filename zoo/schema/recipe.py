@@ -142,10 +142,13 @@ class TrainSection(Section):
     )
     max_steps: Count | None = Field(None, description="optimizer steps after which training ends at the latest")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 autocast where the hardware has it, else fp32"
+        "auto", description="auto: autocast to what the hardware multiplies, bf16 or else fp16; fp32 where neither"
     )
-    compile: bool | Literal["auto"] = Field(False, description="torch.compile; auto: on a GPU")
+    compile: bool | Literal["auto"] = Field(
+        False, description="torch.compile; auto: only where it was measured to be faster, so far nowhere"
+    )
     channels_last: bool | Literal["auto"] = Field("auto", description="memory format; auto: wherever it is faster")
+    deterministic: bool = Field(False, description="on a GPU only kernels that repeat themselves bit for bit; slower")
     grad_clip: Annotated[float, Field(gt=0)] | None = Field(None, description="largest norm of the gradient")
     accumulate: Count = Field(1, description="batches whose gradients make one optimizer step")
     ema: EmaSection | None = Field(None, description="exponential moving average of the weights")

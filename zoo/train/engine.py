@@ -48,7 +48,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
     StoppedBySignal once a verified checkpoint is written.
     """
     batch_size = -(-training.train.samples // training.train.steps)
-    with machine_faults(batch_size), SignalWatch() as signals:
+    with machine_faults(batch_size), training.runtime.tuned(), SignalWatch() as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:
@@ -78,7 +78,6 @@ class _Loop:
         self.progress = state.Progress()
         self.clock = StepClock()
         self.shelf = Shelf(training.folder.checkpoints, training.settings.checkpoint.keep) if training.folder else None
-        self.runtime.tune()
         self.runtime.place(training.model)
         self.stepper = Stepper(training)
         self._evaluation_seconds = 0.0

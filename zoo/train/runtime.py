@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
 from zoo.errors import EnvironmentFault, UsageError
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
 
 
 class Choice(NamedTuple):
@@ -70,7 +73,8 @@ def cpu_bf16_unit() -> str | None:
 def choose_precision(requested: str, device: torch.device) -> Choice:
     """The precision of forward and backward passes; ``auto`` takes the fastest that the hardware multiplies itself."""
     if requested != "auto":
-        return Choice(requested, "asked for")
+        tf32 = requested == "fp32" and device.type == "cuda" and _convolves_in_tf32(device)
+        return Choice(requested, "asked for; TF32 convolutions" if tf32 else "asked for")
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         if major >= 8:
@@ -82,6 +86,12 @@ def choose_precision(requested: str, device: torch.device) -> Choice:
     if unit:
         return Choice("bf16", f"the CPU has {unit}")
     return Choice("fp32", "the CPU has neither AMX nor AVX512-BF16: it would only emulate bfloat16")
+
+
+def _convolves_in_tf32(device: torch.device) -> bool:
+    """Whether cuDNN rounds what float32 convolutions multiply to ten bits, torch's default."""
+    conv: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # what torch's docs name, its stubs do not
+    return torch.cuda.get_device_capability(device) >= (8, 0) and conv.fp32_precision == "tf32"
 
 
 def choose_layout(requested: bool | Literal["auto"]) -> Choice:
@@ -100,6 +110,13 @@ def choose_compile(requested: bool | Literal["auto"], device: torch.device) -> C
     return Choice("eager", "torch.compile has not been measured to win on this device; say compile: true to try")
 
 
+def choose_algorithms(deterministic: bool) -> Choice:
+    """Whether cuDNN, cuBLAS and torch's own kernels have to give the same bits every time."""
+    if deterministic:
+        return Choice("deterministic", "asked for")
+    return Choice("fastest", "as cuDNN timed them; train.deterministic: true takes those that repeat bit for bit")
+
+
 def _precision_plugin(precision: str, device_type: str) -> FabricPrecision:
     """Made here, not by Fabric, which takes bf16 where fp16 is asked for on a CPU, and prints what it takes."""
     if precision == "fp32":
@@ -109,13 +126,14 @@ def _precision_plugin(precision: str, device_type: str) -> FabricPrecision:
 
 @dataclass(eq=False)
 class Runtime:
-    """A device, a precision (``fp32``, ``bf16``, ``fp16``) and a layout, and the forward pass in them."""
+    """A device, a precision (``fp32``, ``bf16``, ``fp16``), a layout and algorithms, and the forward pass in them."""
 
     fabric: Fabric
     device: torch.device
     precision: str
     channels_last: bool
     compiled: bool
+    deterministic: bool = False
     choices: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -125,12 +143,16 @@ class Runtime:
         precision: str = "auto",
         channels_last: bool | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = False,
+        deterministic: bool = False,
     ) -> Runtime:
         """Settles every ``auto``. Raises UsageError for a device that is not there."""
         where = choose_device(device)
         on = torch.device(where.value)
         arithmetic, layout = choose_precision(precision, on), choose_layout(channels_last)
         eager = choose_compile(compile, on)
+        choices = {"device": where, "precision": arithmetic, "layout": layout, "compile": eager}
+        if deterministic or on.type == "cuda":  # a CPU has but one algorithm for each operation
+            choices["algorithms"] = choose_algorithms(deterministic)
         fabric = Fabric(
             accelerator=on.type,
             devices=[on.index] if on.type == "cuda" else 1,
@@ -142,20 +164,24 @@ class Runtime:
             arithmetic.value,
             layout.value == "channels_last",
             eager.value == "compiled",
-            {"device": str(where), "precision": str(arithmetic), "layout": str(layout), "compile": str(eager)},
+            deterministic,
+            {name: str(choice) for name, choice in choices.items()},
         )
 
-    def tune(self) -> None:
-        """Readies the process for training; call it once all is built.
+    @contextmanager
+    def tuned(self) -> Iterator[None]:
+        """Readies the process for training, for the length of a ``with`` block; enter it once all is built.
 
-        cuDNN tries its convolutions once for each shape and keeps the fastest. What reading the data left free goes
-        back to the machine, which the first step may need: glibc would keep it (130 MiB after CIFAR-10).
+        cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
+        keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat. What
+        reading the data left free goes back to the machine, which the first step may need: glibc would keep it
+        (130 MiB after CIFAR-10).
         """
-        if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
         if trim is not None:
             trim(0)
+        with _deterministic_algorithms() if self.deterministic else _fastest_convolutions():
+            yield
 
     def place(self, module: nn.Module) -> nn.Module:
         """Brings a module to the device and layout, in place: optimizers made before or after hold its parameters."""
@@ -194,6 +220,36 @@ class Runtime:
         """Waits for the device, so that a clock read next is true."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+@contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    cudnn = torch.backends.cudnn
+    before, cudnn.benchmark = cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
+
+
+@contextmanager
+def _deterministic_algorithms() -> Iterator[None]:
+    """Sets all that torch's notes on reproducibility name, and puts it back."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic, os.environ.get(_WORKSPACE)
+    strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        cudnn.benchmark, cudnn.deterministic = False, True
+        os.environ.setdefault(_WORKSPACE, ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with warnings.catch_warnings():  # the command line is silent about libraries' warnings; not about this one
+            warnings.filterwarnings("default", message=".*does not have a deterministic implementation")
+            yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic, workspace = before
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
 
 
 @contextmanager
