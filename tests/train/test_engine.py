@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from tests.train.small_world import SmallBatches, one_cycle, only, run, small_ne
 from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.optim import SWA
 from zoo.schema.recipe import TrainSection
-from zoo.train import Training, count_steps, fit, read_metrics
+from zoo.train import Training, count_steps, engine, fit, read_metrics
+from zoo.train.metrics import StepClock
 
 MakeTraining = Callable[..., Training]
 
@@ -108,6 +109,26 @@ def without_noise(one: Training) -> Training:
     for number in (1, 3):
         one.model[number] = nn.Identity()  # type: ignore[index,operator]
     return one
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_time_left_counts_every_batch(
+    training: MakeTraining, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    one = training(train={"epochs": 2, "accumulate": accumulate}, batch_size=8, samples=96)
+    one.log_every, now, epoch_of = 1, 0.0, one.train.epoch
+
+    def a_second_each(epoch: int, start: int = 0) -> Iterator[Any]:
+        nonlocal now
+        for batch in epoch_of(epoch, start):
+            now += 1
+            yield batch
+
+    monkeypatch.setattr(one.train, "epoch", a_second_each)
+    monkeypatch.setattr(engine, "StepClock", lambda: StepClock(lambda: now))
+    logged = next(event for event in fit(one) if isinstance(event, StepLogged))
+    assert logged.epoch_eta_seconds == 12 - accumulate
+    assert logged.run_eta_seconds == 24 - accumulate
 
 
 def test_accumulated_batches_make_the_step_of_their_union(training: MakeTraining) -> None:

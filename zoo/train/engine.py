@@ -17,7 +17,8 @@ Built objects go in, events come out; console, files and reports listen to them.
 
 Between two looks of the host nothing waits for the device: no ``.item()``, no copy back, no clock read.
 A checkpoint holds all that the next step depends on, and the next step depends on nothing else: data and its
-augmentation are functions of (seed, epoch, sample), so an interrupted run goes on bit for bit.
+augmentation are functions of (seed, epoch, sample), so an interrupted run goes on bit for
+bit, where the device's kernels repeat themselves (on a GPU: ``train.deterministic``).
 """
 
 from __future__ import annotations
@@ -163,12 +164,12 @@ class _Loop:
         self.clock.start()
         for batch in batches.epoch(progress.epoch, start=progress.batch):
             batches_of_step = min(accumulate, batches.steps - progress.batch // accumulate * accumulate)
-            self.clock.step(self.stepper.backward(batch, share=1 / batches_of_step))
+            self.stepper.backward(batch, share=1 / batches_of_step)
             progress.batch += 1
             if progress.batch % accumulate and progress.batch < batches.steps:
                 continue
             progress.step, progress.lr = progress.step + 1, self.training.optimization.lr
-            self.stepper.update(progress.step, progress.lr)
+            self.clock.step(images=self.stepper.update(progress.step, progress.lr))
             if progress.step == self.steps.total:
                 break
             if progress.step % log_every == 0:

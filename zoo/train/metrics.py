@@ -71,7 +71,7 @@ class StepClock:
         self._began, self._images, self._steps = self._now(), 0, 0
 
     def step(self, images: int) -> None:
-        """Counts a step; reads no clock."""
+        """Counts an optimizer step, of however many batches; reads no clock."""
         self._images += images
         self._steps += 1
 
@@ -95,5 +95,5 @@ class StepClock:
 
     @property
     def step_seconds(self) -> float:
-        """The seconds of a step, lately."""
+        """The seconds of an optimizer step, lately."""
         return statistics.median(self._recent) if self._recent else 0.0

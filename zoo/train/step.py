@@ -32,9 +32,10 @@ class Stepper:
         self._loss_is_sum = is_sum(training.loss)
         self._loss: Tensor | None = None  # of the batches so far
         self._indices: list[Tensor] = []  # likewise
+        self._images = 0  # likewise
 
-    def backward(self, batch: BatchLike, share: float) -> int:
-        """Adds a batch's gradients, which are this share of the step's; gives the number of its images."""
+    def backward(self, batch: BatchLike, share: float) -> None:
+        """Adds a batch's gradients, which are this share of the step's."""
         runtime = self._training.runtime
         images_BCHW = runtime.images(batch.images)
         labels = batch.labels.to(runtime.device, non_blocking=True)
@@ -43,12 +44,12 @@ class Stepper:
         self.meter.add(loss, logits_BK, labels)
         self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
         self._indices.append(batch.indices)
+        self._images += len(images_BCHW)
         # A mean over the step's batches; a loss that is a sum over samples stays one.
         runtime.fabric.backward(loss if share == 1 or self._loss_is_sum else loss * share)
-        return len(images_BCHW)
 
-    def update(self, step: int, lr: float) -> None:
-        """Clips, updates (unless something was not finite), and moves schedules and averages on."""
+    def update(self, step: int, lr: float) -> int:
+        """Clips, updates unless something was not finite, moves schedules and averages on; gives the step's images."""
         training, optimization, scaler = self._training, self._training.optimization, self._training.runtime.scaler
         assert self._loss is not None
         overflows = [] if scaler is None else _unscale(scaler, optimization.optimizers)
@@ -62,7 +63,9 @@ class Stepper:
         optimization.after_step()
         for averaging in training.averaging:
             averaging.after_step(step)
-        self._loss, self._indices = None, []
+        images = self._images
+        self._loss, self._indices, self._images = None, [], 0
+        return images
 
 
 def _unscale(scaler: torch.amp.GradScaler, optimizers: Sequence[Optimizer]) -> list[Tensor]:
