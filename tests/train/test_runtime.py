@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.train.small_world import Small, small_net, small_training
+from zoo.cli.failures import as_zoo_error
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.events import TrainingStarted
 from zoo.train import Runtime, fit
@@ -166,6 +167,26 @@ def test_out_of_memory_is_exit_6_with_advice() -> None:
 def test_other_ways_to_run_out_of_memory(error: BaseException) -> None:
     with pytest.raises(EnvironmentFault, match="out of memory"), machine_faults(512):
         raise error
+
+
+@pytest.mark.parametrize(
+    "library", ["CUDNN_STATUS_ALLOC_FAILED", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"]
+)
+def test_libraries_that_find_no_memory(library: str) -> None:
+    with pytest.raises(EnvironmentFault, match="out of memory") as caught, machine_faults(512):
+        raise RuntimeError(library)
+    assert caught.value.exit_code == as_zoo_error(RuntimeError(library)).exit_code == 6
+
+
+def test_a_gpu_that_fails_is_exit_6() -> None:
+    error = torch.AcceleratorError("CUDA error: no kernel image is available\nlong story")
+    with pytest.raises(EnvironmentFault, match="no kernel image") as caught, machine_faults(512):
+        raise error
+    assert caught.value.message == "the GPU failed: CUDA error: no kernel image is available"
+    told = as_zoo_error(error)  # outside a fit
+    assert (caught.value.exit_code, caught.value.message) == (told.exit_code, told.message)
+    assert told.exit_code == 6
+    assert "CUDA_LAUNCH_BLOCKING=1" in (told.help or "")
 
 
 def test_other_errors_pass() -> None:

@@ -15,6 +15,7 @@ from zoo.cli.output import print_json, print_messages
 from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError
 
 _INTERRUPTED = 130
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
 
 
@@ -54,6 +55,10 @@ def as_zoo_error(error: BaseException) -> ZooError:
         return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return EnvironmentFault(f"out of memory: {_first_line(error)}", code="out-of-memory", help=_ADVICE)
+    if type(error).__name__ == "AcceleratorError":
+        from zoo.train.runtime import accelerator_fault
+
+        return accelerator_fault(error)
     if isinstance(error, OSError):
         return _from_os(error)
     return _OwnError(error)
@@ -95,7 +100,7 @@ def _is_torch_out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return (
         type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+        or (isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY))
         or (isinstance(error, ImportError) and "failed to map segment" in text)  # a library found no room
     )
 

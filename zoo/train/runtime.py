@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from zoo.errors import EnvironmentFault, UsageError
 
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
 
 
@@ -254,7 +255,7 @@ def _deterministic_algorithms() -> Iterator[None]:
 
 @contextmanager
 def machine_faults(batch_size: int) -> Iterator[None]:
-    """Turns running out of memory, and a compiler that fails, into EnvironmentFault with advice.
+    """Turns running out of memory, an accelerator and a compiler that fail into EnvironmentFault with advice.
 
     The batch is never changed in silence.
     """
@@ -262,15 +263,28 @@ def machine_faults(batch_size: int) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(str(error), batch_size) from error
+    except torch.AcceleratorError as error:
+        raise accelerator_fault(error) from error
     except RuntimeError as error:
-        # The CPU's allocator raises a plain RuntimeError; to import torch._dynamo for its exceptions takes seconds.
-        if "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error):
+        # The CPU's allocator, cuDNN and cuBLAS raise plain RuntimeErrors; to import torch._dynamo for its exceptions
+        # takes seconds.
+        if any(sign in str(error) for sign in _NO_MEMORY):
             raise _out_of_memory(str(error), batch_size) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise EnvironmentFault(
                 f"torch.compile failed here: {str(error).splitlines()[0]}", code="compile", help="train.compile: false"
             ) from error
         raise
+
+
+def accelerator_fault(error: BaseException) -> EnvironmentFault:
+    """What is told of ``torch.AcceleratorError``: a kernel that cannot run here, or one that failed."""
+    return EnvironmentFault(
+        f"the GPU failed: {str(error).splitlines()[0] if str(error) else 'it does not say why'}",
+        code="accelerator",
+        notes=("kernels run behind the program: what it was doing just now need not be what failed",),
+        help="CUDA_LAUNCH_BLOCKING=1 in the environment shows where; --device cpu tells whether it is the GPU",
+    )
 
 
 def _out_of_memory(text: str, batch_size: int) -> EnvironmentFault:
