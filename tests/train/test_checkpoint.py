@@ -149,6 +149,22 @@ class TestVerification:
         with pytest.raises(DamagedCheckpointError, match="is not a manifest"):
             verify(path)
 
+    @pytest.mark.parametrize("other", [2, None, "1"])
+    def test_a_checkpoint_of_another_format_is_not_taken_for_a_damaged_one(self, tmp_path: Path, other: Any) -> None:
+        path = a_checkpoint(tmp_path / "last")
+        sound = json.loads((path / "manifest.json").read_text())
+        del sound["manifest"]
+        newer = signed({**sound, "format": other, "files": ["of some other form"]})
+        (path / "manifest.json").write_text(newer)
+        with pytest.raises(
+            CheckpointError, match=f"has format {other!r}; this version of zoo reads format 1"
+        ) as caught:
+            Shelf(tmp_path).newest(pytest.fail)
+        assert not isinstance(caught.value, DamagedCheckpointError)
+        (path / "manifest.json").write_text(newer.replace("some other form", "another form"))  # damage in such a one
+        with pytest.raises(DamagedCheckpointError):
+            verify(path)
+
     def test_a_link_is_refused(self, tmp_path: Path) -> None:
         path = a_checkpoint(tmp_path / "last")
         (path / "training.json").rename(tmp_path / "elsewhere.json")

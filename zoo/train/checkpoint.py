@@ -112,7 +112,7 @@ def _write(path: Path, content: bytes) -> FileSum:
 def verify(path: Path) -> Manifest:
     """Checks every file of a checkpoint against its manifest, and the manifest against itself.
 
-    Raises DamagedCheckpointError; CheckpointError for a manifest that points outside its folder.
+    Raises DamagedCheckpointError; CheckpointError for a manifest that has another format or points outside its folder.
     """
     manifest = _read_manifest(path)
     for name, expected in manifest.files.items():
@@ -132,7 +132,9 @@ def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     try:
         raw = file.read_bytes()
-        manifest = Manifest.model_validate(json.loads(raw))
+        data = json.loads(raw)
+        _refuse_other_formats(file, data)
+        manifest = Manifest.model_validate(data)
     except OSError as error:
         raise DamagedCheckpointError(f"{file}: {error.strerror}") from None
     except (ValueError, RecursionError):  # pydantic's ValidationError is a ValueError
@@ -141,6 +143,19 @@ def _read_manifest(path: Path) -> Manifest:
     if manifest.render() != raw:
         raise DamagedCheckpointError(f"{file}: its own SHA-256 does not fit")
     return manifest
+
+
+def _refuse_other_formats(manifest: Path, data: Any) -> None:
+    """Raises CheckpointError for a whole manifest of another format, for which no older checkpoint makes up."""
+    if not isinstance(data, dict) or data.get("format") == FORMAT:
+        return
+    rest = {key: value for key, value in data.items() if key != "manifest"}
+    if data.get("manifest") == hashlib.sha256(json.dumps(rest).encode()).hexdigest():
+        raise CheckpointError(
+            f"{manifest} has format {data.get('format')!r}; this version of zoo reads format {FORMAT}",
+            code="checkpoint-format",
+            help="use the version that wrote it: env.json of the run names it",
+        )
 
 
 def _refuse_outside(manifest: Path, names: Iterable[str]) -> None:
@@ -152,7 +167,7 @@ def _refuse_outside(manifest: Path, names: Iterable[str]) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Verifies and reads a checkpoint. Raises DamagedCheckpointError, or CheckpointError if it points outside."""
+    """Verifies and reads a checkpoint. Raises DamagedCheckpointError, or CheckpointError as ``verify`` does."""
     manifest = verify(path)
     try:
         plain = json.loads((path / PLAIN).read_bytes())
