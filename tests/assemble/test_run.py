@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from tests.cli.conftest import TINY
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
+from zoo.assemble.seeds import run_seeds
 from zoo.cli import main
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError, DataError, StoppedBySignal, UsageError, raise_if_errors
@@ -137,6 +139,35 @@ def test_a_longer_training_that_was_killed_goes_on_though_the_shorter_ones_resul
     again = run(recipe, resume=True, epochs=2, notes=notes)
     assert (again["epochs"], again["test"]) == (2, longer["test"])
     assert not [note for note in notes if "finished" in note]
+
+
+def test_a_key_that_came_into_the_language_since_is_no_change(recipe: Path) -> None:
+    first = run(recipe)
+    resolved = Path("runs/tiny/0001/resolved.yaml")
+    text = resolved.read_text()
+    resolved.write_text(text.replace("  deterministic: false\n", ""))
+    assert resolved.read_text() != text
+    assert run(recipe, resume=True) == first
+    with pytest.raises(ConfigError, match="deterministic"):  # control: written, it is one
+        run(recipe, "train.deterministic=false", resume=True)
+
+
+def test_each_seed_of_several_resumes_its_own_folder(recipe: Path) -> None:
+    options = RunOptions(quiet=True)
+    first = run_seeds(str(recipe), options, [0, 1], settle, lambda text: None)
+    longer = run_seeds(str(recipe), replace(options, resume=True, epochs=2), [0, 1, 2], settle, lambda text: None)
+    folders = ["runs/tiny/0001", "runs/tiny/0002", "runs/tiny/0003"]
+    assert [result["run_dir"] for result in first["runs"]] == folders[:2]
+    assert [(result["run_dir"], result["seed"], result["epochs"]) for result in longer["runs"]] == [
+        (folder, seed, 2)
+        for seed, folder in enumerate(folders)  # seed 2 had not begun: it has a new one
+    ]
+
+
+def test_a_run_of_deterministic_kernels_says_so(recipe: Path) -> None:
+    facts = [Path(run(recipe, text)["run_dir"], "env.json") for text in ("train.deterministic=true", "seed=0")]
+    algorithms = [json.loads(path.read_text())["choices"].get("algorithms") for path in facts]
+    assert algorithms == ["deterministic (asked for)", None]
 
 
 def test_a_found_rate_in_one_of_several_optimizers_is_kept_on_resume(recipe: Path) -> None:

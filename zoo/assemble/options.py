@@ -21,6 +21,7 @@ class RunOptions:
     run_dir: Path | None = None
     resume: bool = False
     epochs: float | None = None
+    seed: int | None = None  # of one of several runs that differ in nothing else
     device: str = "auto"
     devices: int = 1
     data_dir: Path | None = None
@@ -36,7 +37,7 @@ class RunOptions:
     def with_seed(self, seed: int) -> RunOptions:
         """The options of one of several runs that differ in their seed."""
         run_dir = self.run_dir / f"seed{seed}" if self.run_dir is not None else None
-        return replace(self, sets=(*self.sets, f"seed={seed}"), run_dir=run_dir)
+        return replace(self, sets=(*self.sets, f"seed={seed}"), run_dir=run_dir, seed=seed)
 
     @property
     def all_sets(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from zoo.assemble.resolve import Resolved
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents
-from zoo.document import Mapping, Node, Sequence, read_file
+from zoo.document import Mapping, Node, Scalar, Sequence, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError
 from zoo.train import RunFolder
@@ -31,14 +31,29 @@ FREE = ("doc", "reports", "explain", "target", "tracking")
 
 
 def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
-    """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made."""
+    """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made.
+
+    Of several runs that differ in their seed each has a folder of its own: the latest with its seed.
+    """
     if options.run_dir is not None:
         _require_free(options.run_dir)
         return RunFolder.at(options.run_dir, resume=options.resume)
-    series = runs / name
-    if options.resume and (series / "latest").exists():
-        return RunFolder.at(series / (series / "latest").resolve().name, resume=True)
-    return None
+    latest = _latest(runs / name, options.seed) if options.resume else None
+    return RunFolder.at(latest, resume=True) if latest is not None else None
+
+
+def _latest(series: Path, seed: int | None) -> Path | None:
+    """The latest folder of a recipe's runs, where a seed is given the latest that has it."""
+    if seed is None:
+        return series / (series / "latest").resolve().name if (series / "latest").exists() else None
+    folders = sorted((path for path in series.glob("[0-9]*") if path.name.isdecimal()), key=lambda path: int(path.name))
+    return next((folder for folder in reversed(folders) if _seed_of(folder) == seed), None)
+
+
+def _seed_of(folder: Path) -> int | None:
+    stored = _stored(folder)
+    seed = stored.get("seed") if stored is not None else None
+    return seed.value if isinstance(seed, Scalar) and isinstance(seed.value, int) else None
 
 
 def _require_free(path: Path) -> None:
@@ -63,7 +78,7 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
 
     Raises ConfigError where the recipe is not the one that the run began with.
     """
-    stored = _stored(folder)
+    stored = _stored(folder.path)
     if stored is None:
         return resolved, parts, "begin"
     found = saved_range_test(folder.path)
@@ -74,8 +89,8 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
     return resolved, parts, "finished" if _is_finished(folder, resolved) else "resume"
 
 
-def _stored(folder: RunFolder) -> Mapping | None:
-    path = folder.path / RESOLVED
+def _stored(folder: Path) -> Mapping | None:
+    path = folder / RESOLVED
     return read_file(path, Diagnostics()) if path.is_file() else None
 
 
@@ -90,7 +105,12 @@ def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
 
 def _require_same(stored: Mapping, now: Mapping, folder: RunFolder) -> None:
     """Raises ConfigError with a message for each value that differs and may not."""
-    changes = [change for change in diff_documents(stored, now) if not _may(change)]
+    changes = [
+        change
+        for change in diff_documents(stored, now)
+        # A default that the run's own document lacks came into the language after the run began.
+        if not (_may(change) or (change.before is None and _place(now, change.path) == DEFAULT))
+    ]
     if changes:
         raise ConfigError([_told(change, stored, now, folder) for change in changes])
 
