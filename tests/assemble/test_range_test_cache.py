@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.cli.conftest import TINY
+from zoo.assemble import finding
 from zoo.assemble.build import lay_foundation, open_data
 from zoo.assemble.find_lr import FoundRate, curve, find_learning_rate
 from zoo.assemble.options import RunOptions
@@ -18,7 +20,7 @@ from zoo.assemble.range_test_cache import KeptRangeTest, dependencies
 from zoo.assemble.run import prepare, run_recipe
 from zoo.diagnostics import Diagnostics
 from zoo.errors import raise_if_errors
-from zoo.optim import LRRangeTest
+from zoo.optim import LRRangeTest, lr_range_test
 
 FIND = "schedule.max_lr={find: {steps: 12}}"
 Find = Callable[..., FoundRate]
@@ -90,6 +92,7 @@ CHANGES = {
     "the test's length": "schedule.max_lr={find: {steps: 13}}",
     "the precision": "train.precision=bf16",
     "the layout": "train.channels_last=false",
+    "the algorithms": "train.deterministic=true",
 }
 SAME = {"the epochs": "train.epochs=2", "the schedule": "schedule.pct_start=0.4", "the name": "name=other"}
 
@@ -113,6 +116,21 @@ def test_all_it_depends_on_is_in_the_key_and_nothing_else(recipe: Path) -> None:
         assert path_of(change) == path, name
     others = {name: path_of(change) for name, change in CHANGES.items()}
     assert len({path, *others.values()}) == 1 + len(others), others
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_it_runs_with_the_algorithms_of_the_training(
+    find: Find, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    seen: list[bool] = []
+
+    def watched(*given: Any, **named: Any) -> LRRangeTest:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return lr_range_test(*given, **named)
+
+    monkeypatch.setattr(finding, "lr_range_test", watched)
+    find(f"train.deterministic={str(deterministic).lower()}")
+    assert seen == [deterministic]
 
 
 @pytest.mark.parametrize("damage", ["a digit", "cut off", "empty", "another kind of file", "not UTF-8"])

@@ -87,8 +87,9 @@ def test_with_averaged_weights_and_accumulation(tmp_path: Path) -> None:
     assert resumed(tmp_path / "run", small) == traces(tmp_path / "whole")
 
 
-def test_in_bf16(tmp_path: Path) -> None:
-    small = replace(SMALL, precision="bf16")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_in_low_precision(tmp_path: Path, precision: str) -> None:
+    small = replace(SMALL, precision=precision)
     assert in_process(tmp_path / "whole", small)[0] == 0
     in_process(tmp_path / "run", small, Trap(after="step=3,"))
     assert resumed(tmp_path / "run", small) == traces(tmp_path / "whole")

@@ -104,15 +104,16 @@ def _ran(parts: Parts, base: Foundation, optimization: Optimization, note: Note)
         f"LR range test: at most {settings.steps} steps of {parts.data.batch_size} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
     )
-    test = lr_range_test(
-        base.module,
-        base.loss,
-        optimization,
-        base.train,
-        settings,
-        forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
-        on_step=_progress(settings, note),
-    )
+    with base.runtime.tuned():
+        test = lr_range_test(
+            base.module,
+            base.loss,
+            optimization,
+            base.train,
+            settings,
+            forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
+            on_step=_progress(settings, note),
+        )
     note(f"LR range test: {test.chosen:.6g} ({test.rule})")
     return Found(test, test.chosen, is_new=True)
 

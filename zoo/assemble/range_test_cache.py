@@ -103,7 +103,7 @@ def dependencies(
         "seed": resolved.recipe.seed,
         "device": [runtime.device.type, device_name(runtime.device)],
         "threads": torch.get_num_threads(),
-        "arithmetic": [runtime.precision, runtime.channels_last, runtime.compiled],
+        "arithmetic": [runtime.precision, runtime.channels_last, runtime.compiled, runtime.deterministic],
         "versions": versions(),
         "zoo_sources": _own_sources(),
     }
