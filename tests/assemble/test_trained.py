@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo.assemble.explaining import ExplainOptions, explain_target
+from zoo.assemble.explaining import ExplainOptions, explain_target, statistics_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
 from zoo.assemble.trained import evaluate_run, predict_images
@@ -80,6 +80,20 @@ def test_a_model_with_trained_weights_comes_in_evaluation_mode(alone: Path) -> N
     weights = zoo.load_model("run").state_dict()
     assert weights["fc.weight"].shape[0] == 2
     assert zoo.load_model("tiny_resnet").training
+
+
+@pytest.mark.parametrize(
+    ("target", "mean", "std"),
+    [
+        ("timm:vit_tiny_patch16_224", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ("timm:resnet18", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("torchvision:resnet18", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_pretrained_models_see_images_normalised_as_their_library_says(
+    target: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    assert statistics_of(target, zoo.load_model(target)) == (mean, std)
 
 
 def test_what_needs_the_data_says_so(alone: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.assemble.loading import find_run
 from zoo.assemble.networks import foreign_network
@@ -29,10 +29,11 @@ from zoo.errors import UsageError
 from zoo.explain import Explanation, explain
 from zoo.registry import did_you_mean
 from zoo.train import evaluate
+from zoo.train.runtime import choose_device
 
 MISCLASSIFIED = 10  # images shown where nothing is asked for
 IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Channels = tuple[float, ...]  # one number a channel
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,12 @@ def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[s
     _, height, width = network.inputs["input"]
     files = image_files(options.images)
     pixels = [resized(read_image(file, 3), height, width) for file in files]
-    module = network.build().eval()
+    device = torch.device(choose_device(options.device).value)
+    module = network.build().eval().to(device)
     classes = imagenet_classes(network.output_shape[1])
     explanation = explain(
         module,
-        _normalised(pixels),
+        _normalised(pixels, *statistics_of(target, module)).to(device),
         pixels,
         classes,
         names=[file.name for file in files],
@@ -172,11 +174,25 @@ def imagenet_classes(count: int) -> tuple[str, ...]:
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
-def _normalised(pixels: Sequence[Image]) -> Tensor:
-    """Images as ImageNet models want them, float32 BCHW."""
+def statistics_of(target: str, module: nn.Module) -> tuple[Channels, Channels]:
+    """Mean and standard deviation (0..1 units) that a pretrained model's images were normalised with.
+
+    As its library says: many of timm's are not ImageNet's.
+    """
+    library, _, name = target.partition(":")
+    if library == "timm":
+        known: dict[str, Any] = module.pretrained_cfg  # type: ignore[assignment]  # every timm model has it
+        return known["mean"], known["std"]
+    from torchvision.models import get_model_weights
+
+    transforms = get_model_weights(name).DEFAULT.transforms()
+    return tuple(transforms.mean), tuple(transforms.std)
+
+
+def _normalised(pixels: Sequence[Image], mean: Channels, std: Channels) -> Tensor:
+    """Images as a pretrained model wants them, float32 BCHW."""
     images_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images_BCHW - mean) / std
+    return (images_BCHW - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
 
 
 def _deliver(explanation: Explanation, out: Path, name: str, note: Note) -> dict[str, Any]:
