@@ -39,7 +39,6 @@ class Parts:
     image_shape: Shape | None = None  # of what the network will get; None: the data's files decide
 
 
-@lean_meta()  # building and trying an optimizer on meta would import torch's compiler
 def checked(
     name_or_path: str, diagnostics: Diagnostics, *, sets: Iterable[str] = ()
 ) -> tuple[Resolved, Parts] | tuple[None, None]:
@@ -59,6 +58,7 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     return None if len(diagnostics.errors) > before else Parts(**answers)
 
 
+@lean_meta()  # building and trying an optimizer on meta would import torch's compiler
 def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
     """What the rooms make of their sections, by the names of :class:`Parts`; of a recipe in part, of what is there."""
     here, document = resolved.sections, resolved.document
@@ -69,8 +69,7 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         answers["loss"] = parse_loss(resolved.section("loss"), diagnostics)
     optimizer = document.get("optimizer")
     if optimizer is not None:
-        with lean_meta():  # trying an optimizer out would import torch's compiler
-            answers["optimization"] = parse_optimization(optimizer, document.get("schedule"), diagnostics)
+        answers["optimization"] = parse_optimization(optimizer, document.get("schedule"), diagnostics)
     if "data" in here:
         answers["data"] = parse_data(resolved.section("data"), diagnostics)
     if "transforms" in here:
