@@ -23,6 +23,15 @@ from typing import ClassVar
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 
+# What PyTorch's allocators, cuDNN and cuBLAS write into a plain RuntimeError when memory is short.
+NO_MEMORY_SIGNS = (
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "out of memory",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",
+)
+
 
 class ZooError(Exception):
     """Base of all errors that are not bugs. Terse inside; whoever knows the place adds it."""

@@ -12,10 +12,9 @@ import sys
 import traceback
 
 from zoo.cli.output import print_json, print_messages
-from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError
+from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError
 
 _INTERRUPTED = 130
-_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
 
 
@@ -100,7 +99,7 @@ def _is_torch_out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return (
         type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY))
+        or (isinstance(error, RuntimeError) and any(sign in text for sign in NO_MEMORY_SIGNS))
         or (isinstance(error, ImportError) and "failed to map segment" in text)  # a library found no room
     )
 

@@ -145,7 +145,7 @@ class TrainSection(Section):
         "auto", description="auto: autocast to what the hardware multiplies, bf16 or else fp16; fp32 where neither"
     )
     compile: bool | Literal["auto"] = Field(
-        False, description="torch.compile; auto: only where it was measured to be faster, so far nowhere"
+        "auto", description="torch.compile; auto: only where it was measured to be faster, so far nowhere"
     )
     channels_last: bool | Literal["auto"] = Field("auto", description="memory format; auto: wherever it is faster")
     deterministic: bool = Field(False, description="on a GPU only kernels that repeat themselves bit for bit; slower")

@@ -23,9 +23,8 @@ from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
-from zoo.errors import EnvironmentFault, UsageError
+from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError
 
-_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
 
 
@@ -143,7 +142,7 @@ class Runtime:
         device: str = "auto",
         precision: str = "auto",
         channels_last: bool | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = False,
+        compile: bool | Literal["auto"] = "auto",
         deterministic: bool = False,
     ) -> Runtime:
         """Settles every ``auto``. Raises UsageError for a device that is not there."""
@@ -268,7 +267,7 @@ def machine_faults(batch_size: int) -> Iterator[None]:
     except RuntimeError as error:
         # The CPU's allocator, cuDNN and cuBLAS raise plain RuntimeErrors; to import torch._dynamo for its exceptions
         # takes seconds.
-        if any(sign in str(error) for sign in _NO_MEMORY):
+        if any(sign in str(error) for sign in NO_MEMORY_SIGNS):
             raise _out_of_memory(str(error), batch_size) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise EnvironmentFault(
