@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -101,6 +102,15 @@ def _read(source: Source, diagnostics: Diagnostics) -> Node | None:
         return None
 
 
+def _parse(text: str, loader_class: type[yaml.SafeLoader]) -> Iterator[yaml.events.Event]:
+    loader = loader_class(text)
+    try:
+        while loader.check_event():
+            yield loader.get_event()
+    finally:
+        loader.dispose()
+
+
 def _at(source: Source, offset: int) -> Span:
     before = source.text[:offset]
     return _point(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -159,12 +169,17 @@ class _Builder:
         return self._root
 
     def _events(self) -> Iterator[yaml.events.Event]:
-        loader = _Loader(self._source.text)
+        given = 0
         try:
-            while loader.check_event():
-                yield loader.get_event()
-        finally:
-            loader.dispose()
+            for event in _parse(self._source.text, _Loader):
+                yield event
+                given += 1
+        except yaml.YAMLError as error:
+            # PyYAML 6.0.4's C scanner ends at 1,000 levels, up to a kilobyte ahead of its events; the one in Python
+            # goes on, slowly, and is left at our own limit.
+            if "nesting depth" not in str(error):
+                raise
+            yield from islice(_parse(self._source.text, yaml.SafeLoader), given, None)
 
     def _take(self, event: yaml.events.Event) -> None:
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
