@@ -133,7 +133,8 @@ def recipe_rows() -> Iterator[tuple[str, str]]:
                 text = "none" if default is None else "as below"
             else:
                 text = f"`{default:.6g}`" if isinstance(default, float) else f"`{json.dumps(default)}`"
-            text = "all of them" if key == "reports" else text
+            if not name:
+                text = {"reports": "all of them", "name": "the file's name"}.get(key, text)
             yield name, f"| `{key}` | {text} | {field.description} |"
             for part in nested:
                 yield from rows(f"{name}.{key}" if name else key, part)

@@ -106,7 +106,7 @@ class LossSection(Section):
 class EmaSection(Section):
     """An exponential moving average of weights and buffers; it is what is tested and saved."""
 
-    decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the average, at every update")
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="decay of the average per update")
     every: Count = Field(1, description="optimizer steps between updates")
     warmup: bool = Field(False, description="let the decay rise to its value: (1 + n) / (10 + n) after n updates")
 
@@ -116,7 +116,7 @@ class LookaheadSection(Section):
 
     every: Count = Field(5, description="optimizer steps between pulls towards the slow weights")
     decay: Annotated[float, Field(ge=0, le=1)] = Field(0.95**5, description="share of the slow weights kept at the end")
-    power: Annotated[float, Field(ge=0)] = Field(3.0, description="of the ramp; 0 keeps the decay constant")
+    power: Annotated[float, Field(ge=0)] = Field(3.0, description="exponent of the ramp; 0 keeps the decay constant")
 
 
 class SwaSection(Section):
@@ -197,7 +197,7 @@ class Recipe(Section):
 
     name: str = Field(
         ...,
-        description="names the run folder; default: the file's name",
+        description="names the run folder",
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",  # no `..`, no hidden folder
     )
     doc: str = Field("", description="what it is, for people")
@@ -209,7 +209,7 @@ class Recipe(Section):
     schedule: dict[str, Any] | None = Field(None, description="the learning rate's schedule")
     train: TrainSection = Field(..., description="how long and how")
     eval: EvalSection = Field(default_factory=EvalSection, description="how it is tested")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, order and augmentation")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seeds the weights, the order and the augmentation")
     reports: tuple[ReportName, ...] = Field(REPORTS, description="what the report shows; [] for no report")
     explain: ExplainSection = Field(default_factory=ExplainSection, description="the GradCAM grid")
     target: TargetSection = Field(default_factory=TargetSection, description="what the run is meant to reach")
