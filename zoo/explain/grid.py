@@ -51,7 +51,7 @@ def _short(label: str) -> str:
 
 
 def _headline(cell: Cell) -> str:
-    said = f"{cell.predicted} ({cell.confidence:.0%})"
+    said = f"{cell.predicted} ({100 * cell.confidence:.0f} %)"
     if cell.true is None:
         return said
-    return f"predicted {said}, truly {cell.true}" if cell.is_wrong else f"{said}, right"
+    return f"predicted {said}, true class {cell.true}" if cell.is_wrong else f"{said}, correct"

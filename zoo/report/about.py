@@ -13,8 +13,9 @@ from zoo.report.sections import Section, highlighted
 FILES = {
     "report.html": "this page",
     "result.json": "the outcome",
-    "metrics.jsonl": "every epoch's figures, an object a line",
+    "metrics.jsonl": "every epoch's figures, one object per line",
     "metrics.csv": "the same as a table",
+    "data.json": "class names, image shape, normalisation",
     "steps.jsonl": "loss and learning rate of every log interval",
     "recipe.yaml": "the recipe as it was written",
     "resolved.yaml": "the recipe with every value",

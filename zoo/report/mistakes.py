@@ -55,6 +55,7 @@ def confusion(run: Run, figures: Path) -> Section | None:
             "true": names[true],
             "predicted": names[predicted],
             "count": int(counts[true, predicted]),
+            "total": int(counts[true].sum()),
             "percent": percent(counts[true, predicted] / counts[true].sum()),
             "href": links.get((true, predicted)),
         }
@@ -112,7 +113,7 @@ def misclassified(run: Run, figures: Path) -> Section | None:
     ]
     cards = shown["indices"]
     total = int((run.predictions["labels"] != run.predictions["predictions"]).sum()) if run.predictions else 0
-    lead = f"{len(cards)} of {total:,} mistakes: the surest of every class first."
+    lead = f"{len(cards)} of {total:,} mistakes: the most confident of every class first."
     return Section(
         "misclassified",
         "Misclassified",
@@ -157,7 +158,7 @@ def gradcam(run: Run, figures: Path) -> Section | None:
         maps = [(_overlaid(image, found), f"for {name}") for name, found in _maps(run, place, card)]
         cards.append({**card, "maps": [{"image": map_, "label": label} for map_, label in maps]})
     what = "that class" if "true" in run.cams else "the decision"
-    lead = f"{made['method']} at layer {made['layer']}: the brighter, the more a place spoke for {what}."
+    lead = f"{made['method']} at {made['layer']}: the brighter a place, the more it contributed to {what}."
     if explanation.remark:
         lead = f"{lead} {explanation.remark[0].upper()}{explanation.remark[1:]}."
     return Section(

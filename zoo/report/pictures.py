@@ -51,14 +51,14 @@ def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path,
     """Misclassified images as a grid, prediction and truth above each."""
     images = mistakes["images"]
     across, down, rows = 1.22, 1.56, -(-len(images) // columns)
-    title = f"misclassified: {len(images)} test images, the surest of every class"
+    title = f"misclassified: {len(images)} test images, the most confident of every class"
     sheet = Sheet(columns * across, rows * down + 0.5, title)
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
         left, top = column * across + 0.06, 0.55 + row * down
-        said = f"{_short(names[mistakes['predictions'][place]])} {mistakes['confidence'][place]:.0%}"
+        said = f"{_short(names[mistakes['predictions'][place]])} ({100 * mistakes['confidence'][place]:.0f} %)"
         sheet.words(said, left + 0.55, top + 0.13, ha="center")
-        sheet.words(f"truly {_short(names[mistakes['labels'][place]])}", left + 0.55, top + 0.27, ha="center")
+        sheet.words(f"true: {_short(names[mistakes['labels'][place]])}", left + 0.55, top + 0.27, ha="center")
         sheet.picture(enlarge(image), left, top + 0.33, 1.1)
     return sheet.save(path)
 
