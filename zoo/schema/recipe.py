@@ -209,7 +209,9 @@ class Recipe(Section):
     schedule: dict[str, Any] | None = Field(None, description="the learning rate's schedule")
     train: TrainSection = Field(..., description="how long and how")
     eval: EvalSection = Field(default_factory=EvalSection, description="how it is tested")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seeds the weights, the order and the augmentation")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        0, description="seeds the weights, the order and the augmentation"
+    )
     reports: tuple[ReportName, ...] = Field(REPORTS, description="what the report shows; [] for no report")
     explain: ExplainSection = Field(default_factory=ExplainSection, description="the GradCAM grid")
     target: TargetSection = Field(default_factory=TargetSection, description="what the run is meant to reach")
