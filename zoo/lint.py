@@ -17,8 +17,12 @@ from zoo.registry import did_you_mean
 SOFTMAX = {"softmax", "Softmax", "Softmax2d"}
 # What changes no value, or only where a value stands: a softmax shows through.
 TRANSPARENT = {
-    "flatten", "Flatten", "Identity", "reshape", "Unflatten", "unflatten", "squeeze", "unsqueeze", "permute",
-    "transpose", "cat", "stack", "select", "narrow", "chunk", "split", "unbind", "dropout", "Dropout", "contiguous",
+    "flatten", "Flatten", "Identity", "reshape", "view", "Unflatten", "unflatten", "squeeze", "unsqueeze", "permute",
+    "Permute", "transpose", "movedim", "expand", "repeat", "tile", "repeat_interleave", "roll", "flip", "rot90",
+    "pixel_shuffle", "PixelShuffle", "pixel_unshuffle", "PixelUnshuffle", "channel_shuffle", "ChannelShuffle",
+    "cat", "stack", "select", "index_select", "narrow", "chunk", "split", "unbind", "contiguous", "detach",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d",
+    "StochasticDepth", "DropBlock2d",
 }  # fmt: skip
 NORMS = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm2d", "SyncBatchNorm"}
 # What leaves every dimension where it is: a map in, a map out.

@@ -72,18 +72,22 @@ def did_you_mean(name: str, names: Names) -> str | None:
     None where there are no names.
     """
     names = list(names)
-    ranked = _ranked(name, names)
-    likely = _likely(ranked)
+    likely = meant(name, names)
     if likely:
         return f"did you mean {listed(likely, 'or')}?"
     if len(names) <= LISTED:
         return f"there {'is' if len(names) == 1 else 'are'} {listed(names, 'and')}" if names else None
-    return f"the nearest are {listed([candidate for _, candidate in ranked], 'and')}"
+    return f"the nearest are {listed(nearest(name, names), 'and')}"
 
 
-def _likely(ranked: list[tuple[float, str]]) -> list[str]:
+def meant(name: str, names: Names, least: float = LIKELY) -> list[str]:
+    """The names that may have been meant: at least so like this one, best first; none where all are strangers."""
+    return _likely(_ranked(name, names), least)
+
+
+def _likely(ranked: list[tuple[float, str]], least: float = LIKELY) -> list[str]:
     """Those of the ranked names that may have been meant: near, and not far behind the nearest."""
-    return [candidate for likeness, candidate in ranked if likeness >= max(LIKELY, ranked[0][0] - STRANGER)]
+    return [candidate for likeness, candidate in ranked if likeness >= max(least, ranked[0][0] - STRANGER)]
 
 
 def unknown(kind: str, name: str, names: Names, span: Span | None = None) -> Diagnostic:

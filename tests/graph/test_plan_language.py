@@ -305,3 +305,55 @@ def test_a_size_that_happens_to_be_a_multiple_of_the_planners_batch_is_a_size() 
 @pytest.mark.parametrize("text", ["name: 3", "doc: [1]", "params: 3", "blocks: [1]", "use: {a: 1}", "init: 3"])
 def test_top_level_values_of_the_wrong_kind(text: str) -> None:
     assert "wrong-type" in codes(HEAD.replace("name: net\n", "") + text + "\nlayers: [ReLU]")
+
+
+@pytest.mark.parametrize(
+    ("layers", "fits"),
+    [
+        ("{p: {op: Parameter, shape: [], init: ones}, b: {op: mul, from: [input, p]}}", True),
+        ("[{op: mean, dim: []}]", False),
+        ("[{op: LayerNorm, normalized_shape: $none}]", False),
+    ],
+)
+def test_an_empty_list_is_an_argument_like_any_other(layers: str, fits: bool) -> None:
+    plan, diagnostics = planned(HEAD + f"params: {{none: []}}\nlayers: {layers}")
+    assert (plan is not None) == fits
+    assert [item.code for item in diagnostics.errors if "[]" not in item.message] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("input: {}\nlayers: [ReLU]", "architecture: input: names no input"),
+        ("input: [3]\nlayers: [ReLU]\noutput: []", "architecture: output: names nothing that comes out"),
+        ("input: [3]\nlayers: [ReLU]\noutput: {}", "architecture: output: names nothing that comes out"),
+        (
+            "input: [3]\nblocks: {B: {layers: [ReLU], output: []}}\nlayers: [B]",
+            "architecture: blocks.B.output: names no",
+        ),
+        ("input: [3]\nlayers: {a: {layers: [ReLU], output: []}}", "a: output: names nothing that comes out"),
+    ],
+)
+def test_no_input_and_no_output_are_refused(text: str, told: str) -> None:
+    plan, diagnostics = planned(text)
+    (item,) = diagnostics
+    assert plan is None
+    assert item.message.startswith(told)
+    assert planned(text, input_shape=(3,))[0] is None
+
+
+def test_what_cannot_be_planned_never_passes_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.graph.planner._Network.plan", lambda self: None)
+    with pytest.raises(RuntimeError, match="nobody said why"):
+        planned(HEAD + "layers: [ReLU]")
+
+
+def test_a_param_that_nobody_reads_is_a_warning() -> None:
+    block = "{params: {a: 1, b: 2, c: $b}, layers: {x: {op: Dropout, p: $(c / 4), when: $(c > 0)}}}"
+    text = f"params: {{b: 3, n: 2, d: 0.1, m: 4}}\nblocks: {{B: {block}}}\n"
+    text += "layers: {y: {op: B, c: $b}, z: [{op: ReLU, repeat: $n}], d: {op: ReLU, repeat: 2, as: x$(i + m)}}"
+    plan, diagnostics = planned(HEAD + text)
+    assert plan is not None
+    assert [item.message for item in diagnostics] == ["nobody reads the param d", "nobody reads the param a"]
+    assert {item.code for item in diagnostics} == {"unread-param"}
+    assert "unread-param" not in codes(HEAD + text.replace("c: $b}", "c: $bb}"))  # an error's echo it is not

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import CheckGolden
-from tests.graph.plan_world import HEAD, messages
+from tests.graph.plan_world import HEAD, messages, planned
 
 CASES = {
     "inputs_differ": HEAD
@@ -165,3 +165,91 @@ def test_the_message_of_the_handbook() -> None:
     assert place.strip() == "--> my_net.yaml:31:34"
     assert carets.strip() == "|                                  ^^^^ [64, 32, 32], from line 29"
     assert help.strip() == "= help: layer1 halves the map at my_net.yaml:26 (MaxPool2d)"
+
+
+SLIPS: dict[str, list[tuple[str, str | None]]] = {  # layers, or a whole text; and all that is said, with the way out
+    "[{op: conv2d, out_channels: 8, kernel_size: 3}]": [
+        (
+            "conv2d is the function, whose weights are inputs",
+            "did you mean Conv2d, which takes out_channels, kernel_size?",
+        )
+    ],
+    "[{op: max_pool2d, kernel_size: 2, return_indices: true}]": [
+        ("max_pool2d is the function", "did you mean MaxPool2d, which takes return_indices?")
+    ],
+    "[nn.ReLU]": [("there is no op 'nn.ReLU'", "did you mean ReLU?")],
+    "[F.relu]": [("there is no op 'F.relu'", "did you mean relu?")],
+    "[{op: torch.nn.Conv2, out_channels: 1}]": [("there is no op 'torch.nn.Conv2'", "did you mean Conv2d")],
+    "[Sequential]": [("there is no op 'Sequential'", "Sequential is a container: layers are put together in YAML")],
+    "[nn.LSTM]": [("there is no op 'nn.LSTM'", "recurrent: its input is a sequence in time")],
+    "[CrossEntropyLoss]": [("there is no op 'CrossEntropyLoss'", "CrossEntropyLoss is a loss: it stands in a recipe")],
+    "[Dense]": [("there is no op 'Dense'", "did you mean Linear?")],
+    "[{op: concat, from: [input, input]}]": [("there is no op 'concat'", "did you mean cat?")],
+    "[{op: Conv2d, out_channels: 8, kernel_size: 3, activation: relu}]": [
+        (
+            "Conv2d: unknown key 'activation'",
+            "Conv2d takes in_channels, out_channels and kernel_size".partition(" and")[0],
+        )
+    ],
+    "[{op: ReLU, name: c1}]": [("ReLU: unknown key 'name'", "ReLU takes inplace")],
+    "[{op: ReLU, args: {repeat: 3}}]": [("ReLU: unknown key 'repeat'", "ReLU takes inplace")],
+    "[{op: Tanh, stride: 3}]": [("Tanh: unknown key 'stride'", "Tanh takes no arguments")],
+    "{a: ReLU, b: {op: Conv2d, out_channels: $a, kernel_size: 1}}": [
+        ("a is a tensor, not a number", "write a.channels, .features, .height, .width or .shape")
+    ],
+    "{b: {op: Conv2d, out_channels: $a, kernel_size: 1}, a: ReLU}": [
+        ("a is a tensor, not a number", "write a.channels, .features, .height, .width or .shape")
+    ],
+    "{f: {op: flatten, start_dim: 2}, a: {op: MultiheadAttention, num_heads: 2, batch_first: true}}": [
+        ("MultiheadAttention takes 3", "name them: from: {query: …, key: …, value: …}")
+    ],
+    "{a: {op: Linear, out_features: 16}, b: {op: matmul, from: [a, input]}}": [
+        ("matmul: the last size of a, [3, 32, 16], is not the last but one of input, [3, 32, 32]", None)
+    ],
+    "{a: {op: Conv2d, out_channels: 4, kernel_size: 3}, b: {op: add, from: [a, input]}}": [
+        ("add: inputs differ: a is [4, 30, 30], input is [3, 32, 32]", "a shrinks the map from 32x32 to 30x30")
+    ],
+    "{a: {op: Conv2d, out_channels: 4, kernel_size: 1}, b: {share: a}}": [
+        ("the module of a does not fit here: made for input, [3, 32, 32], here given a, [4, 32, 32]", "a shared module")
+    ],
+    "[{Conv2d: {out_channels: 3}}]": [("layer: op is missing", "write {op: Conv2d, …}")],
+    "[{op: Conv2d, out_channels:8, kernel_size: 3}]": [
+        ("Conv2d: unknown key 'out_channels:8'", "a colon wants a space behind it: out_channels: 8")
+    ],
+    '[{op: Conv2d, out_channels: 8, kernel_size: "(3, 3)"}]': [
+        ("Conv2d: kernel_size: expected int or [int, int], got '(3, 3)'", "a list is written [3, 3]")
+    ],
+}
+
+
+@pytest.mark.parametrize("layers", SLIPS)
+def test_a_slip_is_told_once_with_its_way_out(layers: str) -> None:
+    _, diagnostics = planned(HEAD + f"layers: {layers}")
+    told = [(item.message, item.help) for item in diagnostics]
+    assert len(told) == len(SLIPS[layers]), told
+    for (message, help), (said, way_out) in zip(SLIPS[layers], told, strict=True):
+        assert said.startswith(message)
+        assert way_out is None if help is None else (way_out or "").startswith(help), way_out
+
+
+def test_what_a_block_takes_is_listed() -> None:
+    block = "blocks: {B: {params: {channels: int, width: 1}, layers: [{op: Conv2d, out_channels: $(channels * width), "
+    _, diagnostics = planned(HEAD + block + "kernel_size: 1}]}}\nlayers: [{op: B, channels: 3, stride: 2}]")
+    assert [item.help for item in diagnostics] == ["B takes channels and width"]
+
+
+def test_the_copy_that_does_not_fit_and_the_one_that_shrank_the_map_are_named() -> None:
+    _, diagnostics = planned(HEAD + "layers: {a: {op: Conv2d, out_channels: 4, kernel_size: 4, repeat: 20, stride: 2}}")
+    (item,) = diagnostics
+    assert [note.message for note in item.notes] == ["in a.3"]
+    assert item.help == "a.2 shrinks the map from 6x6 to 2x2 at my_net.yaml:3 (Conv2d)"
+
+
+def test_a_word_that_is_nearly_a_type_is_told_to_be_text() -> None:
+    text = HEAD + "params: {n: integer, m: 'integer'}\nlayers: [{op: ReLU, when: $(n == m)}]"
+    assert [item.message for item in planned(text)[1]] == ["param n: 'integer' is its default, a text, and no type"]
+
+
+def test_a_mistyped_input_is_not_missing_too() -> None:
+    _, diagnostics = planned("nput: [3, 32, 32]\nlayers: [ReLU]")
+    assert [item.message for item in diagnostics] == ["architecture: unknown key 'nput'"]

@@ -14,7 +14,7 @@ from tests.layers.layer_cases import MODULES as CASES
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
 from zoo.layers import ops
-from zoo.layers.absences import ABSENT
+from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.schema import given, validate
 
 PLACE = Span(Source("here"), 1, 1, 1, 2)
@@ -103,6 +103,7 @@ def test_all_of_torch_nn_is_here_or_has_its_reason() -> None:
     assert not present & set(ABSENT)
     tested = {case[0] for case in CASES} | set(INTEGERS) | set(UNPOOLS)
     assert present == tested
+    assert set(SYNONYMS.values()) <= set(ops)
 
 
 @pytest.mark.parametrize(

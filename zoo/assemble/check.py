@@ -18,7 +18,7 @@ from zoo.document import Mapping, Scalar, Sequence, from_data, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint, lint_cam_layer
-from zoo.models import architecture_names, architecture_path, load_plan
+from zoo.models import architecture_names, architecture_path, checked_plan
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
@@ -156,7 +156,7 @@ def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> 
             if resolved is not None and parts is not None:
                 check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
         else:
-            plan = load_plan(path, diagnostics)
+            plan = checked_plan(path, diagnostics)
             if plan is not None:
                 lint(plan, diagnostics)
     except UsageError as error:

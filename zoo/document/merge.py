@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document.nodes import Entry, Mapping, Node, Scalar
 from zoo.document.reader import read_file, read_value
 from zoo.errors import UsageError
+from zoo.registry import listed, meant
 
 FindParent = Callable[[str, Path], Path | None]
+CheckOver = Callable[[Mapping, Mapping, Diagnostics], Mapping]
 
 
 def merge(base: Mapping, over: Mapping) -> Mapping:
@@ -31,14 +34,23 @@ def merge(base: Mapping, over: Mapping) -> Mapping:
 
 
 def load(
-    path: Path, diagnostics: Diagnostics, *, find_parent: FindParent | None = None, name: str | None = None
+    path: Path,
+    diagnostics: Diagnostics,
+    *,
+    find_parent: FindParent | None = None,
+    name: str | None = None,
+    shipped: Iterable[str] = (),
+    check_over: CheckOver | None = None,
 ) -> Mapping | None:
     """Reads a file and lays it over what it ``extends``, and that over its own parent, and so on.
 
     ``find_parent`` maps what stands behind ``extends`` and the extending file's folder to a path; by default
-    a path relative to that folder. A loop and a missing parent are errors that show the whole chain.
+    a path relative to that folder. ``shipped`` are the names that it knows beside paths. ``check_over`` gets each
+    parent's document and what is laid over it, tells what makes no sense there, and returns what to lay over it. A
+    loop and a missing parent are errors that show the whole chain.
     """
-    return _load(path, diagnostics, find_parent or _relative, [], name)
+    loader = _Loader(diagnostics, find_parent or _relative, tuple(shipped), check_over or (lambda base, over, _: over))
+    return loader.load(path, [], name)
 
 
 def _relative(written: str, folder: Path) -> Path | None:
@@ -46,38 +58,61 @@ def _relative(written: str, folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _load(
-    path: Path, diagnostics: Diagnostics, find_parent: FindParent, chain: list[tuple[Path, Span]], name: str | None
-) -> Mapping | None:
-    document = read_file(path, diagnostics, name=name)
-    if document is None:
-        return None
-    written = document.get("extends")
-    if written is None:
-        return document.without(["extends"])
-    if not isinstance(written, Scalar) or not isinstance(written.value, str):
-        diagnostics.error("bad-extends", "`extends` takes one path", written.span)
-        return None
-    chain = [*chain, (path.resolve(), written.span)]
-    parent = find_parent(written.value, path.parent)
-    if parent is None:
-        diagnostics.error(
-            "no-such-parent",
-            f"there is no {written.value} to extend",
-            written.span,
-            notes=_chain_notes(chain[:-1]),
-            help=f"looked beside {path}",
-        )
-        return None
-    if any(parent.resolve() == seen for seen, _ in chain):
-        diagnostics.error(
-            "extends-loop", f"{written.value} extends itself in a loop", written.span, notes=_chain_notes(chain)
-        )
-        return None
-    base = _load(parent, diagnostics, find_parent, chain, None)
-    if base is None:
-        return None
-    return merge(base, document.without(["extends"]))
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """One reading of a file and its parents."""
+
+    diagnostics: Diagnostics
+    find_parent: FindParent
+    shipped: tuple[str, ...]
+    check_over: CheckOver
+
+    def load(self, path: Path, chain: list[tuple[Path, Span]], name: str | None) -> Mapping | None:
+        document = read_file(path, self.diagnostics, name=name)
+        if document is None:
+            return None
+        written = document.get("extends")
+        over = document.without(["extends"])
+        if written is None:
+            return over
+        if not isinstance(written, Scalar) or not isinstance(written.value, str):
+            self.diagnostics.error("bad-extends", "`extends` takes one path", written.span)
+            return None
+        chain = [*chain, (path.resolve(), written.span)]
+        parent = self._parent(written.value, path, chain)
+        base = self.load(parent, chain, None) if parent is not None else None
+        return None if base is None else merge(base, self.check_over(base, over, self.diagnostics))
+
+    def _parent(self, written: str, path: Path, chain: list[tuple[Path, Span]]) -> Path | None:
+        """The file that the last of the chain extends; None after telling that there is none, or a loop."""
+        parent, span = self.find_parent(written, path.parent), chain[-1][1]
+        if parent is None:
+            self.diagnostics.error(
+                "no-such-parent",
+                f"there is no {written} to extend",
+                span,
+                notes=_chain_notes(chain[:-1]),
+                help=other_file(written, path, self.shipped) or f"looked beside {path}",
+            )
+        elif any(parent.resolve() == seen for seen, _ in chain):
+            message = f"{written} extends itself in a loop"
+            self.diagnostics.error("extends-loop", message, span, notes=_chain_notes(chain))
+            return None
+        return parent
+
+
+def other_file(written: str, path: Path, shipped: Iterable[str]) -> str | None:
+    """The way out where a file names another that is not there: one beside it, or a shipped one."""
+    if (path.parent / f"{written}.yaml").is_file():
+        return f"{written}.yaml is there"
+    shipped = list(shipped)
+    beside = sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name)
+    is_path = written.endswith(".yaml")
+    names = {Path(name).stem: name for name in beside} | {name: name for name in shipped}
+    likely = [names[name] for name in meant(written.removesuffix(".yaml"), names)]
+    if likely:
+        return f"did you mean {listed(likely, 'or')}?"
+    return None if is_path or not shipped else f"looked beside {path}; shipped are {listed(shipped, 'and')}"
 
 
 def _chain_notes(chain: Iterable[tuple[Path, Span]]) -> list[Note]:

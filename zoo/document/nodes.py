@@ -35,6 +35,10 @@ class Sequence:
     def __len__(self) -> int:
         return len(self.items)
 
+    def __bool__(self) -> bool:
+        """An empty list is a value that stands there: only None is none."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -61,6 +65,10 @@ class Mapping:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def __bool__(self) -> bool:
+        """An empty mapping is a value that stands there: only None is none."""
+        return True
 
     def __contains__(self, key: object) -> bool:
         return key in self._index

@@ -1,8 +1,9 @@
 """From a document to a plan, and from a plan to a module. Floor 3."""
 
 from zoo.graph.compile import compile_plan, images_wanted, initialise_from_images, is_chain, plan_of
+from zoo.graph.extending import check_over
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
-from zoo.graph.planner import plan_architecture
+from zoo.graph.planner import check_library, is_library, plan_architecture
 from zoo.graph.source import Forward, forward_of
 
 __all__ = [
@@ -15,11 +16,14 @@ __all__ = [
     "Step",
     "TensorSpec",
     "Value",
+    "check_library",
+    "check_over",
     "compile_plan",
     "forward_of",
     "images_wanted",
     "initialise_from_images",
     "is_chain",
+    "is_library",
     "plan_architecture",
     "plan_of",
 ]

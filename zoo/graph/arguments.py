@@ -37,7 +37,8 @@ def op_arguments(
     for entry in node:
         if entry.key in known:
             value = substitute(entry.value, scope, own)
-            entries.append(Entry(entry.key, entry.key_span, value or _hole(entry.value.span, holes)))
+            value = value if value is not None else _hole(entry.value.span, holes)
+            entries.append(Entry(entry.key, entry.key_span, value))
         else:  # told of by the check of names; what it was meant to be is not missing
             meant = close(known, entry.key)
             if meant is not None and meant not in node and known[meant].is_required():

@@ -129,8 +129,11 @@ class Body:
     def _nested(self, layer: LayerText, copies: Copies) -> Callable[[Wires, Told], Made]:
         path, depth = f"{self._job.path}{layer.name}.", self._job.depth + 1
 
-        def make_copy(index: int, scope: Scope, found: Wires, told: Told) -> Made:
-            return self._maker.make(Place(str(index), layer, found, scope, path, depth, (), index == 0, True), told)
+        def make_copy(index: int, scope: Scope, found: Wires, steps: list[Step], told: Told) -> Made:
+            own = Told()
+            made = self._maker.make(Place(str(index), layer, found, scope, path, depth, steps, index == 0, True), own)
+            told.copy(own, f"{path}{index}")
+            return made
 
         return lambda found, told: as_block(layer, replace(copies, wires=found), make_copy, told)
 

@@ -16,10 +16,10 @@ from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, 
 from zoo.graph.context import DEEPEST, MOST_ERRORS
 from zoo.graph.order import check_order
 from zoo.graph.params import declarations
+from zoo.graph.slips import argument_names, key_help, module_meant, unknown_op
 from zoo.graph.texts import Blocks, BlockText, LayerText
 from zoo.graph.values import not_a_size, unknown_layer, unknown_name
-from zoo.layers import Op, ops
-from zoo.registry import did_you_mean, unknown
+from zoo.layers import ops
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS
 
 
@@ -35,7 +35,11 @@ class NameChecker:
     def network(self, root: BlockText) -> None:
         """Checks the network, its file's blocks, and all that those call."""
         self.block(root, frozenset())
-        for text in root.blocks.own.values():
+        self.blocks(root.blocks)
+
+    def blocks(self, blocks: Blocks) -> None:
+        """Checks a file's own blocks, called or not."""
+        for text in blocks.own.values():
             self.block(text, frozenset())
 
     def block(self, text: BlockText, around: frozenset[str], called: Span | None = None) -> None:
@@ -46,7 +50,7 @@ class NameChecker:
             params = around if text.params is None else self._params(text)
             for layer in text.layers:
                 if len(self._diagnostics) < MOST_ERRORS:
-                    self._layer(layer, params)
+                    self._layer(layer, params, [*text.inputs, *(each.name for each in text.layers if each.name)])
             check_order(text, self._diagnostics)
             has_blocks = bool(text.name) and text.blocks.own.get(text.name) is not text
             for nested in text.blocks.own.values() if has_blocks else ():
@@ -63,10 +67,10 @@ class NameChecker:
             known.append(name)
         return frozenset(declared)
 
-    def _layer(self, layer: LayerText, params: frozenset[str]) -> None:
+    def _layer(self, layer: LayerText, params: frozenset[str], tensors: list[str]) -> None:
         visible = params | {"i"} if "repeat" in layer.keys else params
         nodes = [entry.value for entry in chain(layer.keys, layer.arguments)]
-        self._expressions(nodes, visible, None)
+        self._expressions(nodes, visible, None, tensors)
         self._keys(layer)
         called = layer.block_text
         if called is None and layer.op is not None:
@@ -80,9 +84,16 @@ class NameChecker:
         op = ops.get(name)
         if op is None:
             known = [*ops, *(layer.blocks.names() if layer.blocks else ())]
-            self._diagnostics.add(unknown("op", name, known, layer.op_span))
+            self._diagnostics.add(unknown_op(name, known, layer.op_span))
             return
-        self._arguments(layer, name, _argument_names(op))
+        module = module_meant(op, layer.arguments.keys)
+        if module is not None:
+            message = f"{name} is the function" + (", whose weights are inputs" if op.min_inputs > 1 else "")
+            takes = ", ".join(key for key in layer.arguments.keys if key not in argument_names(op))
+            help = f"did you mean {module.name}, which takes {takes}?"
+            self._diagnostics.error("unknown-key", message, layer.op_span, help=help)
+            return
+        self._arguments(layer, name, argument_names(op))
         if op.kind in ("parameter", "buffer"):
             for key in ("repeat", "call", "share"):
                 if key in layer.keys:
@@ -117,16 +128,14 @@ class NameChecker:
 
     def _arguments(self, layer: LayerText, what: str, known: list[str]) -> None:
         first = layer.keys.get("first")
-        given = chain(layer.arguments, first if isinstance(first, Mapping) else ())
-        for entry in given:
+        of_layer = [key for key in LAYER_KEYS if key not in ANONYMOUS_KEYS]
+        given = [(entry, [] if entry.key in layer.under_args else of_layer) for entry in layer.arguments]
+        given += [(entry, []) for entry in first] if isinstance(first, Mapping) else []
+        for entry, own in given:
             if entry.key not in known:
-                near = [*known, *(key for key in LAYER_KEYS if key not in ANONYMOUS_KEYS)]
-                self._diagnostics.error(
-                    "unknown-key",
-                    f"{what}: unknown key {entry.key!r}",
-                    entry.key_span,
-                    help=did_you_mean(entry.key, near),
-                )
+                message = f"{what}: unknown key {entry.key!r}"
+                help = key_help(what, entry.key, known, own, is_block=layer.block_text is not None)
+                self._diagnostics.error("unknown-key", message, entry.key_span, help=help)
 
     def _keys(self, layer: LayerText) -> None:
         """Keys that make no sense together."""
@@ -152,27 +161,38 @@ class NameChecker:
     def _bad_key(self, layer: LayerText, key: str, message: str, help: str | None) -> None:
         self._diagnostics.error("bad-layer", message, layer.keys.key_span(key), help=help)
 
-    def _expressions(self, nodes: Iterable[Node], params: frozenset[str], inputs: tuple[str, ...] | None) -> None:
-        """Expressions read, and their params known; ``inputs`` are all the tensors in reach, None: see the order."""
+    def _expressions(
+        self,
+        nodes: Iterable[Node],
+        params: frozenset[str],
+        inputs: tuple[str, ...] | None,
+        tensors: Iterable[str] = (),
+    ) -> None:
+        """Expressions read, and their params known; ``inputs`` are all the tensors in reach, None: see the order.
+
+        ``tensors`` are the names of all in the block, for the message about one that is taken for a number.
+        """
         known = dict.fromkeys(params)
         for scalar in _scalars(nodes):
             try:
                 for path in paths(parse(str(scalar.value))):
-                    _check_path(path, known, inputs)
+                    _check_path(path, known, inputs, tensors or inputs or ("input",))
             except ExpressionError as error:
                 report(error, scalar, self._diagnostics)
 
 
-def _check_path(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None) -> None:
-    error = _path_error(path, params, inputs)
+def _check_path(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None, tensors: Iterable[str]) -> None:
+    error = _path_error(path, params, inputs, tensors)
     if error is not None:
         error.start, error.end = path.start, path.end
         raise error
 
 
-def _path_error(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None) -> ExpressionError | None:
+def _path_error(
+    path: Path, params: dict[str, None], inputs: tuple[str, ...] | None, tensors: Iterable[str]
+) -> ExpressionError | None:
     if not path.parts:
-        return None if path.name in params else unknown_name(path.name, params, dict.fromkeys(inputs or ("input",)))
+        return None if path.name in params else unknown_name(path.name, params, dict.fromkeys(tensors))
     if path.parts[-1] not in SHAPE_WORDS:
         return not_a_size(".".join([path.name, *map(str, path.parts)]), path.parts[-1])
     if inputs is not None and path.name not in inputs:
@@ -190,11 +210,6 @@ def _scalars(nodes: Iterable[Node]) -> Iterator[Scalar]:
             yield from _scalars(node)
         else:
             yield from _scalars(entry.value for entry in node)
-
-
-def _argument_names(op: Op) -> list[str]:
-    names = [info.alias or name for name, info in op.arguments.model_fields.items()]
-    return [*names, "batch_like"] if op.kind in ("parameter", "buffer") else names
 
 
 def warn_of_hidden_ops(blocks: Blocks, diagnostics: Diagnostics) -> None:

@@ -85,6 +85,12 @@ class Told:
         note = Note(f"{what} is called here", span)
         self.below.extend(replace(item, notes=(*item.notes, note)) for item in diagnostics)
 
+    def copy(self, inner: Told, path: str) -> None:
+        """Takes what was found in one copy of a repeated layer, adding which."""
+        note = Note(f"in {path}")
+        self.below.extend(replace(item, notes=(*item.notes, note)) for item in inner.own)
+        self.below.extend(inner.below)
+
     def all(self, path: str, *, inside: bool) -> list[Diagnostic]:
         """Everything, the layer's path noted where its line alone would not tell which copy it is."""
         note = (Note(f"in {path}"),) if inside else ()

@@ -16,7 +16,7 @@ from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
 from zoo.graph.wiring import Wires, look_up
 
-MakeCopy: TypeAlias = Callable[[int, Scope, Wires, Told], Made]
+MakeCopy: TypeAlias = Callable[[int, Scope, Wires, list[Step], Told], Made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,12 @@ def too_many(layer: LayerText, told: Told) -> None:
 def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Made:
     """The copies in a module of their own, whose inputs are all that they read."""
     inner, names, refs = _inside(copies)
-    found, steps, size, failed = inner.wires, [], 1, False
+    steps: list[Step] = []
+    found, size, failed = inner.wires, 1, False
     feed = inner.wires.all[0].feed
     for index, scope in inner.each():
         if inner.wanted[index]:
-            made = make(index, scope, found, told)
+            made = make(index, scope, found, steps, told)
             size += made.size
             failed = failed or made.step is None
             steps += [made.step] if made.step else []

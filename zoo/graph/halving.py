@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from zoo.graph.plan import Step, TensorSpec, Value
 from zoo.graph.values import Feed, MaybeValue
+
+_RESIZES = re.compile(r"(?i)conv|pool|interpolate|upsample|shuffle|pad")  # of other ops, four sizes are no map's
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +31,25 @@ class Change:
         return f"{verb} the map from {_by(self.before)} to {_by(self.after)}"
 
 
-def where_the_map_changes(feed: Feed, steps: Mapping[str, Step], feeds: Mapping[str, Feed]) -> str | None:
-    """``layer1 halves the map at my_net.yaml:19 (MaxPool2d)``: the last step before a value that resizes its map."""
+def where_the_map_changes(
+    feed: Feed, steps: Mapping[str, Step], feeds: Mapping[str, Feed], home: str = ""
+) -> str | None:
+    """``layer1 halves the map at my_net.yaml:19 (MaxPool2d)``: the last step before a value that resizes its map.
+
+    ``home`` stands in front of the step's name: ``layer1.`` where the steps are copies of that layer.
+    """
     name: str | None = feed.ref.name
     while name is not None and name in steps:
         step = steps[name]
         source = step.inputs[0].name if step.inputs else None
-        before = feeds[source].value if source is not None and source in feeds else None
+        before: MaybeValue | Value = None
+        if source is not None and (source in steps or source in feeds):
+            before = steps[source].output if source in steps else feeds[source].value
         changes = list(_changes(step, _map(before)))
         if changes:
             last = changes[-1]
             span = last.step.span
-            return f"{name} {last.verb} at {span.file}:{span.line} ({last.step.op})"
+            return f"{home}{name} {last.verb} at {span.file}:{span.line} ({last.step.op})"
         name = source
     return None
 
@@ -48,7 +58,7 @@ def _changes(step: Step, before: tuple[int, ...] | None) -> Iterator[Change]:
     """The leaves of a step, in order, that resize the map."""
     if step.body is None:
         after = _map(step.output)
-        if before is not None and after is not None and before != after:
+        if before is not None and after is not None and before != after and _RESIZES.search(step.op):
             yield Change(step, before, after)
         return
     maps = {step.body.inputs[0]: before}

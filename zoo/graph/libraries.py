@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, Sequence, load
+from zoo.document import Mapping, Node, Scalar, Sequence, load, other_file
 from zoo.graph.texts import Blocks, TextReader
 from zoo.schema.architecture import LibraryForm
 from zoo.schema.check import validate
@@ -45,7 +45,8 @@ class Libraries:
                 "no-such-library",
                 f"there is no {node.value} to use",
                 node.span,
-                help="give a path relative to this file, or the name of a shipped architecture",
+                help=other_file(str(node.value), Path(node.span.file), _shipped())
+                or "give a path relative to this file, or the name of a shipped architecture",
             )
             return
         for name, text in self._library(path).own.items():
@@ -76,6 +77,10 @@ def find_library(node: Scalar, folder: Path | None) -> Path | None:
     candidates = [place / written for place in (beside, folder) if place is not None]
     candidates.append(SHIPPED / f"{written}.yaml")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _shipped() -> list[str]:
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def _items(node: Node | None) -> list[Scalar]:

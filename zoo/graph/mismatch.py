@@ -33,6 +33,11 @@ class Refusal:
     words: str
     steps: Mapping[str, Step]
     feeds: Mapping[str, Feed]
+    home: str = ""  # what the steps' names are shown with in front
+
+    def shrinker(self, feed: Feed) -> str | None:
+        """Which layer before a value resized its map."""
+        return where_the_map_changes(feed, self.steps, self.feeds, self.home)
 
     @property
     def op(self) -> str:
@@ -95,6 +100,8 @@ def _pair(refusal: Refusal) -> Diagnostic | None:
     wires, shapes = refusal.wires.positional, refusal.shapes
     if refusal.request.op.kind != "function" or len(wires) < 2 or len(shapes) != len(wires):
         return None
+    if refusal.op in ("matmul", "bmm"):
+        return _product(refusal)
     dim = refusal.request.arguments.get("dim", 0) if refusal.request.op.gathers else None
     for index in range(1, len(wires)):
         if _agree(shapes[0], shapes[index], dim, stacks=refusal.op == "stack"):
@@ -106,6 +113,19 @@ def _pair(refusal: Refusal) -> Diagnostic | None:
         )
         return _mismatch(refusal, message, wires[index], help=_way_out(refusal, first, second))
     return None
+
+
+def _product(refusal: Refusal) -> Diagnostic | None:
+    """Two matrices whose inner sizes differ: the last of the first, the last but one of the second."""
+    (one, other), (first, second) = refusal.shapes, (wire.feed for wire in refusal.wires.positional)
+    if min(len(one), len(other)) < 2 or one[-1] == other[-2]:
+        return None
+    message = (
+        f"the last size of {first.name}, {shown(first.value)}, "
+        f"is not the last but one of {second.name}, {shown(second.value)}"
+    )
+    help = f"turn {second.name}: {{op: transpose, dim0: -2, dim1: -1}}" if one[-1] == other[-1] else None
+    return _mismatch(refusal, message, refusal.wires.positional[1], help=help)
 
 
 def _agree(one: tuple[int, ...], other: tuple[int, ...], dim: object, *, stacks: bool) -> bool:
@@ -123,7 +143,7 @@ def _way_out(refusal: Refusal, first: Feed, second: Feed) -> str | None:
         return None
     if len(one.shape) == len(other.shape) == 4 and one.shape[2:] != other.shape[2:]:
         smaller = first if one.shape[2] * one.shape[3] < other.shape[2] * other.shape[3] else second
-        return where_the_map_changes(smaller, refusal.steps, refusal.feeds)
+        return refusal.shrinker(smaller)
     if len(one.shape) == len(other.shape) >= 2 and one.shape[1] != other.shape[1] and len(one.shape) == 4:
         return (
             f"a Conv2d with kernel_size: 1 and out_channels: {one.shape[1]} makes {second.name} as wide as {first.name}"
@@ -157,7 +177,7 @@ def _convolution(refusal: Refusal) -> Diagnostic | None:
             message,
             wire,
             refusal.written("kernel_size", wire),
-            where_the_map_changes(wire.feed, refusal.steps, refusal.feeds) or "add padding",
+            refusal.shrinker(wire.feed) or "add padding",
         )
     return None
 
@@ -201,6 +221,9 @@ def _norm(refusal: Refusal) -> Diagnostic | None:
     due = arguments.get("normalized_shape")
     if due is not None:
         sizes = list(due) if isinstance(due, list | tuple) else [due]
+        if not sizes:
+            message = "normalized_shape: expected at least one size, got []"
+            return _mismatch(refusal, message, wire, refusal.written("normalized_shape", wire))
         if list(shape[-len(sizes) :]) != sizes:
             return _mismatch(
                 refusal,
@@ -223,7 +246,7 @@ def _window(refusal: Refusal) -> Diagnostic | None:
             message,
             wire,
             refusal.written("kernel_size", wire),
-            where_the_map_changes(wire.feed, refusal.steps, refusal.feeds),
+            refusal.shrinker(wire.feed),
         )
     return None
 

@@ -12,7 +12,7 @@ from zoo.document import Mapping as MappingNode
 from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.names import check_param_name
 from zoo.graph.values import UNKNOWN, Feed, Param, Scope, Unknown
-from zoo.registry import did_you_mean
+from zoo.registry import did_you_mean, listed
 from zoo.schema.architecture import TYPE_NAMES, ParamForm
 from zoo.schema.check import close, validate
 from zoo.schema.wording import shown
@@ -24,6 +24,8 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
     "list": ((list,), "a list"),
 }
+
+_LIKE_TYPES = {"integer", "number", "double", "boolean", "string", "tuple", "dict", *TYPE_NAMES}  # in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,13 @@ def _declaration(entry: Entry, diagnostics: Diagnostics) -> Declaration:
     if isinstance(node, Scalar) and node.value in TYPE_NAMES and isinstance(node.value, str):
         return Declaration(entry.key, entry.key_span, node.value)
     if not isinstance(node, MappingNode):
+        if isinstance(node, Scalar) and node.plain and str(node.value).lower() in _LIKE_TYPES:
+            diagnostics.warning(
+                "no-type",
+                f"param {entry.key}: {node.value!r} is its default, a text, and no type",
+                node.span,
+                help=f"the types are {listed(TYPE_NAMES, 'and')}; a text is put in quotes",
+            )
         return Declaration(entry.key, entry.key_span, default=node)
     form = validate(ParamForm, node, diagnostics, what=f"param {entry.key}")
     if form is None:

@@ -17,9 +17,10 @@ from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec
 from zoo.graph.texts import BlockText, TextReader
+from zoo.graph.unused import warn_of_unread
 from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown
-from zoo.schema.architecture import ArchitectureForm
-from zoo.schema.check import validate
+from zoo.schema.architecture import ArchitectureForm, LibraryForm
+from zoo.schema.check import close, validate
 
 
 def plan_architecture(
@@ -34,11 +35,32 @@ def plan_architecture(
 
     ``params`` are a caller's, over the file's defaults. ``input_shape`` (CHW, no batch) takes the place of ``input``'s
     first. ``folder`` is where ``use`` looks for what is not beside the file.
+
+    Raises RuntimeError where there is neither plan nor error: a file that cannot be planned must not pass a check.
     """
     found = Diagnostics()
     plan = _Network(document, found, params, input_shape, folder).plan()
     _tell_once(found, diagnostics)
+    if plan is None and not found.errors:
+        raise RuntimeError(f"{document.span.file} cannot be planned, and nobody said why")
     return None if found.errors else plan
+
+
+def is_library(document: Mapping) -> bool:
+    """Whether a file has blocks for others to `use`, and no network of its own."""
+    return "blocks" in document and not {"layers", "input"} & set(document.keys)
+
+
+def check_library(document: Mapping, diagnostics: Diagnostics, *, folder: Path | None = None) -> None:
+    """Checks a file of blocks without a network: its form, names, and what no block reads."""
+    found = Diagnostics()
+    validate(LibraryForm, document, found, what="library")
+    blocks = Libraries(found).blocks(document, folder)
+    NameChecker(found).blocks(blocks)
+    warn_of_hidden_ops(blocks, found)
+    if not found.errors:
+        warn_of_unread(document, found)
+    _tell_once(found, diagnostics)
 
 
 def _tell_once(found: Diagnostics, diagnostics: Diagnostics) -> None:
@@ -84,6 +106,8 @@ class _Network:
             return None
         check_inplace(planned.block, inputs, context.shapes, self.diagnostics)
         self._check_batch(planned.output)
+        if not self.diagnostics.errors:  # what a mistyped name does not read is no news
+            warn_of_unread(self.document, self.diagnostics)
         return self._finished(planned, inputs, bound, feeds)
 
     def _root(self) -> BlockText:
@@ -99,7 +123,7 @@ class _Network:
 
     def _given_inputs(self) -> list[str]:
         node = self.document.get("input")
-        return [entry.key for entry in node] if isinstance(node, Mapping) else ["input"]
+        return list(node.keys) if isinstance(node, Mapping) and node.keys else ["input"]
 
     def _inputs(self) -> dict[str, TensorSpec] | None:
         """The shapes that come in; None after telling that there are none."""
@@ -110,7 +134,7 @@ class _Network:
         if self.input_shape is not None:
             shapes[next(iter(shapes))] = self.input_shape
         known = {name: TensorSpec((-1, *shape)) for name, shape in shapes.items() if shape is not None}
-        if node is None and not known:
+        if node is None and not known and not self._is_mistyped("input"):
             self.diagnostics.error(
                 "missing-key",
                 "input is missing",
@@ -118,6 +142,10 @@ class _Network:
                 help="add input: [3, 32, 32] (channels, height, width)",
             )
         return known if known and len(known) == len(shapes) else None
+
+    def _is_mistyped(self, key: str) -> bool:
+        """Whether an unknown key, which was told, nearly bears this name."""
+        return any(close([key], other) for other in self.document.keys if other not in ArchitectureForm.model_fields)
 
     def _shape(self, node: Node | None) -> tuple[int, ...] | None:
         """A shape, or None where it is none; its form was checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.diagnostics import Note
 from zoo.graph.arguments import call_keywords
 from zoo.graph.context import Told
 from zoo.graph.plan import Step
@@ -28,12 +29,7 @@ def share_step(
     if again.step is None:
         return FAILED
     if not same_module(original, again.step):
-        told.own.error(
-            "shape-mismatch",
-            f"the module of {original.name} does not fit here: its input has another shape",
-            layer.share.span,
-            help="a shared module gets inputs with the same channels each time",
-        )
+        _does_not_fit(layer, original, found, scope, told)
         return FAILED
     op = ops.get(original.op) if original.kind == "module" else None
     call = call_keywords(op, layer.keys.get("call"), scope, told.own) if op else {}
@@ -50,6 +46,24 @@ def share_step(
         share=original.name,
     )
     return Made(step, again.step.output)
+
+
+def _does_not_fit(layer: LayerText, original: Step, found: Wires, scope: Scope, told: Told) -> None:
+    """Tells what the module was made for, and what comes in here."""
+    assert layer.share is not None
+    ref = next(iter(original.inputs), None)
+    before = scope.feeds.get(ref.name) if ref is not None else None
+    for pick in ref.picks if ref is not None and before is not None else ():
+        before = before.pick(pick) if before is not None else None
+    shapes = [(what, feed) for what, feed in (("made for", before), ("given", found.first)) if feed is not None]
+    texts = [f"{what} {feed.name}, {shown(feed.value)}" for what, feed in shapes]
+    told.own.error(
+        "shape-mismatch",
+        f"the module of {original.name} does not fit here: {', here '.join(texts)}",
+        layer.share.span,
+        notes=[Note(f"{feed.name} is {shown(feed.value)}", feed.span) for _, feed in shapes],
+        help="a shared module gets inputs with the same channels each time",
+    )
 
 
 def remade(layer: LayerText, told: Told, name: str, is_known: bool) -> Made:
@@ -70,6 +84,3 @@ def same_module(one: Step, other: Step) -> bool:
     return len(one.body.steps) == len(other.body.steps) and all(
         a.name == b.name and a.inputs == b.inputs and same_module(a, b) for a, b in pairs
     )
-
-
-__all__ = ["remade", "same_module", "share_step", "shown"]

@@ -16,6 +16,7 @@ from zoo.graph.params import Call, bind
 from zoo.graph.patterns import bare_init, fits, with_patterns
 from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec
 from zoo.graph.shapes import Request, ShapeError
+from zoo.graph.slips import module_meant
 from zoo.graph.texts import BlockText, LayerText
 from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown
 from zoo.graph.wiring import Wire, Wires, look_up
@@ -113,6 +114,8 @@ class StepMaker:
     def _op(self, place: Place, op: Op, told: Told) -> Made:
         if op.kind in ("parameter", "buffer"):
             return _free_tensor(place, op, told)
+        if module_meant(op, place.layer.arguments.keys) is not None:
+            return FAILED  # told when the names were checked
         wires = _gathered(op, place.wires)
         node = place.arguments
         arguments = op_arguments(op, node, wires.first, place.scope, place.span, told.own)
@@ -144,7 +147,10 @@ class StepMaker:
 
 def _refusal(request: Request, wires: Wires, place: Place, words: str) -> Refusal:
     steps = {step.name: step for step in place.steps}
-    return Refusal(request, wires, place.span, place.arguments, words, steps, place.scope.feeds)
+    # in a module of copies, only the copies before are in reach; they are called as the file's layer is
+    feeds: Mapping[str, Feed] = {} if place.is_copy else place.scope.feeds
+    home = f"{place.layer.name}." if place.is_copy else ""
+    return Refusal(request, wires, place.span, place.arguments, words, steps, feeds, home)
 
 
 def _request(op: Op, arguments: Arguments, wires: Wires, call: Mapping[str, object]) -> Request:
@@ -169,7 +175,7 @@ def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -
     if number < fewest or (most is not None and number > most):
         due = f"{fewest}" if most == fewest else f"at least {fewest}" if most is None else f"{fewest} to {most}"
         node = place.layer.keys.get("from")
-        help = "name them: from: [layer, other]" if number < fewest else None
+        help = _naming(op, fewest) if number < fewest else None
         told.own.error(
             "wrong-inputs",
             f"{op.name} takes {due} input{'s' if due != '1' else ''}, here it gets {number}",
@@ -186,6 +192,13 @@ def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -
             help=f"its inputs are {', '.join(op.input_names)}",
         )
     return not unknown and _are_tensors(op, wires, told) and _keeps_samples_apart(op, arguments, wires, place, told)
+
+
+def _naming(op: Op, fewest: int) -> str:
+    """How the inputs are named: by what they are, where they are no equals."""
+    if op.max_inputs is None or len(op.input_names) < fewest or op.input_names[1:2] == ("other",):
+        return "name them: from: [layer, other]"
+    return f"name them: from: {{{', '.join(f'{name}: …' for name in op.input_names[:fewest])}}}"
 
 
 def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:

@@ -28,6 +28,7 @@ class LayerText:
     block: BlockText | None = None
     share: Scalar | None = None
     blocks: Blocks | None = None  # in sight where the layer stands
+    under_args: tuple[str, ...] = ()  # the arguments that stand under `args`
 
     @property
     def block_text(self) -> BlockText | None:
@@ -107,7 +108,7 @@ class TextReader:
             self._layers(node.get("layers"), inner, inputs),
             isinstance(node.get("layers"), Sequence),
             inputs,
-            node.get("output"),
+            _some(node.get("output")),
             params if isinstance(params, Mapping) else Mapping((), span),
             inner,
         )
@@ -166,6 +167,8 @@ class TextReader:
         if len(kinds) != 1:
             self._which_kind(what, kinds, node, span)
             return LayerText(name, span, keys, arguments)
+        args = keys.get("args")
+        under_args = args.keys if isinstance(args, Mapping) else ()
         keys = keys.without(["op", "args", "share", "layers", "inputs", "output"])
         value = node.get(kinds[0])
         if kinds[0] == "layers":
@@ -174,7 +177,7 @@ class TextReader:
         if kinds[0] == "share":
             return LayerText(name, span, keys, arguments, share=value)
         op = str(value.value) if self._is_op_name(value) else None
-        return LayerText(name, span, keys, arguments, op, value.span, blocks=blocks)
+        return LayerText(name, span, keys, arguments, op, value.span, blocks=blocks, under_args=under_args)
 
     def _which_kind(self, what: str, kinds: list[str], node: Mapping, span: Span) -> None:
         if kinds:
@@ -191,8 +194,11 @@ class TextReader:
             message, help = f"{what}: unknown key {slip!r}", f"did you mean {meant}?"
             self._diagnostics.error("unknown-key", message, node.key_span(slip), help=help)
         else:
+            call = node.entries[0] if len(node) == 1 and isinstance(node.entries[0].value, Mapping) else None
             stuck = next((key for key in node.keys if key.startswith("op:")), None)
             help = "say what the layer does: {op: Conv2d, …}"
+            if call is not None and call.key not in LAYER_KEYS:
+                help = f"write {{op: {call.key}, …}}: its arguments stand beside op"
             if stuck is not None:
                 span, help = node.key_span(stuck), f"a colon wants a space behind it: op: {stuck[3:].strip()}"
             self._diagnostics.error("missing-key", f"{what}: op is missing", span, help=help)
@@ -230,3 +236,8 @@ class TextReader:
                     notes=[Note("also here", arguments.key_span(entry.key))],
                 )
         return Mapping((*arguments.without(args.keys).entries, *args.entries), arguments.span)
+
+
+def _some(node: Node | None) -> Node | None:
+    """What names something; of a list or mapping that names nothing the form has told."""
+    return node if isinstance(node, Scalar) or (node is not None and len(node)) else None

@@ -82,7 +82,7 @@ class Scope:
         if parts:
             return self._size(name, parts)
         if name not in self.params:
-            raise unknown_name(name, self.params, self.feeds)
+            raise unknown_name(name, self.params, dict.fromkeys([*self.feeds, *self.later]))
         value = self.params[name].value
         if isinstance(value, Unknown):
             raise MutedError
@@ -106,7 +106,7 @@ class Scope:
 
 def unknown_name(name: str, params: Mapping[str, Any], feeds: Mapping[str, Any]) -> ExpressionError:
     """The error for a bare name that is no param."""
-    if name in feeds:
+    if name in feeds and name != "i":  # of copies the index, whatever layer bears the name
         return ExpressionError(
             f"{name} is a tensor, not a number",
             help=f"write {name}.channels, .features, .height, .width or .shape",

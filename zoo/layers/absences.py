@@ -1,4 +1,7 @@
-"""What torch.nn has and the catalogue lacks, with the reason. A test walks torch.nn against both. Floor 2."""
+"""What torch.nn has and the catalogue lacks, with the reason; what is called otherwise here. Floor 2.
+
+A test walks torch.nn against both. The reasons are what a message says of such a name.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,23 @@ _LOSS = "a loss: it stands in a recipe"
 _CONTAINER = "a container: layers are put together in YAML"
 _RECURRENT = "recurrent: its input is a sequence in time"
 _LAZY = "its sizes are filled in from the incoming shape in every op, without the lazy class"
+
+# What other libraries call what stands here under another name, in lower case.
+SYNONYMS = {
+    "add": "add",
+    "batchnorm": "BatchNorm2d",
+    "batch_norm": "BatchNorm2d",
+    "concat": "cat",
+    "concatenate": "cat",
+    "conv": "Conv2d",
+    "dense": "Linear",
+    "droppath": "StochasticDepth",
+    "fc": "Linear",
+    "globalaveragepooling2d": "AdaptiveAvgPool2d",
+    "globalavgpool": "AdaptiveAvgPool2d",
+    "globalavgpool2d": "AdaptiveAvgPool2d",
+    "swish": "SiLU",
+}
 
 ABSENT: dict[str, str] = {
     **dict.fromkeys(

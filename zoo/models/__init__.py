@@ -1,6 +1,12 @@
 """The catalogue: zoo's own architectures, timm's and torchvision's models, and weights for all of them. Floor 4."""
 
-from zoo.models.catalogue import architecture_names, architecture_path, load_plan, read_architecture
+from zoo.models.catalogue import (
+    architecture_names,
+    architecture_path,
+    checked_plan,
+    load_plan,
+    read_architecture,
+)
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
 from zoo.models.weights import LoadedWeights, load_weights, read_weights
 
@@ -10,6 +16,7 @@ __all__ = [
     "architecture_names",
     "architecture_path",
     "foreign_target",
+    "checked_plan",
     "load_plan",
     "load_weights",
     "parse_arguments",

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, load
 from zoo.errors import UsageError
-from zoo.graph import Plan, plan_architecture
+from zoo.graph import Plan, check_library, check_over, is_library, plan_architecture
 from zoo.registry import did_you_mean
 
 _FOLDER = Path(__file__).resolve().parent.parent / "architectures"
@@ -37,8 +37,13 @@ def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tup
                 code="no-such-architecture",
                 help=did_you_mean(path.stem, architecture_names()),
             )
-        return load(shipped, diagnostics, find_parent=_find_parent, name=f"zoo/architectures/{shipped.name}"), shipped
-    return load(path, diagnostics, find_parent=_find_parent), path
+        return _load(shipped, diagnostics, name=f"zoo/architectures/{shipped.name}"), shipped
+    return _load(path, diagnostics), path
+
+
+def _load(path: Path, diagnostics: Diagnostics, name: str | None = None) -> Mapping | None:
+    shipped = architecture_names()
+    return load(path, diagnostics, find_parent=_find_parent, name=name, shipped=shipped, check_over=check_over)
 
 
 def load_plan(
@@ -52,10 +57,23 @@ def load_plan(
     ``params`` replace the architecture's defaults, ``input_shape`` (channels, height, width) its ``input``.
     Raises UsageError where there is no such architecture.
     """
+    before = len(diagnostics.errors)
     document, path = read_architecture(name_or_path, diagnostics)
     if document is None:
         return None
-    return plan_architecture(document, diagnostics, params=params, input_shape=input_shape, folder=path.parent)
+    plan = plan_architecture(document, diagnostics, params=params, input_shape=input_shape, folder=path.parent)
+    return plan if len(diagnostics.errors) == before else None
+
+
+def checked_plan(path: Path, diagnostics: Diagnostics) -> Plan | None:
+    """The plan of an architecture file; of a library of blocks, which has none, the blocks are checked."""
+    found = Diagnostics()
+    document, _ = read_architecture(path, found)
+    if document is None or not is_library(document):
+        return load_plan(path, diagnostics)
+    diagnostics.extend(found)
+    check_library(document, diagnostics, folder=path.parent)
+    return None
 
 
 def _find_parent(written: str, folder: Path) -> Path | None:

@@ -8,12 +8,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Shape = Annotated[list[Size], Field(min_length=1, max_length=6)]
 Reference: TypeAlias = str | int | float  # `0` and `0.1` name a list's layers and their outputs
 References: TypeAlias = Reference | list[Reference] | dict[str, Reference]
+
+
+def _not_empty(message: str) -> AfterValidator:
+    """Refuses an empty list or mapping, which would name nothing."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | dict) and not value:
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+Inputs: TypeAlias = Annotated[
+    Shape | dict[str, Shape] | None, _not_empty("names no input: write [3, 32, 32], or names to shapes")
+]
+Outputs: TypeAlias = Annotated[
+    References | None, _not_empty("names nothing that comes out: leave it out, and the last layer does")
+]
 Layers: TypeAlias = dict[str, Any] | list[Any]
 TYPE_NAMES = ("int", "float", "bool", "str", "list")
 
@@ -48,7 +67,7 @@ class BlockForm(_Form):
     inputs: list[str] | None = Field(None, description="names of its inputs where it takes more than one")
     blocks: dict[str, BlockForm] | None = Field(None, description="blocks that only this block sees")
     layers: Layers = Field(description="its layers, in order")
-    output: References | None = Field(None, description="what it gives: a layer, a list, or a mapping")
+    output: Outputs = Field(None, description="what it gives: a layer, a list, or a mapping")
 
 
 class LibraryForm(_Form):
@@ -57,12 +76,12 @@ class LibraryForm(_Form):
     name: str | None = Field(None, description="its name; the file's where left out")
     doc: str | None = Field(None, description="what it is, with its source and number of parameters")
     extends: str | None = Field(None, description="the architecture this one is laid over")
-    input: Shape | dict[str, Shape] | None = Field(None, description="[channels, height, width], or names to shapes")
+    input: Inputs = Field(None, description="[channels, height, width], or names to shapes")
     params: dict[str, Any] | None = Field(None, description="what a recipe or caller may set")
     use: str | list[str] | None = Field(None, description="files whose blocks are brought in")
     blocks: dict[str, BlockForm] | None = Field(None, description="ops written in YAML")
     layers: Layers | None = Field(None, description="the layers, in order")
-    output: References | None = Field(None, description="what comes out; the last layer where left out")
+    output: Outputs = Field(None, description="what comes out; the last layer where left out")
     init: dict[str, Any] | None = Field(None, description="initialisers by kind: Conv2d.weight")
     source: SourceForm | None = Field(None, description="paper and url")
 
@@ -80,7 +99,7 @@ class LayerForm(_Form):
     layers: Layers | None = Field(None, description="in place of op: an anonymous block")
     share: Reference | None = Field(None, description="in place of op: the module of that earlier layer runs again")
     inputs: list[str] | None = Field(None, description="of an anonymous block: names of its inputs")
-    output: References | None = Field(None, description="of an anonymous block: what it gives")
+    output: Outputs = Field(None, description="of an anonymous block: what it gives")
     from_: References | None = Field(None, alias="from", description="what it reads; the layer before by default")
     when: Any = Field(None, description="false skips the layer", json_schema_extra={"type": ["boolean", "string"]})
     else_: Reference | None = Field(None, alias="else", description="what a skipped layer passes on")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
@@ -42,6 +43,7 @@ _BOUNDS = {  # Pydantic's error types, and what each says is expected
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
 }
+_TUPLE = re.compile(r"\(\s*-?\d")  # Python's, which YAML reads as text
 _OWN_WORDS = {"value_error", "assertion_error"}  # raised by a validator of ours, in its own words
 
 
@@ -270,6 +272,8 @@ def _advice(annotation: Any, node: Node) -> str | None:
             return f"did you mean {likely}?"
         if not node.plain and {int, float, bool} & {bare(o) for o in options} and type(resolve(value)) is not str:
             return f"without quotes: {value}"
+        if _TUPLE.match(value) and any(isinstance(get_origin(o), type) for o in options):
+            return f"a list is written [{value.strip('() ')}]" if value.endswith(")") else "a list is written [3, 3]"
         if {int, float} & {bare(o) for o in options}:
             return expression_help(value)
     if isinstance(value, float) and float not in options and int in options:
