@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Span
 from zoo.diff import diff_data, diff_documents, diff_plans, text
 from zoo.document import Mapping, read_text
-from zoo.graph import Plan, plan_architecture
+from zoo.graph import Init, ParameterSpec, Plan, Ref, Step, TensorSpec, plan_architecture
 
 ONE = """
 input: [3, 8, 8]
@@ -71,3 +73,96 @@ def test_equal_in_python_is_not_always_equal(before: object, after: object) -> N
 def test_the_text_of_a_difference(golden: Callable[[str, str], None]) -> None:
     two = ONE.replace("out_channels: 4", "out_channels: 6").replace("  relu: ReLU\n", "  act: GELU\n")
     golden("diff.txt", text(diff_plans(plan(ONE), plan(two, "two.yaml"))) + "\n")
+
+
+WIRED = """
+name: wired
+input: {image: [4, 6, 6], mask: [4, 6, 6]}
+blocks:
+  Gate:
+    inputs: [x, gate]
+    layers:
+      open: {op: sigmoid, from: gate}
+      mixed: {op: mul, from: [x, open]}
+    output: {mixed: mixed, open: open}
+layers:
+  a: {op: Conv2d, from: image, out_channels: 4, kernel_size: 1}
+  b: {op: Conv2d, from: image, out_channels: 4, kernel_size: 1}
+  gated: {op: Gate, from: [a, mask]}
+  again: {share: a, from: gated.mixed}
+  bias: {op: Parameter, shape: [1, 4, 6, 6], batch_like: a}
+  flat: {op: flatten, from: again, start_dim: 2}
+  attn: {op: MultiheadAttention, from: [flat, flat, flat], num_heads: 2, batch_first: true, call: {need_weights: false}}
+  sum: {op: add, from: [a, bias]}
+output: [sum, b]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ("share: a", "share: b", "again"),
+        ("output: [sum, b]", "output: [b, sum]", "network output"),
+        ("output: [sum, b]", "output: {one: sum, two: b}", "network output"),
+        ("{mixed: mixed, open: open}", "{mixed: open, open: mixed}", "gated"),
+        ("inputs: [x, gate]", "inputs: [gate, x]", "gated"),
+        ("{image: [4, 6, 6], mask: [4, 6, 6]}", "{mask: [4, 6, 6], image: [4, 6, 6]}", "input image"),
+        ("need_weights: false", "need_weights: true", "attn"),
+        ("batch_like: a", "batch_like: b", "bias"),
+        ("b: {", "b: {freeze: true, ", "b"),
+        ("b: {", "b: {freeze: [bias], ", "b"),
+        ("b: {", "b: {init: {weight: zeros}, ", "b"),
+        ("name: wired", "name: wired\ninit: {Conv2d.weight: zeros}", "a"),
+        ("batch_like: a", "batch_like: a, init: {name: uniform}", "bias"),
+    ],
+)
+def test_what_makes_another_network_is_told(before: str, after: str, path: str) -> None:
+    other = WIRED.replace(before, after)
+    assert other != WIRED
+    assert path in [change.path for change in diff_plans(plan(WIRED), plan(other))]
+
+
+# Of a step's fields: another value, which the comparison must tell; or, in words, why it need not.
+SPAN = Span("other.yaml", 1, 1, 1, 2)
+STEP_FIELDS: dict[str, Any] = {
+    "name": "other",
+    "kind": "op tells it: no two kinds have an op of one name, and a block's bears no brackets",
+    "op": "ConvTranspose2d",
+    "arguments": {"out_channels": 4},
+    "inputs": (Ref("mask"),),
+    "output": TensorSpec((-1, 1)),
+    "span": "it is the place beside the difference",
+    "named_inputs": {"input": Ref("mask")},
+    "call": {"need_weights": False},
+    "parameters": (),
+    "body": "its steps are compared as lines of their own, its inputs and outputs in the cases above",
+    "share": "b",
+    "batch_like": Ref("mask"),
+}
+PARAMETER_FIELDS: dict[str, Any] = {
+    "name": "op tells it: it is the layer's own",
+    "shape": (5, 4, 1, 1),
+    "is_buffer": "op tells it",
+    "trainable": False,
+    "init": Init("zeros", {}, SPAN),
+    "owner": "op tells it",
+}
+
+
+def test_every_field_that_makes_another_network_is_compared() -> None:
+    one = plan(WIRED)
+    first = one.root.steps[0]
+    assert set(STEP_FIELDS) == {field.name for field in fields(Step)}
+    assert set(PARAMETER_FIELDS) == {field.name for field in fields(ParameterSpec)}
+    others = [replace(first, **{name: value}) for name, value in STEP_FIELDS.items() if not _is_reason(value)]
+    others += [
+        replace(first, parameters=(replace(first.parameters[0], **{name: value}), *first.parameters[1:]))
+        for name, value in PARAMETER_FIELDS.items()
+        if not _is_reason(value)
+    ]
+    for other in others:
+        assert diff_plans(one, replace(one, root=replace(one.root, steps=(other, *one.root.steps[1:])))), other
+
+
+def _is_reason(value: Any) -> bool:
+    return isinstance(value, str) and " " in value

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from zoo.document import Mapping as Document
 from zoo.document import Node, Scalar, Sequence, plain
 from zoo.document.writer import scalar_text
-from zoo.graph.plan import Plan, Ref, Step, TensorSpec, Value
+from zoo.graph.plan import Output, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Change:
 
 
 def diff_plans(a: Plan, b: Plan) -> list[Change]:
-    """Layers added, removed, and changed in kind, arguments, inputs, shape or parameters, by dotted path."""
+    """Layers added, removed, and changed in anything that makes another network, by dotted path; also the output."""
     return list(_compare(_layers(a), _layers(b)))
 
 
@@ -66,25 +66,67 @@ def _compare(a: Mapping[str, _Placed], b: Mapping[str, _Placed]) -> Iterator[Cha
 
 
 def _layers(plan: Plan) -> dict[str, _Placed]:
-    rows: dict[str, _Placed] = {f"input {name}": (_shape(spec), "") for name, spec in plan.inputs.items()}
+    rows: dict[str, _Placed] = {}
+    for place, (name, spec) in enumerate(plan.inputs.items()):
+        rows[f"input {name}"] = (_shape(spec) + (f", argument {place + 1}" if len(plan.inputs) > 1 else ""), "")
     for path, step in plan.walk():
         rows[path] = (_describe(step), str(step.span))
+    rows["network output"] = (_output(plan.root.output), "")  # with a space in it, as no layer's name
     return rows
 
 
 def _describe(step: Step) -> str:
-    """A layer as one line: op, arguments, what it reads, what comes out, its parameters."""
-    arguments = ", ".join(f"{key}={value}" for key, value in step.arguments.items())
-    reads = ", ".join(map(_ref, (*step.inputs, *step.named_inputs.values())))
+    """A layer as one line: op, arguments, what it reads, what comes out, its parameters and what is set about them.
+
+    What is left out says nothing new: a block's steps have lines of their own, shapes follow from the arguments.
+    """
     count = sum(_count(parameter.shape) for parameter in step.parameters if not parameter.is_buffer)
-    what = step.op or ("share" if step.kind == "share" else "block")
+    reads = _reads(step)
     parts = [
-        f"{what}({arguments})" if step.body is None else what,
+        _what(step),
         f"from {reads}" if reads else "",
+        f"call({_keywords(step.call)})" if step.call else "",
+        f"gives {_output(step.body.output)}" if step.body is not None and not step.body.is_sequential else "",
         f"-> {_shape(step.output)}",
         f"{count:,} parameters" if count else "",
+        ", ".join(filter(None, map(_setting, step.parameters))),
     ]
     return " ".join(filter(None, parts))
+
+
+def _what(step: Step) -> str:
+    if step.body is not None:
+        return step.op or "block"
+    return f"share({step.share})" if step.share is not None else f"{step.op}({_keywords(step.arguments)})"
+
+
+def _reads(step: Step) -> str:
+    """The values that a step reads, by name where their order does not say what for."""
+    names = step.body.inputs if step.body is not None and len(step.inputs) > 1 else ()
+    inputs = [f"{name}={_ref(ref)}" for name, ref in zip(names, step.inputs, strict=False)] or map(_ref, step.inputs)
+    like = {} if step.batch_like is None else {"batch_like": step.batch_like}
+    return ", ".join([*inputs, *(f"{name}={_ref(ref)}" for name, ref in {**step.named_inputs, **like}.items())])
+
+
+def _setting(parameter: ParameterSpec) -> str:
+    """How a parameter or buffer starts, and whether it stays so; nothing where both are as usual."""
+    said = [] if parameter.init is None else [f"init {parameter.init.name}({_keywords(parameter.init.arguments)})"]
+    if not (parameter.trainable or parameter.is_buffer):
+        said.append("frozen")
+    return " ".join(filter(None, [parameter.name, *said])) if said else ""
+
+
+def _keywords(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in arguments.items())
+
+
+def _output(output: Output) -> str:
+    """What a block or the network gives, in its order and by its names."""
+    if isinstance(output, Ref):
+        return _ref(output)
+    if isinstance(output, Mapping):
+        return "{" + ", ".join(f"{name}: {_ref(ref)}" for name, ref in output.items()) + "}"
+    return "(" + ", ".join(map(_ref, output)) + ")"
 
 
 def _count(shape: tuple[int, ...]) -> int:

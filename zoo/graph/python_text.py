@@ -42,11 +42,14 @@ def attribute(name: str) -> str:
 
 
 def class_identifier(name: str, prefix: str = "Net") -> str:
-    """A name in the manner of a class: ``custom_resnet`` gives ``CustomResnet``; a class's name stays as it is."""
+    """A name in the manner of a class: ``custom_resnet`` gives ``CustomResnet``; a class's name stays as it is.
+
+    A name that generated Python reads as something else (``F``, ``Tensor``) gets the prefix behind it: ``TensorNet``.
+    """
     text = "".join(part[0].upper() + part[1:] for part in re.findall(r"[A-Za-z0-9]+", name))
     if not text or text[0].isdigit():
         text = f"{prefix}{text}"
-    return f"{text}_" if keyword.iskeyword(text) else text
+    return f"{text}{prefix}" if text in _RESERVED else text
 
 
 def fresh(name: str, taken: set[str]) -> str:

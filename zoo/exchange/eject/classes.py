@@ -9,6 +9,7 @@ function does not run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from zoo.exchange.eject.conditions import condition
 from zoo.exchange.eject.forms import Described, describe
 from zoo.exchange.eject.instances import Instance
+from zoo.exchange.eject.names import ClassNames
 from zoo.exchange.eject.solving import Parameter, Solution, solve
 from zoo.exchange.eject.variants import Variant, variants_of
 from zoo.graph import Ref
@@ -71,19 +73,18 @@ class Classes:
         return cls, cls.arguments(instance)
 
 
-def classes_of(root: Instance, root_name: str) -> Classes:
+def classes_of(root: Instance, names: ClassNames) -> Classes:
     """Solves every block of a network."""
     classes = Classes()
     by_definition: dict[tuple[str, str], list[Instance]] = {}
     for instance in root.walk():
         if not instance.is_inline:
             by_definition.setdefault(instance.definition, []).append(instance)
-    names = {class_identifier(root_name)}
     waiting = list(by_definition.values())
     while waiting:
         ready = [group for group in waiting if all(_is_solved(instance, classes) for instance in group)]
         for group in ready:
-            _solve_definition(group, root_name, names, classes)
+            _solve_definition(group, names, classes)
         waiting = [group for group in waiting if group not in ready]
     return classes
 
@@ -95,28 +96,15 @@ def _is_solved(instance: Instance, classes: Classes) -> bool:
     )
 
 
-def _solve_definition(group: list[Instance], root_name: str, names: set[str], classes: Classes) -> None:
+def _solve_definition(group: list[Instance], names: ClassNames, classes: Classes) -> None:
     """Makes the class, or the classes, of one block's instances."""
     described = [describe(instance, classes) for instance in group]
     variants = variants_of(described)
     for index, variant in enumerate(variants):
-        first = variant.described[0].instance
-        if first.call is None:
-            name = class_identifier(root_name)
-        else:
-            stem = class_identifier(first.block.class_name or first.call.name, prefix="Layer")
-            name = _unused(stem + _difference(variants[0], variant, index), names)
-        made = _make_class(name, variant)
+        name = names.of(variant.described[0].instance, _difference(variants[0], variant, index))
+        made = _make_class(name, variant, names.taken)
         classes.ordered.append(made)
         classes.of |= {id(each.instance): made for each in variant.described}
-
-
-def _unused(name: str, names: set[str]) -> str:
-    stem, number = name, 2
-    while name in names:
-        name, number = f"{stem}{number}", number + 1
-    names.add(name)
-    return name
 
 
 def _difference(usual: Variant, variant: Variant, index: int) -> str:
@@ -129,10 +117,10 @@ def _difference(usual: Variant, variant: Variant, index: int) -> str:
     return f"With{'And'.join(more)}" if more else f"Without{'And'.join(fewer)}" if fewer else ""
 
 
-def _make_class(name: str, variant: Variant) -> EjectedClass:
+def _make_class(name: str, variant: Variant, taken: AbstractSet[str]) -> EjectedClass:
     described = variant.described
     steps = described[0].form.steps
-    solution = solve(described, {step for step, _ in steps})
+    solution = solve(described, {step for step, _ in steps}, taken)
     made = EjectedClass(name, described, solution)
     for step, form in steps:
         there = tuple(step in dict(each.form.steps) for each in described)
@@ -140,8 +128,7 @@ def _make_class(name: str, variant: Variant) -> EjectedClass:
             continue
         text = condition(there, solution) or _flag(step, there, described, solution)
         if form.kind == "function":
-            taken = {name for name, _ in steps}
-            made.switches[step] = Switch(fresh(f"has_{step}", taken), text, variant.passes[step])
+            made.switches[step] = Switch(fresh(f"has_{step}", solution.attributes), text, variant.passes[step])
         else:
             made.optional[step] = text
     return made
@@ -151,6 +138,6 @@ def _flag(step: str, there: tuple[bool, ...], described: list[Described], soluti
     """A new parameter that says whether the step is there; it bears the YAML param's name, where there is one."""
     params = described[0].instance.params
     written = [name for name in params if tuple(each.instance.params[name] for each in described) == there]
-    name = fresh(next(iter(written), f"has_{step}"), {parameter.name for parameter in solution.parameters})
+    name = fresh(next(iter(written), f"has_{step}"), solution.names)
     solution.parameters.append(Parameter(name, there))
     return name

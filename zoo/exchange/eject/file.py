@@ -9,10 +9,11 @@ from math import prod
 from zoo.exchange.eject.classes import EjectedClass, classes_of
 from zoo.exchange.eject.instances import instances_of
 from zoo.exchange.eject.layout import docstring
+from zoo.exchange.eject.names import ClassNames, bound, import_lines, imported, reserved_names
 from zoo.exchange.eject.settings import Settings, settings_of
 from zoo.exchange.eject.writing import class_text, is_torch_init
 from zoo.graph import Plan
-from zoo.layers import initialisers, ops
+from zoo.layers import initialisers
 
 
 def eject(plan: Plan) -> str:
@@ -22,7 +23,7 @@ def eject(plan: Plan) -> str:
     are equal to the last bit. The last class is the network and takes no arguments.
     """
     root = instances_of(plan)
-    classes = classes_of(root, plan.name)
+    classes = classes_of(root, ClassNames(root, plan.name, reserved_names(plan)))
     settings = settings_of(root, classes)
     texts = [class_text(cls, settings, _about(plan, cls)) for cls in classes.ordered]
     body = "\n\n\n".join([*_functions(settings), *texts])
@@ -56,16 +57,11 @@ def _functions(settings: Settings) -> list[str]:
 
 def _imports(plan: Plan, body: str) -> list[str]:
     """The imports whose names the body reads, plain ones first; ``from torch`` gathered in one line."""
-    lines = {"import torch", "from torch import Tensor", "from torch import nn"}
-    for _, step in plan.walk():
-        if step.kind in ("module", "function"):
-            lines.update(ops[step.op].imports)
     read = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     plain, gathered = [], dict[str, list[str]]()
-    for line in sorted(lines):
+    for line in sorted(import_lines(plan)):
         node = ast.parse(line).body[0]
-        assert isinstance(node, ast.Import | ast.ImportFrom)
-        names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in read]
+        names = [alias for alias in imported(line) if bound(alias) in read]
         if isinstance(node, ast.ImportFrom) and names:
             gathered.setdefault(node.module or "", []).extend(ast.unparse(alias) for alias in names)
         elif names:

@@ -34,12 +34,12 @@ class Instance:
     def is_list(self) -> bool:
         """Whether it is an ``nn.Sequential`` whose items have no names but their numbers."""
         names = [step.name for step in self.block.steps]
-        return self.call is not None and is_chain(self.block) and names == [str(i) for i in range(len(names))]
+        return is_chain(self.block) and names == [str(number) for number in range(len(names))]
 
     @property
     def is_inline(self) -> bool:
         """Whether it is written where it stands, not as a class of its own: a list that has no name."""
-        return self.is_list and not self.block.class_name
+        return self.call is not None and self.is_list and not self.block.class_name
 
     def value(self, ref: Ref) -> Value:
         """The shape of a value in this block."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 
 LINE_LENGTH = 88
+_SHAPE = re.compile(r"\[[^\[\]]{1,60}\]")  # a longer one does not fit into any line
+_NO_BREAK = "\0"
 
 
 def statement(text: str, indent: int) -> str:
@@ -38,8 +41,14 @@ def docstring(paragraphs: list[str], indent: int) -> str:
     parts = [paragraph.replace("\\", "\\\\").replace('"""', "'''").strip() for paragraph in paragraphs if paragraph]
     if len(parts) == 1 and len(parts[0]) + 6 <= width and not parts[0].endswith('"'):
         return f'{pad}"""{parts[0]}"""'
-    blocks = [textwrap.fill(part, width - 3 if index == 0 else width) for index, part in enumerate(parts)]
+    blocks = [_filled(part, width - 3 if index == 0 else width) for index, part in enumerate(parts)]
     return textwrap.indent('"""' + "\n\n".join(blocks) + '\n"""', pad)
+
+
+def _filled(text: str, width: int) -> str:
+    """Wrapped text in which a shape, ``[B, 2 * channels]``, stays in one line."""
+    together = _SHAPE.sub(lambda match: match[0].replace(" ", _NO_BREAK), text)
+    return textwrap.fill(together, width).replace(_NO_BREAK, " ")
 
 
 def _broken(text: str, indent: int, used: int, after: int = 0) -> str:

@@ -114,7 +114,8 @@ def _frozen_form(init: Init) -> tuple[str, tuple[tuple[str, Any], ...]]:
 def _own(step: Step, by_kind: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
     found = []
     for spec in step.parameters:
-        if spec.init is not None and spec.name not in by_kind.get(step.op, {}):
+        is_zero_already = step.kind != "module" and spec.init is not None and spec.init.name == "zeros"
+        if spec.init is not None and not is_zero_already and spec.name not in by_kind.get(step.op, {}):
             found.append(Setting(_path(step, spec.name), _frozen_form(spec.init)))
         if not spec.trainable and not spec.is_buffer:
             found.append(Setting(_path(step, spec.name), None))

@@ -8,8 +8,11 @@ is a fixed multiple or part of another is written so (``channels // 2``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import nn
 
 from zoo.exchange.eject.forms import Constant, Described, Slot
 from zoo.exchange.eject.relations import ABSENT, Column, agree, is_constant, is_scalar, key, relation
@@ -17,16 +20,23 @@ from zoo.graph.plan import TensorSpec
 from zoo.graph.python_text import fresh, literal
 
 _INCOMING = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape", "embed_dim")
+_OUTGOING = ("out_channels", "out_features", "groups")
 _NEUTRAL = (0, 1, True, False, None, "")
 
 
 @dataclass
 class Parameter:
-    """A constructor parameter: its value for each instance; ``in_forward`` where the forward reads it."""
+    """A constructor parameter: its value for each instance; ``in_forward`` where the forward reads it.
+
+    ``given`` is the YAML param that it stands for, if any: Python may want another name. The forward reads it as the
+    attribute, whose name no submodule and nothing of ``nn.Module`` bears.
+    """
 
     name: str
     column: Column
     in_forward: bool = False
+    given: str = ""
+    attribute: str = ""
 
     @property
     def default(self) -> tuple[Any] | None:
@@ -53,17 +63,19 @@ class Solution:
     parameters: list[Parameter] = field(default_factory=list)
     texts: dict[Slot, str] = field(default_factory=dict)  # where modules are built
     forward: dict[Slot, tuple[Parameter | None, str]] = field(default_factory=dict)  # {0}: parameter or first input
+    names: set[str] = field(default_factory=set)  # what no further parameter may be called
+    attributes: set[str] = field(default_factory=set)  # what no further attribute may be called
 
 
-def solve(described: Sequence[Described], taken: set[str]) -> Solution:
-    """Solves a class, given all its instances. ``taken`` are names that its parameters must not bear."""
-    return _Solver(described, taken).solution()
+def solve(described: Sequence[Described], steps: AbstractSet[str], taken: AbstractSet[str]) -> Solution:
+    """Solves a class, given all its instances, its steps' names and the file's names, which no parameter may bear."""
+    return _Solver(described, steps, taken).solution()
 
 
 class _Solver:
-    def __init__(self, described: Sequence[Described], taken: set[str]) -> None:
+    def __init__(self, described: Sequence[Described], steps: AbstractSet[str], taken: AbstractSet[str]) -> None:
         self._described = described
-        self._taken = {"self", "nn", "torch", "F", *taken}
+        self._steps = steps
         params = {
             name: tuple(each.instance.params[name] for each in described) for name in described[0].instance.params
         }
@@ -72,7 +84,7 @@ class _Solver:
         self._constants = {slot: self._first(slot) for slot in slots}
         self._columns = {slot: self._column(slot) for slot in slots}
         self._incoming = _incoming_width(described)
-        self._solution = Solution()
+        self._solution = Solution(names=set(taken), attributes={*steps, *dir(nn.Module())})
 
     def _first(self, slot: Slot) -> Constant:
         return next(each.constants[slot] for each in self._described if slot in each.constants)
@@ -86,17 +98,20 @@ class _Solver:
         for slot, column in self._columns.items():
             present = [value for value in column if value is not ABSENT]
             if is_constant(present):
-                solution.texts[slot] = literal(present[0])
+                solution.texts[slot] = self._optional_width(slot, column, present[0]) or literal(present[0])
             elif self._constants[slot].is_read:
                 solution.forward[slot] = self._read(slot, column)
             else:
                 solution.texts[slot] = self._built(slot, column)
         solution.parameters.sort(key=self._order)
+        for parameter in solution.parameters:
+            if parameter.in_forward:
+                parameter.attribute = fresh(parameter.name, solution.attributes)
         return solution
 
     def _order(self, parameter: Parameter) -> tuple[bool, int]:
         given = list(self._given)
-        return parameter.name not in _INCOMING, given.index(parameter.name) if parameter.name in given else len(given)
+        return parameter.name not in _INCOMING, given.index(parameter.given) if parameter.given else len(given)
 
     def _built(self, slot: Slot, column: Column) -> str:
         """A constant of a constructor."""
@@ -112,6 +127,20 @@ class _Solver:
                 return text.format(width.name)
         base, text = self._related(column, name) or (self._new(slot, column), "{0}")
         return text.format(base.name)
+
+    def _optional_width(self, slot: Slot, column: Column, width: Any) -> str | None:
+        """A width of a layer that some instances lack: the param, or incoming width, that it is wherever it is there.
+
+        It is one number by chance, since few instances have the layer; any other instance would want its own width.
+        """
+        name = self._constants[slot].name
+        is_width = name in _INCOMING or name in _OUTGOING
+        if not is_width or type(width) is not int or width in _NEUTRAL or all(item is not ABSENT for item in column):
+            return None
+        exact = self._equal(column)
+        if exact is None and name in _INCOMING and self._incoming and agree(self._incoming, column):
+            exact = self._new(slot, self._incoming)
+        return None if exact is None else exact.name
 
     def _read(self, slot: Slot, column: Column) -> tuple[Parameter | None, str]:
         """A constant of the forward: a YAML param, else a size of the first input, else a parameter."""
@@ -133,14 +162,12 @@ class _Solver:
 
     def _adopt(self, name: str) -> Parameter:
         """A YAML param as a constructor parameter."""
-        return next((each for each in self._solution.parameters if each.name == name), None) or self._add(
-            name, self._given[name]
-        )
+        there = next((each for each in self._solution.parameters if each.given == name), None)
+        return there or self._add(Parameter(fresh(name, self._solution.names), self._given[name], given=name))
 
-    def _add(self, name: str, column: Column) -> Parameter:
-        self._taken.add(name)
-        self._solution.parameters.append(Parameter(name, column))
-        return self._solution.parameters[-1]
+    def _add(self, parameter: Parameter) -> Parameter:
+        self._solution.parameters.append(parameter)
+        return parameter
 
     def _related(self, column: Column, name: str) -> tuple[Parameter, str] | None:
         """A parameter, and how this column follows from it."""
@@ -171,9 +198,12 @@ class _Solver:
         """A parameter of its own, named after its argument: ``in_…`` if one of those that share the column is."""
         names = [self._constants[other].name for other, values in self._columns.items() if key(values) == key(column)]
         name = next((name for name in names if name in _INCOMING[:2]), [*names, self._constants[slot].name][0])
-        if name in self._taken:
+        taken = {*self._solution.names, *self._steps, *self._given}
+        if name in taken:
             name = f"{slot.step or 'inner'}_{name}"
-        return self._add(fresh(name, self._taken), tuple(None if item is ABSENT else item for item in column))
+        name = fresh(name, taken)
+        self._solution.names.add(name)
+        return self._add(Parameter(name, tuple(None if item is ABSENT else item for item in column)))
 
 
 def _incoming_width(described: Sequence[Described]) -> Column:

@@ -71,7 +71,7 @@ def _list_items(cls: EjectedClass) -> list[str]:
 
 
 def _attributes(cls: EjectedClass) -> list[str]:
-    lines = [f"        self.{each.name} = {each.name}" for each in ordered_parameters(cls) if each.in_forward]
+    lines = [f"        self.{each.attribute} = {each.name}" for each in ordered_parameters(cls) if each.in_forward]
     lines += [f"        self.{each.attribute} = {each.condition}" for each in cls.switches.values()]
     for name, step in cls.described[0].form.steps:
         if step.kind in ("module", "block"):
@@ -149,7 +149,7 @@ class _ArgumentTexts:
         texts = dict(self._solution.texts)
         for slot, (parameter, text) in self._solution.forward.items():
             if slot.step == step.name:
-                filled = text.format(f"self.{parameter.name}" if parameter is not None else inputs[0])
+                filled = text.format(f"self.{parameter.attribute}" if parameter is not None else inputs[0])
                 is_operand = step.kind == "function" and ops[step.op].second_input == name and " " in filled
                 texts[slot] = f"({filled})" if is_operand else filled
         return value_text(written[name], texts)

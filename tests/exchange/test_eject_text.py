@@ -1,0 +1,44 @@
+"""What an ejected class says: widths that hold for any instance, shapes in one line, nothing twice."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.exchange.test_eject import assert_clean, assert_twins, plan_text
+from zoo.exchange.eject import eject
+from zoo.exchange.eject.layout import docstring
+
+OPTIONAL = """
+name: optional
+input: [8, 8, 8]
+blocks:
+  Unit:
+    params: {mid: int, stride: 1}
+    layers:
+      conv: {op: Conv2d, out_channels: $mid, kernel_size: 1}
+      dw: {op: Conv2d, when: $(stride > 1), out_channels: $mid, groups: $mid, kernel_size: 3, stride: $stride}
+      back: {op: Conv2d, out_channels: 16, kernel_size: 1}
+layers:
+  one: {op: Unit, mid: 32, stride: 2}
+  two: {op: Unit, mid: 24}
+  pos: {op: Buffer, shape: [1, 16, 1, 1], init: zeros}
+  sum: {op: add, from: [two, pos]}
+"""
+
+
+def test_a_width_in_an_optional_layer_is_the_parameters(tmp_path: Path) -> None:
+    plan = plan_text(OPTIONAL)
+    text = eject(plan)
+    assert re.search(r"self\.dw = nn\.Conv2d\(\s*mid,\s*mid,", text)
+    assert "groups=mid" in text
+    assert "zeros_" not in text  # the buffer is zero from the start
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)
+
+
+def test_a_docstring_keeps_a_shape_in_one_line() -> None:
+    for length in range(30, 90):
+        text = docstring([f"{'x' * length} [B, channels, 2 * H, 2 * W] to [B, 4 * channels, H // 2, W // 2]."], 8)
+        assert "[B, channels, 2 * H, 2 * W]" in text
+        assert "[B, 4 * channels, H // 2, W // 2]." in text
