@@ -24,7 +24,7 @@ bit, where the device's kernels repeat themselves (on a GPU: ``train.determinist
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from zoo.train.runtime import machine_faults
 from zoo.train.shelf import Shelf
 from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.step import Stepper
-from zoo.train.training import BatchesLike, Training
+from zoo.train.training import BatchesLike, BatchLike, Training
 
 
 def fit(training: Training) -> Generator[Event, None, None]:
@@ -163,7 +163,7 @@ class _Loop:
         self.training.model.train()
         self.clock.start()
         # A run that was stopped after its last step, in the midst of an epoch, resumes with what follows that step.
-        left = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
+        left: Iterable[BatchLike] = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
         for batch in left:
             batches_of_step = min(accumulate, batches.steps - progress.batch // accumulate * accumulate)
             self.stepper.backward(batch, share=1 / batches_of_step)
