@@ -208,3 +208,25 @@ def test_the_curve_in_letters() -> None:
     diverged = curve(lrs, [3.0, 3.0, 2.0, 1.0, 99.0], width=9, height=3)
     assert diverged == lines
     assert curve([1.0], [2.0], width=3, height=2)[2].endswith("*")  # a single point, no division by zero
+
+
+def test_its_steps_are_those_of_the_training(find: Find, notes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss scale of fp16, accumulated batches, clipped gradients."""
+    plain = find("train.precision=fp32").found
+    clipped = find("train.precision=fp32", "train.grad_clip=0.01").found
+    assert clipped.is_new
+    assert clipped.range_test.raw_losses != plain.range_test.raw_losses
+    find("train.precision=fp32", "train.accumulate=2")
+    assert any("at most 12 steps of 256 images" in note for note in notes)
+    scales: list[float] = []
+    scale = torch.amp.GradScaler.scale
+
+    def seen(scaler: Any, loss: Any) -> Any:
+        scales.append(scaler.get_scale())
+        return scale(scaler, loss)
+
+    monkeypatch.setattr(torch.amp.GradScaler, "scale", seen)
+    scaled = find("train.precision=fp16").found.range_test
+    assert scales
+    assert min(scales) > 1
+    assert min(scaled.raw_losses) < scaled.raw_losses[0]

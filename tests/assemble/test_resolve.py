@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from zoo.assemble.check import check_file, check_recipe
+from tests.optim.test_schedules import EVERY
+from zoo.assemble.check import check_file, check_recipe, checked
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT, annotated, origins
 from zoo.assemble.resolve import resolve
@@ -96,6 +98,48 @@ def test_the_complete_recipe_is_a_recipe_again_and_the_same(name: str, tmp_path:
     assert plain(completed(str(again))) == plain(document)
 
 
+SCHEDULES = {
+    **EVERY,
+    "LinearLR": "{name: LinearLR}",
+    "ReduceLROnPlateau": "{name: ReduceLROnPlateau, metric: train.accuracy}",
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path, tmp_path: Path) -> None:
+    optimizer = "{name: Adagrad}" if "max_lr" in SCHEDULES[name] else "{name: SGD, lr: 0.3, momentum: 0.9}"
+    sets = [f"optimizer={optimizer}", f"schedule={SCHEDULES[name]}", "train.epochs=5"]
+    resolved, parts = checked(str(base), Diagnostics(), sets=sets)
+    assert resolved is not None
+    assert parts is not None
+    again = tmp_path / "resolved.yaml"
+    again.write_text(write(complete(resolved, parts)))
+    diagnostics = Diagnostics()
+    resolved, parts_again = checked(str(again), diagnostics)
+    assert not list(diagnostics)
+    assert parts_again is not None
+    length: dict[str, Any] = {"steps_per_epoch": 7, "epochs": 5}
+    assert parts_again.optimization.preview(**length) == parts.optimization.preview(**length)
+    assert [s.arguments.get("mode") for s in parts_again.optimization.schedules()] == [
+        s.arguments.get("mode") for s in parts.optimization.schedules()
+    ]
+
+
+def test_schedules_of_one_name_keep_their_own_intervals(base: Path) -> None:
+    of_its_own = "optimizer.schedule={name: CosineAnnealingLR, T_max: 2}"
+    document = plain(completed(str(base), of_its_own, "schedule={name: CosineAnnealingLR}"))
+    assert document["optimizer"]["schedule"]["interval"] == "epoch"
+    assert document["schedule"]["interval"] == "step"
+    assert "T_max" not in document["schedule"]
+
+
+def test_the_mode_that_follows_from_a_plateaus_metric_is_shown(base: Path) -> None:
+    assert (
+        plain(completed(str(base), "schedule={name: ReduceLROnPlateau, metric: accuracy}"))["schedule"]["mode"] == "max"
+    )
+    assert plain(completed(str(base), "schedule={name: ReduceLROnPlateau}"))["schedule"]["mode"] == "min"
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_value_has_an_origin(name: str) -> None:
     document = completed(name)
@@ -127,12 +171,15 @@ def test_the_published_speedrun_checks_and_resolves(shared_dir: Path) -> None:
         ("loss: {label_smoothing: 2}", "bad-value"),
         ("target: {test_accuracy_tta: 0.9}", "target-without-tta"),
         ("schedule: {name: OneCycleLR, max_lr: 0.1, peak_epoch: 5}", "peak-outside-training"),
+        ("train: {epochs: 1, swa: {start_epoch: 50}}", "swa-outside-training"),
         ("transforms: {train: [Normalise]}", "unknown-transform"),
         ("loss: {name: CrossEntropyLoss, smoothing: 0.1}", "unknown-key"),
     ],
 )
 def test_each_section_is_checked_by_its_room(base: Path, changed: str, code: str) -> None:
-    base.write_text(BASE + changed + "\n")
+    section = changed.partition(":")[0]
+    lines = [line for line in BASE.splitlines() if section != "train" or not line.startswith("train:")]
+    base.write_text("\n".join([*lines, *[""] * (5 - len(lines)), changed, ""]))
     diagnostics = check_file(str(base))
     assert [item.code for item in diagnostics.errors] == [code]
     assert all(item.span is not None and item.span.line == 6 for item in diagnostics.errors)

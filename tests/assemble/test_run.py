@@ -152,6 +152,52 @@ def test_a_key_that_came_into_the_language_since_is_no_change(recipe: Path) -> N
         run(recipe, "train.deterministic=false", resume=True)
 
 
+def swapped(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_default_that_has_changed_since_stays_as_the_run_began_with_it(recipe: Path) -> None:
+    first, resolved = run(recipe), Path("runs/tiny/0001/resolved.yaml")
+    swapped(resolved, "  compile: auto\n", "  compile: false\n")
+    swapped(resolved, "  pct_start: 0.3\n", "  pct_start: 0.2\n  phases: 2\n")  # as if that had been a default too
+    assert run(recipe, resume=True) == first
+    with pytest.raises(ConfigError, match=r"schedule\.pct_start is 0\.3"):  # control: written, it is a change
+        run(recipe, "schedule.pct_start=0.3", resume=True)
+    longer = run(recipe, resume=True, epochs=2)
+    assert longer["steps"] == 2 * first["steps"]
+    text = resolved.read_text()
+    assert "  compile: false\n" in text
+    assert "  pct_start: 0.2\n" in text
+    assert "phases" not in text
+    assert run(recipe, resume=True, epochs=2) == longer
+
+
+def test_what_was_set_when_a_run_began_is_no_default(recipe: Path) -> None:
+    first, facts = run(recipe, "train.grad_clip=1.0"), Path("runs/tiny/0001/env.json")
+    assert "train.grad_clip" in json.loads(facts.read_text())["written"]
+    with pytest.raises(ConfigError, match=r"train\.grad_clip is not there"):
+        run(recipe, resume=True)
+    swapped(recipe, "momentum: 0.9", "nesterov: false")
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum is 0"):
+        run(recipe, "train.grad_clip=1.0", resume=True)
+    swapped(recipe, "nesterov: false", "momentum: 0.9")
+    facts.unlink()  # of a run that did not record what was written, its recipe tells
+    assert run(recipe, resume=True) == first
+    swapped(recipe, "momentum: 0.9", "nesterov: false")
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum is 0"):
+        run(recipe, resume=True)
+
+
+def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, "train={max_steps: 2, swa: {start_epoch: 1.5}}")
+    (error,) = caught.value.diagnostics
+    assert error.code == "swa-outside-training"
+    assert not Path("runs").exists()
+
+
 def test_each_seed_of_several_resumes_its_own_folder(recipe: Path) -> None:
     options = RunOptions(quiet=True)
     first = run_seeds(str(recipe), options, [0, 1], settle, lambda text: None)

@@ -219,3 +219,38 @@ def test_the_valley_ignores_ups_and_downs() -> None:
 def test_rules_need_points() -> None:
     assert suggest([0.1], [1.0]) == dict.fromkeys(("valley", "steep", "minimum", "slide"))
     assert all(suggest([0.1, 0.2, 0.3], [3.0, 2.0, 1.0]).values())
+
+
+def test_accumulated_batches_and_a_scaled_loss_make_the_step_of_their_union(parse: Parse) -> None:
+    """As a training takes it: what ``backward`` scales ``update`` takes out again."""
+    halves = [batch for epoch in (1, 2) for batch in Batches().epoch(epoch)]
+
+    class Unions:
+        def epoch(self, epoch: int) -> Iterator[Batch]:
+            for one, two in zip(halves[::2], halves[1::2], strict=True):
+                yield Batch(torch.cat([one.images, two.images]), torch.cat([one.labels, two.labels]))
+
+    class Halves:
+        def epoch(self, epoch: int) -> Iterator[Batch]:
+            yield from halves
+
+    def update() -> None:
+        for parameter in optimization.parameters():
+            parameter.grad = None if parameter.grad is None else parameter.grad / 1024
+        optimization.step()
+
+    settings = FindSettings(steps=10, end_lr=1e-2, start_lr=1e-3)
+    whole = parse(RECIPE).build_for_range_test(model := small_net(), Diagnostics())
+    expected = lr_range_test(model, nn.CrossEntropyLoss(), whole, Unions(), settings)
+    optimization = parse(RECIPE).build_for_range_test(model := small_net(), Diagnostics())
+    found = lr_range_test(
+        model,
+        nn.CrossEntropyLoss(),
+        optimization,
+        Halves(),
+        settings,
+        backward=lambda loss: (loss * 1024).backward(),
+        update=update,
+        accumulate=2,
+    )
+    assert found.raw_losses == pytest.approx(expected.raw_losses, rel=1e-4)

@@ -50,6 +50,10 @@ def test_every_report_has_a_word_for_people() -> None:
     [
         ("train: {epochs: 1}", "train: {epohcs: 1}", "unknown-key", 9),
         ("train: {epochs: 1}", "train: {epochs: 0}", "bad-value", 17),
+        ("train: {epochs: 1}", "train: {epochs: .inf}", "bad-value", 17),
+        ("train: {epochs: 1}", "train: {epochs: 1, swa: {start_epoch: .inf}}", "bad-value", 39),
+        ("train: {epochs: 1}", "train: {epochs: 1, swa: {start_epoch: 0, every_epochs: .inf}}", "bad-value", 56),
+        ("train: {epochs: 1}", "train: {epochs: 1, grad_clip: .nan}", "bad-value", 31),
         ("train: {epochs: 1}", "train: {epochs: true}", "wrong-type", 17),
         ("train: {epochs: 1}", "train: {epochs: '3'}", "wrong-type", 17),
         ("train: {epochs: 1}", "train: {}", "bad-value", 8),

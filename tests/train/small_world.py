@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo.errors import StoppedBySignal, ZooError
 from zoo.events import Event
-from zoo.optim.running import Optimization, RunningGroup, RunningSchedule
+from zoo.optim.running import GroupsView, Optimization, RunningGroup, RunningSchedule
 from zoo.schema.recipe import EvalSection, TrainSection
 from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit, state
 
@@ -92,17 +93,10 @@ def small_net() -> nn.Module:
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, lr: float, steps: int) -> Optimization:
-    scheduler = OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
-    schedule = RunningSchedule(scheduler, _WholeView(optimizer), by_step=True, count=steps)
+    view = GroupsView(optimizer, range(len(optimizer.param_groups)))
+    make = partial(OneCycleLR, view, max_lr=lr, total_steps=steps)
+    schedule = RunningSchedule(make, view, by_step=True, count=steps)
     return Optimization([optimizer], [RunningGroup("all", 0, 0, (), 1.0)], [schedule])
-
-
-class _WholeView:
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
-
-    def refresh(self) -> None:
-        """The scheduler holds the optimizer itself."""
 
 
 class Average:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,11 +15,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.train.small_world import SmallBatches, one_cycle, only, run, small_net
+from zoo.errors import StoppedBySignal
 from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.optim import SWA
 from zoo.schema.recipe import TrainSection
 from zoo.train import Training, count_steps, engine, fit, read_metrics
+from zoo.train.evaluation import Evaluation
 from zoo.train.metrics import StepClock
+from zoo.train.signals import Interrupted, SignalWatch
 
 MakeTraining = Callable[..., Training]
 
@@ -311,3 +315,28 @@ def test_swa_is_tested_with_statistics_of_its_own_and_changes_no_step(training: 
     assert one.folder is not None
     saved = load_file(one.folder.checkpoints / "last" / "model.safetensors")
     assert all(saved[name].equal(tensor) for name, tensor in one.model.state_dict().items())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_stopped_after_its_last_step_within_an_epoch_takes_no_other(
+    accumulate: int, training: MakeTraining
+) -> None:
+    def stopped(images: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    train = {"max_steps": 4 if accumulate == 2 else 7, "accumulate": accumulate}  # of 3 and 6 an epoch
+    small: dict[str, Any] = {"train": train, "evaluation": {"every": 9}, "ema": True}
+    expected = only(run(training(**small)), TrainingFinished)[0].result
+    begun: Any = training(**small)
+    begun.averaging[0].refresh_statistics = stopped
+    with pytest.raises(StoppedBySignal):
+        list(fit(begun))
+    resumed = only(run(training(**small, resume=True)), TrainingFinished)[0].result
+    assert (resumed["steps"], resumed["test"]) == (train["max_steps"], expected["test"])
+
+
+def test_a_best_accuracy_of_nought_is_not_beaten_by_another_nought(training: MakeTraining) -> None:
+    with SignalWatch() as signals:
+        loop = engine._Loop(training(), signals)
+    nought = Evaluation(loss=1.0, accuracy=0.0, samples=2)
+    assert [loop._is_best(nought), loop._is_best(nought)] == [True, False]

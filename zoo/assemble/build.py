@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.fitting import misfit
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
@@ -91,11 +91,14 @@ def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOption
     base = lay_foundation(resolved, parts, dataset, options)
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
+    diagnostics = Diagnostics()
+    check_averages(resolved, steps.total / steps.per_epoch, diagnostics)
+    raise_if_errors(diagnostics)
     optimization = parts.optimization.build(
         base.module,
         steps_per_epoch=steps.per_epoch,
         epochs=steps.total / steps.per_epoch,
-        diagnostics=Diagnostics(),
+        diagnostics=diagnostics,
     )
     training = Training(
         model=base.module,

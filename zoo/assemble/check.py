@@ -20,6 +20,7 @@ from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint, lint_cam_layer
 from zoo.models import architecture_names, architecture_path, checked_plan
 from zoo.optim import OptimizationSpec, parse_optimization
+from zoo.optim.averaging import check_start
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
 
@@ -121,6 +122,8 @@ def _cross_checks(
         )
     if optimization is not None and "train" in here and recipe.train.epochs is not None:
         optimization.check(recipe.train.epochs, diagnostics)
+    if "train" in here and recipe.train.epochs is not None:
+        check_averages(resolved, recipe.train.epochs, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics)
     cam_layer = resolved.section("explain").get("layer") if "explain" in here else None
@@ -128,6 +131,13 @@ def _cross_checks(
         lint_cam_layer(network.plan, str(cam_layer.value), cam_layer.span, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:
         lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+
+
+def check_averages(resolved: Resolved, epochs: float, diagnostics: Diagnostics) -> None:
+    """Tells of an average of the weights that has nothing to average in a training of this many epochs."""
+    swa, node = resolved.recipe.train.swa, resolved.section("train").get("swa")
+    if swa is not None and isinstance(node, Mapping):
+        check_start(swa.start_epoch, epochs, (node.get("start_epoch") or node).span, diagnostics)
 
 
 def check_file(name: str) -> Diagnostics:

@@ -13,9 +13,10 @@ from zoo.assemble.defaults import DEFAULT, default_entry, fill
 from zoo.assemble.losses import loss_arguments
 from zoo.assemble.resolve import Resolved
 from zoo.data import settings_of, transforms
+from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
-from zoo.optim import find_optimizer, schedules
-from zoo.optim.schedules import ScheduleSpec
+from zoo.optim import find_optimizer
+from zoo.optim.parse_schedule import parse_schedule
 
 # Arguments whose default holds only where another one was not given.
 _GIVEN_ANOTHER_WAY = {"peak_epoch": "pct_start", "annihilation": "final_div_factor"}
@@ -40,9 +41,9 @@ def _section(key: str, node: Node, parts: Parts) -> Node:
     if key == "loss":
         return with_defaults(node, loss_arguments(parts.loss.name))
     if key == "optimizer":
-        return _optimizer(node, parts)
+        return _optimizer(node)
     if key == "schedule":
-        return _schedule(node, parts)
+        return _schedule(node)
     return _transforms(node) if key == "transforms" else node
 
 
@@ -71,32 +72,29 @@ def _name(node: Mapping) -> str:
     return str(written.value) if isinstance(written, Scalar) else ""
 
 
-def _optimizer(node: Mapping, parts: Parts) -> Mapping:
+def _optimizer(node: Mapping) -> Mapping:
     entry = find_optimizer(_name(node))
     assert entry is not None
     own = node.get("schedule")
     if isinstance(own, Mapping):
-        node = node.replacing("schedule", _schedule(own, parts))
+        node = node.replacing("schedule", _schedule(own))
     return with_defaults(node, entry.arguments)
 
 
-def _schedule(node: Mapping, parts: Parts) -> Mapping:
-    name = _name(node)
-    if name not in schedules:
+def _schedule(node: Mapping) -> Mapping:
+    spec, _ = parse_schedule(node, Diagnostics())
+    if spec is None or "name" not in node:
         return node
     given = tuple(other for key, other in _GIVEN_ANOTHER_WAY.items() if key in node)
-    node = with_defaults(node, schedules[name].arguments, (*given, *_opposites(node)))
-    return node if "interval" in node else Mapping((*node.entries, _interval(name, parts)), node.span)
+    node = with_defaults(node, spec.entry.arguments, (*given, *_opposites(node)))
+    settled = {"mode": spec.arguments.get("mode"), "interval": spec.interval}  # by the rest of what it says
+    missing = [default_entry(key, value) for key, value in settled.items() if key not in node and value is not None]
+    return Mapping((*node.entries, *missing), node.span)
 
 
 def _opposites(node: Mapping) -> tuple[str, ...]:
     """zoo's own keys whose default would contradict what was given in torch's words."""
     return tuple(key for key, other in _GIVEN_ANOTHER_WAY.items() if other in node)
-
-
-def _interval(name: str, parts: Parts) -> Entry:
-    specs: list[ScheduleSpec] = [spec for spec in parts.optimization.schedules() if spec.name == name]
-    return default_entry("interval", specs[0].interval if specs else "step")
 
 
 def _transforms(node: Mapping) -> Mapping:

@@ -11,6 +11,7 @@ from zoo.assemble.check import Parts
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment
+from zoo.assemble.keeping import written_paths
 from zoo.assemble.layout import ARCHITECTURE, DATA, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import Network, architecture_file
 from zoo.assemble.resolve import Resolved
@@ -36,6 +37,7 @@ def write_beginning(
     folder.write_json(DATA, asdict(built.dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))))
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
+    facts["written"] = written_paths(resolved.document)
     facts["choices"] = dict(built.training.choices)
     facts["data"] = {"name": built.dataset.name, "found": built.dataset.found}
     if range_test is not None:

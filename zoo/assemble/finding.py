@@ -30,6 +30,7 @@ from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
 from zoo.train.folder import write_atomically
+from zoo.train.step import unguarded_update
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
@@ -88,20 +89,21 @@ def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: 
     base = lay_foundation(resolved, parts, dataset, options)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
     if any_loaded():  # a plugin's code could change what it does
-        return _ran(parts, base, optimization, note)
+        return _ran(resolved, parts, base, optimization, note)
     kept = KeptRangeTest(dependencies(resolved, parts, dataset, base, optimization), note)
     known = kept.read() if options.cache else None
     if known is not None:
         note(f"LR range test: {known.chosen:.6g} ({known.rule}), run before and kept in {kept.path}")
         return Found(known, known.chosen, kept.path)
-    found = _ran(parts, base, optimization, note)
+    found = _ran(resolved, parts, base, optimization, note)
     return replace(found, kept=kept.path if kept.write(found.range_test) else None)
 
 
-def _ran(parts: Parts, base: Foundation, optimization: Optimization, note: Note) -> Found:
+def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optimization, note: Note) -> Found:
     settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
+    train = resolved.recipe.train
     note(
-        f"LR range test: at most {settings.steps} steps of {parts.data.batch_size} images, "
+        f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
     )
     with base.runtime.tuned():
@@ -112,6 +114,9 @@ def _ran(parts: Parts, base: Foundation, optimization: Optimization, note: Note)
             base.train,
             settings,
             forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
+            backward=base.runtime.fabric.backward,
+            update=lambda: unguarded_update(base.runtime, base.module, optimization, train.grad_clip),
+            accumulate=train.accumulate,
             on_step=_progress(settings, note),
         )
     note(f"LR range test: {test.chosen:.6g} ({test.rule})")
@@ -137,6 +142,11 @@ def with_lr(resolved: Resolved, lr: float) -> Resolved:
     """The recipe with this rate wherever `lr: find` or `max_lr: find` stands."""
     document = _replaced(resolved.document, lr)
     assert isinstance(document, Mapping)
+    return with_document(resolved, document)
+
+
+def with_document(resolved: Resolved, document: Mapping) -> Resolved:
+    """The recipe with other values in it. Raises ConfigError where its sections do not take them."""
     diagnostics = Diagnostics()
     recipe = validate(Recipe, document, diagnostics, what="")
     raise_if_errors(diagnostics)

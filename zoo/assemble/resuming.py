@@ -1,8 +1,8 @@
 """Going on with a run: where its folder is, and whether the recipe is still the one it began with. Floor 7.
 
-The rule: a resumed run keeps its recipe. What only describes or shows (doc, reports, explain, target, tracking) may
-change; `train.epochs` may grow, and then the schedule is laid out anew over the longer training while the steps
-taken stay as they are. Anything else that differs is an error that names it.
+The rule: a resumed run keeps its recipe, its defaults too, though they be others by now. What only describes or shows
+(doc, reports, explain, target, tracking) may change; `train.epochs` may grow, and then the schedule is laid out anew
+over the longer training while the steps taken stay as they are. Anything else that differs is an error that names it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.check import Parts, recheck
+from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.files import resolved_document
-from zoo.assemble.finding import saved_range_test, with_lr
+from zoo.assemble.finding import saved_range_test, with_document, with_lr
+from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.layout import RESOLVED, RESULT
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
@@ -85,7 +87,14 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
     if parts.optimization.finds_lr and found is not None:
         resolved = with_lr(resolved, found.lr)
         parts = recheck(resolved)
-    _require_same(stored, resolved_document(resolved, parts), folder)
+    is_written = written_in(folder.path)
+    own = with_own_defaults(resolved_document(resolved, parts), stored, is_written, but=FREE)
+    _require_same(stored, own, folder, is_written)
+    complete_now = complete(resolved, parts)
+    document = with_own_defaults(complete_now, stored, is_written, but=FREE)
+    if diff_documents(complete_now, document):
+        resolved = with_document(resolved, document)
+        parts = recheck(resolved)
     return resolved, parts, "finished" if _is_finished(folder, resolved) else "resume"
 
 
@@ -103,13 +112,17 @@ def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
     return folder.result.is_file() and (epochs is None or read_result(folder.path).get("epochs") == epochs)
 
 
-def _require_same(stored: Mapping, now: Mapping, folder: RunFolder) -> None:
+def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: IsWritten) -> None:
     """Raises ConfigError with a message for each value that differs and may not."""
     changes = [
         change
         for change in diff_documents(stored, now)
-        # A default that the run's own document lacks came into the language after the run began.
-        if not (_may(change) or (change.before is None and _place(now, change.path) == DEFAULT))
+        # A default that one of them lacks came into the language after the run began, or went out of it.
+        if not (
+            _may(change)
+            or (change.before is None and _place(now, change.path) == DEFAULT)
+            or (change.kind == "removed" and not is_written(change.path))
+        )
     ]
     if changes:
         raise ConfigError([_told(change, stored, now, folder) for change in changes])

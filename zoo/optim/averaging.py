@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from zoo.diagnostics import Diagnostics, Span
+
 
 class WeightAverage:
     """Named tensors of a model (parameters and buffers) and an average of each; the model's own until a first pull."""
@@ -216,3 +218,15 @@ class SWA(_Averaging):
         """Takes up a saved state."""
         super().load_state_dict(state)
         self._refreshed = int(state["refreshed"])
+
+
+def check_start(start_epoch: float, epochs: float, span: Span, diagnostics: Diagnostics) -> None:
+    """Tells where stochastic weight averaging would begin after the end of a training of this many epochs."""
+    if start_epoch > epochs:
+        diagnostics.error(
+            "swa-outside-training",
+            f"train.swa: start_epoch {start_epoch:g} lies outside the training of {epochs:g} epochs: "
+            "nothing would be averaged",
+            span,
+            help=f"choose one between 0 and {epochs:g}, or train for longer",
+        )

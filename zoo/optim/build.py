@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -158,9 +159,9 @@ def _running_schedules(
 
 def _running(schedule: ScheduleSpec, view: GroupsView, length: Length) -> RunningSchedule:
     count = schedule.count(length.steps, length.epochs)
-    scheduler = schedule.build(view, count=count, epochs=length.epochs)
+    make = partial(schedule.build, view, count=count, epochs=length.epochs)
     last = schedule.arguments.get("total_steps") or count
-    return RunningSchedule(scheduler, view, schedule.interval == "step", last, schedule.metric)
+    return RunningSchedule(make, view, schedule.interval == "step", last, schedule.metric)
 
 
 def _stretches(spec: OptimizerSpec, shares: list[Share], length: Length) -> list[FrozenStretch]:

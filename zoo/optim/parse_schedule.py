@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Node, Scalar, Sequence
@@ -33,6 +33,8 @@ def parse_schedule(
     own = {key: value for key, value in values.items() if key not in _OWN_KEYS and value is not None}
     if not values.get("annihilation", True):
         own["final_div_factor"] = 1.0
+    if entry.name == "ReduceLROnPlateau":
+        own["mode"] = _mode(values)
     spec = ScheduleSpec(
         entry,
         own,
@@ -70,6 +72,11 @@ def _interval(entry: ScheduleEntry, values: dict[str, Any]) -> Interval:
     return "step" if entry.name in BY_STEP or is_worked_out else "epoch"
 
 
+def _mode(values: dict[str, Any]) -> Literal["min", "max"]:
+    """Which way the figure that ReduceLROnPlateau watches gets better."""
+    return "max" if values.get("metric", "loss").endswith("accuracy") else "min"
+
+
 def _tell_contradictions(
     entry: ScheduleEntry, mapping: Mapping, values: dict[str, Any], diagnostics: Diagnostics, *, is_child: bool
 ) -> None:
@@ -84,6 +91,8 @@ def _tell_contradictions(
         tell("final_div_factor", "annihilation: false means final_div_factor: 1", "keep one of them")
     if entry.name == "ReduceLROnPlateau" and values.get("interval") == "step":
         tell("interval", "it watches a figure that is taken once an epoch", "leave interval out")
+    if entry.name == "ReduceLROnPlateau" and values.get("mode") not in (None, _mode(values)):
+        tell("mode", f"{values.get('metric', 'loss')} gets better towards its {_mode(values)}", "leave mode out")
     if is_child and "interval" in values:
         tell("interval", "it goes by the interval of the schedule around it", "leave interval out here")
     if entry.name == "SequentialLR" and len(values["milestones"]) != len(values["schedulers"]) - 1:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,19 +68,26 @@ def lr_range_test(
     settings: FindSettings | None = None,
     *,
     forward: Callable[[Tensor], Tensor] | None = None,
+    backward: Callable[[Tensor], object] = Tensor.backward,
+    update: Callable[[], object] | None = None,
+    accumulate: int = 1,
     on_step: OnStep = lambda steps, lr, loss: None,
 ) -> LRRangeTest:
     """Trains for a few batches while the rate rises, then puts everything back bit for bit.
 
     Weights, buffers, gradients, modes, the optimizers' state and the random generators are as before; what the
     optimization froze is thawed, since it is of no further use. ``optimization`` comes from
-    ``OptimizationSpec.build_for_range_test``; ``forward`` (default: the model) is where autocast goes; ``on_step`` is
-    told how many steps are done, the rate and the loss. The result depends on the model, the batches and the settings
-    alone. Raises DivergedError where no rate makes the loss fall.
+    ``OptimizationSpec.build_for_range_test``. How the training takes its steps: ``forward`` (default: the model) is
+    where autocast goes, ``backward`` where the loss is scaled, ``update`` (default: the optimizers' step) where
+    gradients are unscaled and clipped; ``accumulate`` batches make a step. ``on_step`` is told how many steps are done,
+    the rate and the loss. The result depends on the model, the batches and the settings alone. Raises DivergedError
+    where no rate makes the loss fall.
     """
     settings = settings or FindSettings()
+    backward_pass = _BackwardPass(loss, forward or model, backward, accumulate)
     with _undone(model, optimization):
-        lrs, raw = _sweep(model, loss, optimization, batches, settings, forward or model, on_step)
+        model.train()
+        lrs, raw = _sweep(optimization, backward_pass, update or optimization.step, batches, settings, on_step)
     smoothed = _smoothed(raw, settings.smoothing)
     end = _divergence(smoothed, settings.diverges_at)
     lrs, raw, smoothed = lrs[:end], raw[:end], smoothed[:end]
@@ -103,30 +110,50 @@ def suggest(lrs: list[float], losses: list[float], *, skip: int = 0) -> dict[str
     return {name: float(rule(lrs, losses)) for name, rule in RULES.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _BackwardPass:
+    """Forward and backward over a step's batches."""
+
+    loss: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor], object]
+    accumulate: int
+
+    def __call__(self, batches: Iterator[BatchLike]) -> list[tuple[Tensor, int]]:
+        """Leaves a step's gradients, of the mean over its batches unless the loss is a sum over images.
+
+        Each batch's loss, and how many it is the sum of: its images, or 1 for a mean.
+        """
+        is_sum = getattr(self.loss, "reduction", "mean") == "sum"
+        found: list[tuple[Tensor, int]] = []
+        for batch in islice(batches, self.accumulate):
+            value = self.loss(self.forward(batch.images), batch.labels)
+            self.backward(value if is_sum or self.accumulate == 1 else value / self.accumulate)
+            found.append((value.detach(), len(batch.images) if is_sum else 1))
+        return found
+
+
 def _sweep(
-    model: nn.Module,
-    loss: nn.Module,
     optimization: Optimization,
+    backward_pass: _BackwardPass,
+    update: Callable[[], object],
     batches: BatchesLike,
     settings: FindSettings,
-    forward: Callable[[Tensor], Tensor],
     on_step: OnStep,
 ) -> tuple[list[float], list[float]]:
-    """The rates tried and the loss of the batch at each."""
-    model.train()
-    is_sum = getattr(loss, "reduction", "mean") == "sum"
+    """The rates tried and the loss of the step at each."""
     ratio = settings.end_lr / settings.start_lr
     lrs: list[float] = []
     raw: list[float] = []
-    for number, batch in zip(range(settings.steps), _endless(batches), strict=False):
+    stream = _endless(batches)
+    for number in range(settings.steps):
         lr = settings.start_lr * ratio ** (number / (settings.steps - 1))
         optimization.sweep(lr)
         optimization.zero_grad()
-        value = loss(forward(batch.images), batch.labels)
-        value.backward()
-        optimization.step()
+        losses = backward_pass(stream)
+        update()
         lrs.append(lr)
-        raw.append(value.item() / (len(batch.images) if is_sum else 1))
+        raw.append(sum(value.item() for value, _ in losses) / sum(of for _, of in losses))
         on_step(number + 1, lr, raw[-1])
         if _divergence(_smoothed(raw, settings.smoothing), settings.diverges_at) < len(raw):
             break

@@ -6,8 +6,8 @@ epoch. Nothing here reads a tensor's value, so nothing waits for the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from zoo.optim.guard import stepped_unless
 
-_MOVING = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i")
+# What schedulers write into a group: what they move, and what they note there for themselves.
+_WRITTEN = ("lr", "momentum", "betas", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+_WATCHED = ("last_epoch", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")  # what ReduceLROnPlateau has seen
 
 
 class GroupsView(Optimizer):
@@ -38,21 +40,54 @@ class GroupsView(Optimizer):
 
 @dataclass(slots=True)
 class RunningSchedule:
-    """A scheduler over some groups, and the number of values it has; beyond the last one the rate stays."""
+    """A schedule over some groups, and the number of values it has; beyond the last one the rate stays.
 
-    scheduler: LRScheduler
+    ``make`` gives torch's scheduler at its first value for the groups as declared. Where a schedule stands follows
+    from the steps or epochs done, so a resumed run walks it there again; no position is kept, which would be one in
+    the schedule of a shorter training. ReduceLROnPlateau alone follows what it has seen.
+    """
+
+    make: Callable[[], LRScheduler]
     view: GroupsView
     by_step: bool
     count: int
     metric: str | None = None
+    _scheduler: LRScheduler = field(init=False)
+    _declared: list[dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._declared = [{key: group[key] for key in _WRITTEN if key in group} for group in self.view.param_groups]
+        self._scheduler = self.make()
 
     def advance(self, done: int, metrics: Mapping[str, float]) -> None:
         """To the value for the step or epoch after the ``done`` ones."""
-        if isinstance(self.scheduler, ReduceLROnPlateau):
+        if isinstance(self._scheduler, ReduceLROnPlateau):
             if self.metric is not None and self.metric in metrics:
-                self.scheduler.step(metrics[self.metric])
+                self._scheduler.step(metrics[self.metric])
         elif done < self.count:
-            self.scheduler.step()
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the steps and epochs done do not tell: plain numbers."""
+        is_watching = isinstance(self._scheduler, ReduceLROnPlateau)
+        return {key: vars(self._scheduler)[key] for key in _WATCHED} if is_watching else {}
+
+    def take_up(self, done: int, saved: Mapping[str, Any]) -> None:
+        """To where the schedule stands after ``done`` steps or epochs, once the optimizer has its saved state.
+
+        Every value is reached as it was at first, one after the other: the same to the last bit.
+        """
+        self.view.refresh()
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            vars(self._scheduler).update({key: saved[key] for key in _WATCHED})
+            return
+        for group, declared in zip(self.view.param_groups, self._declared, strict=True):
+            for key in _WRITTEN:
+                group.pop(key, None)
+            group.update(declared)
+        self._scheduler = self.make()
+        for past in range(1, min(done, self.count) + 1):
+            self.advance(past, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +212,16 @@ class Optimization:
             "steps": self.steps,
             "epochs": self.epochs,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "schedules": [_moving_parts(schedule.scheduler.state_dict()) for schedule in self._schedules],
+            "schedules": [schedule.state_dict() for schedule in self._schedules],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up a saved state. What a schedule was declared with stays as declared now."""
+        """Takes up a saved state: schedules stand where those declared now do after the saved steps and epochs."""
         self.steps, self.epochs = int(state["steps"]), int(state["epochs"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             _load_optimizer(optimizer, saved)
         for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
-            schedule.view.refresh()
-            _load_schedule(schedule.scheduler, saved)
+            schedule.take_up(self.steps if schedule.by_step else self.epochs, saved)
         self._freeze()
 
     def _freeze(self) -> None:
@@ -212,17 +246,3 @@ def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         for key, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
                 state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def _moving_parts(state: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in state.items() if key in _MOVING}
-    if "_schedulers" in state:
-        kept["_schedulers"] = [_moving_parts(child) for child in state["_schedulers"]]
-    return kept
-
-
-def _load_schedule(scheduler: LRScheduler, saved: Mapping[str, Any]) -> None:
-    children: Iterable[Any] = getattr(scheduler, "_schedulers", ())
-    for child, state in zip(children, saved.get("_schedulers", ()), strict=True):
-        _load_schedule(child, state)
-    vars(scheduler).update({key: value for key, value in saved.items() if key != "_schedulers"})

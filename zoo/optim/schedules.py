@@ -40,6 +40,7 @@ TOTALS = {
     "PolynomialLR": "total_iters",
     "LinearLR": "total_iters",
 }
+_WORKED_OUT = {"OneCycleLR": ("cycle_momentum",), "CyclicLR": ("cycle_momentum",), "ReduceLROnPlateau": ("mode",)}
 BY_STEP = ("OneCycleLR", "CyclicLR", "PiecewiseLinear")
 SETS_PEAK = ("OneCycleLR", "CyclicLR")  # their max_lr is the rate; an optimizer's own lr counts for nothing
 _COUNTS = ("T_max", "T_0", "T_mult", "total_iters", "total_steps", "step_size", "step_size_up", "step_size_down")
@@ -171,7 +172,10 @@ def _cyclic(arguments: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
 
 
 def _signature_overrides(target: Callable[..., LRScheduler]) -> dict[str, Any]:
-    """torch's annotations, read with the names that its modules import for type checkers only; counts start at 1."""
+    """torch's annotations, read with the names that its modules import for type checkers only; counts start at 1.
+
+    What is worked out where it is left out has no default: none would be true.
+    """
     names = {
         **vars(lr_scheduler),
         "Callable": Callable,
@@ -185,11 +189,10 @@ def _signature_overrides(target: Callable[..., LRScheduler]) -> dict[str, Any]:
         annotation = translated(hints.get(name, parameter.annotation), parameter.default)
         if name in _COUNTS:
             annotation = Count if parameter.default is not None else Count | None
-        default = (
-            1 if name == TOTALS.get(target.__name__) and parameter.default is parameter.empty else parameter.default
-        )
-        if name not in (*_LEFT_OUT, "schedulers") and annotation is not None:
-            found[name] = (annotation, default)
+        if name in (*_LEFT_OUT, "schedulers") or annotation is None:
+            continue
+        is_worked_out = name in (TOTALS.get(target.__name__), *_WORKED_OUT.get(target.__name__, ()))
+        found[name] = (annotation | None, None) if is_worked_out else (annotation, parameter.default)
     return found
 
 

@@ -41,9 +41,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """Base of all sections: nothing unknown, nothing coerced, nothing changed afterwards."""
+    """Base of all sections: nothing unknown, nothing coerced, nothing changed afterwards; finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):

@@ -24,7 +24,7 @@ bit, where the device's kernels repeat themselves (on a GPU: ``train.determinist
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from zoo.train.runtime import machine_faults
 from zoo.train.shelf import Shelf
 from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.step import Stepper
-from zoo.train.training import BatchesLike, Training
+from zoo.train.training import BatchesLike, BatchLike, Training
 
 
 def fit(training: Training) -> Generator[Event, None, None]:
@@ -162,7 +162,9 @@ class _Loop:
         accumulate, log_every = self.training.settings.accumulate, self.training.logging_steps
         self.training.model.train()
         self.clock.start()
-        for batch in batches.epoch(progress.epoch, start=progress.batch):
+        # A run that was stopped after its last step, in the midst of an epoch, resumes with what follows that step.
+        left: Iterable[BatchLike] = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
+        for batch in left:
             batches_of_step = min(accumulate, batches.steps - progress.batch // accumulate * accumulate)
             self.stepper.backward(batch, share=1 / batches_of_step)
             progress.batch += 1
@@ -170,13 +172,18 @@ class _Loop:
                 continue
             progress.step, progress.lr = progress.step + 1, self.training.optimization.lr
             self.clock.step(images=self.stepper.update(progress.step, progress.lr))
-            if progress.step == self.steps.total:
+            if self._is_trained:
                 break
             if progress.step % log_every == 0:
                 yield self._log()
             if self._minutes_are_up():
                 yield from self.save_last()
             self.signals.check()
+
+    @property
+    def _is_trained(self) -> bool:
+        """Whether the training's steps are all done, be it within an epoch."""
+        return self.progress.step >= self.steps.total
 
     def _log(self) -> StepLogged:
         progress = self.progress
@@ -268,7 +275,9 @@ class _Loop:
 
     def _is_best(self, evaluation: Evaluation | None) -> bool:
         progress = self.progress
-        if evaluation is None or evaluation.accuracy <= (progress.best_accuracy or -1.0):
+        if evaluation is None:
+            return False
+        if progress.best_accuracy is not None and evaluation.accuracy <= progress.best_accuracy:
             return False
         progress.best_epoch, progress.best_accuracy = progress.epoch, evaluation.accuracy
         return True

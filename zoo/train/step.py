@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.train.guard import FiniteGuard
 from zoo.train.metrics import Meter, is_sum
-from zoo.train.training import BatchLike, Training
+from zoo.train.runtime import Runtime
+from zoo.train.training import BatchLike, OptimizationLike, Training
 
 
 class Stepper:
@@ -55,7 +56,7 @@ class Stepper:
         overflows = [] if scaler is None else _unscale(scaler, optimization.optimizers)
         self.guard.observe(step, lr, self._loss, self._indices)
         if training.settings.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.grad_clip)
+            nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.grad_clip)
         optimization.step(skip=torch.stack([self.guard.skip, *overflows]).amax() if overflows else self.guard.skip)
         if overflows:
             scaler.update()
@@ -80,3 +81,16 @@ def _unscale(scaler: torch.amp.GradScaler, optimizers: Sequence[Optimizer]) -> l
             scaler.unscale_(optimizer)
             overflows += scaler._found_inf_per_device(optimizer).values()  # no public name for it
     return overflows
+
+
+def unguarded_update(runtime: Runtime, model: nn.Module, optimization: OptimizationLike, clip: float | None) -> None:
+    """The update as a training makes it, where nobody watches for what is not finite: an LR range test does itself.
+
+    Gradients are unscaled and clipped to the norm ``clip``; where fp16 overflowed the update is left out.
+    """
+    overflows = [] if runtime.scaler is None else _unscale(runtime.scaler, optimization.optimizers)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimization.step(skip=torch.stack(overflows).amax() if overflows else None)
+    if overflows:
+        runtime.scaler.update()
