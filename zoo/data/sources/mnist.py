@@ -63,7 +63,10 @@ def _named(folder: Path, split: str, kind: str) -> Path | None:
 
 
 # The first training labels. Files that were packed again have another digest; these stay.
-_FIRST_LABELS = {(5, 0, 4, 1, 9, 2, 1, 3, 1, 4): False, (9, 0, 0, 3, 0, 2, 7, 2, 5, 5): True}
+_FIRST_LABELS: dict[tuple[int, ...], bool] = {
+    (5, 0, 4, 1, 9, 2, 1, 3, 1, 4): False,
+    (9, 0, 0, 3, 0, 2, 7, 2, 5, 5): True,
+}
 
 
 def _is_fashion(folder: Path, files: list[Path]) -> bool:
