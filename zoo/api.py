@@ -19,8 +19,8 @@ def load_model(target: str | Path, *, weights: str | Path | None = None, **param
     """The network of a TARGET as an ``nn.Module``: fp32, contiguous, on the CPU, in evaluation mode only if trained.
 
     Args:
-        target: An architecture's name or file, a recipe, ``timm:NAME``, ``torchvision:NAME``, or a run folder, whose
-            last weights are loaded.
+        target: An architecture's name or file, a recipe, ``timm:NAME``, ``torchvision:NAME``, a run folder, whose
+            last weights are loaded, or one of its checkpoints.
         weights: A file of weights to load, or ``pretrained`` for a timm or torchvision model.
         params: The architecture's params, or the foreign model's arguments.
 
@@ -84,6 +84,7 @@ def explain(
     misclassified: int | None = None,
     class_name: str | None = None,
     out: Path | str | None = None,
+    device: str = "auto",
     data_dir: Path | str | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -97,13 +98,25 @@ def explain(
         misclassified=misclassified,
         class_name=class_name,
         out=Path(out) if out is not None else None,
+        device=device,
         data_dir=Path(data_dir) if data_dir is not None else None,
     )
     return explain_target(str(target) if target is not None else None, options, note)
 
 
-def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 3) -> list[dict[str, Any]]:
-    """Classifies images with a run's last weights: for each its path and the likeliest classes."""
+def predict(
+    run: str | Path,
+    images: Iterable[str | Path],
+    *,
+    top: int = 3,
+    checkpoint: str | None = None,
+    device: str = "auto",
+) -> list[dict[str, Any]]:
+    """Classifies images with a run's last weights: for each its path and the likeliest classes.
+
+    ``checkpoint`` names other weights (`best`); ``run`` may be a checkpoint's own folder too.
+    """
     from zoo.assemble.trained import predict_images
 
-    return predict_images(str(run), [Path(image) for image in images], top=top)
+    files = [Path(image) for image in images]
+    return predict_images(str(run), files, top=top, checkpoint=checkpoint, device=device)

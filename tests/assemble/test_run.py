@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 
 from tests.cli.conftest import TINY
 from zoo.assemble.options import RunOptions
-from zoo.assemble.run import run_recipe
+from zoo.assemble.resuming import resume_command
+from zoo.assemble.run import prepare, run_recipe
 from zoo.assemble.seeds import run_seeds
 from zoo.cli import main
 from zoo.diagnostics import Diagnostics
@@ -288,3 +290,72 @@ def test_a_report_that_fails_costs_nothing(recipe: Path, monkeypatch: pytest.Mon
     result = run(recipe, "reports=[curves]", notes=notes)
     assert any("the report could not be made" in note and "no ink" in note for note in notes)
     assert (Path(result["run_dir"]) / "result.json").is_file()
+
+
+def test_a_folder_of_somebodys_own_is_not_resumed(recipe: Path) -> None:
+    own = {"recipe.yaml": "my own", "architecture.yaml": "my own too", "tiny.yaml": recipe.read_text()}
+    for name, text in own.items():
+        (recipe.parent / name).write_text(text)
+    with pytest.raises(UsageError, match="not a run folder"):
+        run(recipe, run_dir=Path(), resume=True)
+    assert {path.name: path.read_text() for path in recipe.parent.iterdir()} == own
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("slip", ["loss={weight: [1.0, 2.0]}", "data={source: image_folder, path: nowhere}"])
+def test_nothing_is_written_before_recipe_and_data_are_right(slip: str, resume: bool, recipe: Path) -> None:
+    with pytest.raises((ConfigError, DataError)):
+        run(recipe, slip, run_dir=Path("here"), resume=resume)
+    assert [path.name for path in recipe.parent.iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "mixing", "fits"),
+    [
+        ("{name: MultiMarginLoss}", "MixUp", False),
+        ("{ignore_index: 3}", "CutMix", False),
+        ("{label_smoothing: 0.1}", "MixUp", True),
+        ("{ignore_index: 3}", "HorizontalFlip", True),
+    ],
+)
+def test_a_loss_that_cannot_take_mixed_labels(loss: str, mixing: str, fits: bool, recipe: Path) -> None:
+    sets = (f"loss={loss}", f"transforms.train=[Normalize, {mixing}]", "train.max_steps=1")
+    if fits:
+        run(recipe, *sets)
+        return
+    with pytest.raises(ConfigError, match=f"does not take the mixed labels that {mixing} makes") as caught:
+        run(recipe, *sets)
+    assert caught.value.code == "loss-misfit"
+    assert caught.value.span is not None
+    assert not Path("runs").exists()
+
+
+def test_a_report_that_a_kill_prevented_is_made_on_resume(recipe: Path) -> None:
+    first, notes = run(recipe, "reports=[class_accuracy]", "eval={tta: flip}"), []
+    folder = Path(first["run_dir"])
+    recorded = (folder / "evidence" / "predictions.npz").read_bytes()
+    shutil.rmtree(folder / "evidence")
+    (folder / "report.html").unlink()
+    assert run(recipe, "reports=[class_accuracy]", "eval={tta: flip}", resume=True, notes=notes) == first
+    assert (folder / "report.html").is_file()
+    assert (folder / "evidence" / "predictions.npz").read_bytes() == recorded
+    assert any("finished" in note for note in notes)
+    again: list[str] = []
+    run(recipe, "reports=[class_accuracy]", "eval={tta: flip}", resume=True, notes=again)
+    assert len(again) == 1  # it is finished, and that is all
+
+
+def test_the_command_that_goes_on_names_the_plugins(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.assemble.plugins._files", [tmp_path / "my ops.py"])
+    resolved, _ = prepare(str(recipe), RunOptions(), settle)
+    command = resume_command(resolved, Path("runs/tiny/0001"), RunOptions())
+    assert ["--plugin", str(tmp_path / "my ops.py")] == shlex.split(command)[3:5]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"), [(2, "2"), (2.0, "2"), (1234567.25, "1234567.25"), (0.1234567, "0.1234567")]
+)
+def test_epochs_keep_all_their_digits(epochs: float, text: str) -> None:
+    assert RunOptions(epochs=epochs).all_sets == (f"train.epochs={text}",)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import zoo
+from zoo.assemble import explaining
 from zoo.assemble.explaining import ExplainOptions, explain_target, statistics_of
+from zoo.assemble.loading import find_run, run_and_checkpoint
+from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
 from zoo.assemble.trained import evaluate_run, predict_images
-from zoo.errors import CheckpointError, DataError, raise_if_errors
+from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
+from zoo.explain import Explanation, explain
+from zoo.train import read_checkpoint
 
 RECIPE = """
 name: shades
@@ -108,3 +116,53 @@ def test_a_damaged_description_is_no_traceback(alone: Path) -> None:
     (Path("run") / "data.json").write_text('{"name": "shades", "classes": 2}')
     with pytest.raises(CheckpointError, match=r"data\.json: it is damaged"):
         predict_images("run", [Path("one.png")])
+
+
+def test_the_folder_of_a_checkpoint_does_where_a_run_does(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    for name in ("best", "last"):
+        checkpoint = Path("run/checkpoints") / name
+        found, wanted = evaluate_run(str(checkpoint)), evaluate_run("run", checkpoint=name)
+        assert found == wanted
+        assert (found["checkpoint"], found["run"]) == (name, "run")
+        loaded = zoo.load_model(checkpoint).state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in read_checkpoint(checkpoint).model.items())
+        assert find_run(str(checkpoint)) == Path("run")
+    with pytest.raises(UsageError, match="'best', --checkpoint names 'last'"):
+        evaluate_run("run/checkpoints/best", checkpoint="last")
+    with pytest.raises(CheckpointError, match="no checkpoint 'bets'"):
+        evaluate_run("run/checkpoints/bets")
+    monkeypatch.chdir(trained / "run" / "checkpoints" / "best")
+    assert run_and_checkpoint(".") == (trained / "run", "best")
+
+
+def test_from_python_device_and_checkpoint_are_named(alone: Path) -> None:
+    assert zoo.predict("run", ["one.png"], checkpoint="best", device="cpu") == zoo.predict(
+        "run/checkpoints/best", ["one.png"]
+    )
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        zoo.predict("run", ["one.png"], checkpoint="bets")
+    found = zoo.explain("run", images=["one.png"], device="cpu", out="maps")
+    assert len(found["images"]) == 1
+
+
+def test_images_and_misclassified_exclude_each_other(alone: Path) -> None:
+    with pytest.raises(UsageError, match="--misclassified looks for some in the test set"):
+        explain_target("run", ExplainOptions(images=(Path("one.png"),), misclassified=2), lambda text: None)
+
+
+def test_a_class_of_a_pretrained_model_is_explained(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+    untrained = foreign_network("timm:test_resnet")  # its weights have no say here, and are not downloaded
+    monkeypatch.setattr(explaining, "foreign_network", lambda target, pretrained: untrained)
+
+    def watched(*arguments: Any, target_class: int | None = None, **options: Any) -> Explanation:
+        asked.append(target_class)
+        return explain(*arguments, target_class=target_class, **options)
+
+    monkeypatch.setattr(explaining, "explain", watched)
+    options = ExplainOptions(images=(Path("one.png"),), class_name="goldfish", out=Path("maps"), device="cpu")
+    explain_target("timm:test_resnet", options, lambda text: None)
+    assert asked == [1]
+    with pytest.raises(UsageError, match="no class 'goldfsh'"):
+        explain_target("timm:test_resnet", replace(options, class_name="goldfsh"), lambda text: None)

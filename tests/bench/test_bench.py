@@ -69,3 +69,33 @@ def test_the_command_prints_both_rates(what: str, capsys: pytest.CaptureFixture[
     ours, other = ("batched", "albumentations") if what == "transforms" else ("engine", "bare")
     of_medians = found[ours]["images_per_second"] / found[other]["images_per_second"]
     assert found["ratio"] == pytest.approx(of_medians, rel=0.3)
+
+
+def test_a_step_of_several_batches_counts_all_their_images() -> None:
+    bench = EngineBench((Turn(0.4, 0.2, 0.1),), 2, 8, 1e9, 1_000_000, "cpu", "fp32", batches_per_step=4)
+    assert bench.engine_images_per_second == pytest.approx(80)
+    assert bench.bare_images_per_second == pytest.approx(160)
+    assert bench.share_of_peak == pytest.approx(0.24)
+
+
+def test_engine_and_bare_loop_take_steps_of_as_many_batches() -> None:
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(12, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            found: torch.Tensor = self.linear(images.flatten(1))
+            return found
+
+    network = Counting()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    images, labels = torch.randn(4, 3, 2, 2), torch.tensor([0, 1, 0, 1])
+    step = bare_loop.bare_step(
+        network, optimizer, images, labels, loss_function=nn.CrossEntropyLoss(), autocast=None, batches=3
+    )
+    step()
+    assert seen == [4, 4, 4]

@@ -126,3 +126,17 @@ def test_a_bare_call_is_one_short_message(zoo: Zoo) -> None:
     assert outcome.status == 2
     assert "a command is missing: zoo run quickstart" in outcome.err
     assert len(outcome.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("beside", [("--seeds", "0,1"), ("--resume",)])
+def test_what_a_dry_run_would_ignore_is_refused(beside: tuple[str, ...], recipe: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", recipe, "--dry-run", *beside)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"leave {beside[0]} out" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["best/resnet18", "recipes/best/resnet18", "recipes/quickstart", "quickstart"])
+def test_what_ls_prints_can_be_copied(name: str, tmp_path: Path, zoo: Zoo) -> None:
+    assert zoo("cp", name, tmp_path / "mine.yaml").status == 0
+    assert "optimizer:" in (tmp_path / "mine.yaml").read_text()
+    assert zoo("cp", f"worst/{name}", tmp_path / "other.yaml").status == 2

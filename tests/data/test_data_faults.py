@@ -16,8 +16,11 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image as Pillow
 from rich.filesize import decimal
@@ -92,16 +95,37 @@ def test_no_damage_to_a_png_passes_unseen(pictures: Pictures) -> None:
 def test_every_mode_decodes_as_pillow_converts_it(mode: str, form: str, pictures: Pictures) -> None:
     stream = io.BytesIO()
     image = Pillow.fromarray(pictures.test_images[1])
-    image = image.convert("L").convert("I;16") if mode == "I;16" else image.convert(mode)
+    grey = np.asarray(image.convert("L"), dtype=np.uint16)
+    image = Pillow.fromarray(grey * 257) if mode == "I;16" else image.convert(mode)
     try:
         image.save(stream, format=form)
     except OSError:
         pytest.skip(f"{form} has no {mode}")
     saved = Encoded(stream.getvalue(), "x")
     again = Pillow.open(io.BytesIO(stream.getvalue()))
+    if mode == "I;16":  # Pillow would clip it at 255
+        again = Pillow.fromarray((np.asarray(again) >> 8).astype(np.uint8))
     for channels, wanted in ((3, "RGB"), (1, "L")):
         expected = np.asarray(again.convert(wanted)).reshape(32, 32, channels)
         np.testing.assert_array_equal(decode(saved, channels), expected)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_a_ramp_of_16_bits_stays_a_ramp(channels: int | None) -> None:
+    stream = io.BytesIO()
+    Pillow.fromarray(np.linspace(0, 65535, 256, dtype=np.uint16)[None]).save(stream, format="PNG")
+    decoded = decode(Encoded(stream.getvalue(), "x"), channels)
+    assert decoded.shape == (1, 256, channels or 1)  # grey
+    assert decoded[0, :, -1].tolist() == list(range(256))
+
+
+@pytest.mark.parametrize(("dtype", "said"), [(np.float32, "floating-point numbers"), (np.int32, "32-bit integers")])
+def test_numbers_whose_range_nobody_knows_are_refused(dtype: type, said: str) -> None:
+    stream = io.BytesIO()
+    Pillow.fromarray(np.ones((4, 4), dtype)).save(stream, format="TIFF")
+    with pytest.raises(DataError, match=rf"photos/a\.tif: its pixels are {said}") as caught:
+        decode(Encoded(stream.getvalue(), "photos/a.tif"))
+    assert "8 or 16 bits" in (caught.value.help or "")
 
 
 def test_a_forged_size_is_refused_before_decoding(folder: Path) -> None:
@@ -178,6 +202,71 @@ def test_a_corrupt_shard(damage: str, lonely: Path, pictures: Pictures) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"train\.parquet: not a readable parquet file"):
         opened(CIFAR)
+
+
+def encoded(pictures: Pictures) -> list[bytes]:
+    return [png(image) for image in pictures.test_images[:4]]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("label", ["cat", "dog", "cat", "dog"], "column label holds string, not class numbers"),
+        ("label", [[0], [1], [0], [1]], "column label holds list<.*int64>, not class numbers"),
+        ("label", [0.0, 0.5, 1.0, 1.5], "column label holds double, not class numbers"),
+        ("label", [0, None, 1, None], "row 1: column label is null"),
+        ("image", ["a.png", "b.png", "c.png", "d.png"], "column image holds string, not encoded images"),
+        ("image", [[1], [2], [3], [4]], "column image holds list<.*int64>, not encoded images"),
+        ("image", [{"bytes": None, "path": "a.png"}] * 4, "column image holds struct.*, not encoded images"),
+        ("image", [{"bytes": b"x", "path": None}, None] * 2, "row 1: column image is null"),
+        ("image", [b"x", b"x", None, b"x"], "row 2: column image is null"),
+    ],
+)
+def test_a_parquet_column_of_another_kind_is_named(
+    column: str, values: list[Any], said: str, lonely: Path, pictures: Pictures
+) -> None:
+    columns = {"image": encoded(pictures), "label": [0, 1, 0, 1]} | {column: values}
+    (lonely / "mine").mkdir()
+    for split in ("train", "test"):
+        pyarrow.parquet.write_table(pyarrow.table(columns), lonely / "mine" / f"{split}.parquet")
+    with pytest.raises(DataError, match=rf"train\.parquet.* {said}") as caught:
+        opened("{source: parquet, path: mine}")
+    assert caught.value.help
+
+
+def test_paths_without_bytes_are_no_images(lonely: Path, pictures: Pictures) -> None:
+    kind = pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})
+    paths = pyarrow.array([{"bytes": None, "path": "a.png"}] * 4, kind)
+    (lonely / "mine").mkdir()
+    for split in ("train", "test"):
+        table = pyarrow.table({"image": paths, "label": [0, 1, 0, 1]})
+        pyarrow.parquet.write_table(table, lonely / "mine" / f"{split}.parquet")
+    with pytest.raises(DataError, match=r"train\.parquet row 0: column image is null") as caught:
+        opened("{source: parquet, path: mine}")
+    assert any("paths" in note.message for note in caught.value.notes)
+
+
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_an_empty_parquet_is_named(empty: str, lonely: Path, pictures: Pictures) -> None:
+    for split in ("train", "test"):
+        images = [] if split == empty else encoded(pictures)
+        write_parquet(lonely / "mine" / f"{split}.parquet", images, np.arange(len(images)) % 2)
+    with pytest.raises(DataError, match=rf"{empty}\.parquet: no row in it"):
+        opened("{source: parquet, path: mine}")
+
+
+@pytest.mark.parametrize("kind", ["plain bytes", "dictionary", "uint8", "bool"])
+def test_other_ways_to_write_the_same_parquet(kind: str, lonely: Path, pictures: Pictures) -> None:
+    labels: Any = pyarrow.array([False, True] * 2 if kind == "bool" else [0, 1, 0, 1])
+    labels = labels.cast(pyarrow.uint8()) if kind == "uint8" else labels
+    labels = labels.dictionary_encode() if kind == "dictionary" else labels
+    (lonely / "mine").mkdir()
+    for split in ("train", "test"):
+        table = pyarrow.table({"image": encoded(pictures), "label": labels})
+        pyarrow.parquet.write_table(table, lonely / "mine" / f"{split}.parquet")
+    dataset = opened("{source: parquet, path: mine}")
+    assert dataset.train.labels.tolist() == [0, 1, 0, 1]
+    np.testing.assert_array_equal(dataset.train.image(2), pictures.test_images[2])
 
 
 def test_labels_out_of_range_are_named(lonely: Path, pictures: Pictures) -> None:

@@ -173,6 +173,41 @@ def idx(array: np.ndarray) -> bytes:
     return header + array.astype(np.uint8).tobytes()
 
 
+def write_idx(folder: Path, labels: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    for split in ("train", "t10k"):
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(idx(np.zeros((len(labels), 28, 28))))
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(idx(labels))
+
+
+def found_as(data_dir: Path) -> list[str]:
+    """Which of the two sets is found below a data place."""
+    found = []
+    for source in ("mnist", "fashion_mnist"):
+        try:
+            found.append(opened(f"{{source: {source}}}", data_dir).name)
+        except DataError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(("inner", "source"), [("mnist", "mnist"), ("MNIST/raw", "mnist"), ("", "mnist"),
+                                               ("fashion-mnist", "fashion_mnist")])  # fmt: skip
+def test_names_above_the_data_place_have_no_say(inner: str, source: str, lonely: Path) -> None:
+    write_idx(lonely / "fashion-shop" / "data" / inner, np.arange(30) % 10)
+    assert found_as(lonely / "fashion-shop" / "data") == [source]
+
+
+@pytest.mark.parametrize(
+    ("source", "first"),
+    [("mnist", [5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3]), ("fashion_mnist", [9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 0])],
+)
+@pytest.mark.parametrize("inner", ["", "fashion/MNIST/raw"])
+def test_the_real_sets_are_told_apart_by_their_labels(source: str, first: list[int], inner: str, lonely: Path) -> None:
+    write_idx(lonely / "place" / inner, np.array(first))
+    assert found_as(lonely / "place" / inner.removesuffix("/MNIST/raw")) == [source]
+
+
 @pytest.mark.parametrize(("source", "inner"), [("mnist", "MNIST/raw"), ("fashion_mnist", "FashionMNIST/raw")])
 @pytest.mark.parametrize("packed", [False, True])
 def test_mnist_idx_files(source: str, inner: str, packed: bool, lonely: Path) -> None:
@@ -242,6 +277,20 @@ def test_parquet_source_takes_class_names_from_the_files(lonely: Path, pictures:
     dataset = opened("{source: parquet, path: mine}")
     assert dataset.classes == CIFAR10_CLASSES
     np.testing.assert_array_equal(dataset.train.images, pictures.train_images)
+
+
+def test_a_parquet_of_three_splits_has_all_three(lonely: Path, pictures: Pictures) -> None:
+    parquet(lonely / "mine", pictures)
+    images = [png(image) for image in pictures.test_images[:6]]
+    path = next((lonely / "mine").rglob("test*.parquet")).with_name("validation.parquet")
+    write_parquet(path, images, pictures.test_labels[:6])
+    dataset = opened("{source: parquet, path: mine}")
+    assert dataset.validation is not None
+    assert dataset.validation.labels.tolist() == pictures.test_labels[:6].tolist()
+    assert len(dataset.test) == len(pictures.test_labels)
+    write_parquet(path, images, np.array([0, 1, 2, 10, 4, 5]))
+    with pytest.raises(DataError, match=r"validation\.parquet row 3: label 10 is outside the 10 classes"):
+        opened("{source: parquet, path: mine}")
 
 
 def test_parquet_of_another_set_is_not_taken_for_cifar10(lonely: Path, pictures: Pictures) -> None:

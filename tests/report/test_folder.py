@@ -9,8 +9,10 @@ import pytest
 
 from zoo.errors import CheckpointError
 from zoo.report import render
+from zoo.report.about import reproduce
 from zoo.report.evidence import read_arrays, write_arrays, write_json
 from zoo.report.folder import read_run
+from zoo.report.headline import headline
 from zoo.report.sections import top_level
 
 
@@ -47,6 +49,34 @@ def test_an_unfinished_run_has_a_page_too(copy_of: Path) -> None:
         file.write('{"event": "epoch", "epo')  # killed while writing
     text = render(copy_of, ["curves"]).read_text(encoding="utf-8")
     assert "unfinished: 3 epochs so far" in text
+
+
+def test_a_longer_training_under_way_is_not_said_to_have_met_the_target(copy_of: Path) -> None:
+    line = json.loads((copy_of / "metrics.jsonl").read_text().splitlines()[-1])
+    with (copy_of / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({**line, "epoch": 4, "step": 40}) + "\n")
+    text = render(copy_of, []).read_text(encoding="utf-8")
+    assert "unfinished: 4 epochs so far; the result is that of 3" in text
+    assert ": met" not in text
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_the_best_accuracy_says_of_which_split_it_is(split: str, copy_of: Path) -> None:
+    lines = [json.loads(text) for text in (copy_of / "metrics.jsonl").read_text().splitlines()]
+    lines = [{**line, "validation": line["test"] if split == "validation" else None} for line in lines]
+    (copy_of / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    tiles = {tile.label for tile in headline(read_run(copy_of)).tiles}
+    assert {label for label in tiles if label.startswith("best")} == {f"best {split} accuracy"}
+
+
+def test_the_way_back_of_an_installed_zoo_checks_nothing_out(copy_of: Path) -> None:
+    path = copy_of / "env.json"
+    facts = {**json.loads(path.read_text()), "git": None, "plugins": ["/home/me/my ops.py"]}
+    path.write_text(json.dumps({**facts, "git_of_working_folder": {"commit": "fed321", "dirty": False}}))
+    section = reproduce(read_run(copy_of))
+    assert "git checkout" not in section.data["commands"]
+    assert "pip install torch==" in section.data["commands"]
+    assert "resolved.yaml --plugin '/home/me/my ops.py' " in section.data["commands"]
 
 
 def test_a_run_without_evidence_shows_what_there_is(copy_of: Path) -> None:

@@ -21,7 +21,7 @@ from tests.train.small_world import only, run
 from zoo.errors import CheckpointError, EnvironmentFault
 from zoo.events import Message
 from zoo.train import DamagedCheckpointError, RunFolder, Shelf, Training, read_checkpoint
-from zoo.train.checkpoint import FileSum, verify, write_checkpoint
+from zoo.train.checkpoint import FileSum, Manifest, verify, write_checkpoint
 from zoo.train.encoding import TensorStore, decode, encode
 
 MakeTraining = Callable[..., Training]
@@ -218,6 +218,25 @@ class TestShelf:
         shelf.tidy()
         assert verify(best).step == 7
         assert not list(tmp_path.glob(".*"))
+
+    def test_files_are_hashed_no_oftener_than_they_have_to_be(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed: list[str] = []
+
+        def counted(path: Path) -> Manifest:
+            hashed.append(path.name)
+            return verify(path)
+
+        monkeypatch.setattr("zoo.train.shelf.verify", counted)
+        shelf = Shelf(tmp_path, keep=1)
+        for _ in range(2):
+            shelf.save_last(lambda path: print(a_checkpoint(path)))
+        assert (hashed, [path.name for path in tmp_path.glob("step-*")]) == ([], ["step-000000007"])
+        monkeypatch.setattr("zoo.train.checkpoint.verify", counted)
+        newest = shelf.newest(print)
+        assert newest is not None
+        assert (newest.path.name, sorted(hashed)) == ("last", ["last", "step-000000007"])
 
     @pytest.mark.parametrize("keep", [0, 1, 3])
     def test_keep_is_the_number_of_older_ones(self, training: MakeTraining, keep: int) -> None:

@@ -29,9 +29,27 @@ def test_a_folder_of_ones_own_choice_must_be_empty(tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(UsageError, match="not empty"):
         RunFolder.at(tmp_path / "full")
-    assert RunFolder.at(tmp_path / "full", resume=True).path == tmp_path / "full"
+    with pytest.raises(UsageError, match="not a run folder"):  # nor may a resume write over it
+        RunFolder.at(tmp_path / "full", resume=True)
+    (tmp_path / "full" / "checkpoints").mkdir()  # others have such folders too
+    with pytest.raises(UsageError, match="not a run folder"):
+        RunFolder.at(tmp_path / "full", resume=True)
     with pytest.raises(UsageError, match="not a folder"):
         RunFolder.at(tmp_path / "full" / "thesis.tex")
+
+
+@pytest.mark.parametrize("left", [".lock", "resolved.yaml", "checkpoints/last/manifest.json"])
+def test_what_a_run_left_is_taken_up(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).touch()
+    (tmp_path / "recipe.yaml").touch()
+    assert RunFolder.at(tmp_path, resume=True).path == tmp_path
+
+
+def test_a_planned_folder_is_not_made_yet(tmp_path: Path) -> None:
+    folder = RunFolder.planned(tmp_path / "new" / "deep")
+    assert not folder.has_begun
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("make", [lambda path: RunFolder.at(path / "run"), lambda path: RunFolder.create(path, "s8")])

@@ -46,3 +46,11 @@ def test_a_resume_purges_what_lies_beyond_its_checkpoint(tmp_path: Path) -> None
         files(started(5))
         files(logged(10, 1.25))
     assert scalars(tmp_path, "step/loss") == [(5, 2.0), (10, 1.25)]
+
+
+def test_a_resume_from_the_beginning_purges_everything(tmp_path: Path) -> None:
+    for loss in (2.0, 1.5):
+        with TensorBoardFiles(tmp_path) as files:
+            files(started(0))
+            files(logged(5, loss))
+    assert scalars(tmp_path, "step/loss") == [(5, 1.5)]

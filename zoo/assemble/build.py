@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.fitting import misfit
+from zoo.assemble.losses import LossSpec
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
-from zoo.diagnostics import Diagnostic, Diagnostics
+from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.errors import ConfigError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
@@ -175,16 +176,44 @@ def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Descrip
 
 
 def _loss(resolved: Resolved, parts: Parts, classes: int) -> nn.Module:
-    """The loss, tried once on this many classes. Raises ConfigError where its arguments are for another number."""
-    loss = parts.loss.build()
-    try:
-        loss(torch.zeros(2, classes), torch.zeros(2, dtype=torch.int64))
-    except (RuntimeError, ValueError, IndexError) as error:
+    """The loss, tried once on the labels that it will get. Raises ConfigError where it cannot take them.
+
+    Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images.
+    """
+    loss, spec = parts.loss.build(), parts.loss
+    logits = torch.zeros(2, classes)
+    reason = _refused(loss, logits, torch.zeros(2, dtype=torch.int64))
+    if reason is not None:
         node = resolved.section("loss")
         span = (node.get("weight") or node).span
-        message = f"loss: {parts.loss.name} does not fit {classes} classes: {str(error).splitlines()[0]}"
-        raise ConfigError([Diagnostic("error", "loss-misfit", message, span)]) from None
+        raise _loss_misfit(f"loss: {spec.name} does not fit {classes} classes: {reason}", span)
+    mixing = next((transform for transform in parts.train_transforms if transform.mixes_labels), None)
+    reason = _refused(loss, logits, torch.full((2, classes), 1 / classes)) if mixing is not None else None
+    if mixing is not None and reason is not None:
+        message = f"loss: {_with_arguments(spec)} does not take the mixed labels that {mixing.name} makes: {reason}"
+        raise _loss_misfit(
+            message, mixing.span, help=f"a plain CrossEntropyLoss takes them; or leave {mixing.name} out"
+        )
     return loss
+
+
+def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:
+    """What a loss says against such labels; None where it takes them."""
+    try:
+        loss(logits, labels)
+    except (RuntimeError, ValueError, IndexError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _loss_misfit(message: str, span: Span | None, help: str | None = None) -> ConfigError:
+    return ConfigError([Diagnostic("error", "loss-misfit", message, span, help=help)])
+
+
+def _with_arguments(spec: LossSpec) -> str:
+    """A loss with what was given beside its name: it may be that which does not fit."""
+    given = ", ".join(f"{name}: {value}" for name, value in spec.arguments.items())
+    return f"{spec.name} {{{given}}}" if given else spec.name
 
 
 def _module(resolved: Resolved, network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:

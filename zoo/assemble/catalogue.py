@@ -158,7 +158,9 @@ def copy_shipped(name: str, dest: Path) -> Path:
     """Copies a shipped architecture or recipe to a file or into a folder. Raises UsageError; never overwrites."""
     from zoo.models import architecture_names, architecture_path
 
-    kind, _, bare = name.rpartition("/")
+    kind, _, bare = name.partition("/")
+    if kind not in ("architectures", "recipes"):  # a folder that belongs to the name
+        kind, bare = "", name
     found = [
         path
         for folder, path in (("architectures", architecture_path(bare)), ("recipes", shipped_recipe(bare)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -16,7 +17,9 @@ from zoo.assemble.finding import with_lr
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
-from zoo.train import evaluate
+from zoo.train import Training, evaluate
+from zoo.train.evaluation import TTA, Forward
+from zoo.train.training import BatchesLike
 
 PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
 TIMED_STEPS = 1
@@ -24,7 +27,10 @@ TIMED_STEPS = 1
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would be and cost. Seconds and bytes are measured on one batch and scaled."""
+    """What a run would be and cost. Seconds and bytes are measured on one batch and scaled.
+
+    ``evaluation_seconds`` is what all tests and validations of the run take together.
+    """
 
     recipe: str
     model: str
@@ -35,9 +41,10 @@ class Estimate:
     epochs: float
     steps: int
     batch_size: int
+    batches_per_step: int
     loss: float
     step_seconds: float
-    test_seconds: float
+    evaluation_seconds: float
     memory_bytes: int
     memory_of: str
     choices: dict[str, str]
@@ -45,12 +52,12 @@ class Estimate:
     @property
     def images_per_second(self) -> float:
         """Of a training step."""
-        return min(self.batch_size, self.samples["training"]) / self.step_seconds
+        return min(self.batch_size * self.batches_per_step, self.samples["training"]) / self.step_seconds
 
     @property
     def total_seconds(self) -> float:
-        """The whole training with its tests."""
-        return self.steps * self.step_seconds + self.epochs * self.test_seconds
+        """The whole training with all its tests."""
+        return self.steps * self.step_seconds + self.evaluation_seconds
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -89,7 +96,8 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     built = build(resolved, parts, dataset, options)
     training = built.training
     with training.runtime.tuned():
-        (loss, step_seconds), test_seconds = _steps(built), _test_seconds(built)
+        forward = training.runtime.forward(training.model)
+        (loss, step_seconds), evaluation_seconds = _steps(built, forward), _evaluation_seconds(training, forward)
     counted = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
     return Estimate(
@@ -102,44 +110,58 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
         epochs=training.steps.total / training.steps.per_epoch,
         steps=training.steps.total,
         batch_size=parts.data.batch_size,
+        batches_per_step=_batches_per_step(training),
         loss=loss,
         step_seconds=step_seconds,
-        test_seconds=test_seconds,
+        evaluation_seconds=evaluation_seconds,
         memory_bytes=memory,
         memory_of=memory_of,
         choices=dict(training.choices),
     )
 
 
-def _steps(built: Built) -> tuple[float, float]:
-    """The loss of the first batch, and the seconds of a step after the first."""
+def _batches_per_step(training: Training) -> int:
+    return min(training.settings.accumulate, training.train.steps)
+
+
+def _steps(built: Built, forward: Forward) -> tuple[float, float]:
+    """The loss of the first batch, and the seconds of a step after the first; of its batches one is measured."""
     training = built.training
     runtime, optimization = training.runtime, training.optimization
-    forward = runtime.forward(training.model)
     training.model.train()
-    losses, seconds = [], 0.0
+    losses, batch_seconds, update_seconds = [], 0.0, 0.0
     for _ in range(1 + TIMED_STEPS):
         batch = next(iter(training.train.epoch(1)))
         runtime.synchronize()
         began = time.perf_counter()
         loss = training.loss(forward(runtime.images(batch.images)), batch.labels.to(runtime.device))
         runtime.fabric.backward(loss)
+        runtime.synchronize()
+        update_began = time.perf_counter()
         optimization.step()
         optimization.zero_grad()
         runtime.synchronize()
-        seconds = time.perf_counter() - began
+        batch_seconds, update_seconds = update_began - began, time.perf_counter() - update_began
         losses.append(float(loss.detach()))
-    return losses[0], seconds * training.settings.accumulate
+    return losses[0], batch_seconds * _batches_per_step(training) + update_seconds
 
 
-def _test_seconds(built: Built) -> float:
-    """The seconds of a test, from its first batch."""
-    training = built.training
-    one = _FirstBatch(training.test)
+def _evaluation_seconds(training: Training, forward: Forward) -> float:
+    """The seconds of all tests and validations that the training would take; each split's first batch is measured."""
+    test = _seconds_of(training, training.test, forward)
+    validation = 0.0 if training.validation is None else _seconds_of(training, training.validation, forward)
+    views = training.evaluation.tta
+    last = test if views == "none" else _seconds_of(training, training.test, forward, views)
+    tests = math.ceil(training.steps.epochs / training.evaluation.every)  # the last epoch is always tested
+    return tests * (test + validation) + last - test
+
+
+def _seconds_of(training: Training, batches: BatchesLike, forward: Forward, tta: TTA = "none") -> float:
+    """The seconds of a test on these batches, from the first."""
     began = time.perf_counter()
-    evaluate(training.model, one, training.loss, runtime=training.runtime)
+    evaluate(training.model, _FirstBatch(batches), training.loss, runtime=training.runtime, tta=tta, forward=forward)
     training.runtime.synchronize()
-    return (time.perf_counter() - began) * training.test.steps
+    return (time.perf_counter() - began) * batches.steps
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from zoo.assemble.plugins import plugin_files
+
 PACKAGES = (
     "zoo",
     "torch",
@@ -27,14 +29,21 @@ PACKAGES = (
 
 
 def environment(*, device: torch.device, seed: int, fingerprint: str) -> dict[str, Any]:
-    """Versions, device, threads, seed, git commit and the data's fingerprint."""
+    """Versions, device, threads, seed, git commits, plugins and the data's fingerprint.
+
+    ``git`` is zoo's own checkout, None where zoo is installed; ``git_of_working_folder`` is that of the user's own
+    repository, None where the command did not run in one.
+    """
+    own, here = _checkout_of(Path(__file__)), _git(Path.cwd(), "rev-parse", "--show-toplevel")
     return {
         "versions": versions(),
         "platform": platform.platform(),
         "device": {"type": device.type, "name": device_name(device)},
         "threads": {"torch": torch.get_num_threads(), "cpus": os.cpu_count()},
         "seed": seed,
-        "git": git_state(Path.cwd()),
+        "git": git_state(Path(own)) if own is not None else None,
+        "git_of_working_folder": git_state(Path(here)) if here is not None and here != own else None,
+        "plugins": [str(path) for path in plugin_files()],
         "data_fingerprint": fingerprint,
         "command": sys.argv,
     }
@@ -59,6 +68,13 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def _checkout_of(file: Path) -> str | None:
+    """The top of the checkout that a file belongs to; None for one that only lies in there, as installed ones may."""
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
+        return None
+    return _git(file.parent, "rev-parse", "--show-toplevel")
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.assemble.loading import find_run
 from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import Note
 from zoo.assemble.targets import FOREIGN
@@ -52,15 +51,18 @@ class ExplainOptions:
 
 def explain_target(target: str | None, options: ExplainOptions, note: Note) -> dict[str, Any]:
     """Draws the maps; the figure's path, and what each image was taken for."""
+    if options.images and options.misclassified is not None:
+        raise UsageError(
+            "--images names images, --misclassified looks for some in the test set", help="leave one of the two out"
+        )
     if target is not None and target.startswith(FOREIGN):
         return _explain_foreign(target, options, note)
-    run, checkpoint = _run_and_checkpoint(target)
     opened: TrainedNetwork
     if options.images:
-        opened = open_network(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
+        opened = open_network(target, device=options.device, data_dir=options.data_dir)
         pixels, labels, names = _named_images(opened, options.images)
     else:
-        opened = open_run(str(run), checkpoint=checkpoint, device=options.device, data_dir=options.data_dir)
+        opened = open_run(target, device=options.device, data_dir=options.data_dir)
         pixels, labels, names = _chosen_images(opened, options)
     settings = opened.resolved.recipe.explain
     explanation = explain(
@@ -75,14 +77,6 @@ def explain_target(target: str | None, options: ExplainOptions, note: Note) -> d
         target_class=_class_index(options.class_name, opened.data.classes) if options.class_name else None,
     )
     return _deliver(explanation, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
-
-
-def _run_and_checkpoint(target: str | None) -> tuple[Path, str]:
-    """A run folder, and which of its checkpoints: a checkpoint's own folder names both."""
-    path = Path(target) if target is not None else None
-    if path is not None and (path / "manifest.json").is_file() and path.parent.name == "checkpoints":
-        return path.parent.parent, path.name
-    return find_run(target), "last"
 
 
 Images = tuple[list[Image], list[int] | None, list[str]]  # uint8 HWC of the data's size; labels if known; names
@@ -161,6 +155,7 @@ def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[s
         names=[file.name for file in files],
         method=options.method or "gradcam",
         layer=options.layer,
+        target_class=_class_index(options.class_name, classes) if options.class_name else None,
     )
     return _deliver(explanation, options.out or Path(), target.replace(":", "_"), note)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from zoo.assemble.layout import RESOLVED
 from zoo.assemble.networks import Network
-from zoo.assemble.targets import network
+from zoo.assemble.targets import network, run_of
 from zoo.diagnostics import Diagnostics
-from zoo.errors import CheckpointError, raise_if_errors
+from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.models import load_weights
 from zoo.registry import did_you_mean
 from zoo.train import Checkpoint, read_checkpoint
@@ -21,7 +22,7 @@ RUNS = Path("runs")
 
 
 def load_target(target: str, *, weights: str | Path | None = None, params: dict[str, Any] | None = None) -> nn.Module:
-    """The module: fp32, contiguous, on the CPU; a run folder's with the weights of its last checkpoint.
+    """The module: fp32, contiguous, on the CPU; a run's with the weights of its last checkpoint, or of the one named.
 
     One that has trained weights is in evaluation mode.
 
@@ -36,7 +37,7 @@ def load_target(target: str, *, weights: str | Path | None = None, params: dict[
     if weights is not None and not is_pretrained:
         load_weights(module, weights)
     elif Path(target).is_dir():
-        load_checkpoint(module, Path(target), "last")
+        load_checkpoint(module, *run_and_checkpoint(target))
     elif not is_pretrained:
         return module
     return module.eval()
@@ -68,13 +69,37 @@ def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
     return checkpoint
 
 
+def run_and_checkpoint(text: str | None, checkpoint: str | None = None) -> tuple[Path, str]:
+    """A run as :func:`find_run` finds it, and which of its checkpoints: the folder of one names both, else `last`.
+
+    Raises UsageError where ``checkpoint`` names another than the folder.
+    """
+    path = Path(text) if text is not None else None
+    if path is None or not _is_checkpoint(path):
+        return find_run(text), checkpoint or "last"
+    named = path.absolute().name
+    if checkpoint not in (None, named):
+        raise UsageError(
+            f"{path} is the checkpoint {named!r}, --checkpoint names {checkpoint!r}", help="name one alone"
+        )
+    return run_of(path), named
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a path is one in the `checkpoints` of a run, a misspelt one too: which there are is told on loading."""
+    run = run_of(path)
+    return run != path and (run / RESOLVED).is_file()
+
+
 def find_run(text: str | None) -> Path:
-    """A run folder by its path, by a recipe's name (its latest run), or, for None, the latest of all.
+    """A run folder by its path, that of one of its checkpoints, a recipe's name (its latest run), None (the latest).
 
     Raises CheckpointError where there is none.
     """
     if text is None:
         return _latest_of_all()
+    if _is_checkpoint(Path(text)):
+        return run_of(Path(text))
     for path in (Path(text), RUNS / text):
         if (path / "resolved.yaml").is_file():
             return path

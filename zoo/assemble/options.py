@@ -27,7 +27,6 @@ class RunOptions:
     data_dir: Path | None = None
     cache: bool = True
     quiet: bool = False
-    strict: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for what is not there yet."""
@@ -44,4 +43,5 @@ class RunOptions:
         """``--set`` in order, ``--epochs`` last."""
         if self.epochs is None:
             return self.sets
-        return (*self.sets, f"train.epochs={self.epochs:g}")
+        epochs = int(self.epochs) if float(self.epochs).is_integer() else self.epochs
+        return (*self.sets, f"train.epochs={epochs!r}")

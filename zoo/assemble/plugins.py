@@ -39,6 +39,11 @@ def reload_elsewhere() -> Callable[[], None]:
     return partial(load_plugins, tuple(_files))
 
 
+def plugin_files() -> tuple[Path, ...]:
+    """The files that are loaded, for a command line that does the same again."""
+    return tuple(_files)
+
+
 def any_loaded() -> bool:
     """Whether code is at work that zoo knows nothing of."""
     return bool(_loaded)

@@ -20,6 +20,7 @@ from zoo.assemble.finding import saved_range_test, with_document, with_lr
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.layout import RESOLVED, RESULT
 from zoo.assemble.options import RunOptions
+from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
@@ -39,9 +40,9 @@ def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
     """
     if options.run_dir is not None:
         _require_free(options.run_dir)
-        return RunFolder.at(options.run_dir, resume=options.resume)
+        return RunFolder.planned(options.run_dir, resume=options.resume)
     latest = _latest(runs / name, options.seed) if options.resume else None
-    return RunFolder.at(latest, resume=True) if latest is not None else None
+    return RunFolder.planned(latest, resume=True) if latest is not None else None
 
 
 def _latest(series: Path, seed: int | None) -> Path | None:
@@ -72,6 +73,7 @@ def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str
     words += [word for text in options.all_sets for word in ("--set", text)]
     words += [] if options.device == "auto" else ["--device", options.device]
     words += [] if options.data_dir is None else ["--data-dir", str(options.data_dir)]
+    words += [word for file in plugin_files() for word in ("--plugin", str(file))]
     return shlex.join([*words, "--run-dir", str(folder), "--resume"])
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.build import Built, build, open_data
+from zoo.assemble.build import Built, Foundation, build, open_data
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
@@ -20,10 +20,22 @@ from zoo.assemble.layout import RESULT
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.resuming import folder_of, read_result, resume_command, take_up
+from zoo.assemble.trained import open_run
+from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
 from zoo.errors import StoppedBySignal, ZooError
 from zoo.events import TrainingFinished
-from zoo.train import ConsoleProgress, Listener, MetricsFile, RunFolder, TensorBoardFiles, fit, make_result
+from zoo.train import (
+    ConsoleProgress,
+    Evaluation,
+    Listener,
+    MetricsFile,
+    RunFolder,
+    TensorBoardFiles,
+    evaluate,
+    fit,
+    make_result,
+)
 from zoo.train.tensorboard import has_tensorboard
 
 RUNS = Path("runs")
@@ -53,13 +65,14 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> 
     """
     started = time.perf_counter()
     resolved, parts = prepare(recipe, options, settle)
-    with _known_folder(resolved, options) as folder:
-        state = "begin"
-        if options.resume and folder is not None:
-            resolved, parts, state = take_up(folder, resolved, parts)
+    folder = folder_of(RUNS, resolved.recipe.name, options)
+    if folder is None or not folder.has_begun:
+        return _run(folder, resolved, parts, options, note, started)
+    with folder:
+        resolved, parts, state = take_up(folder, resolved, parts)
         if state == "finished":
-            assert folder is not None
             note(f"the run in {folder.path} is finished: nothing to resume")
+            _report_late(folder, resolved, options, note)
             return read_result(folder.path)
         return _run(folder, resolved, parts, options, note, started)
 
@@ -89,23 +102,14 @@ def _run(
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
+        elif not folder.is_held:  # it was empty, and has to be so still
+            folder = stack.enter_context(RunFolder.at(folder.path))
         if found is not None:
             save_range_test(folder.path, found)
         elif options.resume:
             found = saved_range_test(folder.path)
         write_beginning(folder, resolved, parts, built, found.as_facts() if found is not None else None)
         return _train(folder, resolved, parts, built, found, options, note, started)
-
-
-@contextlib.contextmanager
-def _known_folder(resolved: Resolved, options: RunOptions) -> Iterator[RunFolder | None]:
-    """The run's folder, locked, where it is known beforehand; None where the next free one is to be made."""
-    folder = folder_of(RUNS, resolved.recipe.name, options)
-    if folder is None:
-        yield None
-        return
-    with folder:
-        yield folder
 
 
 def _train(
@@ -145,36 +149,71 @@ def _train(
         setup_seconds=setup_seconds,
     )
     folder.write_json(RESULT, result)
-    _report(folder, resolved, parts, built, found, note)
+    _report(folder, resolved, parts, built.dataset, built.base, training.final, found, note)
     return result
 
 
-def _report(folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, found: Found | None, note: Note) -> None:
+def _report(
+    folder: RunFolder,
+    resolved: Resolved,
+    parts: Parts,
+    dataset: Dataset,
+    base: Foundation,
+    evaluation: Evaluation,
+    found: Found | None,
+    note: Note,
+) -> None:
     """Records and renders the reports. What fails here is told; the run, which went well, is not lost."""
-    recipe, final = resolved.recipe, built.training.final
-    if not recipe.reports or final is None:
+    recipe = resolved.recipe
+    if not recipe.reports:
         return
-    try:
+    with _costing_no_result(folder, note):
         from zoo.report import record, render
 
         remarks = record(
             folder.path,
-            model=built.training.model,
-            dataset=built.dataset,
-            train=built.base.train,
-            test=built.base.test,
+            model=base.module,
+            dataset=dataset,
+            train=base.train,
+            test=base.test,
             train_transforms=parts.train_transforms,
             eval_transforms=parts.eval_transforms,
-            evaluation=final,
+            evaluation=evaluation,
             reports=recipe.reports,
             explain=recipe.explain,
             range_test=found.range_test if found is not None else None,
-            model_name=built.base.network.name,
+            model_name=base.network.name,
         )
         for name, reason in remarks.items():
             note(f"no {name} in the report: {reason}")
         note(f"report {render(folder.path)}")
+
+
+@contextlib.contextmanager
+def _costing_no_result(folder: RunFolder, note: Note) -> Iterator[None]:
+    """Turns what a report fails of into a warning."""
+    try:
+        yield
     except ZooError as error:
         note(f"warning: the report could not be made: {error.message}")
-    except Exception as error:  # a report must not cost a run its result
+    except Exception as error:
         note(f"warning: the report could not be made: {type(error).__name__}: {error}; try `zoo report {folder.path}`")
+
+
+def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, note: Note) -> None:
+    """Makes the reports of a finished run that was killed before they were recorded: its last weights are tested again.
+
+    The run is opened from its own folder, so that what is tested is what was trained.
+    """
+    from zoo.report.evidence import has_evidence
+
+    recipe = resolved.recipe
+    if not recipe.reports or has_evidence(folder.path):
+        return
+    note("its report was not made yet: testing its last weights for it")
+    with _costing_no_result(folder, note):
+        opened = open_run(str(folder.path), device=options.device, data_dir=options.data_dir)
+        base = opened.base
+        evaluation = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=recipe.eval.tta, keep=True)
+        found = saved_range_test(folder.path)
+        _report(folder, resolved, opened.parts, opened.dataset, base, evaluation, found, note)

@@ -76,8 +76,10 @@ def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Networ
 
 def run_of(folder: Path) -> Path:
     """The run folder that a checkpoint's folder lies in; any other folder itself."""
-    is_checkpoint = folder.absolute().parent.name == "checkpoints"
-    return folder.absolute().parent.parent if is_checkpoint and not (folder / RESOLVED).is_file() else folder
+    whole = folder.absolute()
+    if whole.parent.name != "checkpoints" or (folder / RESOLVED).is_file():
+        return folder
+    return folder.parent.parent if len(folder.parts) > 2 else whole.parent.parent
 
 
 def run_file(run: Path, name: str) -> Path:

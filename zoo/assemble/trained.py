@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.assemble.build import Foundation, fitting_network, lay_foundation, open_data
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.layout import DATA, RESOLVED
-from zoo.assemble.loading import find_run, load_checkpoint
+from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset, Description, make_batches, wants_statistics
@@ -33,6 +33,7 @@ class TrainedNetwork:
     """A run's network with a checkpoint's weights: placed, in evaluation mode; and what it has to know of its data."""
 
     path: Path
+    checkpoint: str
     resolved: Resolved
     parts: Parts
     data: Description
@@ -49,15 +50,15 @@ class TrainedRun(TrainedNetwork):
 
 
 def open_network(
-    run: str | None, *, checkpoint: str = "last", device: str = "auto", data_dir: Path | None = None
+    run: str | None, *, checkpoint: str | None = None, device: str = "auto", data_dir: Path | None = None
 ) -> TrainedNetwork:
     """Opens a run without its data set, unless it is an old one that wrote nothing of its data.
 
-    Raises CheckpointError, ConfigError.
+    ``checkpoint`` is `last` unless ``run`` is the folder of one. Raises CheckpointError, ConfigError.
     """
-    path = find_run(run)
+    path, checkpoint = run_and_checkpoint(run, checkpoint)
     if not (path / DATA).is_file():
-        return open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
+        return open_run(str(path), checkpoint=checkpoint, device=device, data_dir=data_dir)
     data = _description(path)
     resolved, parts = _recipe(path)
     settings = resolved.recipe.train
@@ -67,21 +68,21 @@ def open_network(
     shape = tuple(_seen_by_network([blank], resolved, parts, data, runtime).shape[1:])
     module = runtime.place(fitting_network(resolved, parts, data, shape).build())
     load_checkpoint(module, path, checkpoint)
-    return TrainedNetwork(path, resolved, parts, data, runtime, module.eval())
+    return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval())
 
 
 def open_run(
-    run: str | None, *, checkpoint: str = "last", device: str = "auto", data_dir: Path | None = None
+    run: str | None, *, checkpoint: str | None = None, device: str = "auto", data_dir: Path | None = None
 ) -> TrainedRun:
     """Opens a run and its data set. Raises CheckpointError, DataError, ConfigError."""
-    path = find_run(run)
+    path, checkpoint = run_and_checkpoint(run, checkpoint)
     resolved, parts = _recipe(path)
     options = RunOptions(device=device, data_dir=data_dir)
     dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
     data = dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))
-    return TrainedRun(path, resolved, parts, data, base.runtime, base.module.eval(), dataset, base)
+    return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, base.module.eval(), dataset, base)
 
 
 def _recipe(path: Path) -> tuple[Resolved, Parts]:
@@ -107,7 +108,12 @@ def _description(path: Path) -> Description:
 
 
 def evaluate_run(
-    run: str, *, checkpoint: str = "last", tta: str | None = None, device: str = "auto", data_dir: Path | None = None
+    run: str,
+    *,
+    checkpoint: str | None = None,
+    tta: str | None = None,
+    device: str = "auto",
+    data_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Loss, accuracy and accuracy class by class of a run on its test set."""
     if tta is not None and tta not in TTA:
@@ -118,7 +124,7 @@ def evaluate_run(
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=views, keep=True)
     return {
         "run": str(opened.path),
-        "checkpoint": checkpoint,
+        "checkpoint": opened.checkpoint,
         "samples": found.samples,
         "loss": found.loss,
         "accuracy": found.accuracy,
@@ -128,7 +134,7 @@ def evaluate_run(
 
 
 def predict_images(
-    run: str, images: Sequence[Path], *, top: int = 3, checkpoint: str = "last", device: str = "auto"
+    run: str, images: Sequence[Path], *, top: int = 3, checkpoint: str | None = None, device: str = "auto"
 ) -> list[dict[str, Any]]:
     """For each image its path and its likeliest classes with their probabilities."""
     opened = open_network(run, checkpoint=checkpoint, device=device)

@@ -21,14 +21,19 @@ def bare_step(
     *,
     loss_function: nn.Module,
     autocast: torch.dtype | None,
+    batches: int = 1,
 ) -> Callable[[], None]:
-    """One training step as a closure: fp32, or under autocast to a dtype. Images are B x C x H x W on the device."""
+    """One training step as a closure: fp32, or under autocast to a dtype. Images are B x C x H x W on the device.
+
+    ``batches`` is how often the batch goes through before the update: gradients are accumulated.
+    """
     device = images.device.type
 
     def step() -> None:
-        with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
-            loss = loss_function(model(images), labels)
-        loss.backward()
+        for _ in range(batches):
+            with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
+                loss = loss_function(model(images), labels)
+            loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

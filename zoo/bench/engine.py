@@ -42,16 +42,22 @@ class EngineBench:
     flops_per_image: int
     device: str
     precision: str
+    batches_per_step: int = 1  # train.accumulate's; the bare loop steps as often
+
+    @property
+    def images_per_step(self) -> int:
+        """Of both."""
+        return self.batch_size * self.batches_per_step
 
     @property
     def engine_images_per_second(self) -> float:
         """The engine's, data and metrics included."""
-        return self.batch_size / median(turn.engine for turn in self.turns)
+        return self.images_per_step / median(turn.engine for turn in self.turns)
 
     @property
     def bare_images_per_second(self) -> float:
         """The bare loop's, on one resident batch."""
-        return self.batch_size / median(turn.bare for turn in self.turns)
+        return self.images_per_step / median(turn.bare for turn in self.turns)
 
     @property
     def ratio(self) -> float:
@@ -80,6 +86,7 @@ class EngineBench:
             "rounds": len(self.turns),
             "steps": self.steps,
             "batch_size": self.batch_size,
+            "batches_per_step": self.batches_per_step,
             "device": self.device,
             "precision": self.precision,
         }
@@ -112,6 +119,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
     batch = next(iter(training.train.epoch(1)))
     images = runtime.images(batch.images).clone(memory_format=torch.preserve_format)
     runtime.place(network)
+    batches = min(training.settings.accumulate, training.train.steps)
     step = bare_step(
         torch.compile(network) if runtime.compiled else network,
         torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True),
@@ -119,11 +127,12 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         batch.labels.to(images.device),
         loss_function=training.loss,
         autocast=_autocast(runtime.precision),
+        batches=batches,
     )
     seconds_for(step, 1, images.device)  # warms up
     steps = math.ceil(TURN_SECONDS / seconds_for(step, 1, images.device))
     training.log_every = steps = min(steps, MOST_STEPS, max(1, training.steps.per_epoch // 3))
-    data = _data(training, steps)
+    data = _data(training, steps * batches)
     turns = []
     for engine_seconds in _engine(training):
         bare_seconds = seconds_for(step, steps, images.device)
@@ -138,6 +147,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         flops_per_image=flops_per_image,
         device=str(images.device),
         precision=runtime.precision,
+        batches_per_step=batches,
     )
 
 
@@ -157,12 +167,12 @@ def _engine(training: Training) -> Iterator[float]:
             began, is_whole = time.perf_counter(), True
 
 
-def _data(training: Training, steps: int) -> Iterator[float]:
+def _data(training: Training, how_many: int) -> Iterator[float]:
     """Seconds that so many batches take by themselves."""
     batches = (batch for epoch in count(1) for batch in training.train.epoch(epoch))
     while True:
         began = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(how_many):
             next(batches)
         training.runtime.synchronize()
         yield time.perf_counter() - began

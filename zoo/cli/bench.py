@@ -36,9 +36,7 @@ def bench(
     from zoo.assemble.benching import bench_recipe_engine, bench_recipe_transforms
     from zoo.assemble.options import RunOptions
 
-    options = RunOptions(
-        sets=tuple(sets or ()), device=device, data_dir=data_dir, quiet=session.quiet, strict=session.strict
-    )
+    options = RunOptions(sets=tuple(sets or ()), device=device, data_dir=data_dir, quiet=session.quiet)
     measure: Any = bench_recipe_transforms if what is What.transforms else bench_recipe_engine
     found = measure(recipe, options, session.settle)
     if session.as_json:

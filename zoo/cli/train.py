@@ -56,10 +56,10 @@ def run(
         data_dir=data_dir,
         cache=not no_cache,
         quiet=session.quiet,
-        strict=session.strict,
     )
     numbers = _seed_list(seeds) if seeds is not None else None
     if dry_run:
+        _refuse_beside_dry_run(seeds is not None, resume)
         _dry_run(session, recipe, options)
     elif numbers is not None:
         _run_seeds(session, recipe, options, numbers)
@@ -91,6 +91,14 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
         f"{percent(figures['spread'])}, worst {percent(figures['min'])}, best {percent(figures['max'])}"
     )
     print_text("\n".join(lines))
+
+
+def _refuse_beside_dry_run(seeds: bool, resume: bool) -> None:
+    """Raises UsageError for the options that a dry run would have to ignore."""
+    if seeds:
+        raise UsageError("--dry-run tries one seed, --seeds names several", help="leave --seeds out, or --set seed=N")
+    if resume:
+        raise UsageError("--dry-run begins no run and goes on with none", help="leave --resume out")
 
 
 def _dry_run(session: Session, recipe: str, options: Any) -> None:

@@ -11,7 +11,13 @@ from zoo.cli.options import DataDir, Device, Out
 from zoo.cli.output import percent, print_json, print_text
 from zoo.cli.session import Session, command
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a recipe's name for its latest run.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run folder, one of its checkpoints, or a recipe's name: its latest run.")
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option("--checkpoint", metavar="last|best", help="Which weights (default: last, or the one RUN names)."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 def evaluate(
     session: Session,
     run: RunArgument,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="last|best", help="Which weights.")] = "last",
+    checkpoint: Checkpoint = None,
     tta: Annotated[
         str | None, typer.Option("--tta", metavar="none|flip|flip_translate", help="Default: as trained.")
     ] = None,
@@ -52,7 +58,7 @@ def predict(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes are told.")] = 3,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="last|best", help="Which weights.")] = "last",
+    checkpoint: Checkpoint = None,
     device: Device = "auto",
 ) -> None:
     """Classify images."""

@@ -60,7 +60,7 @@ class EncodedSplit:
 def decode(image: Encoded, channels: int | None = None) -> Image:
     """The image (height, width, channels): 3, or 1 where it is grey; ``channels`` asks for one of the two.
 
-    Raises DataError naming the image and the cause.
+    Of 16 bits the upper 8 are taken. Raises DataError naming the image and the cause.
     """
     try:
         with image.open() as stream:
@@ -75,12 +75,30 @@ def decode(image: Encoded, channels: int | None = None) -> Image:
 
 def _decode_by_pillow(image: Encoded, stream: BinaryIO, channels: int | None) -> Image:
     with _opened(image, stream) as opened:
+        _refuse_unknown_range(image, opened)
         wanted = channels or _channels(opened)
         try:
+            if _is_16_bit(opened):
+                pixels = (np.asarray(opened) >> 8).astype(np.uint8)
+                return np.repeat(pixels[..., None], wanted, axis=2)
             pixels = np.asarray(opened.convert("L" if wanted == 1 else "RGB"))
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{image.id}: cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _is_16_bit(opened: Any) -> bool:
+    """Whether an image is of 16-bit grey, which Pillow would clip at 255; it opens some of these as 32 bits."""
+    return opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM"))
+
+
+def _refuse_unknown_range(image: Encoded, opened: Any) -> None:
+    """Raises DataError for numbers of which nobody says what is black and what white; Pillow would clip them at 255."""
+    if opened.mode == "F" or (opened.mode == "I" and not _is_16_bit(opened)):
+        numbers = "floating-point numbers" if opened.mode == "F" else "32-bit integers"
+        raise DataError(
+            f"{image.id}: its pixels are {numbers}, whose range is not known", help="save it with 8 or 16 bits"
+        )
 
 
 def _plain_png(header: bytes) -> int | None:
@@ -151,7 +169,7 @@ def _cause(image: Encoded, data: bytes) -> str:
 
 
 def _channels(opened: Any) -> int:
-    return 1 if opened.mode in ("L", "1") else 3
+    return 1 if opened.mode in ("L", "1") or _is_16_bit(opened) else 3
 
 
 def decode_splits(

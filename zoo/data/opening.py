@@ -29,8 +29,9 @@ def open_dataset(
     if settings is None:
         raise ConfigError(tuple(diagnostics))
     dataset = sources[settings.source].open(settings, Places(data_dir, settings.skip_corrupt, quiet))
-    for name, split in (("training", dataset.train), ("test", dataset.test)):
-        _check_labels(split, name, dataset.classes)
+    for name, split in (("training", dataset.train), ("test", dataset.test), ("validation", dataset.validation)):
+        if split is not None:
+            _check_labels(split, name, dataset.classes)
     return hold_out(dataset, settings.validation, seed)
 
 

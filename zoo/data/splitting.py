@@ -31,7 +31,7 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     if dataset.validation is not None:
         raise DataError(
             f"data.validation: {dataset.name} brings a validation split of its own",
-            help="remove data.validation, or that split's folder",
+            help="remove data.validation, or that split",
         )
     kept, held = stratified(dataset.train.labels, share, seed)
     if len(held) == 0:

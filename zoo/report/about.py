@@ -71,11 +71,15 @@ def files(run: Run) -> list[dict[str, str]]:
 
 def command_to_repeat(run: Run) -> str:
     """The one command that trains the same again; empty where there is nothing to run it from."""
-    return f"zoo run {_folder(run)}/resolved.yaml" if run.resolved.strip() else ""
+    return f"zoo run {_folder(run)}/resolved.yaml{_plugins(run)}" if run.resolved.strip() else ""
 
 
 def _folder(run: Run) -> str:
     return shlex.quote(str(run.result.get("run_dir") or run.path))
+
+
+def _plugins(run: Run) -> str:
+    return "".join(f" --plugin {shlex.quote(str(path))}" for path in run.environment.get("plugins") or ())
 
 
 def _number(value: float | None) -> str:
@@ -85,7 +89,7 @@ def _number(value: float | None) -> str:
 def _commands(run: Run) -> Iterator[str]:
     versions = run.environment.get("versions") or {}
     git = run.environment.get("git") or {}
-    folder = _folder(run)
+    folder, plugins = _folder(run), _plugins(run)
     if git.get("commit"):
         yield f"git checkout {git['commit']}" + (
             "   # with uncommitted changes at the time" if git.get("dirty") else ""
@@ -94,13 +98,13 @@ def _commands(run: Run) -> Iterator[str]:
         f"{name}=={versions[name]}" for name in ("torch", "torchvision", "timm", "albumentations") if versions.get(name)
     ]
     if pins:
-        yield f"pip install . {' '.join(pins)}"
+        yield f"pip install {'. ' if git.get('commit') else ''}{' '.join(pins)}"
     command = run.environment.get("command")
     if command:
         yield f"# it was: {_as_typed(command)}"
-    yield f"zoo run {folder}/resolved.yaml    # every value written out"
-    yield f"zoo eval {folder}                 # test the weights again"
-    yield f"zoo explain {folder}              # more maps: --method, --layer, --misclassified, --class"
+    yield f"zoo run {folder}/resolved.yaml{plugins}    # every value written out"
+    yield f"zoo eval {folder}{plugins}                 # test the weights again"
+    yield f"zoo explain {folder}{plugins}              # more maps: --method, --layer, --misclassified, --class"
     yield f"zoo report {folder}               # this page again"
 
 
@@ -116,7 +120,7 @@ def _flat(data: Any) -> Iterator[tuple[str, str]]:
             items = [(name, str(item)) for name, item in value.items() if item is not None]
             apart = "\n" if any(" " in item for _, item in items) else ", "
             yield label, apart.join(f"{name} {item}" for name, item in items)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and value:
             yield label, _as_typed(value)
-        elif value is not None:
+        elif value not in (None, []):
             yield label, str(value)

@@ -47,10 +47,15 @@ def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -
     _replace(run_dir / FOLDER / f"{name}.npz", buffer.getvalue())
 
 
+def has_evidence(run_dir: Path) -> bool:
+    """Whether a run's recording came to its end: evidence.json is written last."""
+    return (run_dir / FOLDER / "evidence.json").is_file()
+
+
 def read_json(run_dir: Path) -> dict[str, Any]:
     """evidence.json, or an empty mapping where the run recorded none. Raises CheckpointError where it is broken."""
     path = run_dir / FOLDER / "evidence.json"
-    if not path.exists():
+    if not has_evidence(run_dir):
         return {}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -37,6 +37,12 @@ class Run:
         return str(self.result.get("recipe") or self.path.resolve().parent.name)
 
     @property
+    def went_on(self) -> bool:
+        """Whether a longer training has begun since, and has no result of its own yet."""
+        steps = self.result.get("steps")
+        return steps is not None and any(line.get("step", 0) > steps for line in self.epochs)
+
+    @property
     def classes(self) -> list[str]:
         """The classes' names."""
         return [str(name) for name in self.evidence.get("classes", [])]

@@ -51,6 +51,9 @@ def headline(run: Run) -> Headline:
     chips = list(_verdicts(run.result, test)) or [Chip("plain", "no target was set")]
     if not run.result:
         chips = [Chip("plain", f"unfinished: {len(run.epochs)} epochs so far")]
+    elif run.went_on:
+        done = f"{run.result.get('epochs', 0):g}"
+        chips = [Chip("plain", f"unfinished: {len(run.epochs)} epochs so far; the result is that of {done}")]
     return Headline(run.name, _doc(run), percent(accuracy, ""), of_what, chips, list(_tiles(run, test)))
 
 
@@ -88,7 +91,8 @@ def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
     if test.get("accuracy_tta") is not None:
         yield Tile("with test-time augmentation", percent(test["accuracy_tta"]))
     if best := result.get("best"):
-        yield Tile("best", percent(best.get("accuracy")), f"epoch {best.get('epoch')}")
+        split = "validation" if any(line.get("validation") for line in run.epochs) else "test"
+        yield Tile(f"best {split} accuracy", percent(best.get("accuracy")), f"epoch {best.get('epoch')}")
     if train.get("accuracy") is not None:
         yield Tile("training accuracy", percent(train["accuracy"]), f"loss {train['loss']:.4f}")
     if test.get("loss") is not None:

@@ -8,7 +8,7 @@ from zoo.train.folder import RunFolder
 from zoo.train.result import make_result
 from zoo.train.runtime import Runtime
 from zoo.train.shelf import Shelf
-from zoo.train.sinks import Listener, MetricsFile, read_metrics
+from zoo.train.sinks import Listener, MetricsFile
 from zoo.train.tensorboard import TensorBoardFiles
 from zoo.train.training import Averaging, Steps, Training, count_steps
 
@@ -31,5 +31,4 @@ __all__ = [
     "fit",
     "make_result",
     "read_checkpoint",
-    "read_metrics",
 ]

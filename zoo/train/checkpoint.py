@@ -114,7 +114,7 @@ def verify(path: Path) -> Manifest:
 
     Raises DamagedCheckpointError; CheckpointError for a manifest that has another format or points outside its folder.
     """
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     for name, expected in manifest.files.items():
         try:
             with (path / name).open("rb") as file:
@@ -128,7 +128,8 @@ def verify(path: Path) -> Manifest:
     return manifest
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """A checkpoint's manifest, checked against itself alone. Raises what :func:`verify` raises."""
     file = path / MANIFEST
     try:
         raw = file.read_bytes()
@@ -166,9 +167,12 @@ def _refuse_outside(manifest: Path, names: Iterable[str]) -> None:
             raise CheckpointError(f"{manifest.parent / name} is a link", code="checkpoint-outside")
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Verifies and reads a checkpoint. Raises DamagedCheckpointError, or CheckpointError as ``verify`` does."""
-    manifest = verify(path)
+def read_checkpoint(path: Path, verified: Manifest | None = None) -> Checkpoint:
+    """Verifies a checkpoint, unless it was ``verified`` just now, and reads it.
+
+    Raises DamagedCheckpointError, or CheckpointError as ``verify`` does.
+    """
+    manifest = verified or verify(path)
     try:
         plain = json.loads((path / PLAIN).read_bytes())
         return Checkpoint(

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from zoo.errors import EnvironmentFault, UsageError
 
+_LOCK = ".lock"
 _held: set[Path] = set()  # POSIX locks do not keep a process from locking twice
 
 
@@ -86,18 +87,51 @@ class RunFolder:
 
     @classmethod
     def at(cls, path: Path | str, *, resume: bool = False) -> RunFolder:
-        """The folder itself, made if need be. Raises UsageError where it is not empty and not resumed."""
-        folder = Path(path)
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder")
-        if folder.is_dir() and not resume and any(child.name != ".lock" for child in folder.iterdir()):
+        """The folder itself, made if need be. Raises what :meth:`planned` raises."""
+        run = cls.planned(path, resume=resume)
+        with disk_faults(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+        return run
+
+    @classmethod
+    def planned(cls, path: Path | str, *, resume: bool = False) -> RunFolder:
+        """The folder itself, not made yet: nothing is written.
+
+        Raises UsageError where it holds something and is not resumed, or is resumed and no run's; EnvironmentFault
+        where it is read-only.
+        """
+        run = cls(Path(path))
+        if run.path.exists() and not run.path.is_dir():
+            raise UsageError(f"{run.path} is not a folder")
+        if run.has_begun and not resume:
             raise UsageError(
-                f"the run folder {folder} is not empty", help="add --resume to go on with that run, or choose a new one"
+                f"the run folder {run.path} is not empty",
+                help="add --resume to go on with that run, or choose a new one",
             )
-        with disk_faults(folder):
-            _require_writable(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder)
+        if run.has_begun and not run._is_a_runs:
+            raise UsageError(
+                f"{run.path} is not a run folder: it holds other files, and nothing that a run left",
+                help="name the run's own folder, or a new or empty one",
+            )
+        with disk_faults(run.path):
+            _require_writable(run.path)
+        return run
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds the folder's lock."""
+        return self._lock is not None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the folder holds anything but a lock."""
+        return self.path.is_dir() and any(child.name != _LOCK for child in self.path.iterdir())
+
+    @property
+    def _is_a_runs(self) -> bool:
+        # `checkpoints` alone is a name that others give their folders too.
+        of_a_run = (_LOCK, "resolved.yaml", "checkpoints/*/manifest.json")
+        return any(next(self.path.glob(pattern), None) is not None for pattern in of_a_run)
 
     @property
     def checkpoints(self) -> Path:
@@ -157,7 +191,7 @@ class RunFolder:
         The lock is the kernel's (``fcntl``): it goes with its process, however that ends, and workers do not
         inherit it.
         """
-        path = (self.path / ".lock").resolve()
+        path = (self.path / _LOCK).resolve()
         if path in _held:
             raise _in_use(self.path, str(os.getpid()))
         with disk_faults(path):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.errors import CheckpointError
-from zoo.train.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint, verify
+from zoo.train.checkpoint import Checkpoint, DamagedCheckpointError, Manifest, read_checkpoint, read_manifest, verify
 from zoo.train.folder import disk_faults, fsync_folder
 
 LAST, BEST = "last", "best"
@@ -66,14 +66,14 @@ class Shelf:
         Each that does not is told to ``warn``. Raises CheckpointError where there are some and none verifies.
         """
         found = [folder for folder in self.path.glob("[!.]*") if folder.is_dir()] if self.path.is_dir() else []
-        sound: list[tuple[int, bool, Path]] = []
+        sound: list[tuple[Path, Manifest]] = []
         for folder in sorted(found):
             try:
-                sound.append((verify(folder).step, folder.name == LAST, folder))
+                sound.append((folder, verify(folder)))
             except DamagedCheckpointError as error:
                 warn(f"skipped a damaged checkpoint: {error.message}")
         if sound:
-            return read_checkpoint(max(sound)[-1])
+            return read_checkpoint(*max(sound, key=lambda one: (one[1].step, one[0].name == LAST, one[0])))
         if found:
             raise CheckpointError(
                 f"no checkpoint in {self.path} verifies",
@@ -94,7 +94,7 @@ class Shelf:
 
     def _older_name(self, last: Path) -> Path:
         try:
-            name = f"step-{verify(last).step:09d}"
+            name = f"step-{read_manifest(last).step:09d}"
         except CheckpointError:  # damaged since it was written; it will be pruned like any other
             name = "step-000000000"
         if (self.path / name).exists():

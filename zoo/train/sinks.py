@@ -78,11 +78,3 @@ def _append(path: Path, text: str, *, durable: bool = True) -> None:
         file.flush()
         if durable:
             os.fsync(file.fileno())
-
-
-def read_metrics(folder: RunFolder) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; none where there is no such file. A last line cut off is left out."""
-    if not folder.metrics.exists():
-        return []
-    text = folder.metrics.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]

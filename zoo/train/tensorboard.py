@@ -18,7 +18,7 @@ def has_tensorboard() -> bool:
     return find_spec("tensorboard") is not None
 
 
-def _writer(folder: Path, purge_step: int | None) -> SummaryWriter:
+def _writer(folder: Path, purge_step: int) -> SummaryWriter:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=purge_step)
@@ -46,8 +46,7 @@ class TensorBoardFiles:
     def __call__(self, event: Event) -> None:
         """Takes an event."""
         if isinstance(event, TrainingStarted):
-            purge = event.start_step + 1 if event.start_step else None
-            self._writer = _writer(self._folder, purge)
+            self._writer = _writer(self._folder, event.start_step + 1)
         elif isinstance(event, StepLogged):
             self._write(event.step, {"step/loss": event.loss, "step/accuracy": event.accuracy, "lr": event.lr})
         elif isinstance(event, EpochFinished):

@@ -24,7 +24,7 @@ _LABEL_COLUMNS = ("label", "fine_label", "labels")
 
 
 class Parquet(SourceArguments):
-    """Parquet files in the Hugging Face layout: train*.parquet and test*.parquet, columns img or image, and label."""
+    """Parquet in the Hugging Face layout: train*, test*, perhaps validation*.parquet; columns img or image, label."""
 
     path: str | None = Field(
         None, description="the folder that holds the files; looked for in the data places, then here"
@@ -37,15 +37,19 @@ class Parquet(SourceArguments):
 def open_parquet(arguments: Parquet, places: Places) -> Dataset:
     """A data set of one's own in parquet. Without ``test``, ``validation`` stands in for it."""
     folder = _find(arguments.path, places)
-    test = shards(folder, "test") or shards(folder, "validation")
+    held = shards(folder, "validation")
+    test = shards(folder, "test") or held
     if not test:
         raise DataError(
             f"{folder}: neither test*.parquet nor validation*.parquet", help="a run is measured on a test split"
         )
-    (train, names), (held_out, _) = read_split(shards(folder, "train")), read_split(test)
-    splits, skipped = decode_splits([train, held_out], channels=arguments.channels, skip_corrupt=places.skip_corrupt)
-    classes = names or tuple(str(label) for label in range(int(train.labels.max()) + 1))
-    return Dataset(folder.name, splits[0], splits[1], classes, skipped=skipped, found=str(folder))
+    parts = [shards(folder, "train"), test, held]
+    found = [read_split(part) for part in (parts[:2] if held in ([], test) else parts)]
+    encoded, names = [split for split, _ in found], found[0][1]
+    splits, skipped = decode_splits(encoded, channels=arguments.channels, skip_corrupt=places.skip_corrupt)
+    classes = names or tuple(str(label) for label in range(int(encoded[0].labels.max()) + 1))
+    validation = splits[2] if len(splits) > 2 else None
+    return Dataset(folder.name, splits[0], splits[1], classes, validation, skipped, found=str(folder))
 
 
 def _find(path: str | None, places: Places) -> Path:
@@ -76,10 +80,12 @@ def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | N
         table = _read(path)
         image, label = _column(table, _IMAGE_COLUMNS, path), _column(table, _LABEL_COLUMNS, path)
         encoded += _encoded(table, image, path)
-        labels.append(table.column(label).to_numpy().astype(np.int64))
+        labels.append(_labels(table, label, path))
         names = names or _class_names(table.schema, label)
         del table
         _give_back()
+    if not encoded:
+        raise DataError(f"{paths[0]}: no row in it" + (f", nor in {len(paths) - 1} more files" if paths[1:] else ""))
     return EncodedSplit(encoded, np.concatenate(labels)), names
 
 
@@ -123,10 +129,52 @@ def _column(table: Any, candidates: tuple[str, ...], path: Path) -> str:
 
 
 def _encoded(table: Any, column: str, path: Path) -> list[Encoded]:
-    values = table.column(column).combine_chunks()
-    if hasattr(values, "field"):  # a struct of the file's bytes and its name
-        values = values.field("bytes")
+    """The files' bytes in a column. Raises DataError where it holds anything else, or lacks one."""
+    import pyarrow
+
+    values, what = table.column(column).combine_chunks(), "encoded images"
+    if pyarrow.types.is_struct(values.type) and values.type.get_field_index("bytes") >= 0:
+        values = values.flatten()[values.type.get_field_index("bytes")]  # beside it lies the file's name
+    if not (pyarrow.types.is_binary(values.type) or pyarrow.types.is_large_binary(values.type)):
+        raise _wrong_type(table, column, path, what)
+    _refuse_nulls(values, column, path, "the file has the images' paths, perhaps, but not their bytes")
     return [Encoded(data, f"{path} row {row}") for row, data in enumerate(values.to_pylist())]
+
+
+def _labels(table: Any, column: str, path: Path) -> Labels:
+    """The class numbers (n) in a column. Raises DataError where it holds anything else, or lacks one."""
+    import pyarrow
+
+    values = table.column(column).combine_chunks()
+    if pyarrow.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if not (pyarrow.types.is_integer(values.type) or pyarrow.types.is_boolean(values.type)):
+        raise _wrong_type(table, column, path, "class numbers")
+    _refuse_nulls(values, column, path, "every image needs its class's number")
+    labels: Labels = values.to_numpy(zero_copy_only=False).astype(np.int64)
+    return labels
+
+
+def _wrong_type(table: Any, column: str, path: Path, wanted: str) -> DataError:
+    ways = {
+        "encoded images": "write the image files' bytes into it, PNG or JPEG, as the Hugging Face layout has them",
+        "class numbers": "number the classes from 0 on in a column of integers",
+    }
+    kind = table.schema.field(column).type
+    return DataError(
+        f"{path}: column {column} holds {kind}, not {wanted}",
+        help=f"{ways[wanted]}; or sort the images into folders for data.source: image_folder",
+    )
+
+
+def _refuse_nulls(values: Any, column: str, path: Path, why: str) -> None:
+    if values.null_count:
+        row = values.is_null().index(True).as_py()
+        raise DataError(
+            f"{path} row {row}: column {column} is null",
+            notes=[f"{values.null_count} of {len(values)} rows are, this is the first", why],
+            help="fill them in, or leave these rows out",
+        )
 
 
 def _class_names(schema: Any, column: str) -> tuple[str, ...] | None:

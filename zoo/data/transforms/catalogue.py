@@ -36,6 +36,7 @@ class TransformEntry:
     batched: Builder | None = None
     own: Callable[[Any, Shape, Facts], BatchedForm] | None = None
     only_train: bool = False
+    mixes_labels: bool = False
 
     @cached_property
     def arguments(self) -> type[BaseModel]:
@@ -83,7 +84,9 @@ def _composition_of(name: str) -> Callable[[], type[BaseModel]]:
 
 
 def _own(model: Any) -> TransformEntry:
-    return TransformEntry(model.__name__, lambda: model, own=model.form, only_train=model.only_train)
+    return TransformEntry(
+        model.__name__, lambda: model, own=model.form, only_train=model.only_train, mixes_labels=model.mixes_labels
+    )
 
 
 transforms: Registry[TransformEntry] = Registry("transform", _load)
@@ -102,6 +105,11 @@ class TransformSpec:
     def entry(self) -> TransformEntry:
         """What the registry has under its name."""
         return transforms[self.name]
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether images come out with shares of several classes (B, classes) instead of a class (B)."""
+        return self.entry.mixes_labels
 
     def build(self, facts: Facts) -> Any:
         """The albumentations transform; Normalize without mean and std takes the data's."""

@@ -28,6 +28,7 @@ class OwnTransform(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     only_train: ClassVar[bool] = True
+    mixes_labels: ClassVar[bool] = False
 
     def form(self, shape: Shape, facts: Facts) -> BatchedForm:
         """The batched form for images of a shape."""
@@ -45,6 +46,8 @@ class AlternatingFlip(OwnTransform):
 class CutMix(OwnTransform):
     """Puts a rectangle of another image of the split over each image, and mixes labels by area (Yun et al. 2019)."""
 
+    mixes_labels: ClassVar[bool] = True
+
     alpha: Annotated[float, Field(gt=0)] = Field(1.0, description="lambda is drawn from Beta(alpha, alpha)")
     p: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of the images that are mixed")
 
@@ -55,6 +58,8 @@ class CutMix(OwnTransform):
 
 class MixUp(OwnTransform):
     """Blends each image, and its label, with another of the split (Zhang et al. 2018)."""
+
+    mixes_labels: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0)] = Field(1.0, description="lambda is drawn from Beta(alpha, alpha)")
     p: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of the images that are mixed")

@@ -1,0 +1,36 @@
+"""What a dry run counts when it says how long a run would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TINY
+from zoo.assemble import dry_run as module
+from zoo.assemble.dry_run import Estimate, dry_run
+from zoo.assemble.options import RunOptions
+from zoo.errors import raise_if_errors
+
+
+def estimate(folder: Path, *sets: str) -> Estimate:
+    (folder / "tiny.yaml").write_text(TINY.format(epochs=5, reports="[]"))
+    return dry_run(str(folder / "tiny.yaml"), RunOptions(sets=sets, quiet=True), raise_if_errors)
+
+
+def test_a_step_is_of_as_many_images_as_it_accumulates(tmp_path: Path) -> None:
+    found = estimate(tmp_path, "train.accumulate=4")
+    assert found.images_per_second * found.step_seconds == pytest.approx(4 * 128)
+    assert found.steps == 5 * 3  # 12 batches an epoch
+    more_than_there_is = estimate(tmp_path, "train.accumulate=40")
+    assert more_than_there_is.images_per_second * more_than_there_is.step_seconds == pytest.approx(1438)
+
+
+def test_every_test_and_validation_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds_of(training: object, batches: object, forward: object, tta: str = "none") -> float:
+        return 100.0 if tta != "none" else 10.0 if batches is training.validation else 1.0  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(module, "_seconds_of", seconds_of)
+    found = estimate(tmp_path, "data.validation=0.2", "eval={every: 2, tta: flip}")
+    assert found.evaluation_seconds == 2 * (1 + 10) + 100 + 10  # after epochs 2, 4 and 5, the last time with all views
+    assert found.total_seconds == pytest.approx(found.steps * found.step_seconds + found.evaluation_seconds)
