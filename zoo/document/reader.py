@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -102,7 +102,7 @@ def _read(source: Source, diagnostics: Diagnostics) -> Node | None:
         return None
 
 
-def _parse(text: str, loader_class: type[yaml.SafeLoader]) -> Iterator[yaml.events.Event]:
+def _parse(text: str, loader_class: Any) -> Iterator[yaml.events.Event]:
     loader = loader_class(text)
     try:
         while loader.check_event():
