@@ -10,15 +10,11 @@ from torch.optim import Optimizer
 def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
     """Steps the optimizer; where the scalar tensor ``skip`` is true, parameters and state stay as they were.
 
-    Fused kernels and Muon take the decision themselves. On a CPU, where nobody waits for an answer, the others are
-    asked first; on a GPU their old values are kept and selected afterwards, which costs a copy of parameters and state.
+    Fused kernels and Muon take the decision themselves. For the others the old values are kept and selected
+    afterwards, which costs a copy of parameters and state.
     """
     if getattr(optimizer, "_step_supports_amp_scaling", False):
         _told(skip, optimizer)
-        return
-    if skip.device.type == "cpu":
-        if not skip:
-            optimizer.step()
         return
     before = {id(tensor): tensor.clone() for tensor in _tensors(optimizer, skip)}
     optimizer.step()
