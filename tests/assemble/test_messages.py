@@ -28,6 +28,7 @@ CASES = {
     "foreign_pretrained": recipe("model: {timm: resnet18, in_chans: 1, pretrained: true}"),
     "foreign_classes": recipe("model: {timm: resnet18, in_chans: 1, num_classes: 3}"),
     "foreign_channels": recipe("model: {timm: resnet18}"),
+    "cam_method": recipe(more="explain: {method: gradcamm, layer: layer1}"),
     "cam_layer": recipe("model: {architecture: net.yaml}", more="explain: {layer: convv}"),
     "cam_layer_too_small": recipe("model: {architecture: net.yaml}", more="explain: {layer: pool}"),
     "class_count": recipe(MODEL.replace("10", "3")),

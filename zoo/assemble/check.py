@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,25 @@ def _cross_checks(
         check_averages(resolved, recipe.train.epochs, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics)
-    cam_layer = resolved.section("explain").get("layer") if "explain" in here else None
-    if network is not None and network.plan is not None and isinstance(cam_layer, Scalar) and cam_layer.value:
-        lint_cam_layer(network.plan, str(cam_layer.value), cam_layer.span, diagnostics)
+    if "explain" in here:
+        _check_maps(resolved, network, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:
         lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+
+
+def _check_maps(resolved: Resolved, network: Network | None, diagnostics: Diagnostics) -> None:
+    """Tells of a class activation method there is not, and of a layer whose maps can show nothing."""
+    method, layer = (resolved.section("explain").get(key) for key in ("method", "layer"))
+    if isinstance(method, Scalar):
+        from zoo.explain.methods import find_method  # only here: most recipes name no method
+
+        try:
+            find_method(resolved.recipe.explain.method)
+        except UsageError as error:
+            for found in error.diagnostics:
+                diagnostics.add(replace(found, span=method.span))
+    if network is not None and network.plan is not None and isinstance(layer, Scalar) and layer.value:
+        lint_cam_layer(network.plan, str(layer.value), layer.span, diagnostics)
 
 
 def check_averages(resolved: Resolved, epochs: float, diagnostics: Diagnostics) -> None:
