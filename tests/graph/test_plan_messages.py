@@ -147,6 +147,7 @@ layers:
 """,
     "the_file": "nmae: x\ninput: [3, -1, 32.5]\nlayers: foo\nuse: nothing.yaml\n",
     "no_input": "layers: [ReLU]\n",
+    "null_input": "input:\nlayers: [ReLU]\n",
 }
 
 

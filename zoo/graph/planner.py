@@ -134,7 +134,8 @@ class _Network:
         if self.input_shape is not None:
             shapes[next(iter(shapes))] = self.input_shape
         known = {name: TensorSpec((-1, *shape)) for name, shape in shapes.items() if shape is not None}
-        if node is None and not known and not self._is_mistyped("input"):
+        empty = node is None or plain(node) is None
+        if empty and not known and not self._is_mistyped("input"):
             self.diagnostics.error(
                 "missing-key",
                 "input is missing",
