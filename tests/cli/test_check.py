@@ -91,6 +91,7 @@ def test_ls_lists_every_kind(zoo: Zoo, kind: str) -> None:
     rows = json.loads(zoo("ls", kind, "--json").out)
     assert rows
     assert all(set(row) == {"name", "doc"} for row in rows)
+    assert [row for row in rows if row["doc"].endswith("et al.")] == []  # a sentence goes on behind it
 
 
 def test_ls_of_a_kind_there_is_not(zoo: Zoo) -> None:

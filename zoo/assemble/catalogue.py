@@ -54,7 +54,7 @@ def _described(name: str, path: Path | None) -> Item:
 def _line(text: Any) -> str:
     """The first sentence of a text, or its first paragraph."""
     paragraph = re.split(r"\n\s*\n", inspect.cleandoc(str(text or "")).strip())[0]
-    return re.split(r"(?<=[a-z)]\.)\s", " ".join(paragraph.split()))[0]
+    return re.split(r"(?<=[a-z)]\.)(?<!et al\.)\s", " ".join(paragraph.split()))[0]
 
 
 def _registered(registry: Any) -> Iterable[Item]:
