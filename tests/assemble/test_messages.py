@@ -45,6 +45,8 @@ CASES = {
         DATA.replace("32", "0"),
         "loss: {name: CrossEntropy}",
     ),
+    "params_that_do_not_fit": recipe("model: {architecture: tiny_resnet, classes: 0, width: -3}"),
+    "params_of_another_type": recipe("model: {architecture: tiny_resnet, classes: ten, width: 2.5}"),
     "null_params": recipe("model:\n  architecture: tiny_resnet\n  width:"),
     "names_for_sections": "model: tiny_resnet\ndata: digits\noptimizer: Adam\nschedule: OneCycle\ntrain: {epochs: 1}\n",
     "unwritten_expressions": recipe(MODEL, DATA.replace("32", "4 * 8")).replace("0.1", "0.1 * 2"),

@@ -162,6 +162,7 @@ def _is_float_for_int(declared: Declaration, node: Node) -> bool:
         and isinstance(node, Scalar)
         and isinstance(node.value, float)
         and node.text.startswith("$")
+        and "/" in node.text
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, from_data, plain
 from zoo.document.evaluation import substitute
+from zoo.graph.blame import blamed_on_params
 from zoo.graph.body import Body
 from zoo.graph.checks import NameChecker, warn_of_hidden_ops
 from zoo.graph.context import Context, Job, Planned
@@ -39,8 +41,11 @@ def plan_architecture(
     Raises RuntimeError where there is neither plan nor error: a file that cannot be planned must not pass a check.
     """
     found = Diagnostics()
-    plan = _Network(document, found, params, input_shape, folder).plan()
-    _tell_once(found, diagnostics)
+    network = _Network(document, found, params, input_shape, folder)
+    plan = network.plan()
+    told = Diagnostics()
+    _tell_once(found, told)
+    diagnostics.extend(network.at_caller(told))
     if plan is None and not found.errors:
         raise RuntimeError(f"{document.span.file} cannot be planned, and nobody said why")
     return None if found.errors else plan
@@ -109,6 +114,19 @@ class _Network:
         if not self.diagnostics.errors:  # what a mistyped name does not read is no news
             warn_of_unread(self.document, self.diagnostics)
         return self._finished(planned, inputs, bound, feeds)
+
+    def at_caller(self, told: Diagnostics) -> Iterable[Diagnostic]:
+        """What was told of this network, what its given params are to blame for at the params."""
+        declared = self.document.get("params")
+        if self.params is None or not told.errors or not isinstance(declared, Mapping):
+            return told
+
+        def plan_again(params: Mapping) -> Diagnostics:
+            found = Diagnostics()
+            replace(self, diagnostics=found, params=params).plan()
+            return found
+
+        return blamed_on_params(told, self.params, declared, self._name(), plan_again)
 
     def _root(self) -> BlockText:
         blocks = Libraries(self.diagnostics).blocks(self.document, self.folder)
