@@ -70,6 +70,27 @@ def test_a_shipped_recipe_can_be_extended_by_name(tmp_path: Path) -> None:
     assert plain(completed(str(child)))["name"] == "quickstart"
 
 
+@pytest.mark.parametrize(
+    ("written", "help"),
+    [
+        ("quikstart", "did you mean quickstart?"),
+        ("quickstrat.yaml", "did you mean quickstart?"),
+        ("cifar10_49", "did you mean speedrun/cifar10_94?"),
+        ("speedrun/cifar10_95", "did you mean speedrun/cifar10_94?"),
+        ("bass.yaml", "did you mean base.yaml?"),
+        ("zzz", "looked beside"),
+    ],
+)
+def test_a_recipe_that_is_not_there_to_extend(written: str, help: str, base: Path, tmp_path: Path) -> None:
+    child = tmp_path / "child.yaml"
+    child.write_text(f"extends: {written}\ntrain: {{epochs: 3}}\n")
+    diagnostics = Diagnostics()
+    assert resolve(str(child), [], diagnostics) is None
+    (error,) = diagnostics.errors
+    assert error.code == "no-such-parent"
+    assert (error.help or "").startswith(help), error.help
+
+
 def test_set_comes_last_and_replaces_mappings(base: Path) -> None:
     document = completed(str(base), "optimizer={name: SGD, lr: 0.2}", "train.epochs=5")
     assert plain(document)["optimizer"]["weight_decay"] == 0

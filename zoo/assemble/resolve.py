@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
-from zoo.assemble.shipped import find_parent, find_recipe
+from zoo.assemble.shipped import find_parent, find_recipe, recipe_names
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load
 from zoo.document.evaluation import NoNames, substitute
@@ -124,7 +124,7 @@ def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
 
 def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping | None:
     """The recipe's tree: extended and set."""
-    document = load(path, diagnostics, find_parent=find_parent)
+    document = load(path, diagnostics, find_parent=find_parent, shipped=recipe_names())
     if document is None or _is_architecture(document, diagnostics):
         return None
     before = len(diagnostics.errors)

@@ -108,8 +108,9 @@ def other_file(written: str, path: Path, shipped: Iterable[str]) -> str | None:
     shipped = list(shipped)
     beside = sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name)
     is_path = written.endswith(".yaml")
-    names = {Path(name).stem: name for name in beside} | {name: name for name in shipped}
-    likely = [names[name] for name in meant(written.removesuffix(".yaml"), names)]
+    stems = {Path(name).stem: name for name in (*shipped, *beside)}  # a recipe in a folder goes by its bare name too
+    names = {**stems, **{name: name for name in shipped}}
+    likely = list(dict.fromkeys(names[name] for name in meant(written.removesuffix(".yaml"), names)))
     if likely:
         return f"did you mean {listed(likely, 'or')}?"
     return None if is_path or not shipped else f"looked beside {path}; shipped are {listed(shipped, 'and')}"
