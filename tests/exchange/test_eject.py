@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import read_text
 from zoo.exchange.eject import eject
-from zoo.graph import Plan, compile_plan, plan_architecture
+from zoo.graph import Plan, compile_plan, initialise_from_images, plan_architecture
 from zoo.models import architecture_names, load_plan
 
 ROOT = Path(__file__).parent.parent.parent
@@ -135,6 +135,11 @@ def test_initialisation_is_kept() -> None:
     before = ejected.whiten.weight.clone()
     ejected.initialise_from_images(torch.randn(50, 3, 32, 32))
     assert not torch.equal(ejected.whiten.weight, before)
+    images = torch.randn(200, 3, 32, 32)
+    ejected.initialise_from_images(images)
+    compiled = compile_plan(plan)
+    initialise_from_images(compiled, images)
+    assert torch.equal(ejected.whiten.weight, compiled.whiten.weight)
 
 
 def test_one_class_where_only_a_shortcut_differs() -> None:

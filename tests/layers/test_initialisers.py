@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -148,6 +150,27 @@ def test_patch_whitening_needs_no_memory_for_all_patches_at_once() -> None:
     expected *= (expected * weight[:12]).sum(dim=(1, 2, 3), keepdim=True).sign()  # an eigenvector has no sign
     torch.testing.assert_close(weight[:12], expected, atol=1e-4, rtol=0)
     assert largest.bytes < 6e6 < 70e6 < control.bytes
+
+
+def test_patch_whitening_takes_images_one_by_one() -> None:
+    """The same bits as from one tensor of all, though no more than a few of them are in memory."""
+    images, alive, most = correlated_images().repeat(8, 1, 1, 1), set[int](), 0
+    assert images.numel() > 2**19
+
+    def drawn() -> Iterator[Tensor]:
+        nonlocal most
+        for number, image in enumerate(images):
+            copy = image.clone()
+            alive.add(number)
+            weakref.finalize(copy, alive.discard, number)
+            most = max(most, len(alive))
+            yield copy
+
+    weight, whole = torch.empty(24, 3, 2, 2), torch.empty(24, 3, 2, 2)
+    initialisers["patch_whitening"].fill(weight, images=drawn(), eps=5e-4)
+    initialisers["patch_whitening"].fill(whole, images=images, eps=5e-4)
+    assert torch.equal(weight, whole)
+    assert most < len(images) / 2
 
 
 @pytest.mark.parametrize("filters", [8, 30])

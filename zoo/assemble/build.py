@@ -5,8 +5,10 @@ This is the only place where a recipe becomes objects; what comes out knows noth
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -223,18 +225,20 @@ def _module(resolved: Resolved, network: Network, train: Batches) -> tuple[nn.Mo
         return module, (load_weights(module, resolved.folder / Path(weights).expanduser()).message,)
     wanted = images_wanted(network.plan) if network.plan is not None else 0
     if wanted:
-        initialise_from_images(module, _first_images(train, wanted))
+        initialise_from_images(module, _FirstImages(train, wanted))
     return module, ()
 
 
-def _first_images(train: Batches, count: int) -> Tensor:
-    """So many training images NCHW as the network will see them, on the CPU."""
-    found: list[Tensor] = []
-    for batch in train.epoch(1):
-        found.append(batch.images.float().cpu())
-        if sum(map(len, found)) >= count:
-            break
-    return torch.cat(found)[:count].contiguous()
+@dataclass(frozen=True, slots=True)
+class _FirstImages:
+    """So many training images CHW as the network will see them, on the CPU; one batch of them in memory at a time."""
+
+    train: Batches
+    count: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        images = (image for batch in self.train.epoch(1) for image in batch.images.float().cpu())
+        return islice(images, self.count)
 
 
 def _averaging(resolved: Resolved, module: nn.Module, steps: int, steps_per_epoch: int) -> tuple[Averaging, ...]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import linecache
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any, ClassVar, cast
 
 import torch
@@ -48,17 +49,18 @@ def plan_of(module: nn.Module) -> Plan | None:
     return cast("Plan | None", module.__dict__.get("zoo_plan"))
 
 
-def initialise_from_images(module: nn.Module, images: Tensor) -> None:
+def initialise_from_images(module: nn.Module, images: Iterable[Tensor]) -> None:
     """Runs the initialisers that are computed from training images (``patch_whitening``).
 
-    ``images`` are (N, C, H, W), normalised floats; an initialiser takes the first ``images`` of them, where it says
-    so. Does nothing where no layer asks for images.
+    ``images`` are normalised floats, each (C, H, W), as a tensor (N, C, H, W) holds them; they are gone through once
+    for each initialiser, which takes the first ``images`` of them, where it says so. Does nothing where no layer asks
+    for images.
     """
     plan = plan_of(module)
     for spec, tensor in _tensors_to_set(module, plan.root) if plan else ():
         if spec.init is not None and initialisers[spec.init.name].needs_images:
             arguments = dict(spec.init.arguments)
-            sample = images[: arguments.pop("images", len(images))]
+            sample = islice(images, arguments.pop("images", None))
             with torch.no_grad():
                 initialisers[spec.init.name].fill(tensor, images=sample, **arguments)
 

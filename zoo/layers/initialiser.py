@@ -15,9 +15,10 @@ ANY_DIMS = (0, 8)
 
 @dataclass(frozen=True, slots=True)
 class Initialiser:
-    """Fills a tensor in place: ``fill(tensor, **arguments)``; where it ``needs_images``, with ``images=`` a tensor.
+    """Fills a tensor in place: ``fill(tensor, **arguments)``; where it ``needs_images``, with ``images=`` an iterable.
 
-    Those images are normalised training images, float BCHW. A fill runs without gradients.
+    Those images are normalised training images, each float CHW, and need not be in memory all at once. A fill runs
+    without gradients. ``imports`` are what its source needs beside torch.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Initialiser:
     floats_only: bool = False
     check: Fits = lambda arguments, shape: None
     doc: str = ""
+    imports: tuple[str, ...] = ()
 
     def fault(self, shape: tuple[int, ...], arguments: Mapping[str, Any], dtype: str = "float32") -> str | None:
         """Why this initialiser cannot fill such a tensor; None where it can."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -61,23 +62,33 @@ def partial_dirac(weight: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def patch_whitening(weight: Tensor, images: Tensor, eps: float = 5e-4) -> Tensor:
+def patch_whitening(
+    weight: Tensor,
+    images: Iterable[Tensor],
+    eps: float = 5e-4,
+) -> Tensor:
     """Filters that take the correlation out of the images' patches; then the same filters negated.
 
-    ``weight``: OIHW; ``images``: float BCHW. With C·H·W values in a patch, the first C·H·W filters are the
-    eigenvectors of the patches' second moments (the images are normalised, so they are not centred again), largest
-    first, each divided by the root of its eigenvalue + ``eps``; the next as many are their negatives; any further
-    ones keep what they have. Source: Page, "How to train your ResNet" 8 (2019), and Jordan (2024), section 3.1.
+    ``weight``: OIHW; ``images``: each float CHW, as a tensor BCHW holds them. With C·H·W values in a patch, the first
+    C·H·W filters are the eigenvectors of the patches' second moments (the images are normalised, so they are not
+    centred again), largest first, each divided by the root of its eigenvalue + ``eps``; the next as many are their
+    negatives; any further ones keep what they have. Source: Page, "How to train your ResNet" 8 (2019), and Jordan
+    (2024), section 3.1.
     """
     height, width = weight.shape[2:]
     values = weight[0].numel()
     moments, count = torch.zeros(values, values, dtype=torch.float64), 0
     # Not all at once: a value is in as many patches as a patch has places.
-    for some in torch.split(images, max(1, 2**18 // images[0].numel())):
-        windows = some.unfold(2, height, 1).unfold(3, width, 1)
+    left = iter(images)
+    some = [next(left)]
+    size = max(1, 2**18 // some[0].numel())
+    some += islice(left, size - 1)
+    while some:
+        windows = torch.stack(some).unfold(2, height, 1).unfold(3, width, 1)
         patches = windows.transpose(1, 3).reshape(-1, values)
         moments += (patches.T @ patches).cpu().double()
         count += len(patches)
+        some = list(islice(left, size))
     eigenvalues, eigenvectors = torch.linalg.eigh(moments / count)
     filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
     filters = filters.reshape(-1, *weight.shape[1:])
@@ -182,6 +193,9 @@ def _of_torch(name: str) -> Initialiser:
     )
 
 
+_PATCH_IMPORTS = ("from collections.abc import Iterable", "from itertools import islice")
+
+
 def _own(fill: Callable[..., Any], arguments: type[ArgsModel], **options: Any) -> Initialiser:
     return Initialiser(fill.__name__, arguments, fill, doc=arguments.__doc__ or "", **options)
 
@@ -189,7 +203,7 @@ def _own(fill: Callable[..., Any], arguments: type[ArgsModel], **options: Any) -
 INITIALISERS = (
     *(_of_torch(name) for name in _TORCH),
     _own(partial_dirac, PartialDirac, dims=(3, 5)),
-    _own(patch_whitening, PatchWhitening, dims=(4, 4), needs_images=True),
+    _own(patch_whitening, PatchWhitening, dims=(4, 4), needs_images=True, imports=_PATCH_IMPORTS),
     _own(arange, Arange),
     _own(linspace, Linspace),
     _own(relative_position, RelativePosition, check=_check_window),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from math import prod
 
 from zoo.exchange.eject.classes import EjectedClass, classes_of
@@ -56,14 +57,17 @@ def _functions(settings: Settings) -> list[str]:
 
 
 def _imports(plan: Plan, body: str) -> list[str]:
-    """The imports whose names the body reads, plain ones first; ``from torch`` gathered in one line."""
+    """The imports whose names the body reads: Python's own, then the others, each as formatters order them."""
     read = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-    plain, gathered = [], dict[str, list[str]]()
+    plain, gathered = set[str](), dict[str, list[str]]()
     for line in sorted(import_lines(plan)):
         node = ast.parse(line).body[0]
         names = [alias for alias in imported(line) if bound(alias) in read]
         if isinstance(node, ast.ImportFrom) and names:
             gathered.setdefault(node.module or "", []).extend(ast.unparse(alias) for alias in names)
         elif names:
-            plain.append(line)
-    return [*plain, *(f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(gathered.items()))]
+            plain.add(line)
+    whole = {f"from {module} import {', '.join(sorted(names))}" for module, names in gathered.items()}
+    own = {line for line in plain | whole if line.split()[1].partition(".")[0] in sys.stdlib_module_names}
+    groups = [[*sorted(plain & some), *sorted(whole & some)] for some in (own, (plain | whole) - own)]
+    return [*groups[0], *([""] if groups[0] else []), *groups[1]]

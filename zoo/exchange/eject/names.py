@@ -17,7 +17,13 @@ def import_lines(plan: Plan) -> set[str]:
     for _, step in plan.walk():
         if step.kind in ("module", "function"):
             lines.update(ops[step.op].imports)
+    for name in _initialisers(plan):
+        lines.update(initialisers[name].imports)
     return lines
+
+
+def _initialisers(plan: Plan) -> set[str]:
+    return {spec.init.name for _, step in plan.walk() for spec in step.parameters if spec.init is not None}
 
 
 def imported(line: str) -> list[ast.alias]:
@@ -34,8 +40,7 @@ def bound(alias: ast.alias) -> str:
 
 def reserved_names(plan: Plan) -> set[str]:
     """The names that classes and constructor parameters must leave to the file: its imports and initialisers."""
-    inits = [spec.init.name for _, step in plan.walk() for spec in step.parameters if spec.init is not None]
-    functions = {initialisers[name].fill.__name__ for name in inits}
+    functions = {initialisers[name].fill.__name__ for name in _initialisers(plan)}
     return functions | {bound(alias) for line in import_lines(plan) for alias in imported(line)}
 
 
