@@ -92,6 +92,17 @@ def test_cp_makes_no_folders(tmp_path: Path, zoo: Zoo) -> None:
     assert zoo("cp", "tiny_resnet", tmp_path / "x.yaml").status == 0
 
 
+def test_cp_into_a_folder_that_is_not_there_writes_no_file_of_its_name(tmp_path: Path, zoo: Zoo) -> None:
+    outcome = zoo("cp", "tiny_resnet", f"{tmp_path}/nope/")
+    assert (outcome.status, list(tmp_path.iterdir())) == (2, [])
+    assert "there is no folder" in outcome.err
+    assert "make it first; without the slash it is the name of a file" in outcome.err
+    (tmp_path / "nope").mkdir()
+    assert zoo("cp", "tiny_resnet", f"{tmp_path}/nope/").out == f"{tmp_path}/nope/tiny_resnet.yaml\n"
+    outcome = zoo("cp", "tiny_resnet", f"{tmp_path}/nope/tiny_resnet.yaml/")
+    assert (outcome.status, "is a file" in outcome.err) == (2, True)
+
+
 def test_seeds_are_read_in_a_dry_run_too(recipe: Path, zoo: Zoo) -> None:
     assert zoo("run", recipe, "--dry-run", "--seeds", "a,b").status == 2
 

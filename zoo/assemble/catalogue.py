@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import REPORT_DOCS
+
+_SLASHES = ("/", os.sep)  # what marks a folder at the end of its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +157,17 @@ def listing(kind: str) -> list[Item]:
     return list(found.items())
 
 
-def copy_shipped(name: str, dest: Path) -> Path:
-    """Copies a shipped architecture or recipe to a file or into a folder. Raises UsageError; never overwrites."""
+def _folder_help(target: str, path: Path) -> str:
+    if path.parent.is_file():
+        return f"{path.parent} is a file"
+    return "make it first; without the slash it is the name of a file" if target.endswith(_SLASHES) else "make it first"
+
+
+def copy_shipped(name: str, target: str) -> Path:
+    """Copies a shipped architecture or recipe to a file or into a folder. Raises UsageError; never overwrites.
+
+    A target that ends in a slash is a folder, which has to be there.
+    """
     from zoo.models import architecture_names, architecture_path
 
     kind, _, bare = name.partition("/")
@@ -172,10 +184,13 @@ def copy_shipped(name: str, dest: Path) -> Path:
             code="no-such-name",
             help=did_you_mean(bare, [*architecture_names(), *recipe_names()]),
         )
-    path = dest / found[0].name if dest.is_dir() else dest
+    dest = Path(target)
+    path = dest / found[0].name if dest.is_dir() or target.endswith(_SLASHES) else dest
     if path.exists():
         raise UsageError(f"{path} is there already", help="name another file, or remove it")
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {str(path.parent)!r}", code="no-such-folder", help="make it first")
+        raise UsageError(
+            f"there is no folder {str(path.parent)!r}", code="no-such-folder", help=_folder_help(target, path)
+        )
     shutil.copyfile(found[0], path)
     return path

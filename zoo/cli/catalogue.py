@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,7 +52,7 @@ def _wrapped(name: str, doc: str, width: int) -> str:
 def cp(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped architecture or recipe.")],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="A file to write, or a folder.")],
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="A file to write, or a folder that is there.")],
 ) -> None:
     """Copy a shipped architecture or recipe, to edit it."""
     from zoo.assemble.catalogue import copy_shipped
