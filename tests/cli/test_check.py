@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,7 @@ def test_ls_lists_every_kind(zoo: Zoo, kind: str) -> None:
     assert rows
     assert all(set(row) == {"name", "doc"} for row in rows)
     assert [row for row in rows if row["doc"].endswith("et al.")] == []  # a sentence goes on behind it
+    assert [row for row in rows if re.search(r"`|:math:|\\|:$", row["doc"])] == []  # marks of reST and LaTeX
 
 
 def test_ls_of_a_kind_there_is_not(zoo: Zoo) -> None:

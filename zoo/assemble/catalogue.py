@@ -55,8 +55,8 @@ def _described(name: str, path: Path | None) -> Item:
 
 
 def _line(text: Any) -> str:
-    """The first sentence of a text, or its first paragraph."""
-    paragraph = re.split(r"\n\s*\n", inspect.cleandoc(str(text or "")).strip())[0]
+    """The first sentence of a text, or its first paragraph, without the marks of code."""
+    paragraph = re.split(r"\n\s*\n", inspect.cleandoc(str(text or "")).strip())[0].replace("`", "")
     return re.split(r"(?<=[a-z)]\.)(?<!et al\.)\s", " ".join(paragraph.split()))[0]
 
 
@@ -101,11 +101,9 @@ def _schedules() -> Iterable[Item]:
 
 
 def _losses() -> Iterable[Item]:
-    from torch import nn
+    from zoo.assemble.losses import loss_arguments, loss_names
 
-    from zoo.assemble.losses import loss_names
-
-    return [Item(name, _line(getattr(nn, name).__doc__)) for name in loss_names()]
+    return [Item(name, _line(loss_arguments(name).__doc__)) for name in loss_names()]
 
 
 def _methods() -> Iterable[Item]:

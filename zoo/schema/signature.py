@@ -134,8 +134,8 @@ def summary(docstring: str) -> str:
     if not prose:
         return ""
     text = re.sub(r":\w+:`~?([^`]*)`", r"\1", prose[0]).replace("`", "")
-    text = re.sub(r"\\(?:text)?|[{}]", "", text)  # a formula's LaTeX
-    return re.split(r"(?<=\.)\s", text)[0]
+    text = re.sub(r"\\(?:text)?|[{}]", "", text.replace(r"\leq", "<="))  # a formula's LaTeX
+    return re.sub(":$", ".", re.split(r"(?<=\.)\s", text)[0])
 
 
 def _parameters(target: Callable[..., Any], leave_out: set[str]) -> Iterable[tuple[inspect.Parameter, Any]]:
