@@ -126,6 +126,7 @@ def test_the_lines_fit_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch)
     assert len(epoch_text(event, 24, short=True)) <= 80
     assert len(epoch_text(event, 24)) > 80  # the control
     running = step_text(StepLogged(24, 2300, 2352, 1.2345, 0.98765, 0.1, 12345.0, 62.0, 3723.0), short=True)
+    assert running.endswith("epoch 1:02, run 1:02:03 left")
     assert len(f"epoch 24/24 step 2300/2352  {running}") <= 80
     shown = show(Terminal())
     assert "train 1.2000 55.00 %  test 1.0000 62.50 %  3,012/s  1:05  *" in shown

@@ -91,10 +91,10 @@ class ConsoleProgress:
 
 def step_text(event: StepLogged, *, short: bool = False) -> str:
     """The running figures: ``loss 0.4100  acc 85.50 %  lr 0.1  302 images/s  epoch 0:42  run 1:02:03``."""
-    if short:  # what is left of epoch and run stays
+    if short:  # what is left of epoch and run stays; the speed stands in the epoch's line
         return (
-            f"loss {event.loss:.3f}  acc {100 * event.accuracy:.1f} %  {event.images_per_second:,.0f}/s  "
-            f"{clock(event.epoch_eta_seconds)}, {clock(event.run_eta_seconds)} left"
+            f"loss {event.loss:.3f}  acc {100 * event.accuracy:.1f} %  "
+            f"epoch {clock(event.epoch_eta_seconds)}, run {clock(event.run_eta_seconds)} left"
         )
     return (
         f"loss {event.loss:.4f}  acc {100 * event.accuracy:.2f} %  lr {event.lr:.4g}  "
