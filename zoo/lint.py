@@ -152,7 +152,7 @@ def _window_wider_than_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan
         if sizes and len(sizes) >= 3 and prod(sizes[2:]) == 1 and widest > 1:
             diagnostics.warning(
                 "window-wider-than-map",
-                f"{node.path}: a {widest}-wide convolution over a map of 1x1 sees nothing but padding around one value",
+                f"{node.path}: a convolution {widest} wide over a map of 1x1 sees nothing but padding around one value",
                 node.step.span,
                 notes=list(_shrinker(node, by_path)),
                 help="shrink the map later, or use kernel_size: 1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -48,6 +49,17 @@ def test_every_command_has_help(zoo: Zoo) -> None:
         assert outcome.status == 0
         assert "--plugin" in outcome.out
         assert "--strict" in outcome.out
+
+
+COMMANDS = (
+    *("summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"),
+    *("eject", "draw", "diff", "schema", "bench"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_is_due_in_words_and_no_python_types(zoo: Zoo, command: str) -> None:
+    assert not re.search(r"[<>](?!=)|\[\[|\.\.\.\}", zoo(command, "--help").out)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ layers:
 """,
     "bad_names": HEAD
     + """
-blocks: {a-b: {layers: [ReLU]}, ReLU: {layers: [relu]}}
+blocks: {a-b: {layers: [ReLU]}, ReLU: {layers: [relu]}, Two: {inputs: [if, type], layers: [relu]}}
 params: {i: 1, a.b: 2, if: 3}
 layers: {type: ReLU, a.b: ReLU, __class__: ReLU, a/b: ReLU, input: ReLU, training: ReLU, ok: ReLU}
 """,

@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 def ls(
     session: Session,
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="architectures, recipes, ops, transforms, optimizers, …")
+        str | None, typer.Argument(metavar="KIND", help="architectures, recipes, ops, transforms, optimizers, …")
     ] = None,
 ) -> None:
     """List what there is: architectures, recipes, ops, transforms, optimizers, schedules, sources, runs, ..."""

@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(
-    session: Session, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Architectures and recipes.")]
+    session: Session, files: Annotated[list[str], typer.Argument(metavar="FILE", help="Architectures and recipes.")]
 ) -> None:
     """Validate and lint architectures and recipes; many files at once."""
     from zoo.assemble.check import check_file

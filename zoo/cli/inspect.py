@@ -59,10 +59,10 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 
 def summary(
     session: Session,
-    target: Annotated[
-        str | None, typer.Argument(metavar="[TARGET]", help="Default: the whole zoo, a line each.")
-    ] = None,
-    table: Annotated[TableFormat, typer.Option("--format", help="How to print it.")] = TableFormat.table,
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="Default: the whole zoo, a line each.")] = None,
+    table: Annotated[
+        TableFormat, typer.Option("--format", metavar="table|torchsummary", help="How to print it.")
+    ] = TableFormat.table,
     input_shape: InputShape = None,
 ) -> None:
     """Show a network's layers, parameters and FLOPs; without a target the whole zoo."""
@@ -113,8 +113,11 @@ def _print_zoo(session: Session, rows: list[Any]) -> None:
 def draw(
     session: Session,
     target: TargetArgument,
-    form: Annotated[DrawFormat | None, typer.Option("--format", help="Default: by FILE's name, else mermaid.")] = None,
-    depth: Annotated[int, typer.Option("--depth", min=1, help="How deep blocks are opened.")] = 1,
+    form: Annotated[
+        DrawFormat | None,
+        typer.Option("--format", metavar="svg|mermaid", help="Default: by FILE's name, else mermaid."),
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", min=1, help="How deep blocks are opened.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: stdout.")] = None,
     input_shape: InputShape = None,
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from zoo.cli.output import print_messages, print_note
 from zoo.diagnostics import Diagnostics
@@ -52,6 +53,20 @@ _ALL = (
 _JSON = (("as_json", bool, False, typer.Option("--json", help="One JSON document on stdout.")),)
 
 
+class _Command(TyperCommand):
+    """A command whose help lists its arguments by name alone: the Python types behind them tell people nothing."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        found = [(param.param_type_name, param.get_help_record(ctx)) for param in self.get_params(ctx)]
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            records = [record for name, record in found if name == kind and record is not None]
+            if kind == "argument":
+                records = [(name.partition(" <")[0], text) for name, text in records]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
 def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body], Body]:
     """Adds a command whose body takes a :class:`Session` first, then the arguments and options it declares."""
 
@@ -67,7 +82,7 @@ def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body
         run.__doc__, run.__name__ = body.__doc__, body.__name__
         run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common)}
-        app.command(name)(run)
+        app.command(name, cls=_Command)(run)
         return body
 
     return register

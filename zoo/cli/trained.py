@@ -56,8 +56,8 @@ def evaluate(
 def predict(
     session: Session,
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes are told.")] = 3,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes are told.")] = 3,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
 ) -> None:
@@ -78,11 +78,12 @@ def explain(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="A run, checkpoint, timm:NAME or torchvision:NAME; default: the latest run."
+            metavar="RUN", help="A run, checkpoint, timm:NAME or torchvision:NAME; default: the latest run."
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="gradcam, gradcam++, eigencam, ...: see zoo ls methods.")
+        str | None,
+        typer.Option("--method", metavar="NAME", help="gradcam, gradcam++, eigencam, ...: see zoo ls methods."),
     ] = None,
     layer: Annotated[
         str | None, typer.Option("--layer", metavar="NAME", help="Default: the last layer with a map.")
@@ -91,7 +92,8 @@ def explain(
         list[Path] | None, typer.Option("--images", metavar="PATH", help="Image files or folders.")
     ] = None,
     misclassified: Annotated[
-        int | None, typer.Option("--misclassified", metavar="N", min=1, help="N misclassified test images.")
+        int | None,
+        typer.Option("--misclassified", metavar="N", min=1, help="How many wrongly classified test images."),
     ] = None,
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="Explain this class, not the predicted one.")

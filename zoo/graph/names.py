@@ -31,14 +31,14 @@ def check_layer_name(name: str, span: Span, diagnostics: Diagnostics, inputs: It
     return False
 
 
-def check_param_name(name: str, span: Span, diagnostics: Diagnostics, what: str = "param") -> bool:
+def check_param_name(name: str, span: Span, diagnostics: Diagnostics, what: str = "a param") -> bool:
     """Whether a name can stand in an expression; tells what is wrong with it."""
     if not _PARAM.fullmatch(name):
-        problem = f"{name!r} cannot name a {what}: letters, digits and _ only, a letter first"
-    elif name in RESERVED or (what == "param" and name in ("i", "input")):
-        problem = f"{name!r} cannot name a {what}: expressions give it a meaning of its own"
-    elif what == "input" and name in _TAKEN:
-        problem = f"{name!r} cannot name an input: nn.Module has an attribute of that name"
+        problem = f"{name!r} cannot name {what}: letters, digits and _ only, a letter first"
+    elif name in RESERVED or (what == "a param" and name in ("i", "input")):
+        problem = f"{name!r} cannot name {what}: expressions give it a meaning of its own"
+    elif what == "an input" and name in _TAKEN:
+        problem = f"{name!r} cannot name {what}: nn.Module has an attribute of that name"
     else:
         return True
     diagnostics.error("bad-name", problem, span, help="choose another name")

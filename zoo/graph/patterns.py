@@ -206,7 +206,7 @@ def initialised_by_kind(block: Block, node: Node | None, scope: Scope, diagnosti
 
 def _unreached(block: Block, pattern: str, span: Span, diagnostics: Diagnostics) -> None:
     """A kind that is not here: a warning where there is no such layer, an error where it has no such parameter."""
-    message = f"no parameter here is a {pattern}"
+    message = f"there is no {pattern} here"
     kinds = [kind for step in block.steps for _, holder, spec in parameters(step) for kind in _kinds(holder, spec)]
     if any(kind.partition(".")[0] == pattern.partition(".")[0] for kind in kinds):
         diagnostics.error("unknown-parameter", message, span, help=did_you_mean(pattern, kinds))

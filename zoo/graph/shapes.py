@@ -192,7 +192,7 @@ def _spec(result: Any, batch: int) -> Value:
         return tuple(_spec(item, batch) for item in result)
     if result is None:
         return None
-    raise TypeError(f"a {type(result).__name__} came out, not a tensor")
+    raise TypeError(f"expected a tensor to come out, got {type(result).__name__}")
 
 
 def _only_in_front(value: Value) -> bool:

@@ -121,7 +121,7 @@ class TextReader:
             name = str(item.value)
             if name in names:
                 self._diagnostics.error("duplicate-name", f"the input {name!r} stands twice", item.span)
-            elif check_param_name(name, item.span, self._diagnostics, "input"):
+            elif check_param_name(name, item.span, self._diagnostics, "an input"):
                 names.append(name)
         return tuple(names) or ("input",)
 
