@@ -1,4 +1,4 @@
-"""Lints: which layers a softmax shows through."""
+"""Lints: which layers a softmax shows through, and behind which a map is still one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from tests.graph.plan_world import HEAD, plan_of_text
 from zoo.diagnostics import Diagnostics
 from zoo.layers import ops
 from zoo.layers.reshape import OPS
-from zoo.lint import TRANSPARENT, lint
+from zoo.lint import KEEPS_ORDER, TRANSPARENT, lint
+from zoo.models import architecture_names, load_plan
 
 
 def test_whatever_only_moves_values_is_transparent() -> None:
@@ -24,3 +25,40 @@ def test_a_softmax_shows_through(behind: str, shows: bool) -> None:
     diagnostics = Diagnostics()
     lint(plan_of_text(HEAD + f"layers: [{{op: softmax, dim: 1}}, {behind}]"), diagnostics)
     assert ("softmax-before-loss" in [item.code for item in diagnostics]) == shows
+
+
+@pytest.mark.parametrize(
+    ("between", "is_map"),
+    [
+        ("{op: add, from: [conv, conv]}", True),
+        ("{op: cat, dim: 1, from: [conv, conv]}", True),
+        ("{op: GroupNorm, num_groups: 2}", True),
+        ("{op: interpolate, scale_factor: 2}", True),
+        ("{op: ChannelShuffle, groups: 2}", True),
+        ("{op: AdaptiveAvgPool2d, output_size: 1}", True),
+        ("{op: permute, dims: [0, 2, 3, 1]}", False),
+        ("{op: movedim, source: 1, destination: -1}", False),
+        ("{op: reshape, shape: [-1, 16, 16, 8]}", False),
+        ("{op: flatten, start_dim: 1}", False),
+        ("{op: flatten, start_dim: 2}", False),
+    ],
+)
+def test_a_linear_on_a_map_is_told(between: str, is_map: bool) -> None:
+    conv, linear = "{op: Conv2d, out_channels: 8, kernel_size: 17}", "{op: Linear, out_features: 3}"
+    diagnostics = Diagnostics()
+    lint(plan_of_text(HEAD + f"layers: {{conv: {conv}, x: {between}, fc: {linear}}}"), diagnostics)
+    assert ("linear-on-map" in [item.code for item in diagnostics]) == is_map
+
+
+def test_what_keeps_the_order_of_dimensions_is_an_op() -> None:
+    assert set(ops) >= KEEPS_ORDER
+    assert not {"permute", "Permute", "transpose", "movedim", "rot90", "reshape", "view", "einsum"} & KEEPS_ORDER
+
+
+@pytest.mark.parametrize("name", architecture_names())
+def test_no_shipped_architecture_has_a_linear_on_a_map(name: str) -> None:
+    diagnostics = Diagnostics()
+    plan = load_plan(name, diagnostics)
+    assert plan is not None
+    lint(plan, diagnostics)
+    assert "linear-on-map" not in [item.code for item in diagnostics]

@@ -25,11 +25,17 @@ TRANSPARENT = {
     "StochasticDepth", "DropBlock2d",
 }  # fmt: skip
 NORMS = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm2d", "SyncBatchNorm"}
-# What leaves every dimension where it is: a map in, a map out.
-ELEMENTWISE = {
+# What leaves every dimension where it is, whatever its name: a map in, a map out.
+KEEPS_ORDER = {
     "relu", "ReLU", "relu6", "ReLU6", "gelu", "GELU", "silu", "SiLU", "mish", "Mish", "hardswish", "Hardswish",
-    "leaky_relu", "LeakyReLU", "elu", "ELU", "celu", "CELU", "sigmoid", "Sigmoid", "tanh", "Tanh", "Identity",
-    "dropout", "Dropout", "add", "mul", "StochasticDepth", "SqueezeExcitation",
+    "leaky_relu", "LeakyReLU", "elu", "ELU", "celu", "CELU", "sigmoid", "Sigmoid", "tanh", "Tanh", "Identity", "prelu",
+    "PReLU", "selu", "SELU", "softplus", "Softplus", "hardtanh", "Hardtanh", "hardsigmoid", "Hardsigmoid", "dropout",
+    "Dropout", "alpha_dropout", "AlphaDropout", "StochasticDepth", "SqueezeExcitation", "GroupNorm", "group_norm",
+    "instance_norm", "LocalResponseNorm", "local_response_norm", "LayerNorm", "layer_norm", "RMSNorm", "rms_norm",
+    "normalize", "add", "sub", "mul", "div", "maximum", "minimum", "lerp", "clamp", "abs", "square", "sqrt", "pow",
+    "softmax", "Softmax", "cat", "chunk", "split", "narrow", "index_select", "flip", "roll", "pad", "interpolate",
+    "Upsample", "contiguous", "detach", "channel_shuffle", "ChannelShuffle", "pixel_shuffle", "PixelShuffle",
+    "pixel_unshuffle", "PixelUnshuffle",
 }  # fmt: skip
 MAX_POOLS = {"MaxPool2d", "max_pool2d"}  # a constant added before a max-pool is the same constant after it
 SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
@@ -181,7 +187,7 @@ def _is_map(source: str, by_path: dict[str, FlowNode]) -> bool:
         node = by_path[source]
         if node.step.op.lower().endswith("2d"):
             return True
-        if node.step.op not in ELEMENTWISE or not node.reads:
+        if node.step.op not in KEEPS_ORDER or not node.reads:
             return False
         source = node.reads[0].source
     return True
