@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,3 +33,23 @@ def training(folder: RunFolder) -> Callable[..., Training]:
         return small_training(Small(**given), folder)
 
     return make
+
+
+@pytest.fixture
+def two_processes() -> Callable[..., None]:
+    """Calls a function of (rank, port, *arguments) in two new processes at once; both have to end well."""
+
+    def call(function: Callable[..., None], *arguments: Any) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        context = multiprocessing.get_context("forkserver")
+        processes = [context.Process(target=function, args=(rank, port, *arguments)) for rank in (0, 1)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+            process.kill()
+        assert [process.exitcode for process in processes] == [0, 0]
+
+    return call

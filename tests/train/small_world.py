@@ -9,8 +9,10 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ from zoo.events import Event
 from zoo.optim.running import GroupsView, Optimization, RunningGroup, RunningSchedule
 from zoo.schema.recipe import EvalSection, TrainSection
 from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit, state
+from zoo.train.ranks import ALONE, Ranks, join
 
 
 @dataclass
@@ -34,6 +37,9 @@ class Small:
     train: dict[str, Any] = field(default_factory=lambda: {"epochs": 3})
     evaluation: dict[str, Any] = field(default_factory=dict)
     samples: int = 90
+    tests: int = 40
+    plain: bool = False  # a network whose steps do not depend on how a batch is shared: no batch norm, no dropout
+    timeout: float = 60.0  # seconds that ranks wait for each other
     batch_size: int = 16
     lr: float = 0.1
     seed: int = 3
@@ -51,12 +57,15 @@ class SmallBatch:
     images: Tensor
     labels: Tensor
     indices: Tensor
+    whole: int
+    weight: float = 1.0
 
 
 class SmallBatches:
     """Coloured noise whose mean tells the class; order and noise are functions of (seed, epoch)."""
 
-    def __init__(self, samples: int, size: int, seed: int, *, shuffle: bool = True) -> None:
+    def __init__(self, samples: int, size: int, seed: int, *, shuffle: bool = True, ranks: Ranks = ALONE) -> None:
+        self.ranks = ranks
         self.samples, self.size, self.seed, self.shuffle = samples, size, seed, shuffle
         self.steps = -(-samples // size)
         self.poison: tuple[int, int] | None = None
@@ -71,19 +80,21 @@ class SmallBatches:
         for number, indices in enumerate(order.split(self.size)):
             if number < start:
                 continue
-            images = self.images[indices].clone()
-            if self.poison == (epoch, number):
+            own = indices[self.ranks.rank :: self.ranks.count]
+            given = own if len(own) else indices
+            images = self.images[given].clone()
+            if self.poison == (epoch, number) and self.ranks.is_first:
                 images[0, 0, 0, 0] = float("nan")
-            yield SmallBatch(images, self.labels[indices], indices)
+            yield SmallBatch(images, self.labels[given], given, len(indices), len(own) / len(indices))
 
 
-def small_net() -> nn.Module:
+def small_net(*, plain: bool = False) -> nn.Module:
     torch.manual_seed(5)
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
-        nn.BatchNorm2d(8),
+        nn.Identity() if plain else nn.BatchNorm2d(8),
         nn.ReLU(),
-        nn.Dropout(0.2),
+        nn.Identity() if plain else nn.Dropout(0.2),
         nn.Conv2d(8, 8, 3, padding=1),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
@@ -137,10 +148,11 @@ class _Applied:
 
 
 def small_training(small: Small, folder: RunFolder | None) -> Training:
-    runtime = Runtime.choose("cpu", small.precision)
-    model = runtime.place(small_net())
+    ranks = join("cpu", small.timeout)
+    runtime = Runtime.choose("cpu", small.precision, ranks=ranks)
+    model = runtime.place(small_net(plain=small.plain))
     settings = TrainSection.model_validate(small.train)
-    train = SmallBatches(small.samples, small.batch_size, small.seed)
+    train = SmallBatches(small.samples, small.batch_size, small.seed, ranks=ranks)
     train.poison = small.poison
     optimizer = torch.optim.SGD(model.parameters(), lr=small.lr, momentum=0.9, weight_decay=5e-4, fused=small.fused)
     training = Training(
@@ -148,7 +160,7 @@ def small_training(small: Small, folder: RunFolder | None) -> Training:
         loss=nn.CrossEntropyLoss(reduction=small.reduction),
         optimization=None,  # type: ignore[arg-type]  # made below: its schedule needs the steps
         train=train,
-        test=SmallBatches(40, 40, 0, shuffle=False),
+        test=SmallBatches(small.tests, 40, 0, shuffle=False, ranks=ranks),
         runtime=runtime,
         settings=settings,
         evaluation=EvalSection.model_validate(small.evaluation),
@@ -211,35 +223,64 @@ class Trap:
         setattr(owner, self.call, trapped)
 
 
+def in_ranks(
+    folder: Path, small: Small, traps: Sequence[Trap | None] = (), count: int = 2, limit: float = 120.0
+) -> list[tuple[int | None, str]]:
+    """Trains in several new processes; of each its exit code (None: it hung and was killed) and what it had to say."""
+    context = multiprocessing.get_context("forkserver")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    saids = [folder.with_suffix(f".said{rank}") for rank in range(count)]
+    processes = []
+    for rank, said in enumerate(saids):
+        numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
+        environment = {"MASTER_ADDR": "127.0.0.1"} | {name: str(number) for name, number in numbers.items()}
+        trap = traps[rank] if rank < len(traps) else None
+        processes.append(context.Process(target=_train, args=(folder, small, trap, said, environment)))
+        processes[-1].start()
+    ends: list[int | None] = []
+    for process in processes:
+        process.join(limit)
+        ends.append(process.exitcode)
+        process.kill()
+    return [(code, said.read_text() if said.exists() else "") for code, said in zip(ends, saids, strict=True)]
+
+
 def in_process(folder: Path, small: Small, trap: Trap | None = None) -> tuple[int, str]:
     """Trains in a new process; its exit code (negative: the signal that killed it) and what it had to say."""
     context = multiprocessing.get_context("forkserver")
     said = folder.with_suffix(".said")
-    process = context.Process(target=_train, args=(folder, small, trap, said))
+    process = context.Process(target=_train, args=(folder, small, trap, said, {}))
     process.start()
     process.join(60)
     assert process.exitcode is not None, "the training hangs"
     return process.exitcode, said.read_text()
 
 
-def _train(folder: Path, small: Small, trap: Trap | None, said: Path) -> None:
+def _train(folder: Path, small: Small, trap: Trap | None, said: Path, environment: dict[str, str]) -> None:
     torch.set_num_threads(1)
+    os.environ.update(environment)
+    is_first = environment.get("RANK", "0") == "0"
     with said.open("w", buffering=1) as out:
         try:
             if trap and trap.call:
                 trap.lay()
             if small.forgets_random_state:
                 state._set_random_state = lambda saved: None
-            with RunFolder.at(folder, resume=small.resume) as held:
+            with RunFolder.at(folder, resume=small.resume) if is_first else nullcontext() as held:
                 training = small_training(small, held)
-                metrics = MetricsFile(held)
+                metrics = MetricsFile(held) if held is not None else None
                 for event in fit(training):
-                    metrics(event)
+                    if metrics is not None:
+                        metrics(event)
                     out.write(f"{event}\n")
                     if trap and trap.after and trap.after in repr(event):
                         trap.spring()
         except ZooError as error:
             out.write(f"{type(error).__name__}: {error.message}\n")
+            for note in error.notes:
+                out.write(f"{note.message}\n")
             sys.exit(error.status if isinstance(error, StoppedBySignal) else error.exit_code)
 
 

@@ -80,7 +80,7 @@ class FakeBatches:
         for _ in range(start, self.steps):
             self.given += 1
             labels = torch.empty(8, dtype=torch.int64, device=self.device)
-            yield SmallBatch(torch.empty(8, 3, 8, 8, device=self.device), labels, torch.empty(8, dtype=torch.int64))
+            yield SmallBatch(torch.empty(8, 3, 8, 8, device=self.device), labels, torch.empty(8, dtype=torch.int64), 8)
 
 
 def on_gpu(model: nn.Module) -> nn.Module:

@@ -28,6 +28,7 @@ from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.train import Averaging, Runtime, Training, count_steps
+from zoo.train.ranks import Ranks
 from zoo.train.state import seed_everything
 
 SMALLEST_EVAL_BATCH = 500
@@ -78,7 +79,12 @@ def lay_foundation(
     recipe = resolved.recipe
     settings = recipe.train
     runtime = Runtime.choose(
-        options.device, settings.precision, settings.channels_last, settings.compile, settings.deterministic
+        options.device,
+        settings.precision,
+        settings.channels_last,
+        settings.compile,
+        settings.deterministic,
+        options.ranks,
     )
     train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = fitting_network(resolved, parts, dataset, image_shape(test))
@@ -107,9 +113,9 @@ def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOption
         model=base.module,
         loss=base.loss,
         optimization=optimization,
-        train=base.train,
-        test=base.test,
-        validation=base.validation,
+        train=_part(base.train, options.ranks),
+        test=_part(base.test, options.ranks),
+        validation=base.validation and _part(base.validation, options.ranks),
         runtime=base.runtime,
         settings=settings,
         evaluation=resolved.recipe.eval,
@@ -118,6 +124,10 @@ def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOption
         choices=_choices(base, optimization.choices),
     )
     return Built(training, dataset, base)
+
+
+def _part(batches: Batches, ranks: Ranks) -> Batches:
+    return batches if ranks.is_alone else batches.part(ranks.rank, ranks.count)
 
 
 def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:

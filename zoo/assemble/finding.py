@@ -30,6 +30,7 @@ from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
 from zoo.train.folder import write_atomically
+from zoo.train.ranks import ALONE
 from zoo.train.step import unguarded_update
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
@@ -79,9 +80,23 @@ def find_and_set(
     """Runs the range test where the recipe asks for it, and puts the number it found into the recipe."""
     if not parts.optimization.finds_lr:
         return resolved, parts, None
-    found = run_range_test(resolved, parts, dataset, options, note)
+    found = _of_first_rank(lambda alone: run_range_test(resolved, parts, dataset, alone, note), options)
     resolved = with_lr(resolved, found.lr)
     return resolved, recheck(resolved), found
+
+
+def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> Found:
+    """Of several ranks the first runs the test, on whole batches: its outcome is that of one device."""
+    if options.ranks.is_alone:
+        return find(options)
+
+    def tell() -> dict[str, Any]:
+        found = find(replace(options, ranks=ALONE))
+        return {**asdict(found), "kept": found.kept and str(found.kept)}
+
+    facts = options.ranks.told(tell)
+    kept = facts["kept"] and Path(facts["kept"])
+    return Found(range_test_of(facts["range_test"]), facts["lr"], kept, facts["is_new"])
 
 
 def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Note) -> Found:

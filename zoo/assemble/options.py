@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from zoo.diagnostics import Diagnostics
-from zoo.errors import UsageError
+from zoo.train.ranks import ALONE, Ranks, announced, join
+from zoo.train.runtime import choose_device
 
 Settle = Callable[[Diagnostics], None]  # shows warnings, raises ConfigError where there are errors
 Note = Callable[[str], None]  # a line for people
@@ -24,14 +27,23 @@ class RunOptions:
     seed: int | None = None  # of one of several runs that differ in nothing else
     device: str = "auto"
     devices: int = 1
+    ranks: Ranks = ALONE  # this process among those that train together
     data_dir: Path | None = None
     cache: bool = True
     quiet: bool = False
 
-    def __post_init__(self) -> None:
-        """Raises UsageError for what is not there yet."""
-        if self.devices > 1:
-            raise UsageError("a run uses one device so far", help="leave --devices out, or start a run per device")
+    def joined(self, timeout: float) -> RunOptions:
+        """The options of this process once it has met those that train with it, where it was started as one of several.
+
+        ``timeout`` is the seconds that a rank may keep the others waiting. Raises UsageError, WorkerError.
+        """
+        ranks = announced()
+        if ranks.is_alone:
+            return self
+        device = torch.device(choose_device(self.device, ranks).value)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return replace(self, ranks=join(device.type, timeout))
 
     def with_seed(self, seed: int) -> RunOptions:
         """The options of one of several runs that differ in their seed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from zoo.train import (
     fit,
     make_result,
 )
+from zoo.train.ranks import ALONE
 from zoo.train.tensorboard import has_tensorboard
 
 RUNS = Path("runs")
@@ -61,20 +63,42 @@ def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved,
 def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> dict[str, Any]:
     """Trains a recipe, tests it, writes its run folder; returns what `result.json` holds.
 
-    Raises the errors of :mod:`zoo.errors`, each of which knows its exit code.
+    Of several ranks the first alone writes. Raises the errors of :mod:`zoo.errors`, each of
+    which knows its exit code.
     """
     started = time.perf_counter()
     resolved, parts = prepare(recipe, options, settle)
-    folder = folder_of(RUNS, resolved.recipe.name, options)
-    if folder is None or not folder.has_begun:
+    options = options.joined(parts.data.worker_timeout)
+    folder, has_begun = _folder(resolved, options)
+    if folder is None or not has_begun:
         return _run(folder, resolved, parts, options, note, started)
-    with folder:
+    with folder if options.ranks.is_first else contextlib.nullcontext():
         resolved, parts, state = take_up(folder, resolved, parts)
+        options.ranks.gather(None)  # all have read the folder: the first may write to it
         if state == "finished":
             note(f"the run in {folder.path} is finished: nothing to resume")
-            _report_late(folder, resolved, options, note)
+            if options.ranks.is_first:
+                _report_late(folder, resolved, replace(options, ranks=ALONE), note)
             return read_result(folder.path)
         return _run(folder, resolved, parts, options, note, started)
+
+
+def _folder(resolved: Resolved, options: RunOptions) -> tuple[RunFolder | None, bool]:
+    """The run's folder where there is one yet, as the first rank finds it, and whether a run has begun there."""
+
+    def find() -> tuple[str | None, bool]:
+        folder = folder_of(RUNS, resolved.recipe.name, options)
+        return (None, False) if folder is None else (str(folder.path), folder.has_begun)
+
+    path, has_begun = options.ranks.told(find)
+    return None if path is None else RunFolder(Path(path)), has_begun
+
+
+def _opened(resolved: Resolved, options: RunOptions) -> Dataset:
+    """The data; of several ranks the first opens it first, which may have to download it."""
+    opened: list[Dataset] = []
+    options.ranks.told(lambda: opened.append(open_data(resolved, options)))
+    return opened[0] if opened else open_data(resolved, options)
 
 
 @contextlib.contextmanager
@@ -92,13 +116,18 @@ def _saying_how_to_go_on(folder: RunFolder, resolved: Resolved, options: RunOpti
 def _run(
     folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Note, started: float
 ) -> dict[str, Any]:
-    dataset = open_data(resolved, options)
+    dataset = _opened(resolved, options)
     if parts.network.download is not None:
         note(parts.network.download)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
     built = build(resolved, parts, dataset, options)
     for line in built.base.notes:
         note(line)
+    if not options.ranks.is_first:
+        built.training.resume = options.resume
+        for _ in fit(built.training):
+            pass
+        return options.ranks.told(dict)
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
@@ -109,7 +138,8 @@ def _run(
         elif options.resume:
             found = saved_range_test(folder.path)
         write_beginning(folder, resolved, parts, built, found.as_facts() if found is not None else None)
-        return _train(folder, resolved, parts, built, found, options, note, started)
+        # Told when all is done: the others' end would be taken for the whole command's.
+        return options.ranks.told(lambda: _train(folder, resolved, parts, built, found, options, note, started))
 
 
 def _train(

@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         refuse_windows()
         from zoo.cli.app import app
+        from zoo.cli.ranks import end_with_parent
 
+        end_with_parent()
         status = app(arguments, prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:

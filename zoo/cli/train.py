@@ -9,6 +9,7 @@ import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
 from zoo.cli.output import percent, print_json, print_text
+from zoo.cli.ranks import is_first_rank, is_rank, start_ranks
 from zoo.cli.session import Session, command
 from zoo.errors import UsageError
 
@@ -39,11 +40,20 @@ def run(
     ] = None,
     seeds: Seeds = None,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="How many devices to train on.")] = 1,
+    devices: Annotated[
+        int,
+        typer.Option("--devices", metavar="N", min=1, help="How many GPUs share each batch (on a CPU: processes)."),
+    ] = 1,
     data_dir: DataDir = None,
     no_cache: NoCache = False,
 ) -> None:
     """Train a recipe, test it, write the reports."""
+    numbers = _seed_list(seeds) if seeds is not None else None
+    if dry_run:
+        _refuse_beside_dry_run(seeds is not None, resume, devices)
+    elif devices > 1 and not is_rank():
+        raise typer.Exit(start_ranks(devices, as_json=session.as_json))
+    session.quiet |= not is_first_rank()
     from zoo.assemble.options import RunOptions
 
     options = RunOptions(
@@ -57,9 +67,7 @@ def run(
         cache=not no_cache,
         quiet=session.quiet,
     )
-    numbers = _seed_list(seeds) if seeds is not None else None
     if dry_run:
-        _refuse_beside_dry_run(seeds is not None, resume)
         _dry_run(session, recipe, options)
     elif numbers is not None:
         _run_seeds(session, recipe, options, numbers)
@@ -71,6 +79,8 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
     from zoo.assemble.run import run_recipe
 
     result = run_recipe(recipe, options, session.settle, session.note)
+    if not is_first_rank():
+        return
     if session.as_json:
         print_json(result)
     elif not session.quiet:
@@ -81,6 +91,8 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     from zoo.assemble.seeds import run_seeds
 
     result = run_seeds(recipe, options, seeds, session.settle, session.note)
+    if not is_first_rank():
+        return
     if session.as_json:
         print_json(result)
         return
@@ -93,12 +105,14 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     print_text("\n".join(lines))
 
 
-def _refuse_beside_dry_run(seeds: bool, resume: bool) -> None:
+def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int) -> None:
     """Raises UsageError for the options that a dry run would have to ignore."""
     if seeds:
         raise UsageError("--dry-run tries one seed, --seeds names several", help="leave --seeds out, or --set seed=N")
     if resume:
         raise UsageError("--dry-run begins no run and goes on with none", help="leave --resume out")
+    if devices > 1:
+        raise UsageError("--dry-run tries one device", help="leave --devices out")
 
 
 def _dry_run(session: Session, recipe: str, options: Any) -> None:

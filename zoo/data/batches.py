@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -31,12 +32,17 @@ class Batch:
     """Some images and their labels.
 
     ``images`` (B, C, H, W) float32 on the device; ``labels`` (B) int64 on the device, or (B, classes) float32 after
-    CutMix or MixUp; ``indices`` (B) int64 on the CPU: which images of the split these are.
+    CutMix or MixUp; ``indices`` (B) int64 on the CPU: which images of the split these are. Where several ranks share
+    a batch, this is one's part: ``whole`` counts the images of all, and ``weight`` is the fraction that the part
+    stands for. It is 0 where there are fewer images than ranks, and none was left for this one: it gets what the
+    others have, so that it can keep in step.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
+    whole: int
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -52,8 +58,11 @@ class Renderer(Protocol):
 class Batches:
     """A split in batches, epoch after epoch; order and draws are a function of (seed, epoch, sample index) alone.
 
-    ``backend`` says how transforms run, ``reason`` why they run so.
+    ``backend`` says how transforms run, ``reason`` why they run so. ``steps``, ``samples`` and ``batch_size`` are those
+    of the whole split, whoever shares it.
     """
+
+    _rank, _ranks = 0, 1
 
     def __init__(
         self, renderer: Renderer, samples: int, *, batch_size: int, shuffle: bool, drop_last: bool, seed: int,
@@ -73,6 +82,12 @@ class Batches:
         whole, rest = divmod(self.samples, self.batch_size)
         return whole if self._drop_last or rest == 0 else whole + 1
 
+    def part(self, rank: int, ranks: int) -> Batches:
+        """The same batches, of each of which one of several ranks takes its part: every so many-th image."""
+        own = copy.copy(self)
+        own._rank, own._ranks = rank, ranks
+        return own
+
     def order(self, epoch: int) -> Integers:
         """The sample indices in the order of an epoch (epochs count from 1)."""
         if self._shuffle:
@@ -83,16 +98,19 @@ class Batches:
         """The batches of an epoch, from the one numbered ``start`` (from 0) on."""
         order = self.order(epoch)
         steps = range(start, self.steps)
-        return self._batches(epoch, [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps])
+        batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
+        return self._batches(epoch, batches, self._rank, self._ranks)
 
     def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
         """One batch of the images asked for, as they come in that epoch."""
-        return next(self._batches(epoch, [np.asarray(indices, dtype=np.int64)]))
+        return next(self._batches(epoch, [np.asarray(indices, dtype=np.int64)], 0, 1))
 
-    def _batches(self, epoch: int, batches: Sequence[Integers]) -> Iterator[Batch]:
-        rendered = self._renderer.render(epoch, batches)
-        for indices, (images, labels) in zip(batches, rendered, strict=True):
-            yield Batch(images, labels, torch.from_numpy(indices))
+    def _batches(self, epoch: int, batches: Sequence[Integers], rank: int, ranks: int) -> Iterator[Batch]:
+        parts = [indices[rank::ranks] for indices in batches]
+        given = [part if len(part) else whole for part, whole in zip(parts, batches, strict=True)]
+        rendered = self._renderer.render(epoch, given)
+        for whole, part, indices, (images, labels) in zip(batches, parts, given, rendered, strict=True):
+            yield Batch(images, labels, torch.from_numpy(indices), len(whole), len(part) / len(whole))
 
 
 def make_batches(

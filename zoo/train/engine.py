@@ -15,7 +15,8 @@ Built objects go in, events come out; console, files and reports listen to them.
     │   └── ``best`` and ``last``                                       → CheckpointSaved
     └── the last epoch's figures                                        → TrainingFinished
 
-Between two looks of the host nothing waits for the device: no ``.item()``, no copy back, no clock read.
+Several ranks do all of this in step (:mod:`zoo.train.ranks`): each with its part of every batch, the first alone
+writing. Between two looks of the host nothing waits for the device: no ``.item()``, no copy back, no clock read.
 A checkpoint holds all that the next step depends on, and the next step depends on nothing else: data and its
 augmentation are functions of (seed, epoch, sample), so an interrupted run goes on bit for
 bit, where the device's kernels repeat themselves (on a GPU: ``train.deterministic``).
@@ -27,12 +28,14 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 from zoo.errors import StoppedBySignal
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.train import state
+from zoo.train.checkpoint import read_checkpoint
 from zoo.train.evaluation import TTA, Evaluation, evaluate
 from zoo.train.metrics import StepClock
 from zoo.train.runtime import machine_faults
@@ -49,7 +52,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
     StoppedBySignal once a verified checkpoint is written.
     """
     batch_size = -(-training.train.samples // training.train.steps)
-    with machine_faults(batch_size), training.runtime.tuned(), SignalWatch() as signals:
+    with machine_faults(batch_size), training.runtime.tuned(), SignalWatch(training.runtime.ranks) as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:
@@ -75,6 +78,7 @@ class _Loop:
         self.training = training
         self.signals = signals
         self.runtime = training.runtime
+        self.ranks = training.runtime.ranks
         self.steps = training.steps
         self.progress = state.Progress()
         self.clock = StepClock()
@@ -90,11 +94,11 @@ class _Loop:
     def begin(self) -> Iterator[Event]:
         """Seeds, restores where there is something to resume, and tells what is about to happen."""
         training = self.training
-        state.seed_everything(training.seed)
+        state.seed_everything(training.seed, self.ranks.rank)
         if self.shelf is not None:
             self.shelf.tidy()
-            if training.resume:
-                yield from self._restore(self.shelf)
+        if training.resume:
+            yield from self._restore()
         if training.validation is None:
             yield Message("info", "best is chosen by the test set: there is no validation split (data.validation)")
         yield TrainingStarted(
@@ -107,16 +111,20 @@ class _Loop:
             choices={**self.runtime.choices, **training.choices},
         )
 
-    def _restore(self, shelf: Shelf) -> Iterator[Event]:
+    def _restore(self) -> Iterator[Event]:
         warnings: list[str] = []
-        checkpoint = shelf.newest(warnings.append)
+        checkpoint = self.shelf.newest(warnings.append) if self.shelf is not None else None
         yield from (Message("warning", text) for text in warnings)
+        path = self.ranks.told(lambda: None if checkpoint is None else str(checkpoint.path))
+        if path is not None and checkpoint is None:  # not the first rank
+            checkpoint = read_checkpoint(Path(path))
         if checkpoint is None:
             state.cut_journals(self.training, {})
             yield Message("info", "there is no checkpoint to resume from yet: starting from the beginning")
             return
         self.progress = state.restore(self.training, self.stepper.meter, checkpoint)
         self._saved_position = self._position
+        self.ranks.gather(None)  # all have read it: it may be replaced
         yield Message("info", f"resumed from {checkpoint.path} at step {self.progress.step}")
 
     def outcome(self, final: Evaluation) -> TrainingFinished:
@@ -152,7 +160,7 @@ class _Loop:
         progress.next_epoch()
         self.stepper.meter.reset()
         if event.is_best:
-            yield from self._save_best()
+            yield from self._save("best")
         if event.epoch % self.training.settings.checkpoint.every_epochs == 0 or self._is_last(event.epoch):
             yield from self.save_last()
         self.signals.check()
@@ -262,6 +270,7 @@ class _Loop:
     def _evaluate(self, batches: BatchesLike, *, tta: TTA = "none", keep: bool = False) -> Evaluation:
         training = self.training
         with state.averaged(training):
+            self.ranks.take_over(training.model.buffers())  # batch statistics are of each rank's own images
             return evaluate(
                 training.model,
                 batches,
@@ -292,25 +301,33 @@ class _Loop:
 
     def save_last(self) -> Iterator[Event]:
         """Saves the present state as ``last``, unless it is saved already."""
-        if self.shelf is not None and self._saved_position != self._position:
-            yield self._save("last", self.shelf.save_last)
+        if self._saved_position != self._position:
+            yield from self._save("last")
             self._saved_position = self._position
 
-    def _save_best(self) -> Iterator[Event]:
-        if self.shelf is not None:
-            yield self._save("best", self.shelf.save_best)
+    def _save(self, name: Literal["best", "last"]) -> Iterator[CheckpointSaved]:
+        """Saves the state, which is gathered from all ranks: the first writes it, and none goes on before it is there.
 
-    def _save(self, name: str, write: Callable[[Callable[[Path], None]], Path]) -> CheckpointSaved:
+        Does nothing without a folder.
+        """
+        if self.shelf is None and self.ranks.is_alone:
+            return
         training, progress = self.training, self.progress
         self._stop_clock()
         averages = [averaging.state_dict() for averaging in training.averaging]
         self.stepper.guard.check_state(progress.step, progress.lr, [training.model.state_dict(), *averages])
         progress.total_seconds = self._total_seconds()
         self._since = time.monotonic()
-        path = write(partial(state.save, training, progress, self.stepper.meter))
+        write = partial(state.save, training, progress, self.ranks.gather(state.own_state(self.stepper.meter)))
+        path = self.ranks.told(lambda: self._write(name, write))
         self._saved_at = time.monotonic()
         self.clock.start()
-        return CheckpointSaved(name, progress.step, str(path))
+        if self.shelf is not None:
+            yield CheckpointSaved(name, progress.step, path)
+
+    def _write(self, name: Literal["best", "last"], write: Callable[[Path], None]) -> str:
+        assert self.shelf is not None
+        return str(self.shelf.save_best(write) if name == "best" else self.shelf.save_last(write))
 
     @property
     def _position(self) -> tuple[int, int, bool]:
@@ -318,7 +335,9 @@ class _Loop:
 
     def _minutes_are_up(self) -> bool:
         minutes = self.training.settings.checkpoint.every_minutes
-        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        if minutes is None:
+            return False
+        return bool(self.ranks.highest(int(time.monotonic() - self._saved_at >= 60 * minutes)))
 
     def _total_seconds(self) -> float:
         return self.progress.total_seconds + time.monotonic() - self._since

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.train.metrics import Meter, is_sum
+from zoo.train.ranks import Ranks
 from zoo.train.runtime import Runtime
 from zoo.train.training import BatchesLike
 
@@ -102,9 +103,13 @@ class _Kept:
     def add(self, labels_B: Tensor, logits_BK: Tensor, indices_B: Tensor) -> None:
         self._batches.append((labels_B, logits_BK.softmax(dim=1), indices_B))
 
-    def join(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-        labels, probabilities, indices = (torch.cat(parts).cpu().numpy() for parts in zip(*self._batches, strict=True))
-        return labels, probabilities, indices
+    def join(self, ranks: Ranks) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """Those of all ranks, in the order of the split."""
+        own = [torch.cat(parts).cpu() for parts in zip(*self._batches, strict=True)]
+        everyone = [parts for parts in ranks.gather(own) if parts]
+        labels, probabilities, indices = (torch.cat(parts).numpy() for parts in zip(*everyone, strict=True))
+        order = slice(None) if ranks.is_alone else np.argsort(indices)
+        return labels[order], probabilities[order], indices[order]
 
 
 def evaluate(
@@ -118,19 +123,21 @@ def evaluate(
     forward: Forward | None = None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Tests a placed model on every batch; one transfer to the host, at the end.
+    """Tests a placed model on every batch; one transfer to the host, at the end. Each of several ranks tests its part.
 
     ``keep`` keeps labels, predictions and probabilities; ``forward`` is the runtime's forward pass where there is
     one already (a compiled one is not compiled twice); ``on_batch`` is called before each batch and may raise.
     """
     forward = forward or runtime.forward(model)
     views = _VIEWS.get(tta)
-    meter = Meter(runtime.device, loss_is_sum=is_sum(loss))
+    meter = Meter(runtime.device, loss_is_sum=is_sum(loss), ranks=runtime.ranks)
     hits_tta = torch.zeros((), dtype=torch.int64, device=runtime.device)
     kept = _Kept()
     with evaluating(model):
         for batch in batches.epoch(1):
             on_batch()
+            if not batch.weight:
+                continue
             images_BCHW, labels_B = runtime.images(batch.images), batch.labels.to(runtime.device)
             logits_BK = forward(images_BCHW)
             meter.add(loss(logits_BK, labels_B), logits_BK, labels_B)
@@ -139,10 +146,13 @@ def evaluate(
             if views is not None:
                 hits_tta += (views(forward, images_BCHW).argmax(dim=1) == labels_B).sum()
     figures = meter.read()
-    accuracy_tta = None if views is None else hits_tta.item() / max(1, meter.samples)
-    evaluation = Evaluation(figures["loss"], figures["accuracy"], meter.samples, accuracy_tta)
-    if not (keep and meter.samples):
+    samples = batches.samples
+    if views is not None:
+        runtime.ranks.add_up([hits_tta])
+    accuracy_tta = None if views is None else hits_tta.item() / max(1, samples)
+    evaluation = Evaluation(figures["loss"], figures["accuracy"], samples, accuracy_tta)
+    if not (keep and samples):
         return evaluation
-    labels, probabilities, indices = kept.join()
+    labels, probabilities, indices = kept.join(runtime.ranks)
     predictions = probabilities.argmax(axis=1)
     return replace(evaluation, labels=labels, predictions=predictions, probabilities=probabilities, indices=indices)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DivergedError
+from zoo.train.ranks import ALONE, Ranks
 
 
 class _Step(NamedTuple):
@@ -35,8 +36,15 @@ class FiniteGuard:
     the scale halved. A gradient that is not finite at any scale shows in the scale, which :meth:`check` reads too.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device, scaler: torch.amp.GradScaler | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        scaler: torch.amp.GradScaler | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self._scaler = scaler
+        self._ranks = ranks
         self._parameters = [] if scaler is not None else list(model.parameters())
         self.skip = torch.zeros((), device=device)
         self._skipped = torch.zeros((), device=device)
@@ -61,7 +69,8 @@ class FiniteGuard:
             return
         bad = recent[-skipped]
         what = "a gradient" if math.isfinite(bad.loss) else "the loss"
-        ids = [int(index) for indices in bad.indices for index in indices.tolist()]
+        own = [int(index) for indices in bad.indices for index in indices.tolist()]
+        ids = [index for of_rank in self._ranks.gather(own) for index in of_rank]
         raise DivergedError(
             f"training diverged: {what} is not finite at step {bad.number}, learning rate {bad.lr:.6g}",
             notes=(f"training samples of that step: {_listing(ids)}", "the update was not made"),

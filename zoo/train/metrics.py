@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from zoo.train.ranks import ALONE, Ranks
+
 
 def is_sum(loss: nn.Module) -> bool:
     """Whether a loss adds up its samples instead of averaging them."""
@@ -17,10 +19,14 @@ def is_sum(loss: nn.Module) -> bool:
 
 
 class Meter:
-    """Loss and accuracy over samples: sums on the device, moved to the host only when read."""
+    """Loss and accuracy over samples: sums on the device, moved to the host only when read, those of all ranks then.
 
-    def __init__(self, device: torch.device, *, loss_is_sum: bool) -> None:
+    ``sums`` and ``samples`` are this rank's own.
+    """
+
+    def __init__(self, device: torch.device, *, loss_is_sum: bool, ranks: Ranks = ALONE) -> None:
         self._loss_is_sum = loss_is_sum
+        self._ranks = ranks
         # Double: a float32 sum over an epoch of ImageNet would drop digits.
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._loss, self._correct = self.sums.unbind()  # views
@@ -35,9 +41,18 @@ class Meter:
         self.samples += samples
 
     def read(self) -> dict[str, float]:
-        """``loss`` and ``accuracy``, means over samples. Waits for the device."""
-        loss, correct = self.sums.tolist()
-        return {"loss": loss / max(1, self.samples), "accuracy": correct / max(1, self.samples)}
+        """``loss`` and ``accuracy``, means over samples. Waits for the device, and for all ranks."""
+        loss, correct, samples = self._totals()
+        return {"loss": loss / max(1, samples), "accuracy": correct / max(1, samples)}
+
+    def _totals(self) -> tuple[float, float, int]:
+        if self._ranks.is_alone:
+            loss, correct = self.sums.tolist()
+            return loss, correct, self.samples
+        sums = torch.cat([self.sums, self.sums.new_tensor([self.samples])])
+        self._ranks.add_up([sums])
+        loss, correct, samples = sums.tolist()
+        return loss, correct, int(samples)
 
     def reset(self) -> None:
         """Begins anew."""

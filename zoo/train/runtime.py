@@ -24,6 +24,7 @@ from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
 from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError
+from zoo.train.ranks import ALONE, Ranks
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
 
@@ -38,8 +39,13 @@ class Choice(NamedTuple):
         return f"{self.value} ({self.reason})"
 
 
-def choose_device(requested: str = "auto") -> Choice:
-    """The device to run on: ``auto`` takes a GPU where there is one. Raises UsageError for one that is not there."""
+def choose_device(requested: str = "auto", ranks: Ranks = ALONE) -> Choice:
+    """The device to run on: ``auto`` takes a GPU where there is one. Raises UsageError for one that is not there.
+
+    Each of several ranks takes a GPU of its own, or, where ``cpu`` is asked for, shares the CPU with the others.
+    """
+    if not ranks.is_alone:
+        return _one_of_several(requested, ranks)
     if requested == "auto":
         if torch.cuda.is_available():
             return Choice("cuda:0", f"a GPU is there: {torch.cuda.get_device_name(0)}")
@@ -56,6 +62,22 @@ def choose_device(requested: str = "auto") -> Choice:
     if device.type != "cpu":
         raise UsageError(f"device {requested} is not supported", help="cpu, cuda, cuda:1 or auto")
     return Choice("cpu", "asked for")
+
+
+def _one_of_several(requested: str, ranks: Ranks) -> Choice:
+    if requested == "cpu":
+        return Choice("cpu", f"asked for; {ranks.count} processes")
+    if requested not in ("auto", "cuda"):
+        raise UsageError(
+            f"several devices are auto, cuda or cpu, not {requested}", help="CUDA_VISIBLE_DEVICES=1,3 says which GPUs"
+        )
+    found = torch.cuda.device_count()
+    if ranks.local_rank >= found:
+        raise UsageError(
+            f"{ranks.count} devices are asked for, PyTorch sees {found} GPUs",
+            help=f"--devices {found}" if found > 1 else "leave --devices out; --device cpu trains in several processes",
+        )
+    return Choice(f"cuda:{ranks.local_rank}", f"{ranks.count} GPUs: {torch.cuda.get_device_name(ranks.local_rank)}")
 
 
 def cpu_bf16_unit() -> str | None:
@@ -126,7 +148,10 @@ def _precision_plugin(precision: str, device_type: str) -> FabricPrecision:
 
 @dataclass(eq=False)
 class Runtime:
-    """A device, a precision (``fp32``, ``bf16``, ``fp16``), a layout and algorithms, and the forward pass in them."""
+    """A device, a precision (``fp32``, ``bf16``, ``fp16``), a layout and algorithms, and the forward pass in them.
+
+    ``ranks`` are the processes that train together, each with a device of its own.
+    """
 
     fabric: Fabric
     device: torch.device
@@ -135,6 +160,7 @@ class Runtime:
     compiled: bool
     deterministic: bool = False
     choices: dict[str, str] = field(default_factory=dict)
+    ranks: Ranks = ALONE
 
     @classmethod
     def choose(
@@ -144,9 +170,10 @@ class Runtime:
         channels_last: bool | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = "auto",
         deterministic: bool = False,
+        ranks: Ranks = ALONE,
     ) -> Runtime:
         """Settles every ``auto``. Raises UsageError for a device that is not there."""
-        where = choose_device(device)
+        where = choose_device(device, ranks)
         on = torch.device(where.value)
         arithmetic, layout = choose_precision(precision, on), choose_layout(channels_last)
         eager = choose_compile(compile, on)
@@ -166,6 +193,7 @@ class Runtime:
             eager.value == "compiled",
             deterministic,
             {name: str(choice) for name, choice in choices.items()},
+            ranks,
         )
 
     @contextmanager

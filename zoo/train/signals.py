@@ -9,6 +9,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from zoo.train.ranks import ALONE, Ranks
+
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -23,11 +25,13 @@ class Interrupted(BaseException):
 class SignalWatch:
     """Notes the first SIGINT, SIGTERM or SIGUSR1; a second one ends the process at once.
 
-    Outside the main thread Python can watch no signals; the training then runs without.
+    Outside the main thread Python can watch no signals; the training then runs without. Whichever of several ranks a
+    signal reaches, all act upon it at the same place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks = ALONE) -> None:
         self.caught: int | None = None
+        self._ranks = ranks
         self._before: dict[signal.Signals, Any] = {}
         self._process = os.getpid()
 
@@ -59,6 +63,7 @@ class SignalWatch:
             os.kill(os.getpid(), number)
 
     def check(self) -> None:
-        """Raises Interrupted if a signal has come."""
-        if self.caught is not None:
-            raise Interrupted(self.caught)
+        """Raises Interrupted if a signal has come, to any rank."""
+        caught = self._ranks.highest(self.caught or 0)
+        if caught:
+            raise Interrupted(caught)

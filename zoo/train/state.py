@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,8 +42,13 @@ class Progress:
         self.epoch, self.batch, self.steps_closed, self.epoch_seconds = self.epoch + 1, 0, False, 0.0
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds Python's, NumPy's and torch's generators, so that a training depends on nothing that ran before it."""
+def seed_everything(seed: int, rank: int = 0) -> None:
+    """Seeds Python's, NumPy's and torch's generators, so that a training depends on nothing that ran before it.
+
+    Each of several ranks draws numbers of its own (dropout), the first those that it would draw alone.
+    """
+    if rank:
+        seed = int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -93,15 +98,23 @@ def keep_averages(training: Training) -> None:
         training.model.load_state_dict(tested)
 
 
-def save(training: Training, progress: Progress, meter: Meter, path: Path) -> None:
-    """Writes a checkpoint. ``model.safetensors`` holds what is tested: the averaged weights where there are such."""
+def own_state(meter: Meter) -> dict[str, Any]:
+    """What each of several ranks has for itself: all else is the same on all."""
+    return {"random": _random_state(), "meter": {"sums": meter.sums.cpu(), "samples": meter.samples}}
+
+
+def save(training: Training, progress: Progress, of_ranks: Sequence[dict[str, Any]], path: Path) -> None:
+    """Writes a checkpoint. ``model.safetensors`` holds what is tested: the averaged weights where there are such.
+
+    ``of_ranks`` is every rank's :func:`own_state`, in order.
+    """
     with averaged(training):
         tested = _state_tensors(training.model)
     store = TensorStore()
     state = {
         "progress": asdict(progress),
-        "random": _random_state(),
-        "meter": {"sums": meter.sums, "samples": meter.samples},
+        **of_ranks[0],
+        "others": list(of_ranks[1:]),
         "optimization": training.optimization.state_dict(),
         "averaging": [averaging.state_dict() for averaging in training.averaging],
         "scaler": None if training.runtime.scaler is None else training.runtime.scaler.state_dict(),
@@ -140,8 +153,7 @@ def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progres
             averaging.load_state_dict(saved)
         if training.runtime.scaler is not None and state["scaler"]:
             training.runtime.scaler.load_state_dict(state["scaler"])
-        meter.load(state["meter"]["sums"], state["meter"]["samples"])
-        _set_random_state(state["random"])
+        _restore_own(training, meter, [state, *state.get("others", ())])
         cut_journals(training, state["journals"])
         return Progress(**state["progress"])
     except (KeyError, TypeError, ValueError) as error:
@@ -149,6 +161,22 @@ def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progres
             f"the checkpoint {checkpoint.path} does not fit this training: {error}",
             help="resume with the recipe the run was started with",
         ) from error
+
+
+def _restore_own(training: Training, meter: Meter, of_ranks: Sequence[dict[str, Any]]) -> None:
+    """Gives this rank what it had; where there are more or fewer ranks than there were, the first takes all sums."""
+    ranks = training.runtime.ranks
+    if ranks.count == len(of_ranks):
+        own = of_ranks[ranks.rank]
+        meter.load(own["meter"]["sums"], own["meter"]["samples"])
+        _set_random_state(own["random"])
+        return
+    if not ranks.is_first:
+        seed_everything(training.seed, ranks.rank)
+        return
+    meters = [one["meter"] for one in of_ranks]
+    meter.load(sum(one["sums"] for one in meters), sum(one["samples"] for one in meters))
+    _set_random_state(of_ranks[0]["random"])
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:

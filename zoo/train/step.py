@@ -27,8 +27,8 @@ class Stepper:
     def __init__(self, training: Training) -> None:
         runtime, model = training.runtime, training.model
         self.forward = runtime.forward(model)
-        self.meter = Meter(runtime.device, loss_is_sum=is_sum(training.loss))
-        self.guard = FiniteGuard(model, runtime.device, runtime.scaler)
+        self.meter = Meter(runtime.device, loss_is_sum=is_sum(training.loss), ranks=runtime.ranks)
+        self.guard = FiniteGuard(model, runtime.device, runtime.scaler, runtime.ranks)
         self._training = training
         self._loss_is_sum = is_sum(training.loss)
         self._loss: Tensor | None = None  # of the batches so far
@@ -42,17 +42,21 @@ class Stepper:
         labels = batch.labels.to(runtime.device, non_blocking=True)
         logits_BK = self.forward(images_BCHW)
         loss = self._training.loss(logits_BK, labels)
-        self.meter.add(loss, logits_BK, labels)
+        if batch.weight:
+            self.meter.add(loss, logits_BK, labels)
+            self._indices.append(batch.indices)
         self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
-        self._indices.append(batch.indices)
-        self._images += len(images_BCHW)
-        # A mean over the step's batches; a loss that is a sum over samples stays one.
-        runtime.fabric.backward(loss if share == 1 or self._loss_is_sum else loss * share)
+        self._images += batch.whole
+        # A mean over the step's batches and their parts; a loss that is a sum over samples stays one.
+        factor = float(batch.weight > 0) if self._loss_is_sum else share * batch.weight
+        runtime.fabric.backward(loss if factor == 1 else loss * factor)
 
     def update(self, step: int, lr: float) -> int:
         """Clips, updates unless something was not finite, moves schedules and averages on; gives the step's images."""
         training, optimization, scaler = self._training, self._training.optimization, self._training.runtime.scaler
         assert self._loss is not None
+        if not training.runtime.ranks.is_alone:
+            training.runtime.ranks.add_up([self._loss, *_gradients(training.model)])
         overflows = [] if scaler is None else _unscale(scaler, optimization.optimizers)
         self.guard.observe(step, lr, self._loss, self._indices)
         if training.settings.grad_clip is not None:
@@ -67,6 +71,10 @@ class Stepper:
         images = self._images
         self._loss, self._indices, self._images = None, [], 0
         return images
+
+
+def _gradients(model: nn.Module) -> list[Tensor]:
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
 
 def _unscale(scaler: torch.amp.GradScaler, optimizers: Sequence[Optimizer]) -> list[Tensor]:

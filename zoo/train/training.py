@@ -37,6 +37,14 @@ class BatchLike(Protocol):
     def indices(self) -> Tensor:
         """Which samples these are, int64, B."""
 
+    @property
+    def whole(self) -> int:
+        """The samples of the whole batch, of which several ranks have a part each."""
+
+    @property
+    def weight(self) -> float:
+        """The fraction of the whole batch that this part stands for; 0: it is there to keep in step."""
+
 
 class BatchesLike(Protocol):
     """Batches of a split; an epoch's content is a function of (seed, epoch) alone."""

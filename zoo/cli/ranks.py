@@ -1,0 +1,210 @@
+"""`zoo run --devices N`: the same command once for each device, watched over. Roof; imports no torch.
+
+Every rank is this very command with torchrun's environment variables. The first one's progress and messages are what
+people see; of the others only what one says that ends the run. This process passes signals on, and when one rank
+ends badly it ends the rest: no rank outlives the command, nor does the command wait for one that hangs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from zoo.cli.output import print_json, print_messages
+from zoo.errors import StoppedBySignal, WorkerError, ZooError
+
+GRACE_SECONDS = 10.0  # for ranks to end by themselves after one of them has
+_LOOK_SECONDS = 0.05
+_LIFELINE = "ZOO_LIFELINE"  # a pipe that this process holds open as long as it lives
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def is_rank() -> bool:
+    """Whether this process is one of several that train together."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return not is_rank() or os.environ["RANK"] == "0"
+
+
+@dataclass
+class _Rank:
+    number: int
+    process: subprocess.Popen[bytes]
+    stdout: IO[bytes]
+    stderr: IO[bytes] | None  # None: the first one's goes where ours goes
+    code: int | None = None
+
+    def has_ended(self) -> bool:
+        """Whether it has; its exit status is noted then."""
+        self.code = self.process.poll()
+        return self.code is not None
+
+
+@dataclass
+class _Signals:
+    """Those that came to this process, passed on to every rank."""
+
+    ranks: list[_Rank]
+    came: list[int] = field(default_factory=list)
+
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
+        self.came.append(number)
+        for rank in self.ranks:
+            if rank.process.poll() is None:
+                rank.process.send_signal(number)
+
+
+def start_ranks(count: int, *, as_json: bool) -> int:
+    """Runs this command once for each of so many devices; returns the exit status of the whole."""
+    with ExitStack() as stack:
+        ranks = [_start(number, environment, stack) for number, environment in _environments(count, stack)]
+        signals = _Signals(ranks)
+        stack.enter_context(_handled(signals))
+        hanging = _wait(ranks)
+        return _outcome(ranks, hanging, signals.came, as_json=as_json)
+
+
+def _environments(count: int, stack: ExitStack) -> Iterator[tuple[int, dict[str, str]]]:
+    held, holds = os.pipe()
+    stack.callback(os.close, holds)
+    stack.callback(os.close, held)
+    threads = max(1, (os.cpu_count() or 1) // count)
+    shared = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        _LIFELINE: str(held),
+    }
+    for number in range(count):
+        yield number, {**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _start(number: int, environment: dict[str, str], stack: ExitStack) -> _Rank:
+    stdout = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
+    stderr = stack.enter_context(tempfile.TemporaryFile()) if number else None  # noqa: SIM115  # likewise
+    process = subprocess.Popen(
+        _command(),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=[int(environment[_LIFELINE])],
+        process_group=0,  # Ctrl-C in a terminal reaches this process alone, which passes it on
+    )
+    stack.callback(_end, process)
+    return _Rank(number, process, stdout, stderr)
+
+
+def _command() -> list[str]:
+    """How this process was called: by the script `zoo`, or as a module."""
+    called = Path(sys.argv[0])
+    start = ["-m", "zoo"] if called.name == "__main__.py" else [str(called)]
+    return [sys.executable, *start, *sys.argv[1:]]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _handled(signals: _Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, signals.pass_on) for number in _PASSED_ON}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(ranks: list[_Rank]) -> list[_Rank]:
+    """Waits for all, after a bad end not for long; gives those that had to be killed."""
+    deadline = float("inf")
+    while [rank for rank in ranks if not rank.has_ended()]:
+        if deadline == float("inf") and any(rank.code for rank in ranks):
+            deadline = time.monotonic() + GRACE_SECONDS
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOOK_SECONDS)
+    hanging = [rank for rank in ranks if rank.code is None]
+    for rank in hanging:
+        _end(rank.process)
+    return hanging
+
+
+def _outcome(ranks: list[_Rank], hanging: list[_Rank], came: list[int], *, as_json: bool) -> int:
+    """The exit status: of a rank that was killed, that hung, that told an error, in this order; 0 if all went well."""
+    error = _failure(ranks, hanging, came)
+    if error is not None:
+        print_messages(error.diagnostics)
+        if as_json:
+            print_json([item.as_data() for item in error.diagnostics])
+        return error.status if isinstance(error, StoppedBySignal) else error.exit_code
+    # Where one fails the others lose it, and end as WorkerError does: that is not what has to be told.
+    ends = sorted((rank for rank in ranks if rank.code), key=lambda rank: rank.code == WorkerError.exit_code)
+    teller = ends[0] if ends else ranks[0]
+    if teller.stderr is not None:
+        _replay(teller.stderr, sys.stderr)
+    _replay(teller.stdout, sys.stdout)
+    return teller.code or 0
+
+
+def _failure(ranks: list[_Rank], hanging: list[_Rank], came: list[int]) -> ZooError | None:
+    """What no rank could tell itself."""
+    killed = [rank for rank in ranks if rank.code is not None and rank.code < 0]
+    if killed and came:
+        return StoppedBySignal(f"stopped by {signal.Signals(came[0]).name}", signal_number=came[0])
+    help = "--resume goes on from the last checkpoint"
+    if killed:
+        rank = killed[0]
+        name = signal.Signals(-(rank.code or 0)).name
+        return WorkerError(f"rank {rank.number} of {len(ranks)} died: killed by {name}", code="rank-died", help=help)
+    lost = all(rank.code in (None, 0, WorkerError.exit_code) for rank in ranks)
+    if hanging and lost and any(rank.code for rank in ranks):
+        numbers = ", ".join(str(rank.number) for rank in hanging)
+        return WorkerError(f"rank {numbers} of {len(ranks)} hangs: it was killed", code="rank-hangs", help=help)
+    return None
+
+
+def _replay(file: IO[bytes], stream: Any) -> None:
+    file.seek(0)
+    stream.write(file.read().decode("utf-8", errors="replace"))
+    stream.flush()
+
+
+def end_with_parent() -> None:
+    """In a rank that `zoo run --devices` started: ends this process, whatever it does, when that command is gone."""
+    lifeline = os.environ.pop(_LIFELINE, None)
+    if lifeline is None:
+        return
+
+    def watch() -> None:
+        os.read(int(lifeline), 1)  # gives nothing when nobody holds the other end any more
+        os._exit(WorkerError.exit_code)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,176 @@
+"""The processes that train one network together, each on a device of its own. Floor 5.
+
+Every rank holds the whole network and takes its part of every batch; the gradients are added up, so that all take
+the same step. What people read and what is written comes from the first rank alone.
+
+Decisions of the host are agreed upon: whatever rank a signal reaches, all stop after the same step. All methods but
+the properties are meetings: every rank has to call them, in the same order.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented, not marked as exported
+from torch.distributed.rendezvous import rendezvous
+
+from zoo.errors import WorkerError
+
+T = TypeVar("T")
+
+# What torchrun gives every process that it starts; `zoo run --devices` gives the same.
+_ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_LONGEST_WAIT = timedelta(days=7)  # for the first rank, which may download data or search a learning rate
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """The ranks of a training as one of them sees them; by itself a process is the only one."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0  # among those on this machine
+    _store: Any = None
+    _tellings: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no others."""
+        return self.count == 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    def told(self, make: Callable[[], T]) -> T:
+        """What ``make``, called by the first rank alone, gives: numbers, text, tensors, lists and dicts of them.
+
+        While it makes it there may be other meetings.
+        """
+        if self.is_alone:
+            return make()
+        value = make() if self.is_first else None
+        key = f"told/{next(self._tellings)}"
+        if self.is_first:
+            with self._meeting():
+                self._store.set(key, _packed(value))
+            return cast(T, value)
+        with self._meeting():
+            self._store.wait([key], _LONGEST_WAIT)
+            found: T = _unpacked(self._store.get(key))
+        return found
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all ranks, in order: numbers, text, tensors, lists and dicts of them."""
+        if self.is_alone:
+            return [value]
+        packed = torch.frombuffer(bytearray(_packed(value)), dtype=torch.uint8)
+        with self._meeting():
+            sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+            dist.all_gather(sizes, torch.tensor([len(packed)]))
+            room = int(max(sizes))
+            everyone = [torch.zeros(room, dtype=torch.uint8) for _ in range(self.count)]
+            dist.all_gather(everyone, torch.cat([packed, packed.new_zeros(room - len(packed))]))
+        return [_unpacked(one[: int(size)].numpy().tobytes()) for one, size in zip(everyone, sizes, strict=True)]
+
+    def highest(self, number: int) -> int:
+        """The largest number that any rank has. Waits for their hosts, for no device."""
+        if self.is_alone:
+            return number
+        found = torch.tensor(number)
+        with self._meeting():
+            dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return int(found)
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Makes each tensor the sum over all ranks, in place; one message for each dtype. The host does not wait."""
+        if self.is_alone:
+            return
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            with self._meeting():
+                dist.all_reduce(flat)
+            parts: tuple[Tensor, ...] = torch.split(flat, [tensor.numel() for tensor in alike])
+            for tensor, part in zip(alike, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+    def take_over(self, tensors: Iterable[Tensor]) -> None:
+        """Makes each tensor that of the first rank, in place."""
+        if self.is_alone:
+            return
+        for tensor in tensors:
+            dense = tensor.contiguous()
+            with self._meeting():
+                dist.broadcast(dense, src=0)
+            tensor.copy_(dense)
+
+    @contextmanager
+    def _meeting(self) -> Iterator[None]:
+        """Turns a rank that does not come into WorkerError; which one it was, whoever started them all can tell."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            late = "imed out" in str(error)
+            what = "another rank did not answer in time" if late else "the connection to another rank broke"
+            raise WorkerError(
+                f"rank {self.rank} of {self.count} stops: {what}",
+                code="rank-lost",
+                help="the last checkpoint is kept: --resume goes on from it",
+            ) from error
+
+
+ALONE = Ranks()
+
+
+def announced() -> Ranks:
+    """The ranks as the environment has them, not met yet; alone where it says nothing of others."""
+    if not all(name in os.environ for name in _ENVIRONMENT):
+        return ALONE
+    rank, count, local_rank = (int(os.environ[name]) for name in _ENVIRONMENT[:3])
+    return Ranks(rank, count, local_rank) if count > 1 else ALONE
+
+
+@cache
+def join(device_type: str, timeout: float) -> Ranks:
+    """Meets the other ranks that are announced, once for the life of this process.
+
+    ``timeout`` is the seconds that a rank may keep the others waiting. Raises WorkerError.
+    """
+    ranks = announced()
+    if ranks.is_alone:
+        return ranks
+    limit = timedelta(seconds=timeout)
+    with ranks._meeting():
+        store, _, _ = next(rendezvous("env://", timeout=limit))
+        backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+        group = PrefixStore("group", store)
+        dist.init_process_group(backend, store=group, rank=ranks.rank, world_size=ranks.count, timeout=limit)
+    atexit.register(dist.destroy_process_group)
+    return Ranks(ranks.rank, ranks.count, ranks.local_rank, PrefixStore("zoo", store))
+
+
+def _packed(value: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def _unpacked(packed: bytes) -> Any:
+    # Whoever reaches the port could send what it likes: data is all that is taken.
+    return torch.load(io.BytesIO(packed), weights_only=True)
