@@ -30,7 +30,7 @@ class TrainingStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepLogged(Event):
-    """Running figures, every log interval; never every step."""
+    """Running figures, every log interval; never every step. ``lrs`` are the rates of all steps since the last."""
 
     epoch: int
     step: int
@@ -41,6 +41,7 @@ class StepLogged(Event):
     images_per_second: float
     epoch_eta_seconds: float
     run_eta_seconds: float
+    lrs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

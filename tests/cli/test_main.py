@@ -52,7 +52,7 @@ def test_every_command_has_help(zoo: Zoo) -> None:
 
 
 COMMANDS = (
-    *("summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"),
+    *("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"),
     *("eject", "draw", "diff", "schema", "bench"),
 )
 

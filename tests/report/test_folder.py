@@ -190,6 +190,14 @@ def test_the_schedule_is_as_long_as_the_training(copy_of: Path) -> None:
     assert "Over 30 steps it falls from 0.1" in render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
 
 
+def test_the_schedule_has_every_step_where_the_run_has(copy_of: Path) -> None:
+    """Its peak lies between two looks, and the last steps left no line: epoch 3 ended with step 30."""
+    lines = [{"event": "step", "step": step, "lr": 0.05, "lrs": [0.01, 0.04, 0.1, 0.05]} for step in (4, 8)]
+    (copy_of / "steps.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
+    assert "Over 30 steps it begins at 0.01, rises to 0.1 and ends at 0.006667." in text
+
+
 def test_one_map_is_shown_where_the_method_knows_no_class(copy_of: Path) -> None:
     maps = read_arrays(copy_of, "cams")
     assert maps is not None

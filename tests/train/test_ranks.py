@@ -217,7 +217,7 @@ def test_announced_as_torchrun_does(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cuda", 2, "cuda:1"),
         ("cpu", 2, "cpu"),
         ("auto", 0, "2 devices are asked for, PyTorch sees 0 GPUs"),
-        ("auto", 1, "2 devices are asked for, PyTorch sees 1 GPUs"),
+        ("auto", 1, "2 devices are asked for, PyTorch sees 1 GPU"),
         ("cuda:1", 2, "several devices are auto, cuda or cpu, not cuda:1"),
     ],
 )

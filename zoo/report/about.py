@@ -16,7 +16,7 @@ FILES = {
     "metrics.jsonl": "every epoch's figures, one object per line",
     "metrics.csv": "the same as a table",
     "data.json": "class names, image shape, normalisation",
-    "steps.jsonl": "loss and learning rate of every log interval",
+    "steps.jsonl": "loss of every log interval, learning rate of every step",
     "recipe.yaml": "the recipe as it was written",
     "resolved.yaml": "the recipe with every value",
     "architecture.yaml": "the network as it was built",

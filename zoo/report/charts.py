@@ -73,9 +73,15 @@ def _curve(axes: Axes, run: Run, figure_of: str, theme: Theme) -> None:
 
 def schedule_points(run: Run) -> tuple[list[float], list[float], str]:
     """x, learning rate, and what x counts: steps where the run logged them, else epochs."""
-    steps = [(line["step"], line["lr"]) for line in run.steps if "step" in line and line.get("lr") is not None]
-    if len(steps) > len(run.epochs):
-        return [step for step, _ in steps], [lr for _, lr in steps], "step"
+    at_step: dict[float, float] = {}
+    for line in run.steps:
+        if "step" in line and line.get("lr") is not None:
+            lrs = line.get("lrs") or [line["lr"]]  # of every step up to this one, in newer runs
+            at_step |= {line["step"] - back: lr for back, lr in enumerate(reversed(lrs))}
+    if len(at_step) > len(run.epochs):
+        # The steps after the last look left no line: the last of them stands with its epoch.
+        at_step |= {line["step"]: line["lr"] for line in run.epochs if "step" in line and line.get("lr") is not None}
+        return sorted(at_step), [at_step[step] for step in sorted(at_step)], "step"
     epochs = [(line["epoch"], line["lr"]) for line in run.epochs if line.get("lr") is not None]
     return [epoch for epoch, _ in epochs], [lr for _, lr in epochs], "epoch"
 

@@ -179,6 +179,7 @@ class _Loop:
             if progress.batch % accumulate and progress.batch < batches.steps:
                 continue
             progress.step, progress.lr = progress.step + 1, self.training.optimization.lr
+            progress.lrs.append(progress.lr)
             self.clock.step(images=self.stepper.update(progress.step, progress.lr))
             if self._is_trained:
                 break
@@ -209,7 +210,9 @@ class _Loop:
             images_per_second=self.clock.images_per_second,
             epoch_eta_seconds=seconds * min(progress.epoch * per_epoch - progress.step, steps_left),
             run_eta_seconds=seconds * steps_left + self._evaluation_seconds * epochs_left,
+            lrs=tuple(progress.lrs),
         )
+        progress.lrs.clear()
         self.clock.start()
         return event
 

@@ -57,7 +57,9 @@ def choose_device(requested: str = "auto", ranks: Ranks = ALONE) -> Choice:
     if device.type == "cuda":
         count, index = torch.cuda.device_count(), device.index or 0
         if index >= count:
-            raise UsageError(f"no such device: {requested}: PyTorch sees {count} GPUs", help="cpu, or auto")
+            raise UsageError(
+                f"no such device: {requested}: PyTorch sees {count} GPU{'' if count == 1 else 's'}", help="cpu, or auto"
+            )
         return Choice(f"cuda:{index}", "asked for")
     if device.type != "cpu":
         raise UsageError(f"device {requested} is not supported", help="cpu, cuda, cuda:1 or auto")
@@ -74,7 +76,7 @@ def _one_of_several(requested: str, ranks: Ranks) -> Choice:
     found = torch.cuda.device_count()
     if ranks.local_rank >= found:
         raise UsageError(
-            f"{ranks.count} devices are asked for, PyTorch sees {found} GPUs",
+            f"{ranks.count} devices are asked for, PyTorch sees {found} GPU{'' if found == 1 else 's'}",
             help=f"--devices {found}" if found > 1 else "leave --devices out; --device cpu trains in several processes",
         )
     return Choice(f"cuda:{ranks.local_rank}", f"{ranks.count} GPUs: {torch.cuda.get_device_name(ranks.local_rank)}")

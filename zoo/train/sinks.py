@@ -19,7 +19,8 @@ Listener = Callable[[Event], None]
 class MetricsFile:
     """Writes ``metrics.jsonl`` and ``metrics.csv`` (an epoch a line) and ``steps.jsonl`` (a log interval a line).
 
-    A line is on disk before the call returns, so the checkpoint that follows knows the files' sizes.
+    A log interval's line has the learning rate of each of its steps. A line is on disk before the call returns, so the
+    checkpoint that follows knows the files' sizes.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -32,7 +33,7 @@ class MetricsFile:
             _append(self._folder.metrics, json.dumps(line) + "\n")
             _append(self._folder.metrics_csv, _csv_line(line, header=not _has_content(self._folder.metrics_csv)))
         elif isinstance(event, StepLogged):
-            line = {key: getattr(event, key) for key in ("epoch", "step", "loss", "accuracy", "lr")}
+            line = {key: getattr(event, key) for key in ("epoch", "step", "loss", "accuracy", "lr", "lrs")}
             _append(self._folder.steps, json.dumps({"event": "step", **line}) + "\n", durable=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Progress:
     step: int = 0  # optimizer steps done in all
     steps_closed: bool = False  # all its steps are done, its test is not
     lr: float = 0.0  # of the last step
+    lrs: list[float] = field(default_factory=list)  # of the steps since the last one that was logged
     epoch_seconds: float = 0.0  # of its training steps
     train_seconds: float = 0.0  # of all training steps
     total_seconds: float = 0.0
