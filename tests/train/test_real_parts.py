@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +17,16 @@ from torch import Tensor, nn
 
 from tests.train.small_world import small_net
 from zoo.data import make_batches, open_dataset, parse_transforms
+from zoo.data.samples import SamplePipeline
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_text
+from zoo.errors import StoppedBySignal
 from zoo.events import StepLogged
 from zoo.optim import parse_optimization
 from zoo.optim.averaging import EMA
 from zoo.schema.recipe import TrainSection
 from zoo.train import MetricsFile, RunFolder, Runtime, Training, count_steps, fit
+from zoo.train.checkpoint import verify
 
 RECIPE = """
 data: {source: synthetic, shape: [3, 8, 8], classes: 4, train: 48, test: 16, batch_size: 8}
@@ -93,6 +102,42 @@ def test_a_run_stopped_in_mid_epoch_goes_on_exactly(tmp_path: Path, workers: int
         trained(build(folder, workers), stop_after=3)
         again = trained(build(folder, workers, resume=True))
         assert folder.steps.read_text() == lines
+    for name, tensor in whole.items():
+        assert tensor.equal(again[name]), name
+
+
+def _signalled(folder: Path, after: float) -> None:
+    """Trains in a process group of its own, which gets SIGTERM while the training waits for its worker."""
+    os.setsid()
+    torch.set_num_threads(1)  # as the whole run has
+    prompt = SamplePipeline.batch
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.6)
+        return prompt(*arguments)
+
+    SamplePipeline.batch = slow
+    signal_group = threading.Timer(after, os.killpg, (0, signal.SIGTERM))
+    try:
+        with RunFolder.at(folder) as held:
+            training = build(held, 1)
+            for event in fit(training):
+                if isinstance(event, StepLogged) and event.step == 3:
+                    signal_group.start()
+    except StoppedBySignal as stopped:
+        sys.exit(stopped.status)
+
+
+def test_a_signal_to_worker_and_training_stops_resumably(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, "whole") as folder:
+        whole = trained(build(folder, 1))
+    process = multiprocessing.get_context("forkserver").Process(target=_signalled, args=(tmp_path / "run", 0.3))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 143
+    verify(tmp_path / "run" / "checkpoints" / "last")
+    with RunFolder.at(tmp_path / "run", resume=True) as folder:
+        again = trained(build(folder, 1, resume=True))
     for name, tensor in whole.items():
         assert tensor.equal(again[name]), name
 

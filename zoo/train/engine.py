@@ -32,7 +32,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from zoo.errors import StoppedBySignal
+from zoo.errors import StoppedBySignal, WorkerError
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.train import state
 from zoo.train.checkpoint import read_checkpoint
@@ -63,11 +63,14 @@ def fit(training: Training) -> Generator[Event, None, None]:
             signals.check()
         except Interrupted as interruption:
             yield from loop.save_last()
-            raise StoppedBySignal(
-                f"stopped by {interruption} after step {loop.progress.step}",
-                signal_number=interruption.number,
-                help="go on with --resume",
-            ) from None
+            raise loop.stopped_by(interruption) from None
+        except WorkerError:
+            if signals.caught is None:
+                raise
+            # The signal went to the whole process group, and the loader's workers were quicker to end.
+            if loop.is_between_steps:
+                yield from loop.save_last()
+            raise loop.stopped_by(Interrupted(signals.caught)) from None
         yield loop.outcome(training.final)
 
 
@@ -145,6 +148,19 @@ class _Loop:
                 "precision": self.runtime.precision,
             }
         )
+
+    def stopped_by(self, interruption: Interrupted) -> StoppedBySignal:
+        """What ends a training that a signal stopped."""
+        return StoppedBySignal(
+            f"stopped by {interruption} after step {self.progress.step}",
+            signal_number=interruption.number,
+            help="go on with --resume",
+        )
+
+    @property
+    def is_between_steps(self) -> bool:
+        """Whether the state is one to go on from, whoever raised what; ranks may stand at different places then."""
+        return self.ranks.is_alone and self.progress.batch % self.training.settings.accumulate == 0
 
     # ── an epoch ─────────────────────────────────────────────────────────────────────────────────────────────
 
