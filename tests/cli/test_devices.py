@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.ranks import is_first_rank, is_rank
+from zoo.train.ranks import announced
 
 pytestmark = pytest.mark.slow
 
@@ -176,12 +177,22 @@ def test_under_torchrun(tmp_path: Path) -> None:
     assert done.stdout.count("test accuracy") == 1
 
 
-def test_a_program_by_itself_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE"):
+@pytest.mark.parametrize(
+    ("given", "several", "first"),
+    [
+        ({}, False, True),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, False, True),  # some other program's
+        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, True, False),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, True, True),
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, False, True),
+    ],
+)
+def test_who_is_a_rank(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], several: bool, first: bool) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    assert not is_rank()
-    assert is_first_rank()
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert is_rank()
-    assert not is_first_rank()
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert is_rank() == several
+    assert is_first_rank() == first
+    assert announced().is_alone != several
+    assert announced().is_first == first

@@ -27,13 +27,17 @@ from zoo.errors import StoppedBySignal, WorkerError, ZooError
 
 GRACE_SECONDS = 10.0  # for ranks to end by themselves after one of them has
 _LOOK_SECONDS = 0.05
+_ANNOUNCED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LIFELINE = "ZOO_LIFELINE"  # a pipe that this process holds open as long as it lives
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def is_rank() -> bool:
-    """Whether this process is one of several that train together."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether this process is one of several that train together.
+
+    :func:`zoo.train.ranks.announced` asks the same; it is in a module that imports torch, which takes seconds.
+    """
+    return all(name in os.environ for name in _ANNOUNCED) and os.environ["WORLD_SIZE"] != "1"
 
 
 def is_first_rank() -> bool:
