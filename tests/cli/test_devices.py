@@ -133,6 +133,18 @@ def test_ctrl_c_stops_all_and_says_how_to_go_on(started: Command) -> None:
     assert are_gone(ranks)
 
 
+def test_a_second_ctrl_c_quits_though_a_rank_hangs(started: Command) -> None:
+    ranks = started.ranks()
+    os.kill(ranks[1], signal.SIGSTOP)
+    for _ in range(2):
+        started.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    code, _ = started.end(30)  # without the second one it would be data.worker_timeout, two minutes
+    assert code == 130
+    assert "error[stopped]: stopped by SIGINT" in started.stderr
+    assert are_gone(ranks)
+
+
 def test_no_rank_outlives_a_killed_command(started: Command) -> None:
     ranks = started.ranks()
     started.process.kill()

@@ -76,6 +76,32 @@ def test_a_resumed_epoch_gives_what_was_left(backend: str) -> None:
     assert all(torch.equal(one.images, other.images) for one, other in zip(whole[2:], rest, strict=True))
 
 
+@pytest.mark.parametrize("backend", ["batched", "albumentations"])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_share_every_batch(backend: str, ranks: int) -> None:
+    whole = batches(noise(67), MIXED, batch_size=16, backend=backend)
+    shared = [list(whole.part(rank, ranks).epoch(2, start=1)) for rank in range(ranks)]
+    for number, batch in enumerate(whole.epoch(2, start=1)):
+        parts = [of_rank[number] for of_rank in shared]
+        assert {part.whole for part in parts} == {len(batch)}
+        assert sum(part.weight for part in parts) == pytest.approx(1)
+        counted = [part for part in parts if part.weight]
+        assert min(map(len, counted)) >= 2, "batch norm wants more than one image"
+        assert [part.weight for part in counted] == [len(part) / len(batch) for part in counted]
+        for part in parts:  # those that do not count are images of the batch too
+            at = [batch.indices.tolist().index(index) for index in part.indices.tolist()]
+            assert torch.equal(part.images, batch.images[at])
+            assert torch.equal(part.labels, batch.labels[at])
+        assert sorted(index for part in counted for index in part.indices.tolist()) == sorted(batch.indices.tolist())
+    assert shared[ranks - 1][-1].weight == 0, "three images are too few to share"
+
+
+def test_a_part_gives_single_batches_whole() -> None:
+    part = batches(noise(), S8).part(1, 2)
+    assert part.batch(1, [3, 4, 5]).indices.tolist() == [3, 4, 5]
+    assert (part.steps, part.samples) == (4, 200)
+
+
 def test_batches_are_float32_in_channels_last_memory() -> None:
     for text in (S8, AIRBENCH, "[]", "[HorizontalFlip]"):
         batch: Batch = next(batches(noise(), text).epoch(1))

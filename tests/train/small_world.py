@@ -80,7 +80,8 @@ class SmallBatches:
         for number, indices in enumerate(order.split(self.size)):
             if number < start:
                 continue
-            own = indices[self.ranks.rank :: self.ranks.count]
+            sharing = min(self.ranks.count, max(1, len(indices) // 2))
+            own = indices[self.ranks.rank :: sharing] if self.ranks.rank < sharing else indices[:0]
             given = own if len(own) else indices
             images = self.images[given].clone()
             if self.poison == (epoch, number) and self.ranks.is_first:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,8 @@ from zoo.errors import UsageError
 from zoo.train.ranks import ALONE, Ranks, announced, join
 from zoo.train.runtime import choose_device
 
-# Five batches of 16 and one with a single sample, of which the second rank gets none; so it is in the test.
-PLAIN = Small(train={"epochs": 2}, samples=81, tests=41, plain=True)
+# Five batches of 16 and one of three, of which the second rank gets none; nor of the test's last.
+PLAIN = Small(train={"epochs": 2}, samples=83, tests=41, plain=True)
 # Batch norm and dropout, and a checkpoint after every step.
 SMALL = Small(train={"epochs": 2, "checkpoint": {"every_minutes": 1e-9}}, samples=64)
 ENDED_WELL = [0, 0]
@@ -163,6 +164,7 @@ def _meet(rank: int, port: int, folder: Path) -> None:
         "told_again": ranks.told(lambda: ranks.highest(3) + 4 + rank) if rank == 0 else _told_beside_a_meeting(ranks),
         "gathered": ranks.gather({"sums": torch.tensor([rank]), "name": "x" * (1 + 1000 * rank)}),
         "highest": ranks.highest(15 * rank),
+        "met": ranks.meet(),
         "filters": filters,
         "is_channels_last": filters.is_contiguous(memory_format=torch.channels_last),
         "whole": whole,
@@ -171,6 +173,10 @@ def _meet(rank: int, port: int, folder: Path) -> None:
         "same": join("cpu", 60.0) is ranks,
     }
     torch.save(found, folder / f"{rank}.pt")
+    if rank == 1:
+        time.sleep(1)
+    ranks.meet(to_part=True)
+    (folder / f"{rank}.end").write_text(str(time.time()))
 
 
 def test_what_ranks_tell_each_other(tmp_path: Path, two_processes: Callable[..., None]) -> None:
@@ -182,6 +188,7 @@ def test_what_ranks_tell_each_other(tmp_path: Path, two_processes: Callable[...,
         assert [int(one["sums"]) for one in found["gathered"]] == [0, 1]
         assert [len(one["name"]) for one in found["gathered"]] == [1, 1001]
         assert found["highest"] == 15
+        assert found["met"] is None
         assert torch.equal(found["filters"][0], torch.full((3, 4, 5), 12.0))
         assert torch.equal(found["filters"][1], torch.full((3, 4, 5), 11.0))
         assert found["is_channels_last"]
@@ -189,6 +196,8 @@ def test_what_ranks_tell_each_other(tmp_path: Path, two_processes: Callable[...,
         assert found["double"].item() == 1.0
         assert torch.equal(found["buffer"], torch.arange(6.0).view(2, 3).t())
         assert found["same"]
+    first, second = (float((tmp_path / f"{rank}.end").read_text()) for rank in (0, 1))
+    assert first > second - 0.1, "the first is the last to go"
 
 
 def test_alone_nothing_is_asked_of_anyone() -> None:
@@ -206,8 +215,9 @@ def test_announced_as_torchrun_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTER_PORT", "1")
     found = announced()
     assert (found.rank, found.count, found.local_rank) == (3, 8, 1)
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    assert announced() is ALONE
+    for count in ("1", "two"):
+        monkeypatch.setenv("WORLD_SIZE", count)
+        assert announced() is ALONE
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def lay_foundation(
 def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Built:
     """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit."""
     base = lay_foundation(resolved, parts, dataset, options)
+    options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
     diagnostics = Diagnostics()

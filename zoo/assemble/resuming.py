@@ -72,7 +72,7 @@ def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str
     words = ["zoo", "run", path.stem if shipped_recipe(path.stem) == path else str(path)]
     words += [word for text in options.all_sets for word in ("--set", text)]
     words += [] if options.device == "auto" else ["--device", options.device]
-    words += [] if options.devices == 1 else ["--devices", str(options.devices)]
+    words += [] if options.ranks.is_alone else ["--devices", str(options.ranks.count)]
     words += [] if options.data_dir is None else ["--data-dir", str(options.data_dir)]
     words += [word for file in plugin_files() for word in ("--plugin", str(file))]
     return shlex.join([*words, "--run-dir", str(folder), "--resume"])

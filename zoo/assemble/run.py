@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from zoo.assemble.resuming import folder_of, read_result, resume_command, take_u
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
-from zoo.errors import StoppedBySignal, ZooError
+from zoo.errors import StoppedBySignal, UsageError, ZooError
 from zoo.events import TrainingFinished
 from zoo.train import (
     ConsoleProgress,
@@ -74,7 +74,8 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> 
         return _run(folder, resolved, parts, options, note, started)
     with folder if options.ranks.is_first else contextlib.nullcontext():
         resolved, parts, state = take_up(folder, resolved, parts)
-        options.ranks.gather(None)  # all have read the folder: the first may write to it
+        if len(set(options.ranks.gather(state))) > 1:  # all have read the folder: the first may write to it
+            raise UsageError("the ranks find different things in the run folder", help="take a disk that all share")
         if state == "finished":
             note(f"the run in {folder.path} is finished: nothing to resume")
             if options.ranks.is_first:
@@ -127,7 +128,7 @@ def _run(
         built.training.resume = options.resume
         for _ in fit(built.training):
             pass
-        return options.ranks.told(dict)
+        return _told(options, dict)
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
@@ -139,7 +140,13 @@ def _run(
             found = saved_range_test(folder.path)
         write_beginning(folder, resolved, parts, built, found.as_facts() if found is not None else None)
         # Told when all is done: the others' end would be taken for the whole command's.
-        return options.ranks.told(lambda: _train(folder, resolved, parts, built, found, options, note, started))
+        return _told(options, lambda: _train(folder, resolved, parts, built, found, options, note, started))
+
+
+def _told(options: RunOptions, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    result = options.ranks.told(train)
+    options.ranks.meet(to_part=True)
+    return result
 
 
 def _train(

@@ -11,11 +11,22 @@ import sys
 from collections.abc import Sequence
 
 from zoo.cli.failures import report
+from zoo.cli.ranks import end_with_parent, is_rank
 from zoo.errors import refuse_windows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status."""
+    """Runs the command line and returns the exit status. One of several ranks ends its process with it."""
+    status = _main(arguments)
+    if is_rank():
+        # What a library does at exit may wait for ranks that are gone: NCCL takes leave of all of them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     # PyTorch's own switch, read at its first allocation: big tensors on a CPU in pages of 2 MB instead of 4 kB. The
     # kernel clears a training step's memory anew every time, and spends a tenth of the step on it with small pages.
@@ -23,7 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         refuse_windows()
         from zoo.cli.app import app
-        from zoo.cli.ranks import end_with_parent
 
         end_with_parent()
         status = app(arguments, prog_name="zoo", standalone_mode=False)

@@ -26,9 +26,12 @@ from zoo.cli.output import print_json, print_messages
 from zoo.errors import StoppedBySignal, WorkerError, ZooError
 
 GRACE_SECONDS = 10.0  # for ranks to end by themselves after one of them has
+_SECOND_SIGNAL_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 _ANNOUNCED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LIFELINE = "ZOO_LIFELINE"  # a pipe that this process holds open as long as it lives
+_STORE = "ZOO_STORE_FD"  # a listening socket, which the first rank takes over
+_OTHER_LAUNCHERS = ("TORCHELASTIC_", "GROUP_", "ROLE_")  # what they told this process is not for its ranks
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -37,7 +40,8 @@ def is_rank() -> bool:
 
     :func:`zoo.train.ranks.announced` asks the same; it is in a module that imports torch, which takes seconds.
     """
-    return all(name in os.environ for name in _ANNOUNCED) and os.environ["WORLD_SIZE"] != "1"
+    given = [os.environ.get(name, "") for name in _ANNOUNCED]
+    return all(given) and all(number.isdecimal() for number in given[:3]) and int(given[1]) > 1
 
 
 def is_first_rank() -> bool:
@@ -79,7 +83,7 @@ def start_ranks(count: int, *, as_json: bool) -> int:
         ranks = [_start(number, environment, stack) for number, environment in _environments(count, stack)]
         signals = _Signals(ranks)
         stack.enter_context(_handled(signals))
-        hanging = _wait(ranks)
+        hanging = _wait(ranks, signals.came)
         return _outcome(ranks, hanging, signals.came, as_json=as_json)
 
 
@@ -87,24 +91,31 @@ def _environments(count: int, stack: ExitStack) -> Iterator[tuple[int, dict[str,
     held, holds = os.pipe()
     stack.callback(os.close, holds)
     stack.callback(os.close, held)
-    threads = max(1, (os.cpu_count() or 1) // count)
+    store = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    threads = max(1, _usable_cpus() // count)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_LAUNCHERS)}
     shared = {
+        **_loopback(),
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(store.getsockname()[1]),
+        _STORE: str(store.fileno()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         _LIFELINE: str(held),
     }
     for number in range(count):
-        yield number, {**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number)}
+        yield number, {**inherited, **shared, "RANK": str(number), "LOCAL_RANK": str(number)}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _loopback() -> dict[str, str]:
+    """Keeps gloo to this machine; by itself it takes the address of the host's name, which need not be known."""
+    own = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+    return {"GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", own[0])} if own else {}
 
 
 def _start(number: int, environment: dict[str, str], stack: ExitStack) -> _Rank:
@@ -116,7 +127,7 @@ def _start(number: int, environment: dict[str, str], stack: ExitStack) -> _Rank:
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        pass_fds=[int(environment[_LIFELINE])],
+        pass_fds=[int(environment[_LIFELINE]), int(environment[_STORE])],
         process_group=0,  # Ctrl-C in a terminal reaches this process alone, which passes it on
     )
     stack.callback(_end, process)
@@ -146,12 +157,14 @@ def _handled(signals: _Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wait(ranks: list[_Rank]) -> list[_Rank]:
-    """Waits for all, after a bad end not for long; gives those that had to be killed."""
+def _wait(ranks: list[_Rank], came: list[int]) -> list[_Rank]:
+    """Waits for all; once one ended badly or the first ended, not for long; gives those that had to be killed."""
     deadline = float("inf")
     while [rank for rank in ranks if not rank.has_ended()]:
-        if deadline == float("inf") and any(rank.code for rank in ranks):
+        if deadline == float("inf") and (any(rank.code for rank in ranks) or ranks[0].code is not None):
             deadline = time.monotonic() + GRACE_SECONDS
+        if len(came) > 1:  # a second signal quits at once; a rank that waits for another does not hear it
+            deadline = min(deadline, time.monotonic() + _SECOND_SIGNAL_SECONDS)
         if time.monotonic() > deadline:
             break
         time.sleep(_LOOK_SECONDS)
@@ -165,12 +178,17 @@ def _outcome(ranks: list[_Rank], hanging: list[_Rank], came: list[int], *, as_js
     """The exit status: of a rank that was killed, that hung, that told an error, in this order; 0 if all went well."""
     error = _failure(ranks, hanging, came)
     if error is not None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h")  # a progress bar that was killed had hidden the cursor
+        for rank in ranks:
+            if rank.stderr is not None and (rank in hanging or (rank.code or 0) < 0):
+                _replay(rank.stderr, sys.stderr)
         print_messages(error.diagnostics)
         if as_json:
             print_json([item.as_data() for item in error.diagnostics])
         return error.status if isinstance(error, StoppedBySignal) else error.exit_code
-    # Where one fails the others lose it, and end as WorkerError does: that is not what has to be told.
-    ends = sorted((rank for rank in ranks if rank.code), key=lambda rank: rank.code == WorkerError.exit_code)
+    # Where one fails the others lose it: that is not what has to be told.
+    ends = sorted((rank for rank in ranks if rank.code), key=_lost_another)
     teller = ends[0] if ends else ranks[0]
     if teller.stderr is not None:
         _replay(teller.stderr, sys.stderr)
@@ -178,17 +196,27 @@ def _outcome(ranks: list[_Rank], hanging: list[_Rank], came: list[int], *, as_js
     return teller.code or 0
 
 
+def _lost_another(rank: _Rank) -> bool:
+    """Whether it ended because another was gone; of the first, whose words were shown, as far as its status tells."""
+    if rank.code != WorkerError.exit_code or rank.stderr is None:
+        return rank.code == WorkerError.exit_code
+    rank.stderr.seek(0)
+    return b"[rank-lost]" in rank.stderr.read()
+
+
 def _failure(ranks: list[_Rank], hanging: list[_Rank], came: list[int]) -> ZooError | None:
     """What no rank could tell itself."""
     killed = [rank for rank in ranks if rank.code is not None and rank.code < 0]
-    if killed and came:
+    if hanging:  # NCCL aborts a rank that has waited too long for another
+        killed = [rank for rank in killed if rank.code != -signal.SIGABRT]
+    if came and (killed or hanging):
         return StoppedBySignal(f"stopped by {signal.Signals(came[0]).name}", signal_number=came[0])
     help = "--resume goes on from the last checkpoint"
     if killed:
         rank = killed[0]
         name = signal.Signals(-(rank.code or 0)).name
         return WorkerError(f"rank {rank.number} of {len(ranks)} died: killed by {name}", code="rank-died", help=help)
-    lost = all(rank.code in (None, 0, WorkerError.exit_code) for rank in ranks)
+    lost = all(rank.code in (None, 0, WorkerError.exit_code, -signal.SIGABRT) for rank in ranks)
     if hanging and lost and any(rank.code for rank in ranks):
         numbers = ", ".join(str(rank.number) for rank in hanging)
         return WorkerError(f"rank {numbers} of {len(ranks)} hangs: it was killed", code="rank-hangs", help=help)

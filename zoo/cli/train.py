@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +52,9 @@ def run(
     numbers = _seed_list(seeds) if seeds is not None else None
     if dry_run:
         _refuse_beside_dry_run(seeds is not None, resume, devices)
-    elif devices > 1 and not is_rank():
+    elif devices > 1 and is_rank():
+        _refuse_other_ranks(devices)
+    elif devices > 1:
         raise typer.Exit(start_ranks(devices, as_json=session.as_json))
     session.quiet |= not is_first_rank()
     from zoo.assemble.options import RunOptions
@@ -113,6 +116,13 @@ def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int) -> None:
         raise UsageError("--dry-run begins no run and goes on with none", help="leave --resume out")
     if devices > 1:
         raise UsageError("--dry-run tries one device", help="leave --devices out")
+
+
+def _refuse_other_ranks(devices: int) -> None:
+    """Raises UsageError where another number of ranks was started by another program."""
+    started = int(os.environ["WORLD_SIZE"])
+    if started != devices:
+        raise UsageError(f"--devices {devices} in one of {started} processes", help="leave --devices out")
 
 
 def _dry_run(session: Session, recipe: str, options: Any) -> None:

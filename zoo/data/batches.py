@@ -34,7 +34,7 @@ class Batch:
     ``images`` (B, C, H, W) float32 on the device; ``labels`` (B) int64 on the device, or (B, classes) float32 after
     CutMix or MixUp; ``indices`` (B) int64 on the CPU: which images of the split these are. Where several ranks share
     a batch, this is one's part: ``whole`` counts the images of all, and ``weight`` is the fraction that the part
-    stands for. It is 0 where there are fewer images than ranks, and none was left for this one: it gets what the
+    stands for. It is 0 where there are not two images for each rank, and none was left for this one: it gets what the
     others have, so that it can keep in step.
     """
 
@@ -106,7 +106,9 @@ class Batches:
         return next(self._batches(epoch, [np.asarray(indices, dtype=np.int64)], 0, 1))
 
     def _batches(self, epoch: int, batches: Sequence[Integers], rank: int, ranks: int) -> Iterator[Batch]:
-        parts = [indices[rank::ranks] for indices in batches]
+        # Batch norm wants two images of a part at least: the last, smaller batch is shared by fewer.
+        sharing = [min(ranks, max(1, len(indices) // 2)) for indices in batches]
+        parts = [indices[rank::of] if rank < of else indices[:0] for indices, of in zip(batches, sharing, strict=True)]
         given = [part if len(part) else whole for part, whole in zip(parts, batches, strict=True)]
         rendered = self._renderer.render(epoch, given)
         for whole, part, indices, (images, labels) in zip(batches, parts, given, rendered, strict=True):

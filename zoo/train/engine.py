@@ -102,6 +102,7 @@ class _Loop:
             self.shelf.tidy()
         if training.resume:
             yield from self._restore()
+        self.ranks.meet()  # from here on none keeps the others waiting for long
         if training.validation is None:
             yield Message("info", "best is chosen by the test set: there is no validation split (data.validation)")
         yield TrainingStarted(
@@ -127,7 +128,7 @@ class _Loop:
             return
         self.progress = state.restore(self.training, self.stepper.meter, checkpoint)
         self._saved_position = self._position
-        self.ranks.gather(None)  # all have read it: it may be replaced
+        self.ranks.meet()  # all have read it: it may be replaced
         yield Message("info", f"resumed from {checkpoint.path} at step {self.progress.step}")
 
     def outcome(self, final: Evaluation) -> TrainingFinished:

@@ -9,7 +9,6 @@ the properties are meetings: every rank has to call them, in the same order.
 
 from __future__ import annotations
 
-import atexit
 import io
 import itertools
 import os
@@ -23,7 +22,7 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented, not marked as exported
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented, not marked so
 from torch.distributed.rendezvous import rendezvous
 
 from zoo.errors import WorkerError
@@ -33,6 +32,8 @@ T = TypeVar("T")
 # What torchrun gives every process that it starts; `zoo run --devices` gives the same.
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LONGEST_WAIT = timedelta(days=7)  # for the first rank, which may download data or search a learning rate
+_START_WAIT = timedelta(minutes=10)  # for the others to start and to import what they need
+_STORE = "ZOO_STORE_FD"  # the socket, already listening, on which the first rank keeps what is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class Ranks:
     count: int = 1
     local_rank: int = 0  # among those on this machine
     _store: Any = None
+    _gpus: Any = None  # the group for tensors on GPUs; others go by the default group
     _tellings: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -72,6 +74,19 @@ class Ranks:
             self._store.wait([key], _LONGEST_WAIT)
             found: T = _unpacked(self._store.get(key))
         return found
+
+    def meet(self, *, to_part: bool = False) -> None:
+        """Waits until all are here, however long that takes; ``to_part`` lets all but the first go on at once.
+
+        The first has to be the last to end: what is told lies with it.
+        """
+        if self.is_alone:
+            return
+        key = f"met/{next(self._tellings)}"
+        with self._meeting():
+            self._store.set(f"{key}/{self.rank}", b"")
+            if self.is_first or not to_part:
+                self._store.wait([f"{key}/{rank}" for rank in range(self.count)], _LONGEST_WAIT)
 
     def gather(self, value: T) -> list[T]:
         """The values of all ranks, in order: numbers, text, tensors, lists and dicts of them."""
@@ -103,7 +118,7 @@ class Ranks:
             alike = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.reshape(-1) for tensor in alike])
             with self._meeting():
-                dist.all_reduce(flat)
+                dist.all_reduce(flat, group=self._group_of(flat))
             parts: tuple[Tensor, ...] = torch.split(flat, [tensor.numel() for tensor in alike])
             for tensor, part in zip(alike, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
@@ -114,23 +129,28 @@ class Ranks:
             return
         for tensor in tensors:
             dense = tensor.contiguous()
-            with self._meeting():
-                dist.broadcast(dense, src=0)
-            tensor.copy_(dense)
+            with self._meeting(), torch.no_grad():
+                dist.broadcast(dense, src=0, group=self._group_of(dense))
+                tensor.copy_(dense)
+
+    def _group_of(self, tensor: Tensor) -> Any:
+        return self._gpus if tensor.is_cuda else None
 
     @contextmanager
     def _meeting(self) -> Iterator[None]:
         """Turns a rank that does not come into WorkerError; which one it was, whoever started them all can tell."""
         try:
             yield
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
             raise
         except RuntimeError as error:
             late = "imed out" in str(error)
+            reason = (str(error).strip().splitlines() or ["no reason is given"])[0]
             what = "another rank did not answer in time" if late else "the connection to another rank broke"
             raise WorkerError(
                 f"rank {self.rank} of {self.count} stops: {what}",
                 code="rank-lost",
+                notes=(reason,),
                 help="the last checkpoint is kept: --resume goes on from it",
             ) from error
 
@@ -140,9 +160,10 @@ ALONE = Ranks()
 
 def announced() -> Ranks:
     """The ranks as the environment has them, not met yet; alone where it says nothing of others."""
-    if not all(name in os.environ for name in _ENVIRONMENT):
+    given = [os.environ.get(name, "") for name in _ENVIRONMENT]
+    if not (all(given) and all(number.isdecimal() for number in given[:3])):
         return ALONE
-    rank, count, local_rank = (int(os.environ[name]) for name in _ENVIRONMENT[:3])
+    rank, count, local_rank = map(int, given[:3])
     return Ranks(rank, count, local_rank) if count > 1 else ALONE
 
 
@@ -155,14 +176,25 @@ def join(device_type: str, timeout: float) -> Ranks:
     ranks = announced()
     if ranks.is_alone:
         return ranks
-    limit = timedelta(seconds=timeout)
+    limit, gpus = timedelta(seconds=timeout), None
     with ranks._meeting():
-        store, _, _ = next(rendezvous("env://", timeout=limit))
-        backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+        store = _store_of(ranks)
         group = PrefixStore("group", store)
-        dist.init_process_group(backend, store=group, rank=ranks.rank, world_size=ranks.count, timeout=limit)
-    atexit.register(dist.destroy_process_group)
-    return Ranks(ranks.rank, ranks.count, ranks.local_rank, PrefixStore("zoo", store))
+        dist.init_process_group("gloo", store=group, rank=ranks.rank, world_size=ranks.count, timeout=limit)
+        if device_type == "cuda":
+            # Its limit ends the process without a word: gloo's, which comes first, can be told.
+            gpus = dist.new_group(backend="nccl", timeout=2 * limit + timedelta(seconds=60))
+    return Ranks(ranks.rank, ranks.count, ranks.local_rank, PrefixStore("zoo", store), gpus)
+
+
+def _store_of(ranks: Ranks) -> Any:
+    """What all can read and write: of `zoo run --devices` on a socket that this machine alone reaches."""
+    listening = os.environ.get(_STORE)
+    if listening is None:
+        return next(rendezvous("env://", timeout=_START_WAIT))[0]
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    socket = int(listening) if ranks.is_first else None
+    return TCPStore(address, port, ranks.count, ranks.is_first, _START_WAIT, master_listen_fd=socket)
 
 
 def _packed(value: Any) -> bytes:
