@@ -63,8 +63,7 @@ def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved,
 def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> dict[str, Any]:
     """Trains a recipe, tests it, writes its run folder; returns what `result.json` holds.
 
-    Of several ranks the first alone writes. Raises the errors of :mod:`zoo.errors`, each of
-    which knows its exit code.
+    Of several ranks the first alone writes. Raises the errors of :mod:`zoo.errors`, each of which knows its exit code.
     """
     started = time.perf_counter()
     resolved, parts = prepare(recipe, options, settle)
@@ -128,7 +127,7 @@ def _run(
         built.training.resume = options.resume
         for _ in fit(built.training):
             pass
-        return _told(options, dict)
+        return _result_of_first(options, dict)
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
@@ -140,10 +139,11 @@ def _run(
             found = saved_range_test(folder.path)
         write_beginning(folder, resolved, parts, built, found.as_facts() if found is not None else None)
         # Told when all is done: the others' end would be taken for the whole command's.
-        return _told(options, lambda: _train(folder, resolved, parts, built, found, options, note, started))
+        return _result_of_first(options, lambda: _train(folder, resolved, parts, built, found, options, note, started))
 
 
-def _told(options: RunOptions, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _result_of_first(options: RunOptions, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the training gives where it is the first rank's; told to the others, who have done their part."""
     result = options.ranks.told(train)
     options.ranks.meet(to_part=True)
     return result

@@ -161,7 +161,8 @@ class _Loop:
     @property
     def is_between_steps(self) -> bool:
         """Whether the state is one to go on from, whoever raised what; ranks may stand at different places then."""
-        return self.ranks.is_alone and self.progress.batch % self.training.settings.accumulate == 0
+        batch, accumulate = self.progress.batch, self.training.settings.accumulate
+        return self.ranks.is_alone and (batch % accumulate == 0 or batch == self.training.train.steps)
 
     # ── an epoch ─────────────────────────────────────────────────────────────────────────────────────────────
 
