@@ -59,7 +59,9 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_what_is_due_in_words_and_no_python_types(zoo: Zoo, command: str) -> None:
-    assert not re.search(r"[<>](?!=)|\[\[|\.\.\.\}", zoo(command, "--help").out)
+    text = zoo(command, "--help").out
+    assert not re.search(r"[<>](?!=)|\[\[|\.\.\.\}", text)
+    assert not re.search(r"\{[^|{}]*\}", text.splitlines()[0]), "braces are for choices"
 
 
 @pytest.mark.parametrize(

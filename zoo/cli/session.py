@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,7 +55,13 @@ _JSON = (("as_json", bool, False, typer.Option("--json", help="One JSON document
 
 
 class _Command(TyperCommand):
-    """A command whose help lists its arguments by name alone: the Python types behind them tell people nothing."""
+    """A command whose help lists its arguments by name alone: the Python types behind them tell people nothing.
+
+    Nor do braces around a name in the line of usage; around a choice (``{transforms|engine}``) they stay.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [re.sub(r"\{([^|{}]+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         found = [(param.param_type_name, param.get_help_record(ctx)) for param in self.get_params(ctx)]
