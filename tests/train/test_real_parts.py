@@ -110,6 +110,7 @@ def _signalled(folder: Path, after: float) -> None:
     """Trains in a process group of its own, which gets SIGTERM while the training waits for its worker."""
     os.setsid()
     torch.set_num_threads(1)  # as the whole run has
+    multiprocessing.set_start_method("fork", force=True)  # so that the worker is as slow as it is made here
     prompt = SamplePipeline.batch
 
     def slow(*arguments: Any) -> Any:
