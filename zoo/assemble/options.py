@@ -26,7 +26,6 @@ class RunOptions:
     epochs: float | None = None
     seed: int | None = None  # of one of several runs that differ in nothing else
     device: str = "auto"
-    devices: int = 1
     ranks: Ranks = ALONE  # this process among those that train together
     data_dir: Path | None = None
     cache: bool = True

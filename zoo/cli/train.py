@@ -65,7 +65,6 @@ def run(
         resume=resume,
         epochs=epochs,
         device=device,
-        devices=devices,
         data_dir=data_dir,
         cache=not no_cache,
         quiet=session.quiet,
