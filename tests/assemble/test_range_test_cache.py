@@ -68,6 +68,15 @@ def test_the_second_time_it_is_taken_from_the_cache_and_says_so(find: Find, note
     assert find(cache=False).found.is_new
 
 
+def test_another_rule_reads_the_same_sweep(find: Find, notes: list[str]) -> None:
+    first = find().found
+    second = find("schedule.max_lr={find: {steps: 12, rule: minimum}}").found
+    assert (first.is_new, second.is_new) == (True, False)
+    assert second.kept == first.kept
+    assert second.lr == first.range_test.suggestions["minimum"] != first.lr
+    assert "(minimum), run before" in notes[0]
+
+
 def test_a_run_and_find_lr_share_it(find: Find, recipe: Path, tmp_path: Path) -> None:
     found = find().found
     notes: list[str] = []
@@ -158,7 +167,7 @@ def test_a_broken_file_is_told_and_the_test_is_run_again(
 
 
 def a_test(chosen: float = 0.1) -> LRRangeTest:
-    return LRRangeTest((0.1, 0.2), (1.0, 2.0), (1.0, 2.5), {"steep": chosen, "slide": None}, "steep", chosen)
+    return LRRangeTest((0.1, 0.2), (1.0, 2.0), (1.0, 2.5), {"steep": chosen}, "steep", chosen)
 
 
 def test_writers_at_once_leave_one_whole_file() -> None:

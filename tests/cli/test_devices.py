@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.ranks import is_first_rank, is_rank
-from zoo.train.ranks import announced
-
 pytestmark = pytest.mark.slow
 
 RUN = ("run", "quickstart", "--device", "cpu", "--devices", "2", "--set", "reports=[]", "--set", "train.precision=fp32")
@@ -187,24 +184,3 @@ def test_under_torchrun(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stderr
     assert done.stdout.count("test accuracy") == 1
-
-
-@pytest.mark.parametrize(
-    ("given", "several", "first"),
-    [
-        ({}, False, True),
-        ({"RANK": "1", "WORLD_SIZE": "2"}, False, True),  # some other program's
-        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, True, False),
-        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, True, True),
-        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, False, True),
-    ],
-)
-def test_who_is_a_rank(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], several: bool, first: bool) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    assert is_rank() == several
-    assert is_first_rank() == first
-    assert announced().is_alone != several
-    assert announced().is_first == first

@@ -63,6 +63,14 @@ def test_what_is_not_one_of_the_forms_of_a_drawing_is_not_written(tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["eject", "draw"])
+def test_a_folders_name_is_not_that_of_a_file(tmp_path: Path, zoo: Zoo, command: str) -> None:
+    outcome = zoo(command, "tiny_resnet", "-o", f"{tmp_path}/nowhere/")
+    assert outcome.status == 2
+    assert "nowhere/ is a folder's name" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_config_asks_every_room_too(recipe: Path, zoo: Zoo) -> None:
     recipe.write_text(recipe.read_text().replace("SGD", "SDG").replace("reports: []", "reports: [curvs]"))
     outcome = zoo("config", recipe)

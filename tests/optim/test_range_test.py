@@ -210,14 +210,12 @@ def test_the_valley_ignores_ups_and_downs() -> None:
     smooth = [4.0 - number / 10 for number in range(30)] + [2.0 + number for number in range(10)]
     rough = [loss + 0.3 * (number % 3 == 1) for number, loss in enumerate(smooth)]
     first, second = suggest(lrs, smooth)["valley"], suggest(lrs, rough)["valley"]
-    assert first is not None
-    assert second is not None
     assert first == lrs[10 + 5 - 1]
     assert first / second < 10**1.1
 
 
 def test_rules_need_points() -> None:
-    assert suggest([0.1], [1.0]) == dict.fromkeys(("valley", "steep", "minimum", "slide"))
+    assert suggest([0.1], [1.0]) == {}
     assert all(suggest([0.1, 0.2, 0.3], [3.0, 2.0, 1.0]).values())
 
 

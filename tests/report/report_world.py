@@ -105,7 +105,7 @@ def outcome(model: nn.Module, dataset: Dataset) -> Evaluation:
 def range_test() -> LRRangeTest:
     lrs = np.logspace(-6, 0, 40)
     losses = 2.3 - 1.2 / (1 + (0.01 / lrs)) + 40 * lrs**3
-    suggestions = {"valley": 0.003, "steep": 0.01, "minimum": 0.02, "slide": None}
+    suggestions = {"valley": 0.003, "steep": 0.01, "minimum": 0.02, "slide": 0.04}
     return LRRangeTest(tuple(lrs), tuple(losses), tuple(losses + 0.05), suggestions, "valley", 0.003)
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from tests.train.small_world import Small, Trap, in_process, in_ranks, traces
 from zoo.errors import UsageError
-from zoo.train.ranks import ALONE, Ranks, announced, join
+from zoo.train.ranks import ALONE, Ranks, join
 from zoo.train.runtime import choose_device
 
 # Five batches of 16 and one of three, of which the second rank gets none; nor of the test's last.
@@ -205,19 +205,6 @@ def test_alone_nothing_is_asked_of_anyone() -> None:
     ALONE.add_up([tensor])
     ALONE.take_over([tensor])
     assert (ALONE.told(lambda: 3), ALONE.gather(4), ALONE.highest(5), tensor.item()) == (3, [4], 5, 1.0)
-
-
-def test_announced_as_torchrun_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert announced() is ALONE
-    for name, value in {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "MASTER_ADDR": "a"}.items():
-        monkeypatch.setenv(name, value)
-    assert announced() is ALONE, "some other program's variables"
-    monkeypatch.setenv("MASTER_PORT", "1")
-    found = announced()
-    assert (found.rank, found.count, found.local_rank) == (3, 8, 1)
-    for count in ("1", "two"):
-        monkeypatch.setenv("WORLD_SIZE", count)
-        assert announced() is ALONE
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,7 @@ class FoundRate:
         test = self.found.range_test
         width = max(map(len, test.suggestions))
         lines = [*curve(test.lrs, test.losses), ""]
-        lines += [
-            f"{name:<{width}}  {rate:.4g}" if rate is not None else f"{name:<{width}}  none"
-            for name, rate in test.suggestions.items()
-        ]
+        lines += [f"{name:<{width}}  {rate:.4g}" for name, rate in test.suggestions.items()]
         lines.append(f"a run would use {self.found.lr!r} ({test.rule})")
         if self.found.kept is not None:
             lines.append(f"{'kept' if self.found.is_new else 'run before and kept'} in {self.found.kept}")

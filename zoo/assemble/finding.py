@@ -108,6 +108,7 @@ def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: 
     kept = KeptRangeTest(dependencies(resolved, parts, dataset, base, optimization), note)
     known = kept.read() if options.cache else None
     if known is not None:
+        known = known.by(parts.optimization.find_settings.rule)
         note(f"LR range test: {known.chosen:.6g} ({known.rule}), run before and kept in {kept.path}")
         return Found(known, known.chosen, kept.path)
     found = _ran(resolved, parts, base, optimization, note)

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from zoo.diagnostics import Diagnostics
-from zoo.train.ranks import ALONE, Ranks, announced, join
+from zoo.launch import announced
+from zoo.train.ranks import ALONE, Ranks, join
 from zoo.train.runtime import choose_device
 
 Settle = Callable[[Diagnostics], None]  # shows warnings, raises ConfigError where there are errors
@@ -36,10 +37,10 @@ class RunOptions:
 
         ``timeout`` is the seconds that a rank may keep the others waiting. Raises UsageError, WorkerError.
         """
-        ranks = announced()
-        if ranks.is_alone:
+        place = announced()
+        if place.is_alone:
             return self
-        device = torch.device(choose_device(self.device, ranks).value)
+        device = torch.device(choose_device(self.device, place).value)
         if device.type == "cuda":
             torch.cuda.set_device(device)
         return replace(self, ranks=join(device.type, timeout))

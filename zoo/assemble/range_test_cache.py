@@ -1,8 +1,9 @@
 """LR range tests that were run before, kept in the user's cache under everything they depend on. Floor 7.
 
-A test is a function of the network's first weights and its code, the training data and their transforms, loss,
+The sweep is a function of the network's first weights and its code, the training data and their transforms, loss,
 optimizers, the test's own settings, device and arithmetic, and the versions of what computes it. All of that is
-written down, and its SHA-256 names the file, so a test is found again exactly where it would come out the same.
+written down, and its SHA-256 names the file, so a test is found again exactly where it would come out the same. The
+rule is not part of it: every rule reads the same curve.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def dependencies(
     document = plain(resolved_document(resolved, parts))
     runtime = base.runtime
     return {
-        "test": parts.optimization.find_settings.model_dump(),
+        "test": parts.optimization.find_settings.model_dump(exclude={"rule"}),
         "network": _network(base.network),
         "weights": _tensors_digest(base.module),
         "data": {name: value for name, value in document["data"].items() if name not in _OF_THE_DATA},

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Sequence
 
 from zoo.cli.failures import report
-from zoo.cli.ranks import end_with_parent, is_rank
+from zoo.cli.ranks import end_with_parent
 from zoo.errors import refuse_windows
+from zoo.launch import announced
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status. One of several ranks ends its process with it."""
     status = _main(arguments)
-    if is_rank():
+    if not announced().is_alone:
         # What a library does at exit may wait for ranks that are gone: NCCL takes leave of all of them.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.options import TargetArgument
+from zoo.cli.options import OutFile, TargetArgument
 from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
 from zoo.diagnostics import Diagnostics
@@ -118,7 +118,7 @@ def draw(
         typer.Option("--format", metavar="svg|mermaid", help="Default: by FILE's name, else mermaid."),
     ] = None,
     depth: Annotated[int, typer.Option("--depth", metavar="N", min=1, help="How deep blocks are opened.")] = 1,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: stdout.")] = None,
+    out: OutFile = None,
     input_shape: InputShape = None,
 ) -> None:
     """Draw a network's graph as SVG or Mermaid."""
@@ -139,7 +139,7 @@ def draw(
 def eject(
     session: Session,
     target: TargetArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: stdout.")] = None,
+    out: OutFile = None,
     input_shape: InputShape = None,
 ) -> None:
     """Write a network as one plain PyTorch file without zoo in it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from zoo.errors import UsageError
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file or a shipped recipe's name.")]
 TargetArgument = Annotated[
@@ -23,4 +26,14 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Where data sets are (default: $ZOO_DATA, ./data).")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1.")]
+
+
+def _file(text: str) -> Path:
+    """A file to write. Raises UsageError where the name ends as a folder's: a path drops that slash."""
+    if text.endswith(("/", os.sep)):
+        raise UsageError(f"{text} is a folder's name: what is written is a file", help="name the file, or leave -o out")
+    return Path(text)
+
+
+OutFile = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", parser=_file, help="Default: stdout.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write to.")]

@@ -24,29 +24,14 @@ from typing import IO, Any
 
 from zoo.cli.output import print_json, print_messages
 from zoo.errors import StoppedBySignal, WorkerError, ZooError
+from zoo.launch import STORE_FD
 
 GRACE_SECONDS = 10.0  # for ranks to end by themselves after one of them has
 _SECOND_SIGNAL_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
-_ANNOUNCED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LIFELINE = "ZOO_LIFELINE"  # a pipe that this process holds open as long as it lives
-_STORE = "ZOO_STORE_FD"  # a listening socket, which the first rank takes over
 _OTHER_LAUNCHERS = ("TORCHELASTIC_", "GROUP_", "ROLE_")  # what they told this process is not for its ranks
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-
-
-def is_rank() -> bool:
-    """Whether this process is one of several that train together.
-
-    :func:`zoo.train.ranks.announced` asks the same; it is in a module that imports torch, which takes seconds.
-    """
-    given = [os.environ.get(name, "") for name in _ANNOUNCED]
-    return all(given) and all(number.isdecimal() for number in given[:3]) and int(given[1]) > 1
-
-
-def is_first_rank() -> bool:
-    """Whether this process is the one that writes and speaks."""
-    return not is_rank() or os.environ["RANK"] == "0"
 
 
 @dataclass
@@ -100,7 +85,7 @@ def _environments(count: int, stack: ExitStack) -> Iterator[tuple[int, dict[str,
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.getsockname()[1]),
-        _STORE: str(store.fileno()),
+        STORE_FD: str(store.fileno()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         _LIFELINE: str(held),
     }
@@ -127,7 +112,7 @@ def _start(number: int, environment: dict[str, str], stack: ExitStack) -> _Rank:
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        pass_fds=[int(environment[_LIFELINE]), int(environment[_STORE])],
+        pass_fds=[int(environment[_LIFELINE]), int(environment[STORE_FD])],
         process_group=0,  # Ctrl-C in a terminal reaches this process alone, which passes it on
     )
     stack.callback(_end, process)

@@ -10,9 +10,10 @@ import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
 from zoo.cli.output import percent, print_json, print_text
-from zoo.cli.ranks import is_first_rank, is_rank, start_ranks
+from zoo.cli.ranks import start_ranks
 from zoo.cli.session import Session, command
 from zoo.errors import UsageError
+from zoo.launch import announced
 
 RunDir = Annotated[
     Path | None, typer.Option("--run-dir", metavar="DIR", help="The run folder itself (default: the next free one).")
@@ -52,11 +53,11 @@ def run(
     numbers = _seed_list(seeds) if seeds is not None else None
     if dry_run:
         _refuse_beside_dry_run(seeds is not None, resume, devices)
-    elif devices > 1 and is_rank():
+    elif devices > 1 and not announced().is_alone:
         _refuse_other_ranks(devices)
     elif devices > 1:
         raise typer.Exit(start_ranks(devices, as_json=session.as_json))
-    session.quiet |= not is_first_rank()
+    session.quiet |= not announced().is_first
     from zoo.assemble.options import RunOptions
 
     options = RunOptions(
@@ -81,7 +82,7 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
     from zoo.assemble.run import run_recipe
 
     result = run_recipe(recipe, options, session.settle, session.note)
-    if not is_first_rank():
+    if not announced().is_first:
         return
     if session.as_json:
         print_json(result)
@@ -93,7 +94,7 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     from zoo.assemble.seeds import run_seeds
 
     result = run_seeds(recipe, options, seeds, session.settle, session.note)
-    if not is_first_rank():
+    if not announced().is_first:
         return
     if session.as_json:
         print_json(result)

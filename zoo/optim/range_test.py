@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any, Protocol
 
@@ -50,14 +50,18 @@ class BatchesLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LRRangeTest:
-    """The curve (rates and smoothed losses), what each rule reads off it (None: nothing), and the rate to use."""
+    """The curve (rates and smoothed losses), what each rule reads off it, and the rate to use."""
 
     lrs: tuple[float, ...]
     losses: tuple[float, ...]
     raw_losses: tuple[float, ...]
-    suggestions: dict[str, float | None]
+    suggestions: dict[str, float]
     rule: Rule
     chosen: float
+
+    def by(self, rule: Rule) -> LRRangeTest:
+        """The same test, its rate taken by another rule: the sweep knows nothing of rules."""
+        return replace(self, rule=rule, chosen=self.suggestions[rule])
 
 
 def lr_range_test(
@@ -92,21 +96,24 @@ def lr_range_test(
     end = _divergence(smoothed, settings.diverges_at)
     lrs, raw, smoothed = lrs[:end], raw[:end], smoothed[:end]
     suggestions = suggest(lrs, smoothed, skip=settings.steps // 10)
-    chosen = next((rate for rate in (suggestions[settings.rule], *suggestions.values()) if rate is not None), None)
-    if chosen is None:
+    if not suggestions:
         raise DivergedError(
             f"the LR range test found no learning rate: the loss is not finite from {settings.start_lr:g} on",
             help="write a learning rate in place of `find`, or look at the data and the loss",
         )
-    return LRRangeTest(tuple(lrs), tuple(smoothed), tuple(raw), suggestions, settings.rule, chosen)
+    rule = settings.rule
+    return LRRangeTest(tuple(lrs), tuple(smoothed), tuple(raw), suggestions, rule, suggestions[rule])
 
 
-def suggest(lrs: list[float], losses: list[float], *, skip: int = 0) -> dict[str, float | None]:
-    """What each rule reads off a curve, its first ``skip`` and last five points left out where there are enough."""
+def suggest(lrs: list[float], losses: list[float], *, skip: int = 0) -> dict[str, float]:
+    """What each rule reads off a curve, its first ``skip`` and last five points left out where there are enough.
+
+    Nothing where there is no curve.
+    """
     if len(lrs) >= skip + _LAST_DROPPED + _FEWEST:
         lrs, losses = lrs[skip:-_LAST_DROPPED], losses[skip:-_LAST_DROPPED]
     if len(lrs) < 2 or not all(map(math.isfinite, losses)):
-        return dict.fromkeys(RULES, None)
+        return {}
     return {name: float(rule(lrs, losses)) for name, rule in RULES.items()}
 
 

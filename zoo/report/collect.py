@@ -154,12 +154,12 @@ def _resized(image: Pixels, size: tuple[int, ...]) -> Pixels:
 
 
 def range_test_data(test: LRRangeTest) -> dict[str, Any]:
-    """The LR range test as plain data; rules that found nothing are left out."""
+    """The LR range test as plain data."""
     return {
         "lrs": list(test.lrs),
         "losses": list(test.losses),
         "raw_losses": list(test.raw_losses),
-        "suggestions": {rule: lr for rule, lr in test.suggestions.items() if lr is not None},
+        "suggestions": dict(test.suggestions),
         "rule": test.rule,
         "chosen": test.chosen,
     }

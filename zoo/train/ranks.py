@@ -26,36 +26,21 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 from torch.distributed.rendezvous import rendezvous
 
 from zoo.errors import WorkerError
+from zoo.launch import STORE_FD, Place, announced
 
 T = TypeVar("T")
 
-# What torchrun gives every process that it starts; `zoo run --devices` gives the same.
-_ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _LONGEST_WAIT = timedelta(days=7)  # for the first rank, which may download data or search a learning rate
 _START_WAIT = timedelta(minutes=10)  # for the others to start and to import what they need
-_STORE = "ZOO_STORE_FD"  # the socket, already listening, on which the first rank keeps what is told
 
 
 @dataclass(frozen=True, eq=False)
-class Ranks:
+class Ranks(Place):
     """The ranks of a training as one of them sees them; by itself a process is the only one."""
 
-    rank: int = 0
-    count: int = 1
-    local_rank: int = 0  # among those on this machine
     _store: Any = None
     _gpus: Any = None  # the group for tensors on GPUs; others go by the default group
     _tellings: Iterator[int] = field(default_factory=itertools.count)
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether there are no others."""
-        return self.count == 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
-        return self.rank == 0
 
     def told(self, make: Callable[[], T]) -> T:
         """What ``make``, called by the first rank alone, gives: numbers, text, tensors, lists and dicts of them.
@@ -158,24 +143,16 @@ class Ranks:
 ALONE = Ranks()
 
 
-def announced() -> Ranks:
-    """The ranks as the environment has them, not met yet; alone where it says nothing of others."""
-    given = [os.environ.get(name, "") for name in _ENVIRONMENT]
-    if not (all(given) and all(number.isdecimal() for number in given[:3])):
-        return ALONE
-    rank, count, local_rank = map(int, given[:3])
-    return Ranks(rank, count, local_rank) if count > 1 else ALONE
-
-
 @cache
 def join(device_type: str, timeout: float) -> Ranks:
     """Meets the other ranks that are announced, once for the life of this process.
 
     ``timeout`` is the seconds that a rank may keep the others waiting. Raises WorkerError.
     """
-    ranks = announced()
-    if ranks.is_alone:
-        return ranks
+    place = announced()
+    if place.is_alone:
+        return ALONE
+    ranks = Ranks(place.rank, place.count, place.local_rank)
     limit, gpus = timedelta(seconds=timeout), None
     with ranks._meeting():
         store = _store_of(ranks)
@@ -187,14 +164,14 @@ def join(device_type: str, timeout: float) -> Ranks:
     return Ranks(ranks.rank, ranks.count, ranks.local_rank, PrefixStore("zoo", store), gpus)
 
 
-def _store_of(ranks: Ranks) -> Any:
+def _store_of(place: Place) -> Any:
     """What all can read and write: of `zoo run --devices` on a socket that this machine alone reaches."""
-    listening = os.environ.get(_STORE)
+    listening = os.environ.get(STORE_FD)
     if listening is None:
         return next(rendezvous("env://", timeout=_START_WAIT))[0]
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    socket = int(listening) if ranks.is_first else None
-    return TCPStore(address, port, ranks.count, ranks.is_first, _START_WAIT, master_listen_fd=socket)
+    socket = int(listening) if place.is_first else None
+    return TCPStore(address, port, place.count, place.is_first, _START_WAIT, master_listen_fd=socket)
 
 
 def _packed(value: Any) -> bytes:

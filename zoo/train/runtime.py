@@ -24,6 +24,7 @@ from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
 from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError
+from zoo.launch import Place
 from zoo.train.ranks import ALONE, Ranks
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
@@ -39,13 +40,13 @@ class Choice(NamedTuple):
         return f"{self.value} ({self.reason})"
 
 
-def choose_device(requested: str = "auto", ranks: Ranks = ALONE) -> Choice:
+def choose_device(requested: str = "auto", place: Place = ALONE) -> Choice:
     """The device to run on: ``auto`` takes a GPU where there is one. Raises UsageError for one that is not there.
 
     Each of several ranks takes a GPU of its own, or, where ``cpu`` is asked for, shares the CPU with the others.
     """
-    if not ranks.is_alone:
-        return _one_of_several(requested, ranks)
+    if not place.is_alone:
+        return _one_of_several(requested, place)
     if requested == "auto":
         if torch.cuda.is_available():
             return Choice("cuda:0", f"a GPU is there: {torch.cuda.get_device_name(0)}")
@@ -66,20 +67,20 @@ def choose_device(requested: str = "auto", ranks: Ranks = ALONE) -> Choice:
     return Choice("cpu", "asked for")
 
 
-def _one_of_several(requested: str, ranks: Ranks) -> Choice:
+def _one_of_several(requested: str, place: Place) -> Choice:
     if requested == "cpu":
-        return Choice("cpu", f"asked for; {ranks.count} processes")
+        return Choice("cpu", f"asked for; {place.count} processes")
     if requested not in ("auto", "cuda"):
         raise UsageError(
             f"several devices are auto, cuda or cpu, not {requested}", help="CUDA_VISIBLE_DEVICES=1,3 says which GPUs"
         )
     found = torch.cuda.device_count()
-    if ranks.local_rank >= found:
+    if place.local_rank >= found:
         raise UsageError(
-            f"{ranks.count} devices are asked for, PyTorch sees {found} GPU{'' if found == 1 else 's'}",
+            f"{place.count} devices are asked for, PyTorch sees {found} GPU{'' if found == 1 else 's'}",
             help=f"--devices {found}" if found > 1 else "leave --devices out; --device cpu trains in several processes",
         )
-    return Choice(f"cuda:{ranks.local_rank}", f"{ranks.count} GPUs: {torch.cuda.get_device_name(ranks.local_rank)}")
+    return Choice(f"cuda:{place.local_rank}", f"{place.count} GPUs: {torch.cuda.get_device_name(place.local_rank)}")
 
 
 def cpu_bf16_unit() -> str | None:

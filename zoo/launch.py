@@ -1,0 +1,40 @@
+"""What whoever starts several processes tells each of them, in its environment. Floor 0: no torch.
+
+torchrun's variables (https://docs.pytorch.org/docs/stable/elastic/run.html); ``zoo run --devices`` gives the same.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+STORE_FD = "ZOO_STORE_FD"  # a listening socket that the first rank inherits: what is told to all is kept there
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """That of one process among those that train together; by itself a process is the only one."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0  # among those on this machine
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no others."""
+        return self.count == 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+
+def announced() -> Place:
+    """The place that the environment gives this process; alone where it says nothing of others."""
+    given = [os.environ.get(name, "") for name in _VARIABLES]
+    if not (all(given) and all(number.isdecimal() for number in given[:3])):
+        return Place()
+    rank, count, local_rank = map(int, given[:3])
+    return Place(rank, count, local_rank) if count > 1 else Place()
