@@ -197,6 +197,12 @@ def _carets(diagnostic: Diagnostic, text: str, span: Span) -> str:
     return f"{indent}{carets} {diagnostic.label}".rstrip()
 
 
+def counted(number: float, noun: str) -> str:
+    """``1 epoch``, ``1.5 epochs``, ``50,000 images``."""
+    figure = f"{int(number):,}" if number == int(number) else f"{number:g}"
+    return f"{figure} {noun}" if number == 1 else f"{figure} {noun}s"
+
+
 def count_line(diagnostics: Iterable[Diagnostic]) -> str:
     """The one line that counts: ``2 errors, 1 warning``."""
     items = list(diagnostics)
@@ -204,5 +210,5 @@ def count_line(diagnostics: Iterable[Diagnostic]) -> str:
     for severity in ("error", "warning"):
         number = sum(item.severity == severity for item in items)
         if number:
-            parts.append(f"{number} {severity}{'s' if number > 1 else ''}")
+            parts.append(counted(number, severity))
     return ", ".join(parts) or "no errors"

@@ -17,6 +17,7 @@ from zoo.assemble.finding import with_lr
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
+from zoo.diagnostics import counted
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import TTA, Forward
 from zoo.train.training import BatchesLike
@@ -72,7 +73,7 @@ class Estimate:
             f"recipe    {self.recipe}: right, nothing was written",
             f"model     {self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes",
             f"data      {samples}; batches of {self.batch_size}",
-            f"training  {self.epochs:g} epochs, {self.steps:,} steps",
+            f"training  {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}",
             f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
             f"time      about {_duration(self.total_seconds)}, tests included",

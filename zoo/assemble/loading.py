@@ -12,7 +12,7 @@ from torch import nn
 from zoo.assemble.layout import RESOLVED
 from zoo.assemble.networks import Network
 from zoo.assemble.targets import network, run_of
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, counted
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.models import load_weights
 from zoo.registry import did_you_mean
@@ -59,7 +59,7 @@ def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
     if own != kept:
         differing = sorted(key for key in own.keys() | kept.keys() if own.get(key) != kept.get(key))
         raise CheckpointError(
-            f"{folder} does not fit the network: {len(differing)} tensors differ",
+            f"{folder} does not fit the network: it differs in {counted(len(differing), 'tensor')}",
             notes=[
                 f"{key}: {kept.get(key, 'none')} in the checkpoint, {own.get(key, 'none')} here"
                 for key in differing[:8]

@@ -43,5 +43,5 @@ def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:
         index = int(outside[0])
         raise DataError(
             f"{split.id(index)}: label {split.labels[index]} is outside the {len(classes)} classes",
-            notes=[f"{len(outside)} labels of the {name} split are, this is the first"],
+            notes=[f"{len(outside):,} labels of the {name} split are, this is the first"] if len(outside) > 1 else (),
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from zoo.diagnostics import counted
 from zoo.graph.flow import flow
 from zoo.graph.plan import Block, Plan, Step, TensorSpec, Value
 
@@ -99,7 +100,7 @@ def _inside(block: Block) -> str:
     names = {step.op for step in block.steps}
     if len(names) == 1 and (name := names.pop()):
         return f"{len(block.steps)} x {name}"
-    return f"{len(block.steps)} layers"
+    return counted(len(block.steps), "layer")
 
 
 def _value(value: Any) -> str:

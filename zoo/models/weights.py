@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor, nn
 
+from zoo.diagnostics import counted
 from zoo.errors import CheckpointError
 from zoo.registry import nearest
 
@@ -131,7 +132,7 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
     if missing and unexpected:
         notes.append(f"nearest to {missing[0]}: {', '.join(nearest(missing[0], unexpected))}")
     raise CheckpointError(
-        f"{path} does not fit: {len(missing)} tensors missing, {len(unexpected)} not in this network",
+        f"{path} does not fit: {counted(len(missing), 'tensor')} missing, {len(unexpected)} not in this network",
         code="weights-names",
         notes=notes,
     )

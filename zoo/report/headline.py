@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from zoo.diagnostics import counted
 from zoo.report.folder import Run
 from zoo.summary import human_count
 
@@ -50,10 +51,10 @@ def headline(run: Run) -> Headline:
     of_what = f"test accuracy, {samples:,} images" if samples else "test accuracy"
     chips = list(_verdicts(run.result, test)) or [Chip("plain", "no target was set")]
     if not run.result:
-        chips = [Chip("plain", f"unfinished: {len(run.epochs)} epochs so far")]
+        chips = [Chip("plain", f"unfinished: {counted(len(run.epochs), 'epoch')} so far")]
     elif run.went_on:
         done = f"{run.result.get('epochs', 0):g}"
-        chips = [Chip("plain", f"unfinished: {len(run.epochs)} epochs so far; the result is that of {done}")]
+        chips = [Chip("plain", f"unfinished: {counted(len(run.epochs), 'epoch')} so far; the result is that of {done}")]
     return Headline(run.name, _doc(run), percent(accuracy, ""), of_what, chips, list(_tiles(run, test)))
 
 

@@ -23,6 +23,7 @@ from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
+from zoo.diagnostics import counted
 from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError
 from zoo.launch import Place
 from zoo.train.ranks import ALONE, Ranks
@@ -58,9 +59,7 @@ def choose_device(requested: str = "auto", place: Place = ALONE) -> Choice:
     if device.type == "cuda":
         count, index = torch.cuda.device_count(), device.index or 0
         if index >= count:
-            raise UsageError(
-                f"no such device: {requested}: PyTorch sees {count} GPU{'' if count == 1 else 's'}", help="cpu, or auto"
-            )
+            raise UsageError(f"no such device: {requested}: PyTorch sees {counted(count, 'GPU')}", help="cpu, or auto")
         return Choice(f"cuda:{index}", "asked for")
     if device.type != "cpu":
         raise UsageError(f"device {requested} is not supported", help="cpu, cuda, cuda:1 or auto")
@@ -77,7 +76,7 @@ def _one_of_several(requested: str, place: Place) -> Choice:
     found = torch.cuda.device_count()
     if place.local_rank >= found:
         raise UsageError(
-            f"{place.count} devices are asked for, PyTorch sees {found} GPU{'' if found == 1 else 's'}",
+            f"{place.count} devices are asked for, PyTorch sees {counted(found, 'GPU')}",
             help=f"--devices {found}" if found > 1 else "leave --devices out; --device cpu trains in several processes",
         )
     return Choice(f"cuda:{place.local_rank}", f"{place.count} GPUs: {torch.cuda.get_device_name(place.local_rank)}")

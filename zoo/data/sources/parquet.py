@@ -17,6 +17,7 @@ from zoo.data.dataset import Dataset, Labels
 from zoo.data.decoding import Encoded, EncodedSplit, decode_splits
 from zoo.data.places import Places
 from zoo.data.sources.source import Source, SourceArguments
+from zoo.diagnostics import counted
 from zoo.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -85,7 +86,9 @@ def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | N
         del table
         _give_back()
     if not encoded:
-        raise DataError(f"{paths[0]}: no row in it" + (f", nor in {len(paths) - 1} more files" if paths[1:] else ""))
+        raise DataError(
+            f"{paths[0]}: no row in it" + (f", nor in {counted(len(paths) - 1, 'more file')}" if paths[1:] else "")
+        )
     return EncodedSplit(encoded, np.concatenate(labels)), names
 
 
