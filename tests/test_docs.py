@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -10,15 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from zoo.cli import main
+from zoo.data import sources, transforms
 from zoo.data.settings import DataSettings
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_text
+from zoo.layers import ops
 from zoo.schema.recipe import Recipe, is_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CUSTOM_RESNET = ROOT / "zoo/architectures/custom_resnet.yaml"
 SHORT = ("--set", "train.max_steps=3", "--set", "train.checkpoint.every_epochs=100")
 
 
@@ -76,6 +81,27 @@ def test_every_command_shown_runs(text: str, workspace: Path, capsys: pytest.Cap
         assert status == 0, (command, capsys.readouterr().err)
 
 
+@pytest.mark.slow
+def test_the_way_to_own_images_and_an_own_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's section, command for command; the training takes three steps."""
+    monkeypatch.chdir(tmp_path)
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own images")[1].split("\n## ")[0]
+    recipe = re.search(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert recipe is not None
+    Path("my.yaml").write_text(recipe[1], encoding="utf-8")
+    for number, (split, name) in enumerate(itertools.product(("train", "test"), ("cat", "dog"))):
+        folder = Path("photos", split, name)
+        folder.mkdir(parents=True)
+        for image in range(4):
+            Image.new("RGB", (40, 48), (60 * number, 60 * image, 9)).save(folder / f"{image}.jpg")
+    Image.new("RGB", (40, 48)).save("some.jpg")
+    lines = re.findall(r"zoo [^&\n]*", section)
+    assert [line.split()[1] for line in lines] == ["cp", "check", "run", "run", "predict"]
+    for line in lines:
+        command = shlex.split(re.split(r"\s{2,}", line)[0])[1:]
+        assert main([*command, *(SHORT if command[0] == "run" else ())]) == 0, line
+
+
 STEADY = ("summary", "draw", "eject", "diff", "check", "ls")  # what these print depends on nothing but their arguments
 
 
@@ -110,6 +136,7 @@ def test_every_yaml_block_is_right(text: str, tmp_path: Path, capsys: pytest.Cap
         pytest.skip("a library is checked by the blocks that use it")
     for library in LIBRARIES:
         (tmp_path / library.partition("\n")[0].removeprefix("# ")).write_text(library, encoding="utf-8")
+    (tmp_path / "my_net.yaml").write_text(CUSTOM_RESNET.read_text(encoding="utf-8"), encoding="utf-8")
     path = tmp_path / "shown.yaml"
     path.write_text(text, encoding="utf-8")
     assert main(["check", "--strict", str(path)]) == 0, capsys.readouterr().err
@@ -151,23 +178,39 @@ def test_the_recipe_page_has_every_key_with_its_default() -> None:
     assert [row for _, row in recipe_rows() if row not in page] == []
 
 
+def test_the_recipe_page_names_every_transform_with_a_batched_form() -> None:
+    page = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    shown = page[page.index("## How images are transformed") : page.index("## Optimizers")]
+    batched = {name for name in transforms if transforms[name].batched or transforms[name].own}
+    assert {name for name in batched if not re.search(rf"`{name}\b", shown)} == set()
+
+
 def test_the_readme_shows_the_shipped_file() -> None:
-    [shown] = [text for name, text in blocks("yaml") if name.startswith("README")]
-    shipped = (ROOT / "zoo/architectures/custom_resnet.yaml").read_text(encoding="utf-8")
+    shown = next(text for name, text in blocks("yaml") if name.startswith("README"))
+    shipped = CUSTOM_RESNET.read_text(encoding="utf-8")
     for line in shown[shown.index("layers:\n  prep") :].splitlines():
         assert line in shipped
 
 
+USERS = {  # of the plugins that are shown
+    "op": "input: [3, 8, 8]\nlayers:\n  scale: {op: Scale, start: 2.0}\n",
+    "source": "model: {architecture: tiny_resnet, classes: 2}\ndata: {source: stripes, count: 40}\n"
+    "optimizer: {name: SGD, lr: 0.1}\ntrain: {epochs: 1}\nreports: []\n",
+}
+
+
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("python")])
 def test_every_python_block_runs(text: str, tmp_path: Path) -> None:
-    if "@zoo.op" in text:
-        plugin = tmp_path / "scale.py"
-        plugin.write_text(text, encoding="utf-8")
-        net = tmp_path / "net.yaml"
-        net.write_text("input: [3, 8, 8]\nlayers:\n  scale: {op: Scale, start: 2.0}\n", encoding="utf-8")
-        assert main(["summary", str(net), "--plugin", str(plugin)]) == 0
+    if "@zoo." not in text:
+        exec(compile(text, "<docs>", "exec"), {})
         return
-    exec(compile(text, "<docs>", "exec"), {})
+    plugin, user = tmp_path / "plugin.py", tmp_path / "user.yaml"
+    plugin.write_text(text, encoding="utf-8")
+    user.write_text(USERS["op" if "@zoo.op" in text else "source"], encoding="utf-8")
+    with ops.temporarily(), sources.temporarily():
+        command = "summary" if "@zoo.op" in text else "run"
+        where = [] if command == "summary" else ["--quiet", "--run-dir", str(tmp_path / "run")]
+        assert main([command, str(user), "--plugin", str(plugin), *where]) == 0
 
 
 def test_the_pages_link_to_pages_that_are_there() -> None:
@@ -190,7 +233,7 @@ def test_the_error_shown_is_the_one_that_comes(
 ) -> None:
     shown = re.search(r"^```text\n(error.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert shown is not None
-    shipped = (ROOT / "zoo/architectures/custom_resnet.yaml").read_text(encoding="utf-8")
+    shipped = CUSTOM_RESNET.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     Path("my_net.yaml").write_text(shipped.replace("from: [layer1, res1]", "from: [layer1, prep]"), encoding="utf-8")
     assert main(["check", "my_net.yaml"]) == 2

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.api import check, explain, load_model, predict, run, summary
     from zoo.assemble.extending import op, source, transform
+    from zoo.data import ArraySplit, Dataset
     from zoo.errors import ConfigError, DataError, ZooError
 
 __version__ = "0.1.0"
@@ -27,14 +28,18 @@ _HOMES = {
     "op": "zoo.assemble.extending",
     "source": "zoo.assemble.extending",
     "transform": "zoo.assemble.extending",
+    "ArraySplit": "zoo.data",
+    "Dataset": "zoo.data",
     "ConfigError": "zoo.errors",
     "DataError": "zoo.errors",
     "ZooError": "zoo.errors",
 }
 
 __all__ = [
+    "ArraySplit",
     "ConfigError",
     "DataError",
+    "Dataset",
     "ZooError",
     "check",
     "explain",

@@ -63,18 +63,18 @@ def test_the_second_time_it_is_taken_from_the_cache_and_says_so(find: Find, note
     second = find()
     assert not second.found.is_new
     assert second.found.range_test == first.found.range_test  # to the last bit of every figure
-    assert notes == [f"LR range test: {first.found.lr:.6g} (steep), run before and kept in {path}"]
+    assert notes == [f"LR range test: {first.found.lr:.6g} (minimum), run before and kept in {path}"]
     assert kept(tmp_path) == [path]
     assert find(cache=False).found.is_new
 
 
 def test_another_rule_reads_the_same_sweep(find: Find, notes: list[str]) -> None:
     first = find().found
-    second = find("schedule.max_lr={find: {steps: 12, rule: minimum}}").found
+    second = find("schedule.max_lr={find: {steps: 12, rule: steep}}").found
     assert (first.is_new, second.is_new) == (True, False)
     assert second.kept == first.kept
-    assert second.lr == first.range_test.suggestions["minimum"] != first.lr
-    assert "(minimum), run before" in notes[0]
+    assert second.lr == first.range_test.suggestions["steep"] != first.lr
+    assert "(steep), run before" in notes[0]
 
 
 def test_a_run_and_find_lr_share_it(find: Find, recipe: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_run_and_find_lr_share_it(find: Find, recipe: Path, tmp_path: Path) ->
     result = run_recipe(str(recipe), RunOptions(sets=(FIND,), quiet=True), raise_if_errors, notes.append)
     assert any("run before and kept in" in note for note in notes)
     facts = json.loads((Path(result["run_dir"]) / "env.json").read_text())["lr_range_test"]
-    assert facts == {"lr": found.lr, "rule": "steep", "ran_now": False, "kept": str(found.kept)}
+    assert facts == {"lr": found.lr, "rule": "minimum", "ran_now": False, "kept": str(found.kept)}
     again = run_recipe(str(recipe), RunOptions(sets=(FIND,), quiet=True, cache=False), raise_if_errors, notes.append)
     assert again["test"] == result["test"]  # whether it was found now or before
     assert again["train"] == result["train"]

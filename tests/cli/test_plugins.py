@@ -20,7 +20,6 @@ import albumentations as A
 import numpy as np
 import torch
 import zoo
-from zoo.data.dataset import ArraySplit, Dataset
 
 
 @zoo.op
@@ -56,7 +55,7 @@ class Darken(A.ImageOnlyTransform):
         return (img * self.factor).astype(img.dtype)
 
 
-class Blobs(ArraySplit):
+class Blobs(zoo.ArraySplit):
     """A split of the plugin's own."""
 
 
@@ -66,7 +65,7 @@ def blobs(count: int = 40):
     labels = np.arange(count) % 2
     images = np.broadcast_to((labels * 200)[:, None, None, None], (count, 8, 8, 1)).astype(np.uint8)
     split = Blobs(images, labels.astype(np.int64))
-    return Dataset("blobs", split, split, ("dark", "bright"))
+    return zoo.Dataset("blobs", split, split, ("dark", "bright"))
 '''
 NET = """
 name: net

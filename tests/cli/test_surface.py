@@ -13,7 +13,7 @@ from tests.cli.conftest import Zoo
 from zoo.errors import ConfigError, UsageError
 
 NAMES = [
-    *("ConfigError", "DataError", "ZooError"),
+    *("ArraySplit", "ConfigError", "DataError", "Dataset", "ZooError"),
     *("check", "explain", "load_model", "op", "predict", "run", "source", "summary", "transform"),
 ]
 RUNS = {

@@ -15,6 +15,8 @@
 
     @zoo.source
     def blobs(count: int = 100) -> zoo.Dataset: ...   # data: {source: blobs, count: 50}
+
+:class:`zoo.ArraySplit` makes a split of uint8 images (n, height, width, channels) and int64 labels (n).
 """
 
 from __future__ import annotations

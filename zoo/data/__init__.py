@@ -5,13 +5,14 @@ the two into tensors on a device.
 """
 
 from zoo.data.batches import Batch, Batches, make_batches, wants_statistics
-from zoo.data.dataset import Dataset, Description, Split
+from zoo.data.dataset import ArraySplit, Dataset, Description, Split
 from zoo.data.opening import open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
 from zoo.data.sources import Known, Source, sources
 from zoo.data.transforms import TransformEntry, TransformSpec, parse_transforms, size_after, transforms
 
 __all__ = [
+    "ArraySplit",
     "Batch",
     "Batches",
     "DataSettings",

@@ -175,7 +175,7 @@ class ExplainSection(Section):
     """The GradCAM grid of the report."""
 
     method: str = Field("gradcam", description="a method of grad-cam")
-    layer: str | None = Field(None, description="a layer's name; default: the last one with a map")
+    layer: str | None = Field(None, description="a layer's name; default: the last one with a map of 4x4 or more")
     images: Count = Field(10, description="misclassified images shown")
 
 
