@@ -204,11 +204,12 @@ def test_every_python_block_runs(text: str, tmp_path: Path) -> None:
     if "@zoo." not in text:
         exec(compile(text, "<docs>", "exec"), {})
         return
-    plugin, user = tmp_path / "plugin.py", tmp_path / "user.yaml"
+    kind = "op" if "@zoo.op" in text else "source"
+    plugin, user = tmp_path / f"my_{kind}.py", tmp_path / "user.yaml"
     plugin.write_text(text, encoding="utf-8")
-    user.write_text(USERS["op" if "@zoo.op" in text else "source"], encoding="utf-8")
+    user.write_text(USERS[kind], encoding="utf-8")
     with ops.temporarily(), sources.temporarily():
-        command = "summary" if "@zoo.op" in text else "run"
+        command = "summary" if kind == "op" else "run"
         where = [] if command == "summary" else ["--quiet", "--run-dir", str(tmp_path / "run")]
         assert main([command, str(user), "--plugin", str(plugin), *where]) == 0
 

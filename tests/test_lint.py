@@ -62,3 +62,24 @@ def test_no_shipped_architecture_has_a_linear_on_a_map(name: str) -> None:
     assert plan is not None
     lint(plan, diagnostics)
     assert "linear-on-map" not in [item.code for item in diagnostics]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input: [64, 1, 1]\nlayers: {up: {op: ConvTranspose2d, out_channels: 32, kernel_size: 4}}",  # it enlarges
+        "input: [16, 32]\nlayers: {fc: {op: Linear, out_features: 8}, norm: BatchNorm1d}",  # over dimension 1
+        "input: [8, 8, 8]\nlayers: {conv: {op: Conv2d, out_channels: 8, kernel_size: 1}, norm: BatchNorm2d, "
+        "again: {share: conv}}",  # once without the norm
+    ],
+)
+def test_what_only_looks_like_a_slip_is_no_warning(text: str) -> None:
+    diagnostics = Diagnostics()
+    lint(plan_of_text(text), diagnostics)
+    assert not list(diagnostics)
+
+
+def test_a_bias_in_front_of_a_norm_is_one() -> None:
+    diagnostics = Diagnostics()
+    lint(plan_of_text("input: [16]\nlayers: {fc: {op: Linear, out_features: 8}, norm: BatchNorm1d}"), diagnostics)
+    assert [item.code for item in diagnostics] == ["bias-before-norm"]

@@ -126,6 +126,9 @@ def _showing(graph: Flow, by_path: dict[str, FlowNode]) -> set[str]:
 def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics) -> None:
     readers = graph.readers()
     outputs = {link.source for link in graph.outputs}
+    shared = {
+        f"{node.path.rpartition('.')[0]}.{node.step.share}".lstrip(".") for node in graph.nodes if node.step.share
+    }
     for node in graph.nodes:
         if node.step.op not in NORMS or not node.reads:
             continue
@@ -133,6 +136,8 @@ def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Di
         while source is not None and source.step.op in MAX_POOLS and len(readers[source.path]) == 1:
             source = by_path.get(source.reads[0].source)
         if source is None or source.path in outputs or len(readers[source.path]) > 1 or not _has_bias(source.step):
+            continue
+        if source.path in shared or not _is_along_channels(source.step):
             continue
         diagnostics.warning(
             "bias-before-norm",
@@ -143,6 +148,11 @@ def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Di
         )
 
 
+def _is_along_channels(step: Step) -> bool:
+    """Whether its bias lies along dimension 1, whose means a norm subtracts; a Linear's lies along the last."""
+    return not step.op.startswith("Linear") or (isinstance(step.output, TensorSpec) and len(step.output.shape) == 2)
+
+
 def _has_bias(step: Step) -> bool:
     is_affine = step.op.startswith(("Conv", "Linear"))
     return is_affine and any(parameter.name == "bias" and parameter.trainable for parameter in step.parameters)
@@ -150,7 +160,7 @@ def _has_bias(step: Step) -> bool:
 
 def _window_wider_than_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
     for node in graph.nodes:
-        if not node.step.op.startswith("Conv") or not node.reads:
+        if not node.step.op.startswith("Conv") or node.step.op.startswith("ConvTranspose") or not node.reads:
             continue
         kernel = node.step.arguments.get("kernel_size", 1)
         widest = max(kernel) if isinstance(kernel, list | tuple) else kernel

@@ -15,12 +15,15 @@ import torch
 
 from tests.cli.conftest import TINY
 from zoo.assemble.options import RunOptions
+from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import resume_command
 from zoo.assemble.run import prepare, run_recipe
 from zoo.assemble.seeds import run_seeds
+from zoo.assemble.targets import planned
 from zoo.cli import main
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError, DataError, StoppedBySignal, UsageError, raise_if_errors
+from zoo.graph import Ref
 from zoo.train import read_checkpoint
 
 
@@ -359,3 +362,44 @@ def test_the_command_that_goes_on_names_the_plugins(
 )
 def test_epochs_keep_all_their_digits(epochs: float, text: str) -> None:
     assert RunOptions(epochs=epochs).all_sets == (f"train.epochs={text}",)
+
+
+def test_what_a_run_writes_of_itself_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block libraries, dollar signs, and references that look like numbers."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    more = "blocks: {Conv: {params: {channels: int}, layers: [{op: Conv2d, out_channels: $channels, kernel_size: 1}]}}"
+    (tmp_path / "own" / "more.yaml").write_text(more)
+    (tmp_path / "own" / "lib.yaml").write_text(
+        "use: more.yaml\nblocks:\n  Wide:\n    layers: [{op: Conv, channels: 22}]\n"
+    )
+    (tmp_path / "net.yaml").write_text(
+        """use: own/lib.yaml
+input: [1, 8, 8]
+params: {note: "$$5"}
+layers:
+  - {op: Wide}
+  - {op: chunk, chunks: 11, dim: 1}
+  - {op: Conv2d, from: 1.10, out_channels: 4, kernel_size: 1}
+  - {op: mean, dim: [2, 3]}
+  - {op: Linear, out_features: 10}
+"""
+    )
+    (tmp_path / "r.yaml").write_text(
+        "doc: pays $$money\nmodel: {architecture: net.yaml}\ndata: {source: digits, batch_size: 64}\n"
+        "optimizer: {name: SGD, lr: 0.1}\ntrain: {max_steps: 2}\nreports: []\n"
+    )
+    folder = Path(run(Path("r.yaml"))["run_dir"])
+    before = planned("net.yaml", Diagnostics())
+    shutil.rmtree(tmp_path / "own")
+    (tmp_path / "net.yaml").unlink()
+    for target in (folder / "architecture.yaml", folder):
+        diagnostics = Diagnostics()
+        plan = planned(str(target), diagnostics)
+        assert not diagnostics.errors, [item.message for item in diagnostics]
+        assert plan is not None
+        assert before is not None
+        assert plan.root.steps[2].inputs == before.root.steps[2].inputs == (Ref("1", (10,)),)
+    resolved = resolve(str(folder / "resolved.yaml"), (), Diagnostics())
+    assert resolved is not None
+    assert resolved.recipe.doc == "pays $money"

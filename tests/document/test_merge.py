@@ -90,3 +90,18 @@ def leaves(node: Node, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...]
     if isinstance(node, Mapping) and len(node):
         return [found for entry in node for found in leaves(entry.value, (*path, entry.key))]
     return [] if isinstance(node, Mapping) else [(path, node)]
+
+
+def test_a_null_that_removes_nothing_stays_for_whoever_judges_the_key() -> None:
+    node = read_text("a: {b: 1}", Diagnostics())
+    assert isinstance(node, Mapping)
+    assert plain(apply_sets(node, ["a.b=null", "a.c=null"], Diagnostics())) == {"a": {"c": None}}
+
+
+@pytest.mark.parametrize(("path", "kind"), [("a.0.b=1", "a is a list"), ("c.d=1", "c is 'x'")])
+def test_sets_do_not_reach_into_lists_and_texts(path: str, kind: str) -> None:
+    node = read_text("a: [{b: 1}]\nc: x", Diagnostics())
+    assert isinstance(node, Mapping)
+    with pytest.raises(UsageError, match=kind) as caught:
+        apply_sets(node, [path], Diagnostics())
+    assert caught.value.help == f"set the whole: --set {kind[0]}=…"

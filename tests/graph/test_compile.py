@@ -353,3 +353,37 @@ def test_dynamo_traces_it_whole() -> None:
     x = torch.randn(1, 3, 32, 32)
     traced = torch.compile(module, backend="eager", fullgraph=True)
     assert torch.equal(traced(x), module(x))
+
+
+def test_the_running_variable_overwrites_nothing_that_is_still_read() -> None:
+    """Layers and inputs called as the running variable could be: out, x, h, y."""
+    conv = "out_channels: 4, kernel_size: 1"
+    net = compile_plan(
+        plan_text(f"""
+input: {{x: [4, 8, 8], out: [4, 8, 8]}}
+layers:
+  a: {{op: Conv2d, from: x, {conv}}}
+  h: {{op: Conv2d, from: a, {conv}}}
+  c: {{op: add, from: [h, out]}}
+  d: {{op: Conv2d, from: c, {conv}}}
+  e: {{op: Sigmoid, from: d}}
+  f: {{op: mul, from: [e, h, x]}}
+""")
+    )
+    x, out = torch.rand(2, 4, 8, 8), torch.rand(2, 4, 8, 8)
+    h = net.h(net.a(x))
+    assert torch.equal(net(x, out), torch.sigmoid(net.d(h + out)) * h * x)
+    net = compile_plan(
+        plan_text(f"""
+input: {{a: [4, 8, 8], b: [4, 8, 8], c: [4, 8, 8], out: [4, 8, 8]}}
+layers:
+  p: {{op: Conv2d, from: a, {conv}}}
+  q: {{op: add, from: [p, b]}}
+  r: {{op: Conv2d, from: q, {conv}}}
+  s: {{op: add, from: [r, c]}}
+  t: {{op: Conv2d, from: s, {conv}}}
+  u: {{op: add, from: [t, out]}}
+""")
+    )
+    a, b, c, out = (torch.rand(2, 4, 8, 8) for _ in range(4))
+    assert torch.equal(net(a, b, c, out), net.t(net.r(net.p(a) + b) + c) + out)

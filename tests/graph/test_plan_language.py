@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from tests.graph.plan_world import HEAD, codes, parameter_count, plan_of_text, planned, trainable_count
 from zoo.diagnostics import Diagnostics
@@ -274,7 +276,8 @@ def test_chains_of_modules_are_sequential_and_nothing_else() -> None:
         ),
         ("a: {op: GELU}, s: {op: ReLU, when: false}, b: {op: ReLU, inplace: true}, d: {op: add, from: [a, b]}", "d"),
         ("a: {op: GELU}, x: [{op: ReLU, inplace: true}], d: {op: add, from: [a, x]}", "d"),
-        ("a: {op: GELU}, b: {op: relu, inplace: true}, c: {op: relu, inplace: true}", ""),
+        ("a: {op: GELU}, b: {op: hardswish, inplace: true}, c: {op: relu, inplace: true}", ""),
+        ("a: {op: GELU}, b: {op: relu, inplace: true}, c: {op: relu, inplace: true}", "the"),  # gradient of b
     ],
 )
 def test_inplace_on_what_someone_else_reads(layers: str, others: str) -> None:
@@ -357,3 +360,92 @@ def test_a_param_that_nobody_reads_is_a_warning() -> None:
     assert [item.message for item in diagnostics] == ["nobody reads the param d", "nobody reads the param a"]
     assert {item.code for item in diagnostics} == {"unread-param"}
     assert "unread-param" not in codes(HEAD + text.replace("c: $b}", "c: $bb}"))  # an error's echo it is not
+
+
+def test_the_order_in_which_inputs_are_named_says_nothing() -> None:
+    text = """input: [4, 8, 8]
+blocks:
+  Cell:
+    inputs: [x, skip]
+    layers: {conv: {op: Conv2d, from: x, out_channels: 4, kernel_size: 1}, add: {op: add, from: [conv, skip]}}
+layers:
+  stem: {op: Conv2d, out_channels: 4, kernel_size: 1}
+  more: {op: Cell, from: {%s}, repeat: 2, as: more$(i)}
+"""
+    one, other = (plan_of_text(text % order).root.steps for order in ("x: stem, skip: input", "skip: input, x: stem"))
+    assert [step.inputs for step in one] == [step.inputs for step in other]
+    assert one[2].inputs == (Ref("more0"), Ref("input"))
+    attention = """input: {x: [4, 16], ctx: [6, 12]}
+layers:
+  a: {op: MultiheadAttention, from: {key: ctx, value: ctx, query: x}, num_heads: 4, kdim: 12, vdim: 12, batch_first: %s}
+"""
+    assert plan_of_text(attention % "true").root.steps[0].arguments["embed_dim"] == 16
+
+
+@pytest.mark.parametrize(("name", "told"), [("conv", "is skipped here"), ("input", "is an input")])
+def test_what_has_no_module_is_not_shared(name: str, told: str) -> None:
+    conv = "op: Conv2d, out_channels: 8, kernel_size: 3, padding: 1"
+    text = f"input: [8, 16, 16]\nparams: {{extra: false}}\nlayers:\n  stem: {{{conv}}}\n"
+    text += f"  conv: {{{conv}, when: $extra}}\n  relu: ReLU\n  again: {{share: {name}}}\n"
+    plan, diagnostics = planned(text)
+    assert plan is None
+    assert [item.code for item in diagnostics.errors] == ["bad-share"]
+    assert told in diagnostics.errors[0].message
+
+
+def test_what_is_frozen_may_be_computed() -> None:
+    head = "input: [4, 8]\nparams: {frozen: true}\nlayers:\n"
+    free = head + "  pos: {op: Parameter, shape: [1, 4, 8], freeze: %s}\n  sum: {op: add, from: [input, pos]}\n"
+    assert trainable_count(plan_of_text(free % "$frozen")) == 0
+    assert trainable_count(plan_of_text(free % "$(not frozen)")) == 32
+    assert "wrong-type" in codes(free % "weight")
+    copies = head + "  fc: {op: Linear, repeat: 2, out_features: 8, freeze: $frozen}\n"
+    assert trainable_count(plan_of_text(copies)) == 0
+
+
+def test_a_kind_means_no_buffers() -> None:
+    plan = plan_of_text(HEAD + "init: {'BatchNorm2d.*': {name: constant, val: 0.5}}\nlayers: [BatchNorm2d]\n")
+    inits = {spec.name: spec.init is not None for spec in plan.root.steps[0].parameters}
+    assert inits["weight"]
+    assert not any(is_set for name, is_set in inits.items() if name not in ("weight", "bias"))
+
+
+def test_a_key_with_nothing_behind_it_says_nothing() -> None:
+    attention = "op: MultiheadAttention, from: [input, input, input], num_heads: 4, batch_first: true"
+    plan = plan_of_text(f"input: [4, 16]\nlayers:\n  a: {{{attention}, call: , as: , repeat: , when: }}\n")
+    assert [step.name for step in plan.root.steps] == ["a"]
+    assert codes(HEAD + "layers: {a: {op: }}") == ["missing-key"]
+
+
+def test_an_output_is_picked_by_digits_alone() -> None:
+    chunk = "h: {op: chunk, chunks: 2, dim: 1}"
+    for pick in ("²", "9" * 5000):
+        assert codes(f"input: [4, 8, 8]\nlayers: {{{chunk}, r: {{op: relu, from: h.{pick}}}}}")
+
+
+CHAINS = {
+    "a: Sigmoid, b: {op: ReLU, inplace: true}": [nn.Sigmoid(), nn.ReLU(inplace=True)],
+    "a: {op: ReLU, inplace: true}, b: {op: Dropout, inplace: true}": [nn.ReLU(inplace=True), nn.Dropout(inplace=True)],
+    "a: {op: Hardtanh, inplace: true}, b: {op: ReLU, inplace: true}": [
+        nn.Hardtanh(inplace=True),
+        nn.ReLU(inplace=True),
+    ],
+    "a: LeakyReLU, b: {op: ReLU, inplace: true}": [nn.LeakyReLU(), nn.ReLU(inplace=True)],
+    "a: {op: LeakyReLU, inplace: true}, b: {op: ReLU, inplace: true}": [
+        nn.LeakyReLU(inplace=True),
+        nn.ReLU(inplace=True),
+    ],
+    "a: BatchNorm2d, b: {op: ReLU, inplace: true}": [nn.BatchNorm2d(4), nn.ReLU(inplace=True)],
+}
+
+
+@pytest.mark.parametrize("layers", CHAINS)
+def test_inplace_on_what_a_gradient_is_computed_from_is_refused_where_torch_refuses_it(layers: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), *CHAINS[layers])
+    fits = True
+    try:
+        network(torch.rand(2, 3, 4, 4)).sum().backward()
+    except RuntimeError as error:
+        fits = "inplace" not in str(error)
+    found = codes(f"{HEAD}layers: {{c: {{op: Conv2d, out_channels: 4, kernel_size: 1}}, {layers}}}")
+    assert [code for code in found if code == "inplace"] == ([] if fits else ["inplace"])

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from zoo.diagnostics import Source, Span
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, from_data
-from zoo.document.writer import write
+from zoo.document.writer import escaped, write
 
 DEFAULT = Span(Source("default"), 1, 1, 1, 1)
 _ALTERNATIVES = ("architecture", "timm", "torchvision")  # of which a recipe names one; the others stay away
@@ -65,4 +65,4 @@ def origins(node: Node, path: str = "") -> dict[str, str]:
 
 def annotated(node: Node) -> str:
     """The document as YAML, each value with its origin as a comment."""
-    return write(node, comment=origin)
+    return write(escaped(node), comment=origin)

@@ -3,6 +3,7 @@
 RECIPE = "recipe.yaml"  # as written
 RESOLVED = "resolved.yaml"  # every value with its default
 ARCHITECTURE = "architecture.yaml"  # the graph as built
+LIBRARIES = "libraries"  # a folder: the block libraries that it uses
 ENVIRONMENT = "env.json"
 DATA = "data.json"  # the classes' names, the images' shape, the statistics that Normalize took
 RANGE_TEST = "lr_find.json"

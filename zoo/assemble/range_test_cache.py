@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.assemble.architecture_copy import plain_arguments
 from zoo.assemble.build import Foundation
 from zoo.assemble.check import Parts
 from zoo.assemble.environment import device_name, versions
-from zoo.assemble.files import plain_arguments, resolved_document
+from zoo.assemble.files import resolved_document
 from zoo.assemble.networks import Network
 from zoo.assemble.options import Note
 from zoo.assemble.resolve import Resolved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +46,9 @@ InputShape = Annotated[
 ]
 
 
+_MOST_VALUES = 2**40  # of an input: what comes of it has to be countable in 64 bits
+
+
 def _shape(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
@@ -52,7 +56,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
         shape = tuple(int(part) for part in text.split(","))
     except ValueError:
         shape = ()
-    if not shape or min(shape) < 1:
+    if not shape or min(shape) < 1 or prod(shape) > _MOST_VALUES:
         raise UsageError(f"--input wants sizes such as 3,32,32, got {text!r}")
     return shape
 

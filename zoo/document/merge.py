@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document.nodes import Entry, Mapping, Node, Scalar
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence
 from zoo.document.reader import read_file, read_value
 from zoo.errors import UsageError
 from zoo.registry import listed, meant
@@ -123,7 +123,8 @@ def _chain_notes(chain: Iterable[tuple[Path, Span]]) -> list[Note]:
 def apply_sets(document: Mapping, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping:
     """Applies ``--set PATH=VALUE`` in order. VALUE is YAML and replaces what was there, mappings too; null removes.
 
-    Raises UsageError for a text that is not PATH=VALUE.
+    A null that finds nothing to remove stays, as under ``extends``: whoever judges the key tells of a misspelt one.
+    Raises UsageError for a text that is not PATH=VALUE, and where a list or a text stands in the path.
     """
     for text in sets:
         path, equals, written = text.partition("=")
@@ -136,15 +137,22 @@ def apply_sets(document: Mapping, sets: Iterable[str], diagnostics: Diagnostics)
     return document
 
 
-def _set(document: Mapping, keys: list[str], value: Node) -> Mapping:
+def _set(document: Mapping, keys: list[str], value: Node, above: str = "") -> Mapping:
     head, *rest = keys
     if not rest:
-        if isinstance(value, Scalar) and value.value is None:
+        if isinstance(value, Scalar) and value.value is None and head in document:
             return document.without([head])
         return _with(document, head, value)
-    below = document.get(head)
+    below, path = document.get(head), f"{above}{head}"
+    if isinstance(below, Sequence) or (isinstance(below, Scalar) and below.value is not None):
+        kind = "a list" if isinstance(below, Sequence) else f"{below.value!r}"
+        raise UsageError(
+            f"--set {path}.{'.'.join(rest)}: {path} is {kind}, --set cannot reach into it",
+            notes=(Note("it stands here", below.span),),
+            help=f"set the whole: --set {path}=…",
+        )
     inner = below if isinstance(below, Mapping) else Mapping((), value.span)
-    return _with(document, head, _set(inner, rest, value))
+    return _with(document, head, _set(inner, rest, value, f"{path}."))
 
 
 def _with(document: Mapping, key: str, value: Node) -> Mapping:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from zoo.diagnostics import Source, Span
-from zoo.document.nodes import Mapping, Node, Scalar, Sequence, from_data
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data
 from zoo.document.scalars import resolve
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+ -]*")
@@ -25,6 +26,15 @@ def write(node: Node, *, comment: Comment | None = None) -> str:
     lines: list[str] = []
     _write(node, 0, "", lines, comment)
     return "\n".join(lines) + "\n"
+
+
+def escaped(node: Node) -> Node:
+    """The node with the dollar signs of its texts doubled, as a file has those that begin no expression."""
+    if isinstance(node, Sequence):
+        return Sequence(tuple(map(escaped, node)), node.span)
+    if isinstance(node, Mapping):
+        return Mapping(tuple(Entry(e.key, e.key_span, escaped(e.value)) for e in node), node.span)
+    return replace(node, value=node.value.replace("$", "$$")) if isinstance(node.value, str) else node
 
 
 def write_data(data: Any) -> str:
@@ -70,7 +80,10 @@ def _flow(node: Node) -> str:
         return f"[{', '.join(map(_flow, node))}]"
     if isinstance(node, Mapping):
         return f"{{{', '.join(f'{_text(entry.key)}: {_flow(entry.value)}' for entry in node)}}}"
-    return scalar_text(node.value)
+    # A reference to output 10 is written 0.10: a number's digits are kept as they were.
+    is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+    as_written = is_number and node.plain and resolve(node.text) == node.value
+    return node.text if as_written else scalar_text(node.value)
 
 
 def scalar_text(value: Any) -> str:

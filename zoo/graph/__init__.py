@@ -2,6 +2,7 @@
 
 from zoo.graph.compile import compile_plan, images_wanted, initialise_from_images, is_chain, plan_of
 from zoo.graph.extending import check_over
+from zoo.graph.libraries import SHIPPED, find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.graph.planner import check_library, is_library, plan_architecture
 from zoo.graph.source import Forward, forward_of
@@ -13,12 +14,15 @@ __all__ = [
     "ParameterSpec",
     "Plan",
     "Ref",
+    "SHIPPED",
     "Step",
     "TensorSpec",
     "Value",
     "check_library",
     "check_over",
     "compile_plan",
+    "find_library",
+    "find_parent",
     "forward_of",
     "images_wanted",
     "initialise_from_images",

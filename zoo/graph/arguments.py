@@ -129,7 +129,7 @@ def _passes(op: Op, values: dict[str, Any], node: Mapping, span: Span, diagnosti
 
 def call_keywords(op: Op, node: Node | None, scope: Scope, diagnostics: Diagnostics) -> dict[str, Any] | None:
     """The keywords of a module's forward call, checked; None after telling what is wrong."""
-    if node is None:
+    if node is None or (isinstance(node, Scalar) and node.value is None):
         return {}
     if op.call is None:
         diagnostics.error("unknown-key", f"{op.name} takes no keywords in its call", node.span)

@@ -5,7 +5,7 @@ A block's plan depends on nothing but its text, its params and the values that c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from zoo.diagnostics import Diagnostics
@@ -22,6 +22,7 @@ from zoo.graph.texts import LayerText
 from zoo.graph.unused import warn_of_unused
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
 from zoo.graph.wiring import Wires, look_up, outputs, reference_text, wires
+from zoo.layers import ops
 
 
 class Body:
@@ -36,6 +37,7 @@ class Body:
         self._steps: list[Step] = []
         self._makers: dict[str, Callable[[Wires, Told], Made]] = {}
         self._later = {layer.name for layer in job.text.layers}  # not planned yet
+        self._skipped: set[str] = set()  # layers without a single copy
         self._number = 0  # of the next layer of a list
         self._size = 0
         self._failed = False
@@ -63,7 +65,7 @@ class Body:
     def _layer(self, layer: LayerText) -> None:
         told = Told()
         scope = Scope(self._job.params, self._feeds, self._later)
-        found = wires(layer.keys.get("from"), self._before, layer.span, scope, told.own)
+        found = wires(layer.keys.get("from"), self._before, layer.span, scope, told.own).in_order(_input_names(layer))
         copies = copies_of(layer, found, scope, told)
         if copies is None:
             feed = self._unknown(layer)
@@ -71,6 +73,8 @@ class Body:
             feed = self._take(layer.name, layer, self._nested(layer, copies), found, told)
         else:
             feed = self._in_sequence(layer, copies, told)
+        if copies is not None and not any(copies.wanted):
+            self._skipped.add(layer.name)
         self._tell(told, f"{self._job.path}{layer.shown}")
         if layer.name:
             self._feeds[layer.name] = replace(feed, name=layer.name)
@@ -144,8 +148,9 @@ class Body:
         original = next((step for step in self._steps if step.name == target.name), None)
         if original is not None and original.kind == "share":
             original = next(step for step in self._steps if step.name == original.share)
-        if make is None or original is None:
-            return remade(layer, told, reference_text(layer.share), target.name in self._feeds)
+        written = reference_text(layer.share)
+        if make is None or original is None or written in self._skipped:
+            return remade(layer, told, written, self._job.inputs, written in self._skipped)
         return share_step(layer, name, original, make(found, told), found, scope, told)
 
     def _take(self, name: str, layer: LayerText, make: Callable[[Wires, Told], Made], found: Wires, told: Told) -> Feed:
@@ -170,3 +175,11 @@ class Body:
     def _tell(self, told: Told, path: str) -> None:
         self._diagnostics.extend(told.all(path, inside=bool(self._job.path)))
         self._failed = self._failed or bool(told.own.errors or told.below.errors)
+
+
+def _input_names(layer: LayerText) -> Sequence[str]:
+    """The inputs of what a layer calls, in order."""
+    if layer.block_text is not None:
+        return layer.block_text.inputs
+    op = ops.get(layer.op) if layer.op else None
+    return op.input_names if op is not None else ()

@@ -15,6 +15,7 @@ from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
 from zoo.graph.wiring import Wires, look_up
+from zoo.schema.wording import shown
 
 MakeCopy: TypeAlias = Callable[[int, Scope, Wires, list[Step], Told], Made]
 
@@ -77,7 +78,7 @@ def _count(layer: LayerText, scope: Scope, told: Told) -> int | None:
         is_float = isinstance(value, float) and isinstance(node, Scalar) and node.text.startswith("$")
         told.own.error(
             "bad-value" if isinstance(value, int) else "wrong-type",
-            f"{layer.shown}: repeat: expected a whole number from 0, got {value!r}",
+            f"{layer.shown}: repeat: expected a whole number from 0, got {shown(value)}",
             node.span,
             help="// divides to a whole number" if is_float else None,
         )
@@ -102,7 +103,7 @@ def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
         return None
     value = plain(found)
     if not isinstance(value, bool):
-        told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {value!r}", node.span)
+        told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {shown(value)}", node.span)
         return None
     return value
 

@@ -19,6 +19,19 @@ from zoo.layers import ops
 
 Memory: TypeAlias = "int | tuple[Memory, ...] | dict[str, Memory] | None"  # shaped like the value that it belongs to
 
+# Whose backward pass reads what came out (torch's tools/autograd/derivatives.yaml: `result`).
+_GRADIENT_FROM_OUTPUT = frozenset(
+    {
+        *("ReLU", "relu", "Sigmoid", "sigmoid", "Tanh", "tanh"),
+        *("Softmax", "softmax", "Softmax2d", "Softmin", "softmin", "LogSoftmax", "log_softmax"),
+        *("exp", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "amax", "amin", "logsumexp", "prod", "cumprod"),
+        *("std", "norm", "scaled_dot_product_attention"),
+    }
+)
+_GRADIENT_FROM_OUTPUT_IN_PLACE = frozenset(
+    {*("CELU", "celu", "ELU", "elu", "LeakyReLU", "leaky_relu", "RReLU", "rrelu", "SELU", "selu")}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Access:
@@ -63,16 +76,24 @@ class _Tracker:
     ) -> Memory:
         incoming = [leaf for memory, _ in (*inputs, *named.values()) for leaf in _leaves(memory)]
         op = ops[made.op]
-        if op.modifies_input(made.arguments) and incoming:
+        in_place = op.modifies_input(made.arguments)
+        if in_place and incoming:
             self._read(incoming, path, step.span)
             self.writes.append((incoming[0], _Access(path, step.span)))
-            return self._new(step.output, iter(()))
+            return self._kept(made.op, in_place, self._new(step.output, iter(())), path, step.span)
         values = {name: value for name, (_, value) in named.items()}
         request = Request(op, made.arguments, tuple(value for _, value in inputs), values, step.call)
         views = self.shapes.infer(request).views
         if None in views:  # a mere view reads nothing: its readers do
             self._read(incoming, path, step.span)
-        return self._new(step.output, iter([None if view is None else incoming[view] for view in views]))
+        given = iter([None if view is None else incoming[view] for view in views])
+        return self._kept(made.op, in_place, self._new(step.output, given), path, step.span)
+
+    def _kept(self, op: str, in_place: bool, memory: Memory, path: str, span: Span) -> Memory:
+        """The memory of an op's output, noted as read where its gradient is computed from it."""
+        if op in _GRADIENT_FROM_OUTPUT or (in_place and op in _GRADIENT_FROM_OUTPUT_IN_PLACE):
+            self._read(list(_leaves(memory)), f"the gradient of {path}", span)
+        return memory
 
     def _read(self, memory: list[int], path: str, span: Span) -> None:
         for leaf in set(memory):

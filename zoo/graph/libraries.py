@@ -63,11 +63,19 @@ class Libraries:
         key = path.resolve()
         if key not in self._read:
             self._read[key] = Blocks()  # two files may use one another
-            document = load(path, self._diagnostics)
+            document = load(path, self._diagnostics, find_parent=find_parent, shipped=_shipped())
             if document is not None and validate(LibraryForm, document, self._diagnostics, what=path.name) is not None:
                 found = self.blocks(document, path.parent)
                 self._read[key].own.update(found.own)
         return self._read[key]
+
+
+def find_parent(written: str, folder: Path) -> Path | None:
+    """What stands behind an architecture's ``extends``: a path relative to the file, or a shipped name."""
+    path = folder / written
+    if path.is_file():
+        return path
+    return SHIPPED / f"{written}.yaml" if written in _shipped() else None
 
 
 def find_library(node: Scalar, folder: Path | None) -> Path | None:

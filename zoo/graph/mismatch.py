@@ -18,6 +18,7 @@ from zoo.graph.shapes import BATCH, OTHER_BATCH, Request
 from zoo.graph.values import Feed, shown
 from zoo.graph.wiring import Wire, Wires
 
+_BROADCASTING = {"maximum", "minimum", "where", "lerp", "masked_fill", "cosine_similarity"}
 _LAYOUT = {1: "channels, length", 2: "channels, height, width", 3: "channels, depth, height, width"}
 _CHANNELS = ("in_channels", "num_features", "num_channels")
 
@@ -102,7 +103,12 @@ def _pair(refusal: Refusal) -> Diagnostic | None:
         return None
     if refusal.op in ("matmul", "bmm"):
         return _product(refusal)
+    op = refusal.request.op
+    if not (op.gathers or op.second_input or op.name in _BROADCASTING):
+        return None  # of other functions the inputs need not be alike
     dim = refusal.request.arguments.get("dim", 0) if refusal.request.op.gathers else None
+    if isinstance(dim, int) and not -len(shapes[0]) - 1 <= dim <= len(shapes[0]):
+        return None  # there is no such dimension, which torch says
     for index in range(1, len(wires)):
         if _agree(shapes[0], shapes[index], dim, stacks=refusal.op == "stack"):
             continue
@@ -253,7 +259,7 @@ def _window(refusal: Refusal) -> Diagnostic | None:
 
 def terse(words: str) -> str:
     """Torch's first sentence, the large batch in it called by its name."""
-    first = re.split(r"\n|\. |\.$", words.strip(), maxsplit=1)[0]
+    first = re.split(r"\n|(?<!i\.e)(?<!e\.g)\. |\.$", words.strip(), maxsplit=1)[0]
     return re.sub(r"\d+", lambda match: _named(match[0]), first)[:200]
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence
-from zoo.document.evaluation import substitute
+from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.plan import Block, Init, ParameterSpec, Step
 from zoo.graph.values import Scope
 from zoo.layers import initialisers, ops
@@ -142,9 +142,10 @@ def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) 
 
 
 def _listed(node: Node | None) -> list[Scalar]:
-    """The patterns of a `freeze`, one or several."""
+    """The patterns of a `freeze`, one or several; what is still to be computed is none."""
     items = node.items if isinstance(node, Sequence) else (node,)
-    return [item for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+    texts = [item for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+    return [item for item in texts if not is_expression(item)]
 
 
 def _freezer(pattern: Pattern) -> Change:
@@ -227,7 +228,8 @@ def _known_kind(pattern: str, span: Span, diagnostics: Diagnostics) -> bool:
 
 def _by_kind(pattern: str, init: Init, reached: list[str], diagnostics: Diagnostics) -> Change:
     def change(path: str, step: Step, spec: ParameterSpec) -> ParameterSpec:
-        if not any(fnmatchcase(kind, pattern) for kind in _kinds(step, spec)):
+        is_module_buffer = spec.is_buffer and spec.name  # what a layer counts is not to be initialised
+        if is_module_buffer or not any(fnmatchcase(kind, pattern) for kind in _kinds(step, spec)):
             return spec
         reached.append(path)
         if spec.init is not None or not fits(init, spec.shape, path, diagnostics):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from zoo.diagnostics import Note
 from zoo.graph.arguments import call_keywords
 from zoo.graph.context import Told
@@ -66,10 +68,14 @@ def _does_not_fit(layer: LayerText, original: Step, found: Wires, scope: Scope, 
     )
 
 
-def remade(layer: LayerText, told: Told, name: str, is_known: bool) -> Made:
-    """What becomes of a `share` whose layer made no step: told before, or skipped."""
+def remade(layer: LayerText, told: Told, name: str, inputs: Collection[str], is_skipped: bool) -> Made:
+    """What becomes of a `share` whose layer made no step: it is an input, it is skipped, or more was told before."""
     assert layer.share is not None
-    if is_known and not told.own.errors:
+    if told.own.errors:
+        return FAILED
+    if name in inputs:
+        told.own.error("bad-share", f"{name} is an input, it has no module to share", layer.share.span)
+    elif is_skipped:
         told.own.error("bad-share", f"{name} is skipped here, it has no module to share", layer.share.span)
     return FAILED
 

@@ -151,7 +151,8 @@ class _Writer:
         inputs = [self._texts[name] for name in self._block.inputs]
         if inputs[0] == "x" and last_line.get(self._block.inputs[0], -1) <= 0:
             return "x"
-        return next(name for name in ("out", "x", "h", "y") if name not in inputs[:3])
+        taken = {*inputs, *self._own.values()}
+        return next((name for name in ("out", "x", "h", "y") if name not in taken), fresh("out", set(taken)))
 
     def _output(self) -> str:
         output = self._block.output

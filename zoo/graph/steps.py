@@ -294,9 +294,7 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
             )
             return FAILED
         spec = replace(spec, shape=(feed.value.shape[0], *shape[1:]))
-    frozen = place.layer.keys.get("freeze")
-    trains = op.kind == "parameter" and not (isinstance(frozen, Scalar) and frozen.value is True)
-    own = ParameterSpec("", shape, op.kind == "buffer", trains, init)
+    own = ParameterSpec("", shape, op.kind == "buffer", op.kind == "parameter" and not _is_frozen(place, told), init)
     step = Step(
         place.name,
         op.kind,
@@ -309,3 +307,16 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
         batch_like=feed.ref if feed else None,
     )
     return Made(step, spec)
+
+
+def _is_frozen(place: Place, told: Told) -> bool:
+    """Whether a free tensor is: it has no parameters that a pattern could name."""
+    node = place.layer.keys.get("freeze")
+    found = substitute(node, place.scope, told.own) if node is not None else None
+    if node is None or found is None:
+        return False
+    if not isinstance(found, Scalar) or not isinstance(found.value, bool):
+        message = f"{place.layer.shown}: freeze: expected true or false, it has no parameters below it"
+        told.own.error("wrong-type", message, node.span, help="write freeze: true")
+        return False
+    return found.value

@@ -157,6 +157,8 @@ class TextReader:
         return self._mapping(name, span, node, blocks)
 
     def _mapping(self, name: str, span: Span, node: Mapping, blocks: Blocks) -> LayerText:
+        # A key with nothing behind it says nothing.
+        node = Mapping(tuple(e for e in node if e.key not in LAYER_KEYS or not _is_null(e.value)), node.span)
         own = [key for key in LAYER_KEYS if "layers" in node or key not in ANONYMOUS_KEYS]
         keys = node.only(own)
         arguments = self._with_args(node.without(own), node.get("args"))
@@ -194,11 +196,14 @@ class TextReader:
             message, help = f"{what}: unknown key {slip!r}", f"did you mean {meant}?"
             self._diagnostics.error("unknown-key", message, node.key_span(slip), help=help)
         else:
-            call = node.entries[0] if len(node) == 1 and isinstance(node.entries[0].value, Mapping) else None
+            first = node.entries[0].value if len(node) == 1 else None
+            call = node.entries[0] if isinstance(first, Mapping) else None
             stuck = next((key for key in node.keys if key.startswith("op:")), None)
             help = "say what the layer does: {op: Conv2d, …}"
             if call is not None and call.key not in LAYER_KEYS:
                 help = f"write {{op: {call.key}, …}}: its arguments stand beside op"
+                if isinstance(first, Mapping) and {"op", "layers", "share"} & set(first.keys):
+                    help = f"take the dash away: layers that have names, as {call.key}, are a mapping"
             if stuck is not None:
                 span, help = node.key_span(stuck), f"a colon wants a space behind it: op: {stuck[3:].strip()}"
             self._diagnostics.error("missing-key", f"{what}: op is missing", span, help=help)
@@ -238,6 +243,12 @@ class TextReader:
         return Mapping((*arguments.without(args.keys).entries, *args.entries), arguments.span)
 
 
+def _is_null(node: Node | None) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
 def _some(node: Node | None) -> Node | None:
     """What names something; of a list or mapping that names nothing the form has told."""
+    if _is_null(node):
+        return None
     return node if isinstance(node, Scalar) or (node is not None and len(node)) else None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping as MappingNode
-from zoo.document import Node, Scalar, Sequence
+from zoo.document import Node, Scalar
+from zoo.document import Sequence as SequenceNode
 from zoo.document.expressions import ExpressionError
 from zoo.graph.plan import Output, Ref
 from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown, unknown_layer
+
+_NUMBER = re.compile(r"[0-9]{1,9}")  # of an output
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class Wires:
     def first(self) -> Feed | None:
         """The value that sizes are filled in from."""
         return self.all[0].feed if self.all else None
+
+    def in_order(self, names: Sequence[str]) -> Wires:
+        """The named ones in the order of these inputs: the order in which they were written says nothing."""
+        known = {name: self.named[name] for name in names if name in self.named}
+        return replace(self, named={**known, **self.named})
 
     def after(self, feed: Feed) -> Wires:
         """The wires of the next copy: the first one reads the copy before."""
@@ -65,7 +74,7 @@ def look_up(node: Scalar, scope: Scope, diagnostics: Diagnostics) -> Feed:
         if feed is None:
             raise unknown_layer(name, scope.feeds)
         for pick in picks:
-            feed = feed.pick(int(pick) if pick.isdigit() else pick)
+            feed = feed.pick(int(pick) if _NUMBER.fullmatch(pick) else pick)
     except ExpressionError as error:
         diagnostics.error(error.code, error.message, node.span, help=error.help)
         return nothing
@@ -76,7 +85,7 @@ def wires(node: Node | None, before: Feed | None, span: Span, scope: Scope, diag
     """What ``from`` names; the layer before where it is left out."""
     if node is None:
         return Wires((Wire(before, span),) if before is not None else ())
-    if isinstance(node, Sequence):
+    if isinstance(node, SequenceNode):
         return Wires(tuple(_wire(item, scope, diagnostics) for item in node))
     if isinstance(node, MappingNode):
         return Wires((), {entry.key: _wire(entry.value, scope, diagnostics) for entry in node})
@@ -92,7 +101,7 @@ def outputs(node: Node | None, last: Feed, scope: Scope, diagnostics: Diagnostic
     """What ``output`` names, as references and as a value; the last layer where it is left out."""
     if node is None:
         return last.ref, last.value
-    if isinstance(node, Sequence):
+    if isinstance(node, SequenceNode):
         feeds = [_wire(item, scope, diagnostics).feed for item in node]
         known = [feed.value for feed in feeds if not isinstance(feed.value, Unknown)]
         return tuple(feed.ref for feed in feeds), tuple(known) if len(known) == len(feeds) else UNKNOWN

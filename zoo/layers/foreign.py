@@ -214,7 +214,8 @@ def _write_torchvision(op: Op, arguments: Mapping[str, str]) -> str:
     if arguments.get("features") != "True":
         return model
     with torch.device("meta"):
-        nodes = map_nodes(build_foreign("torchvision", ast.literal_eval(name)))
+        own = ast.literal_eval(arguments.get("kwargs", "{}"))
+        nodes = map_nodes(build_foreign("torchvision", ast.literal_eval(name), **own))
     return f"create_feature_extractor({model}, {nodes!r})"
 
 
@@ -233,6 +234,8 @@ def _target(library: Library) -> Callable[..., nn.Module]:
     return build
 
 
+_DECISIVE = ("name", "pretrained", "features", "kwargs")
+
 OPS = (
     Op(
         name="timm",
@@ -244,6 +247,7 @@ OPS = (
         infers={"in_chans": "channels"},
         check=_check("timm"),
         constructs=_write_timm,
+        decisive=_DECISIVE,
         doc=TimmArguments.__doc__ or "",
     ),
     Op(
@@ -258,6 +262,7 @@ OPS = (
         ),
         check=_check("torchvision"),
         constructs=_write_torchvision,
+        decisive=_DECISIVE,
         doc=TorchvisionArguments.__doc__ or "",
     ),
 )

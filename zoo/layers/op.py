@@ -83,6 +83,7 @@ class Op:
     check: Check = no_fault  # what no signature says
     writes: Writer = as_call
     constructs: Constructs = as_constructor
+    decisive: tuple[str, ...] = ()  # arguments that decide what is constructed: never a class's parameters
     doc: str = ""
 
     def build(self, arguments: Arguments) -> nn.Module:

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, load
 from zoo.errors import UsageError
-from zoo.graph import Plan, check_library, check_over, is_library, plan_architecture
+from zoo.graph import Plan, check_library, check_over, find_parent, is_library, plan_architecture
 from zoo.registry import did_you_mean
 
 _FOLDER = Path(__file__).resolve().parent.parent / "architectures"
@@ -43,7 +43,7 @@ def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tup
 
 def _load(path: Path, diagnostics: Diagnostics, name: str | None = None) -> Mapping | None:
     shipped = architecture_names()
-    return load(path, diagnostics, find_parent=_find_parent, name=name, shipped=shipped, check_over=check_over)
+    return load(path, diagnostics, find_parent=find_parent, name=name, shipped=shipped, check_over=check_over)
 
 
 def load_plan(
@@ -74,9 +74,3 @@ def checked_plan(path: Path, diagnostics: Diagnostics) -> Plan | None:
     diagnostics.extend(found)
     check_library(document, diagnostics, folder=path.parent)
     return None
-
-
-def _find_parent(written: str, folder: Path) -> Path | None:
-    """What stands behind an architecture's ``extends``: a path relative to the file, or a shipped name."""
-    path = folder / written
-    return path if path.is_file() else architecture_path(written)

@@ -76,13 +76,14 @@ class Classes:
 def classes_of(root: Instance, names: ClassNames) -> Classes:
     """Solves every block of a network."""
     classes = Classes()
-    by_definition: dict[tuple[str, str], list[Instance]] = {}
+    by_definition: dict[tuple[str, str, bool], list[Instance]] = {}
     for instance in root.walk():
         if not instance.is_inline:
             by_definition.setdefault(instance.definition, []).append(instance)
     waiting = list(by_definition.values())
     while waiting:
         ready = [group for group in waiting if all(_is_solved(instance, classes) for instance in group)]
+        assert ready, "two blocks wait for each other"
         for group in ready:
             _solve_definition(group, names, classes)
         waiting = [group for group in waiting if group not in ready]

@@ -14,6 +14,7 @@ from zoo.exchange.eject.instances import Instance
 from zoo.exchange.eject.runs import Item, increments, run_length
 from zoo.graph import Ref, Step
 from zoo.graph.plan import Output, TensorSpec
+from zoo.graph.python_text import literal
 from zoo.layers import ops
 
 
@@ -68,6 +69,13 @@ class Items:
 
     items: tuple[Any, ...]
     is_tuple: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A value that is part of the form, as Python text."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +201,19 @@ class _Collector:
 
     def _module(self, step: Step, child: Instance | None) -> Construct | Chain:
         if child is None:
-            return Construct(step.op, self._arguments(ops[step.op].complete(step.arguments)))
+            op = ops[step.op]
+            given = self._arguments(op.complete(step.arguments), op.decisive)
+            return Construct(step.op, given)
         if child.is_inline:
             return self.chain(child)
         cls, arguments = self._solved(child)
         return Construct(cls, self._arguments(arguments))
 
-    def _arguments(self, arguments: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-        return tuple((name, self._value(value, name)) for name, value in arguments.items())
+    def _arguments(self, arguments: Mapping[str, Any], fixed: Sequence[str] = ()) -> tuple[tuple[str, Any], ...]:
+        return tuple(
+            (name, Fixed(literal(value)) if name in fixed else self._value(value, name))
+            for name, value in arguments.items()
+        )
 
     def _value(self, value: Any, name: str, from_end: int = 0) -> Any:
         if isinstance(value, list | tuple):

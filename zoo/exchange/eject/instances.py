@@ -21,9 +21,13 @@ class Instance:
     children: dict[str, Instance] = field(default_factory=dict)
 
     @property
-    def definition(self) -> tuple[str, str]:
-        """What instances of one block have in common: the block's name and place in the file."""
-        return self.block.class_name, str(self.block.span)
+    def definition(self) -> tuple[str, str, bool]:
+        """What instances of one block have in common: its name and place in the file.
+
+        The copies of a repeated layer stand in a block at the same place as the one that is repeated.
+        """
+        holds_copies = all(step.span == self.block.span for step in self.block.steps)
+        return self.block.class_name, str(self.block.span), holds_copies
 
     @property
     def params(self) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.exchange.eject.classes import EjectedClass
-from zoo.exchange.eject.forms import Chain, Construct, Items, Run, Slot, StepForm
+from zoo.exchange.eject.forms import Chain, Construct, Fixed, Items, Run, Slot, StepForm
 from zoo.exchange.eject.solving import Parameter
 from zoo.graph.python_text import literal
 from zoo.layers import ops
@@ -37,6 +37,8 @@ def module_text(form: Any, texts: Texts) -> str:
 
 def value_text(value: Any, texts: Texts) -> str:
     """An argument's text."""
+    if isinstance(value, Fixed):
+        return value.text
     if isinstance(value, Items):
         inner = [value_text(item, texts) for item in value.items]
         if not value.is_tuple:

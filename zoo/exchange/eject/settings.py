@@ -135,15 +135,17 @@ def _by_kind(root: Instance) -> dict[str, dict[str, tuple[str, tuple[tuple[str, 
     steps = [step for instance in root.walk() for step in instance.block.steps if step.kind == "module"]
     if any("." in spec.name for step in steps for spec in step.parameters):
         return {}  # a layer that holds layers: a loop would reach inside
-    inits: dict[str, dict[str, set[Any]]] = {}
+    inits: dict[str, dict[str, list[Any]]] = {}
     counts: dict[str, int] = {}
     for step in steps:
         counts[step.op] = counts.get(step.op, 0) + 1
         for spec in step.parameters:
-            inits.setdefault(step.op, {}).setdefault(spec.name, set()).add(spec.init and _frozen_form(spec.init))
+            inits.setdefault(step.op, {}).setdefault(spec.name, []).append(spec.init and _frozen_form(spec.init))
     found = {}
     for op, names in inits.items():
-        shared = {name: next(iter(forms)) for name, forms in names.items() if len(forms) == 1 and None not in forms}
+        # Only a bias may be missing somewhere: the loop asks for it.
+        there = {name: forms for name, forms in names.items() if name == "bias" or len(forms) == counts[op]}
+        shared = {name: forms[0] for name, forms in there.items() if len(set(forms)) == 1 and forms[0] is not None}
         plain = {name: init for name, init in shared.items() if not initialisers[init[0]].needs_images}
         if plain and counts[op] >= FEWEST_FOR_A_LOOP and not _has_kin(op, counts):
             found[op] = plain
@@ -154,4 +156,5 @@ def _has_kin(op: str, used: Iterable[str]) -> bool:
     """Whether ``isinstance`` would take another op of the network for this one."""
     target = ops[op].target
     kinds = [ops[other].target for other in used if other != op]
-    return not isinstance(target, type) or any(isinstance(kind, type) and issubclass(kind, target) for kind in kinds)
+    # what a function builds may be of any class
+    return not isinstance(target, type) or any(not isinstance(kind, type) or issubclass(kind, target) for kind in kinds)

@@ -1,0 +1,83 @@
+"""The architecture as a run keeps it: a file, and beside it the block libraries that it uses. Floor 7."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.assemble.defaults import DEFAULT, with_value
+from zoo.assemble.layout import ARCHITECTURE, LIBRARIES
+from zoo.assemble.networks import Network, architecture_file
+from zoo.assemble.resolve import Resolved
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, Node, Scalar, Sequence, from_data
+from zoo.document.writer import escaped, write, write_data
+from zoo.graph import SHIPPED, find_library
+from zoo.models import read_architecture
+
+
+def architecture_files(resolved: Resolved, network: Network) -> dict[str, str]:
+    """The network's file as built, and those of its libraries: their names in the run folder, and their texts.
+
+    What the architecture extends is merged in; its params and input are those that it was built with.
+    """
+    if network.plan is None:
+        return {ARCHITECTURE: write_data(_foreign(network))}
+    architecture = resolved.recipe.model.architecture
+    assert architecture is not None
+    document, path = read_architecture(architecture_file(architecture, resolved.folder), Diagnostics())
+    assert document is not None
+    shapes = {name: list(shape) for name, shape in network.inputs.items()}
+    inputs = next(iter(shapes.values())) if list(shapes) == ["input"] else shapes
+    document = with_value(document, ("input",), inputs)
+    if network.plan.params:
+        document = document.replacing("params", escaped(from_data(dict(network.plan.params), DEFAULT)))
+    libraries = _Libraries()
+    return {ARCHITECTURE: write(libraries.kept(document, path.parent, f"{LIBRARIES}/")), **libraries.files}
+
+
+@dataclass
+class _Libraries:
+    """The copies of block libraries, each made once. Shipped ones stay where they are."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    _names: dict[Path, str] = field(default_factory=dict)
+
+    def kept(self, document: Mapping, folder: Path, where: str) -> Mapping:
+        """The document with ``use`` naming the copies; ``where`` leads from its own copy's folder to theirs."""
+        use = document.get("use")
+        if use is None:
+            return document
+        items = use.items if isinstance(use, Sequence) else (use,)
+        return with_value(document, ("use",), [self._name(item, folder, where) for item in items])
+
+    def _name(self, node: Node, folder: Path, where: str) -> str:
+        assert isinstance(node, Scalar)
+        path = find_library(node, folder)
+        if path is None or path.resolve().parent == SHIPPED.resolve():
+            return str(node.value)
+        key = path.resolve()
+        if key not in self._names:
+            taken = set(self._names.values())
+            names = (f"{path.stem}{number or ''}{path.suffix}" for number in range(len(taken) + 1))
+            self._names[key] = next(name for name in names if name not in taken)
+            document, _ = read_architecture(path, Diagnostics())
+            assert document is not None
+            self.files[f"{LIBRARIES}/{self._names[key]}"] = write(self.kept(document, path.parent, ""))
+        return f"{where}{self._names[key]}"
+
+
+def _foreign(network: Network) -> dict[str, Any]:
+    library, _, name = network.name.partition(":")
+    layer: dict[str, Any] = {"op": library, "name": name}
+    if network.foreign is not None:
+        layer |= plain_arguments(network)
+    return {"name": name.replace(".", "_"), "input": list(network.inputs["input"]), "layers": {"model": layer}}
+
+
+def plain_arguments(network: Network) -> dict[str, Any]:
+    """A foreign model's arguments, the number of classes among them."""
+    assert network.foreign is not None
+    classes = {} if network.classes is None else {"num_classes": network.classes}
+    return {**network.foreign.arguments, **classes}
