@@ -403,3 +403,35 @@ layers:
     resolved = resolve(str(folder / "resolved.yaml"), (), Diagnostics())
     assert resolved is not None
     assert resolved.recipe.doc == "pays $money"
+
+
+def test_a_run_that_ended_inside_an_epoch_is_not_lengthened(recipe: Path) -> None:
+    first = run(recipe, epochs=1.5)
+    assert run(recipe, epochs=1.5, resume=True) == first
+    with pytest.raises(ConfigError, match=r"ended inside an epoch, after 1\.5: it cannot be lengthened"):
+        run(recipe, epochs=3, resume=True)
+
+
+def test_epochs_that_max_steps_cut_off_are_not_told_as_trained(recipe: Path) -> None:
+    result = run(recipe, "train.max_steps=2", epochs=4)
+    assert result["steps"] == 2
+    assert 0 < result["epochs"] < 1
+    assert run(recipe, "train.max_steps=2", epochs=4, resume=True) == result
+
+
+TRIANGLE = "schedule={name: PiecewiseLinear, epochs: [0, 1], factors: [1, 0]}"
+
+
+def test_a_training_goes_on_while_everything_is_frozen(recipe: Path) -> None:
+    result = run(recipe, TRIANGLE, "optimizer.lr=1", epochs=2)
+    assert result["epochs"] == 2
+
+
+def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> None:
+    head = "{op: flatten, start_dim: 1}, {op: Linear, out_features: 10}"
+    net = f"layers: [{{op: Conv2d, out_channels: 4, kernel_size: 8}}, BatchNorm2d, {head}]"
+    Path("net.yaml").write_text(f"input: [1, 8, 8]\n{net}\n")
+    sets = ("model={architecture: net.yaml}", "data.batch_size=479")  # 1,438 images: three batches, and one image
+    with pytest.raises(ConfigError, match="a batch of its own"):
+        run(recipe, *sets)
+    assert run(recipe, *sets, "data.drop_last=true", "train.max_steps=2")["steps"] == 2

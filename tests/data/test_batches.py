@@ -401,3 +401,20 @@ def test_memory_stays_constant_over_epochs() -> None:
         peaks.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert peaks[-1] - peaks[1] < 100_000
+
+
+def test_a_normalize_inside_a_choice_takes_the_datas_statistics_too() -> None:
+    data = noise(60)
+    inside, alone = (
+        by_index(batches(data, text, backend="albumentations"), 1)[0]
+        for text in ("[{OneOf: {transforms: [Normalize], p: 1.0}}]", "[Normalize]")
+    )
+    assert torch.allclose(inside, alone)
+
+
+def test_a_sample_does_not_depend_on_whether_others_are_normalised() -> None:
+    data, text = noise(60), "[{Normalize: {mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2], p: 0.5}}]"
+    one, many = (by_index(batches(data, text, batch_size=size), 1)[0] for size in (1, 30))
+    assert torch.allclose(one, many)
+    assert 0 < (many.amin((1, 2, 3)) < 0).sum() < 60  # some are, some are not
+    assert many.amax() < 3

@@ -449,3 +449,15 @@ def test_inplace_on_what_a_gradient_is_computed_from_is_refused_where_torch_refu
         fits = "inplace" not in str(error)
     found = codes(f"{HEAD}layers: {{c: {{op: Conv2d, out_channels: 4, kernel_size: 1}}, {layers}}}")
     assert [code for code in found if code == "inplace"] == ([] if fits else ["inplace"])
+
+
+def test_a_default_reads_the_params_above_it() -> None:
+    _, diagnostics = planned(HEAD + "params: {hidden: $(2 * width), width: 8}\nlayers: [ReLU]")
+    assert [item.message for item in diagnostics.errors] == ["width is declared further down"]
+    assert diagnostics.errors[0].help == "a default reads the params above it: put width first"
+
+
+@pytest.mark.parametrize("call", ["len()", "int()", "ceil(1, 2)", "round(1, 2, 3)"])
+def test_functions_take_the_values_that_they_take(call: str) -> None:
+    _, diagnostics = planned(HEAD + f'layers: [{{op: Linear, out_features: "$({call})"}}]')
+    assert [item.message.split(" takes ")[0] for item in diagnostics.errors] == [call.partition("(")[0]]

@@ -91,3 +91,11 @@ def test_refuses(arguments: dict[str, float]) -> None:
         Muon([nn.Parameter(torch.zeros(2, 2))], **arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="two and more dimensions"):
         Muon([nn.Parameter(torch.zeros(2))])
+
+
+def test_filters_that_begin_at_zero_stay_finite() -> None:
+    parameter = nn.Parameter(torch.zeros(4, 3, 3, 3))
+    parameter.grad = torch.rand(4, 3, 3, 3)
+    Muon([parameter], lr=0.1).step()
+    assert torch.isfinite(parameter).all()
+    assert parameter.any()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tests.optim.conftest import Parse, backward, small_net
 from zoo.diagnostics import Diagnostics
+from zoo.errors import ConfigError
 from zoo.optim import Optimization, find_optimizer, optimizer_names, optimizers
 from zoo.optim.catalogue import REFUSED
 
@@ -222,3 +223,40 @@ def test_control_the_same_step_not_skipped_is_seen(parse: Parse) -> None:
         parameter.grad.fill_(float("nan"))
     optimization.step(skip=torch.zeros(()))
     assert all(bool(parameter.isnan().any()) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "optimizer: {name: SGD, lr: 0.1, momentum: 0.9, fused: true}",
+        "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: OneCycleLR, max_lr: 0.1}",  # which turns momentum on
+    ],
+)
+def test_fused_sgd_goes_on_from_no_leftovers_after_a_skipped_first_step(parse: Parse, text: str) -> None:
+    model = small_net()
+    before = [p.detach().clone() for p in model.parameters()]
+    optimization = parse(text).build(model, steps_per_epoch=10, epochs=2, diagnostics=Diagnostics())
+    for skip in (torch.ones(()), torch.zeros(())):
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimization.step(skip=skip)
+        optimization.after_step()
+    assert all(map(torch.equal, before, model.parameters()))  # no gradient, no movement
+
+
+def test_what_trains_nothing_is_refused(parse: Parse) -> None:
+    spec = parse("optimizer: {name: SGD, lr: 0.1, groups: [{match: '*', freeze: true}]}")
+    with pytest.raises(ConfigError, match="nothing to train"):
+        spec.build(small_net(), steps_per_epoch=10, epochs=2, diagnostics=Diagnostics())
+
+
+def test_a_rate_that_ended_freezes_nothing_whose_gradient_counts_for_the_others_norm(parse: Parse) -> None:
+    text = CIFAR10_94.replace("epochs: [0, 8], factors: [1, 0]", "epochs: [0, 1], factors: [1, 0]")
+    for clips, stretches in ((False, True), (True, False)):
+        made = parse(text).build(small_net(), steps_per_epoch=10, epochs=3, diagnostics=Diagnostics(), clips=clips)
+        for _ in range(15):
+            made.after_step()
+        frozen = [
+            p for group in made.optimizers for g in group.param_groups for p in g["params"] if not p.requires_grad
+        ]
+        assert bool(frozen) == stretches

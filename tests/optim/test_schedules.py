@@ -10,7 +10,7 @@ import torch
 from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from tests.optim.conftest import Parse, read, small_net
+from tests.optim.conftest import Messages, Parse, read, small_net
 from tests.optim.test_running import through_json
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError
@@ -355,3 +355,31 @@ def test_many_steps_are_walked_again_in_no_time(parse: Parse) -> None:
     began = time.process_time()
     resumed.load_state_dict({**begun.state_dict(), "steps": 9000})
     assert time.process_time() - began < 2
+
+
+def test_piecewise_linear_in_a_sequence_runs_on_the_sequences_clock(parse: Parse) -> None:
+    """By epochs, fractional trainings too: one epoch after the milestone its two corners are behind it."""
+    text = """optimizer: {name: SGD, lr: 1.0}
+schedule:
+  name: SequentialLR
+  interval: epoch
+  milestones: [1]
+  schedulers: [{name: ConstantLR, factor: 1.0}, {name: PiecewiseLinear, epochs: [0, 1], factors: [1, 0]}]
+"""
+    for epochs in (3, 2.5):
+        made = parse(text).build(small_net(), steps_per_epoch=4, epochs=epochs, diagnostics=Diagnostics())
+        made.after_epoch({})
+        made.after_epoch({})
+        assert made.lr == 0.0
+
+
+def test_piecewise_linear_is_not_chained(messages: Messages) -> None:
+    told = messages(
+        "optimizer: {name: SGD, lr: 1.0}\nschedule: {name: ChainedScheduler, schedulers: "
+        "[{name: ExponentialLR, gamma: 0.5}, {name: PiecewiseLinear, epochs: [0, 1], factors: [1, 0]}]}"
+    )
+    assert "PiecewiseLinear sets the rate whatever the others made of it" in told
+
+
+def test_differentiable_optimizers_are_refused(messages: Messages) -> None:
+    assert "differentiable is for gradients" in messages("optimizer: {name: Adam, lr: 0.1, differentiable: true}")

@@ -334,3 +334,21 @@ class TestFullDisk:
 
 def test_a_folder_without_checkpoints_has_none(folder: RunFolder) -> None:
     assert Shelf(folder.checkpoints).newest(pytest.fail) is None
+
+
+def test_every_layout_comes_back_those_of_1x1_filters_too() -> None:
+    """torch calls a 1x1 filter contiguous in either layout, and computes other last digits with it."""
+    filters = torch.rand(8, 4, 1, 1)
+    for strides in ((4, 1, 1, 1), (4, 1, 4, 4)):
+        given = torch.empty_strided((8, 4, 1, 1), strides).copy_(filters)
+        store = TensorStore()
+        found = decode(encode(given, "filters", store), store.tensors, store.strides)
+        assert found.stride() == given.stride()
+        assert torch.equal(found, filters)
+
+
+def test_a_dtype_among_an_optimizers_arguments_is_kept() -> None:
+    store = TensorStore()
+    assert decode(json.loads(json.dumps(encode({"a": torch.bfloat16}, "state", store))), {}, {}) == {
+        "a": torch.bfloat16
+    }

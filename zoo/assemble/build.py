@@ -5,6 +5,7 @@ This is the only place where a recipe becomes objects; what comes out knows noth
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -98,6 +99,7 @@ def lay_foundation(
 def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Built:
     """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit."""
     base = lay_foundation(resolved, parts, dataset, options)
+    _refuse_single_images(resolved, base)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
@@ -109,6 +111,7 @@ def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOption
         steps_per_epoch=steps.per_epoch,
         epochs=steps.total / steps.per_epoch,
         diagnostics=diagnostics,
+        clips=settings.grad_clip is not None,
     )
     training = Training(
         model=base.module,
@@ -125,6 +128,28 @@ def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOption
         choices=_choices(base, optimization.choices),
     )
     return Built(training, dataset, base)
+
+
+def _refuse_single_images(resolved: Resolved, base: Foundation) -> None:
+    """Tells now of a batch of one image that a batch norm could not take: the last of an epoch may be an hour off."""
+    train = base.train
+    if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
+        return
+    image = torch.zeros(1, *next(iter(base.network.inputs.values())), device="meta")
+    tried = copy.deepcopy(base.module).to("meta").train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            tried(image)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            return
+        node = resolved.section("data")
+        message = f"the last of {train.samples} images is a batch of its own, too few for a batch norm over a 1x1 map"
+        help = "data.drop_last: true, or another batch_size"
+        place = (node.get("batch_size") or node).span
+        raise ConfigError([Diagnostic("error", "batch-too-small", message, place, help=help)]) from error
+    except (RuntimeError, TypeError):  # not on the meta device: the training will tell
+        return
 
 
 def _part(batches: Batches, ranks: Ranks) -> Batches:

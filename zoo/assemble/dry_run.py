@@ -20,6 +20,7 @@ from zoo.assemble.run import prepare
 from zoo.diagnostics import counted
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import TTA, Forward
+from zoo.train.runtime import machine_faults
 from zoo.train.training import BatchesLike
 
 PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
@@ -96,7 +97,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
     training = built.training
-    with training.runtime.tuned():
+    with machine_faults(parts.data.batch_size), training.runtime.tuned():
         forward = training.runtime.forward(training.model)
         (loss, step_seconds), evaluation_seconds = _steps(built, forward), _evaluation_seconds(training, forward)
     counted = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}

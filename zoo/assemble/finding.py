@@ -31,6 +31,7 @@ from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
 from zoo.train.folder import write_atomically
 from zoo.train.ranks import ALONE
+from zoo.train.runtime import machine_faults
 from zoo.train.step import unguarded_update
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
@@ -122,7 +123,7 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
         f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
     )
-    with base.runtime.tuned():
+    with machine_faults(parts.data.batch_size), base.runtime.tuned():
         test = lr_range_test(
             base.module,
             base.loss,

@@ -111,8 +111,11 @@ def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
 
     `resolved.yaml` cannot tell: it has the longer training from the moment that one begins.
     """
-    epochs = resolved.recipe.train.epochs
-    return folder.result.is_file() and (epochs is None or read_result(folder.path).get("epochs") == epochs)
+    epochs, most = resolved.recipe.train.epochs, resolved.recipe.train.max_steps
+    if not folder.result.is_file():
+        return False
+    result = read_result(folder.path)
+    return epochs is None or result.get("epochs") == epochs or (most is not None and result.get("steps") == most)
 
 
 def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: IsWritten) -> None:
@@ -129,6 +132,20 @@ def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: 
     ]
     if changes:
         raise ConfigError([_told(change, stored, now, folder) for change in changes])
+    grown = next((change for change in diff_documents(stored, now) if change.path == "train.epochs"), None)
+    if grown is not None and _ended_inside_an_epoch(folder, grown.before):
+        message = (
+            f"train.epochs: the run in {folder.path} ended inside an epoch, after {_shown(grown.before)}: "
+            "it cannot be lengthened"
+        )
+        place = _place(now, grown.path)
+        raise ConfigError([Diagnostic("error", "recipe-changed", message, place, help="start a new run")])
+
+
+def _ended_inside_an_epoch(folder: RunFolder, epochs: Any) -> bool:
+    """Whether a finished run has closed an epoch that it had not gone through: its rest is lost to it."""
+    is_whole = epochs is None or float(epochs).is_integer()
+    return not is_whole and folder.result.is_file() and bool(read_result(folder.path).get("epochs") == epochs)
 
 
 def _told(change: Change, stored: Mapping, now: Mapping, folder: RunFolder) -> Diagnostic:

@@ -156,7 +156,10 @@ def make_batches(
 
 def wants_statistics(specs: Sequence[TransformSpec]) -> bool:
     """Whether a Normalize takes the data's own mean and standard deviation: they cost a pass over the data."""
-    return any(spec.name == "Normalize" and not {"mean", "std"} <= set(spec.arguments) for spec in specs)
+    return any(
+        (spec.name == "Normalize" and not {"mean", "std"} <= set(spec.arguments)) or wants_statistics(spec.children)
+        for spec in specs
+    )
 
 
 def _facts(split: Split, specs: Sequence[TransformSpec], dataset: Dataset | Description) -> Facts:

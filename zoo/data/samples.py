@@ -65,7 +65,10 @@ class SamplePipeline:
                 f"the transforms give images of several sizes: {', '.join(map(str, sorted(shapes)))}",
                 help="end the geometry with a Resize, a crop or a RandomResizedCrop to one size",
             )
-        images = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))
+        stacked = [pixels for pixels, _ in samples]
+        if len({pixels.dtype for pixels in stacked}) > 1:  # a Normalize that is applied to some of them
+            stacked = [pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels for pixels in stacked]
+        images = torch.from_numpy(np.stack(stacked))
         return as_images(images), torch.stack([label for _, label in samples])
 
     def _sample(self, epoch: int, index: int, end: int) -> tuple[Pixels, Tensor]:

@@ -18,6 +18,7 @@ MOST_TOKENS = 300
 DEEPEST = 48  # levels of the tree
 
 SHAPE_WORDS = ("channels", "features", "height", "width", "shape")
+_TAKES = {"len": (1, 1), "int": (1, 1), "ceil": (1, 1), "floor": (1, 1), "round": (1, 2)}  # fewest, most values
 FUNCTIONS = ("min", "max", "round", "ceil", "floor", "int", "sum", "len")
 CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 RESERVED = frozenset({"and", "or", "not", "if", "else", "in", *FUNCTIONS, *CONSTANTS})
@@ -329,6 +330,10 @@ class _Parser:
                 raise ExpressionError(f"there is no function {token.text}", token.start, token.end, help=known)
             self._at += 1
             arguments = self._several(")")
+            fewest, most = _TAKES.get(token.text, (0, len(arguments)))
+            if not fewest <= len(arguments) <= most:
+                due = "one value" if most == 1 else "a value, and perhaps a number of digits"
+                raise ExpressionError(f"{token.text} takes {due}, here {len(arguments)}", token.start, token.end)
             return Call(token.start, self._tokens[self._at - 1].end, _above(*arguments), token.text, arguments)
         if name in RESERVED:
             self._at -= 1

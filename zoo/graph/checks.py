@@ -7,6 +7,7 @@ use today must not be wrong tomorrow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import chain
 
 from zoo.diagnostics import Diagnostics, Note, Span
@@ -63,7 +64,8 @@ class NameChecker:
         for name, declaration in declared.items():
             default = declaration.default
             if default is not None:
-                self._expressions([default], frozenset(known), text.inputs)
+                later = frozenset(declared) - {*known, name}
+                self._expressions([default], frozenset(known), text.inputs, later=later)
             known.append(name)
         return frozenset(declared)
 
@@ -167,18 +169,32 @@ class NameChecker:
         params: frozenset[str],
         inputs: tuple[str, ...] | None,
         tensors: Iterable[str] = (),
+        later: AbstractSet[str] = frozenset(),
     ) -> None:
         """Expressions read, and their params known; ``inputs`` are all the tensors in reach, None: see the order.
 
-        ``tensors`` are the names of all in the block, for the message about one that is taken for a number.
+        ``tensors`` are the names of all in the block, for the message about one that is taken for a number; ``later``
+        the params that are declared further down.
         """
         known = dict.fromkeys(params)
         for scalar in _scalars(nodes):
             try:
                 for path in paths(parse(str(scalar.value))):
+                    _check_order(path, later)
                     _check_path(path, known, inputs, tensors or inputs or ("input",))
             except ExpressionError as error:
                 report(error, scalar, self._diagnostics)
+
+
+def _check_order(path: Path, later: AbstractSet[str]) -> None:
+    if not path.parts and path.name in later:
+        raise ExpressionError(
+            f"{path.name} is declared further down",
+            path.start,
+            path.end,
+            help=f"a default reads the params above it: put {path.name} first",
+            code="undefined-name",
+        )
 
 
 def _check_path(path: Path, params: dict[str, None], inputs: tuple[str, ...] | None, tensors: Iterable[str]) -> None:

@@ -133,7 +133,9 @@ def bind(
             )
             params[name] = Param(UNKNOWN, call.span)
         else:
-            params[name] = _default(declaration, declaration.default, Scope(params, feeds), inner)
+            # What reads a param further down was told when the names were checked.
+            below = {each: Param(UNKNOWN, other.span) for each, other in declared.items() if each not in params}
+            params[name] = _default(declaration, declaration.default, Scope({**below, **params}, feeds), inner)
     return params
 
 

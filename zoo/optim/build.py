@@ -31,6 +31,7 @@ class Length:
 
     epochs: float
     steps_per_epoch: int
+    clips: bool = False  # gradients, to a norm of them all
 
     @property
     def steps(self) -> int:
@@ -71,42 +72,56 @@ def build_optimization(
         running += _running_schedules(spec, trained, optimizer, length)
         choices[groups[-len(trained)].label] = choice
         optimizers.append(optimizer)
+    if not optimizers and not diagnostics.errors:
+        message = "there is nothing to train: every parameter is frozen"
+        diagnostics.error("nothing-to-train", message, assigned[0][0].span if assigned else None)
     raise_if_errors(diagnostics)
     return Optimization(optimizers, groups, running, frozen, choices)
 
 
 def new_optimizer(
-    entry: OptimizerEntry, groups: list[dict[str, Any]], arguments: dict[str, Any]
+    entry: OptimizerEntry, groups: list[dict[str, Any]], arguments: dict[str, Any], *, moves_momentum: bool = False
 ) -> tuple[Optimizer, str]:
     """The optimizer in its fastest form, and which one that is: fused, foreach, or torch's own choice.
 
-    Raises ValueError as the optimizer does for arguments it does not like.
+    ``moves_momentum`` says that a schedule will give it a momentum. Raises ValueError as the optimizer does for
+    arguments it does not like.
     """
     is_chosen = any(arguments.get(key) is not None for key in ("fused", "foreach")) or arguments.get("differentiable")
     if is_chosen:
-        return entry.target(groups, **arguments), "as declared"
+        optimizer = entry.target(groups, **arguments)
+        _fill_momentum(optimizer, moves_momentum)
+        return optimizer, "as declared"
     if entry.has_fused:
         try:
             optimizer = entry.target([dict(group) for group in groups], **arguments, fused=True)
         except RuntimeError:  # not on this device, or not with these arguments
             pass
         else:
-            _fill_momentum(optimizer)
+            _fill_momentum(optimizer, moves_momentum)
             return optimizer, "fused: one kernel a step"
     if entry.has_foreach:
         return entry.target(groups, **arguments, foreach=True), "foreach: all tensors at once, there is no fused form"
     return entry.target(groups, **arguments), "its only form"
 
 
-def _fill_momentum(optimizer: Optimizer) -> None:
-    """Starts SGD's momentum at zero, which without dampening gives the same first step to the last bit.
+def _fill_momentum(optimizer: Optimizer, is_moved: bool) -> None:
+    """Starts fused SGD's momentum at zero, which without dampening gives the same first step to the last bit.
 
     torch's fused SGD leaves it uninitialised where the first step is skipped for an overflow, and goes on from there.
     """
     for group in optimizer.param_groups:
-        if isinstance(optimizer, torch.optim.SGD) and group["momentum"] and not group["dampening"]:
+        has_momentum = isinstance(optimizer, torch.optim.SGD) and (group["momentum"] or is_moved)
+        if has_momentum and group["fused"] and not group["dampening"]:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _moves_momentum(schedule: ScheduleSpec | None) -> bool:
+    """Whether it, or one inside it, sets the momentum, of SGD without one too."""
+    if schedule is None:
+        return False
+    return schedule.name in ("OneCycleLR", "CyclicLR") or any(map(_moves_momentum, schedule.children))
 
 
 def torch_group(spec: OptimizerSpec, group: GroupSpec | None, parameters: Sequence[torch.Tensor]) -> dict[str, Any]:
@@ -121,7 +136,8 @@ def _torch_optimizer(
 ) -> tuple[Optimizer, str] | None:
     groups = [torch_group(spec, share.group, [p.tensor for p in share.parameters]) for share in shares]
     try:
-        return new_optimizer(spec.entry, groups, dict(spec.arguments))
+        moves = any(_moves_momentum(spec.schedule_of(share.group)) for share in shares)
+        return new_optimizer(spec.entry, groups, dict(spec.arguments), moves_momentum=moves)
     except (ValueError, TypeError, RuntimeError) as refusal:
         diagnostics.error("refused-parameters", f"{spec.name}: {refusal}", spec.selector_span)
         return None
@@ -179,7 +195,12 @@ def _stretches(spec: OptimizerSpec, shares: list[Share], length: Length) -> list
 
 
 def _ends_at_zero(spec: OptimizerSpec, group: GroupSpec | None, length: Length) -> int | None:
-    """The step from which a group's rate is zero for good: frozen there, it costs no gradient either."""
+    """The step from which a group's rate is zero for good: frozen there, it costs no gradient either.
+
+    Where gradients are clipped its own count for the norm of them all, and so for what others do.
+    """
+    if length.clips:
+        return None
     schedule = spec.schedule_of(group)
     if schedule is None or schedule.name != "PiecewiseLinear" or spec.name not in _STILL_AT_ZERO:
         return None

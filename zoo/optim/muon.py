@@ -111,7 +111,8 @@ class Muon(Optimizer):
         gradient = gradient if scale is None else gradient / scale
         moved = average.mul(group["momentum"]).add_(gradient)
         direction = gradient.add(moved, alpha=group["momentum"]) if group["nesterov"] else moved
-        size = len(parameter) ** 0.5 / parameter.norm() if group["normalize"] else 1.0
+        # filters that begin at zero have no size to keep
+        size = len(parameter) ** 0.5 / parameter.norm().clamp_min(group["eps"]) if group["normalize"] else 1.0
         update = orthogonalise(direction.reshape(len(direction), -1), group["steps"], group["eps"])
         stepped = parameter.mul(size).add_(update.view(direction.shape), alpha=-group["lr"])
         average.copy_(moved if skip is None else torch.where(skip.bool(), average, moved))

@@ -72,10 +72,19 @@ class OptimizationSpec:
         """Whether it says anything that only a model can prove right."""
         return any(one.groups or not one.selector.is_rest or one.name == "Muon" for one in self.optimizers)
 
-    def build(self, model: nn.Module, *, steps_per_epoch: int, epochs: float, diagnostics: Diagnostics) -> Optimization:
+    def build(
+        self,
+        model: nn.Module,
+        *,
+        steps_per_epoch: int,
+        epochs: float,
+        diagnostics: Diagnostics,
+        clips: bool = False,
+    ) -> Optimization:
         """The optimization of a training; parameters that are frozen for good get ``requires_grad`` false.
 
-        ``steps_per_epoch`` counts optimizer steps, accumulated batches as one. Raises ConfigError with all that
+        ``steps_per_epoch`` counts optimizer steps, accumulated batches as one; ``clips`` says that the norm of all
+        gradients is. Raises ConfigError with all that
         the diagnostics hold where something does not fit, ValueError where a rate is still to be found.
         """
         if self.find is not None:
@@ -83,7 +92,7 @@ class OptimizationSpec:
         self.check(epochs, diagnostics)
         assigned = assign(self.optimizers, model, diagnostics)
         raise_if_errors(diagnostics)
-        return build_optimization(assigned, Length(epochs, steps_per_epoch), diagnostics)
+        return build_optimization(assigned, Length(epochs, steps_per_epoch, clips), diagnostics)
 
     def build_for_range_test(self, model: nn.Module, diagnostics: Diagnostics) -> Optimization:
         """The same optimizers without schedules, for :func:`zoo.optim.range_test.lr_range_test`.

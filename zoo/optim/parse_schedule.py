@@ -95,8 +95,17 @@ def _tell_contradictions(
         tell("mode", f"{values.get('metric', 'loss')} gets better towards its {_mode(values)}", "leave mode out")
     if is_child and "interval" in values:
         tell("interval", "it goes by the interval of the schedule around it", "leave interval out here")
+    if entry.name == "ChainedScheduler" and "PiecewiseLinear" in _child_names(mapping.get("schedulers")):
+        message = "PiecewiseLinear sets the rate whatever the others made of it"
+        tell("schedulers", message, "SequentialLR has them one after another")
     if entry.name == "SequentialLR" and len(values["milestones"]) != len(values["schedulers"]) - 1:
         tell("milestones", f"{len(values['schedulers'])} schedulers need {len(values['schedulers']) - 1} milestones")
+
+
+def _child_names(node: Node | None) -> set[object]:
+    items = node.items if isinstance(node, Sequence) else ()
+    names = [item.get("name") if isinstance(item, Mapping) else item for item in items]
+    return {name.value for name in names if isinstance(name, Scalar)}
 
 
 def _children(

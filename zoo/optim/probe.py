@@ -22,6 +22,10 @@ _EPOCHS, _COUNT = 100.0, 1000  # of the training that a schedule is tried on
 
 def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
     """Tells what the optimizer, its groups and its schedules do not accept."""
+    if spec.arguments.get("differentiable"):
+        message = f"{spec.name}: differentiable is for gradients of the optimizer's own steps: a training has none"
+        diagnostics.error("bad-value", message, _place(node, "differentiable") or spec.span, help="leave it out")
+        return
     optimizer = _try_optimizer(spec, node, diagnostics)
     if optimizer is None:
         return

@@ -143,7 +143,7 @@ class ScheduleSpec:
         lengths = [max(1, late - early) for early, late in pairwise(corners)]
         if self.name == "ChainedScheduler":
             lengths = [count] * len(self.children)
-        pairs = zip(self.children, lengths, strict=True)
+        pairs = zip((replace(child, interval=self.interval) for child in self.children), lengths, strict=True)
         return [child.build(optimizer, count=length, epochs=epochs * length / count) for child, length in pairs]
 
 

@@ -17,7 +17,8 @@ class TensorStore:
     """Tensors on their way into a safetensors file, and the layout each had in memory.
 
     safetensors takes contiguous tensors only and keeps no strides; a channels_last tensor that came back
-    contiguous would give other last digits. So strides travel in the JSON beside it.
+    contiguous would give other last digits. So strides travel in the JSON beside it, those of 1x1 filters too: torch
+    calls them contiguous whatever their strides, and takes other kernels for them.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class TensorStore:
     def put(self, name: str, tensor: Tensor) -> None:
         """Takes a tensor as it is now: contiguous, on the CPU, sharing no memory with any other."""
         tensor = tensor.detach()
-        if not tensor.is_contiguous():
+        if tensor.stride() != torch.empty(tensor.shape, device="meta").stride():
             self.strides[name] = list(tensor.stride())
         self.tensors[name] = tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
 
@@ -49,6 +50,8 @@ def encode(value: Any, path: str, store: TensorStore) -> Any:
     if isinstance(value, (list, tuple)):
         items = [encode(item, f"{path}.{number}", store) for number, item in enumerate(value)]
         return items if isinstance(value, list) else {_MARK: "tuple", "items": items}
+    if isinstance(value, torch.dtype):
+        return {_MARK: "dtype", "name": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise CheckpointError(f"cannot save {path}: {type(value).__name__} is neither a tensor nor plain data")
@@ -72,6 +75,8 @@ def decode(value: Any, tensors: dict[str, Tensor], strides: dict[str, list[int]]
     match value.get(_MARK):
         case "tensor":
             return with_strides(tensors[value["name"]], strides.get(value["name"]))
+        case "dtype":
+            return getattr(torch, value["name"])
         case "tuple":
             return tuple(decode(item, tensors, strides) for item in value["items"])
         case "pairs" | "counter" as kind:

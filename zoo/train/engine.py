@@ -137,7 +137,7 @@ class _Loop:
         state.keep_averages(training)
         return TrainingFinished(
             {
-                "epochs": _plain(training.settings.epochs or self.steps.total / self.steps.per_epoch),
+                "epochs": _plain(self._epochs_trained()),
                 "steps": progress.step,
                 "seed": training.seed,
                 "train": progress.last_train,
@@ -149,6 +149,12 @@ class _Loop:
                 "precision": self.runtime.precision,
             }
         )
+
+    def _epochs_trained(self) -> float:
+        """As the recipe has them, where it was not `max_steps` that ended the training."""
+        epochs, most = self.training.settings.epochs, self.training.settings.max_steps
+        by_epochs = epochs is not None and (most is None or self.steps.total < most)
+        return epochs if epochs is not None and by_epochs else self.steps.total / self.steps.per_epoch
 
     def stopped_by(self, interruption: Interrupted) -> StoppedBySignal:
         """What ends a training that a signal stopped."""

@@ -49,7 +49,8 @@ class Stepper:
         self._images += batch.whole
         # A mean over the step's batches and their parts; a loss that is a sum over samples stays one.
         factor = float(batch.weight > 0) if self._loss_is_sum else share * batch.weight
-        runtime.fabric.backward(loss if factor == 1 else loss * factor)
+        if loss.requires_grad:  # else everything is frozen for now
+            runtime.fabric.backward(loss if factor == 1 else loss * factor)
 
     def update(self, step: int, lr: float) -> int:
         """Clips, updates unless something was not finite, moves schedules and averages on; gives the step's images."""

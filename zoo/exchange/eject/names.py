@@ -52,7 +52,7 @@ class ClassNames:
     def __init__(self, root: Instance, root_name: str, reserved: Iterable[str]) -> None:
         self._reserved = frozenset(reserved)
         self.taken = set(reserved)
-        self._kept: dict[tuple[str, str], str] = {}  # for the first class of each block that has a name
+        self._kept: dict[tuple[str, str, bool], str] = {}  # for the first class of each block that has a name
         for instance in root.walk():
             if instance.block.class_name and instance.definition not in self._kept:
                 self._kept[instance.definition] = self._unused(self._stem(instance), "Layer")
