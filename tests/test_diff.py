@@ -166,3 +166,18 @@ def test_every_field_that_makes_another_network_is_compared() -> None:
 
 def _is_reason(value: Any) -> bool:
     return isinstance(value, str) and " " in value
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "{op: Conv2d, out_channels: 4, kernel_size: 3}",
+            "{op: Conv2d, out_channels: 4, kernel_size: [3, 3], stride: 1}",
+        ),
+        ("{op: AvgPool2d, kernel_size: 2}", "{op: AvgPool2d, kernel_size: 2, stride: 2}"),
+    ],
+)
+def test_what_is_written_otherwise_is_no_difference(one: str, other: str) -> None:
+    text = "input: [3, 8, 8]\nlayers: {a: %s}"
+    assert diff_plans(plan(text % one), plan(text % other)) == []

@@ -10,6 +10,9 @@ from zoo.document import Mapping as Document
 from zoo.document import Node, Scalar, Sequence, plain
 from zoo.document.writer import scalar_text
 from zoo.graph.plan import Output, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
+from zoo.layers import ops
+
+_PER_DIMENSION = {"kernel_size", "stride", "padding", "dilation", "output_padding"}  # one number stands for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,23 @@ def _describe(step: Step) -> str:
 def _what(step: Step) -> str:
     if step.body is not None:
         return step.op or "block"
-    return f"share({step.share})" if step.share is not None else f"{step.op}({_keywords(step.arguments)})"
+    return f"share({step.share})" if step.share is not None else f"{step.op}({_keywords(_telling(step))})"
+
+
+def _telling(step: Step) -> dict[str, Any]:
+    """The arguments that are not as usual, in one form whatever was written: ``3`` for ``(3, 3)``."""
+    op = ops.get(step.op)
+    usual = {name: _short(name, value) for name, value in (op.complete({}) if op is not None else {}).items()}
+    given = {name: _short(name, value) for name, value in step.arguments.items()}
+    if "kernel_size" in given and usual.get("stride", 0) is None:  # a pool's
+        usual["stride"] = given["kernel_size"]
+        given = {name: value for name, value in given.items() if (name, value) != ("stride", None)}
+    return {name: value for name, value in given.items() if name not in usual or usual[name] != value}
+
+
+def _short(name: str, value: Any) -> Any:
+    is_alike = isinstance(value, list | tuple) and len(set(map(repr, value))) == 1
+    return value[0] if is_alike and name in _PER_DIMENSION else value
 
 
 def _reads(step: Step) -> str:
