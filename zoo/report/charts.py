@@ -117,7 +117,7 @@ def lr_find(test: dict[str, Any]) -> Draw:
         axes.plot(lrs, test["raw_losses"], color=theme.train, linewidth=0.9, alpha=0.35)
         axes.plot(lrs, losses, color=theme.train)
         axes.set_xscale("log")
-        low, high = min(losses), losses[0]
+        low, high = min([*losses, *test["raw_losses"]]), losses[0]
         axes.set_ylim(low - 0.1 * (high - low), high + 0.3 * (high - low) if high > low else None)
         _suggestions(axes, test, theme)
         axes.set_title("smoothed loss")
@@ -135,7 +135,7 @@ def _suggestions(axes: Axes, test: dict[str, Any], theme: Theme) -> None:
         axes.plot(lr, loss, shapes.get(rule, "v"), color=theme.test, markersize=7, label=label)
     chosen = test["chosen"]
     axes.axvline(chosen, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"taken: {chosen:.4g}")
-    axes.legend(loc="lower left", handlelength=1.6)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, handlelength=1.6)
 
 
 def _interpolated(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
