@@ -59,6 +59,15 @@ def take_find(node: Mapping, key: str, diagnostics: Diagnostics, *, what: str) -
         message = f"{what}: {key}: expected a number or find, got {shown(value.value)}"
         diagnostics.error("wrong-type", message, value.span, help=help)
         return node.replacing(key, Scalar(1.0, value.span, "")), None  # told once
+    elif isinstance(value, Mapping):
+        slip = next((each for each in value.keys if close(["find"], each)), None)
+        message = f"{what}: {key}: expected a number, find, or {{find: {{…}}}}, got a mapping of something else"
+        if slip is not None and len(value) == 1:
+            message = f"{what}: {key}: unknown key {slip!r}"
+        place = value.key_span(slip) if slip is not None else value.span
+        help = "did you mean find?" if slip is not None and slip != "find" else "write {find: {rule: minimum}}"
+        diagnostics.error("unknown-key", message, place, help=help)
+        return node.replacing(key, Scalar(1.0, value.span, "")), None  # told once
     if settings is None or value is None:
         return node, None
     return node.replacing(key, Scalar(1.0, value.span, "find")), FindMark(value.span, settings)
