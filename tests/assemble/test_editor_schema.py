@@ -90,6 +90,9 @@ def test_mistyped_keys_are_flagged(kind: str, path: Path) -> None:
         ("recipe", {"extends": "x.yaml", "train": {"epoch": 3}}),
         ("recipe", {"extends": "x.yaml", "optimizer": {"name": "SGD", "momentun": 0.9}}),
         ("recipe", {"extends": "x.yaml", "transforms": {"train": [{"RandomCrop": {"hight": 3}}]}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"name": "SGD", "lr": "fnid"}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"lr": {"find": {"ruel": "slide"}}}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"groups": [{"macth": "fc.*"}]}}),
         ("recipe", {"model": {"architecture": "custom_resnet"}, "data": {"batch_size": 3}, "train": {"epochs": 1}}),
     ],
 )
@@ -104,6 +107,9 @@ def test_mistakes_are_flagged(kind: str, data: Any) -> None:
         ("architecture", {"layers": ["ReLU", {"op": "MyBlock", "anything": 3}, [{"op": "Linear", "out_features": 2}]]}),
         ("recipe", {"extends": "x.yaml", "optimizer": {"name": "Adam", "momentum": None}, "train": {"epochs": 3}}),
         ("recipe", {"extends": "x.yaml", "train": {"epochs": "$(2 * 3)"}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"name": "SGD", "lr": "find", "groups": None}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"lr": {"find": {"rule": "slide"}}, "groups": [{"lr": 1}]}}),
+        ("recipe", {"extends": "x.yaml", "schedule": {"name": "OneCycleLR", "max_lr": {"find": {"rule": "steep"}}}}),
     ],
 )
 def test_what_is_right_passes(kind: str, data: Any) -> None:

@@ -6,6 +6,7 @@ params only the planner knows. Every value may be an expression instead.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic_core import CoreSchema
 
 from zoo.errors import UsageError
 from zoo.optim.models import SelectorKeys
+from zoo.optim.settings import FindSettings
 from zoo.registry import did_you_mean
 
 Schema = dict[str, Any]
@@ -117,17 +119,30 @@ def _optimization(definitions: Schema) -> Schema:
 
     schedule = _by("name", {name: schedule_model(schedules[name]) for name in schedules}, definitions)
     optimizer = _by("name", {name: optimizer_model(optimizers[name]) for name in optimizers}, definitions)
+    found = _model(FindSettings, definitions) | {"additionalProperties": False}
+    asked = {"type": "object", "properties": {"find": found}, "required": ["find"], "additionalProperties": False}
+    for choices, rate in ((schedule, "max_lr"), (optimizer, "lr")):
+        for form in (choices["else"], *(case["then"] for case in choices["allOf"])):
+            if rate in form["properties"]:
+                form["properties"][rate]["anyOf"] += [{"const": "find"}, asked]
     definitions["Schedule"] = {"anyOf": [schedule, {"type": "null"}]}
     selector = _model(SelectorKeys, definitions) | {"additionalProperties": False}
-    for case in optimizer["allOf"]:
-        name = case["if"]["properties"]["name"]["const"]
-        group = _model(group_model(optimizers[name]), definitions) | {"additionalProperties": False}
+
+    def around(group: Schema) -> Schema:
         group["properties"]["schedule"] = {"$ref": "#/$defs/Schedule"}
-        case["then"]["properties"] |= {
+        items = group | {"type": "object", "additionalProperties": False}
+        return {
             "schedule": {"$ref": "#/$defs/Schedule"},
-            "groups": {"type": "array", "items": group},
-            "params": {"anyOf": [{"const": "rest"}, selector]},
+            "groups": {"anyOf": [{"type": "array", "items": items}, {"type": "null"}]},
+            "params": {"anyOf": [{"const": "rest"}, selector, {"type": "null"}]},
         }
+
+    groups = {name: _model(group_model(optimizers[name]), definitions) for name in optimizers}
+    optimizer["else"]["properties"] |= around(
+        {"properties": _union([group["properties"] for group in groups.values()])}
+    )
+    for case in optimizer["allOf"]:
+        case["then"]["properties"] |= around(groups[case["if"]["properties"]["name"]["const"]])
     several = {"type": "array", "items": optimizer | {"required": ["name"]}}
     return {"optimizer": {"anyOf": [optimizer, several]}, "schedule": {"$ref": "#/$defs/Schedule"}}
 
@@ -176,18 +191,30 @@ def _by(key: str, models: Mapping[str, type[BaseModel]], definitions: Schema) ->
 
     Where a file leaves the key to what it extends, any choice's keys may stand; none is required.
     """
-    cases, known = [], {key}
+    cases, choices = [], []
     for name, model in models.items():
-        properties = _model(model, definitions)["properties"]
-        known |= set(properties)
-        nullable = {argument: {"anyOf": [value, {"type": "null"}]} for argument, value in properties.items()}
+        choices.append(_model(model, definitions)["properties"])
+        nullable = {argument: {"anyOf": [value, {"type": "null"}]} for argument, value in choices[-1].items()}
         cases.append(_case(key, name, {**nullable, key: {"type": "string"}}))
+    any_choice = _union(choices)
     return {
         "type": "object",
         "properties": {key: {"type": "string"}},
-        "propertyNames": {"enum": sorted(known)},
+        "propertyNames": {"enum": sorted({key, *any_choice})},
+        "if": {"required": [key]},
+        "else": {"properties": any_choice},
         "allOf": cases,
     }
+
+
+def _union(choices: list[Schema]) -> Schema:
+    """The properties that any of several models has, each with every form that one of them takes, or null."""
+    forms: dict[str, dict[str, Schema]] = {}
+    for properties in choices:
+        for name, value in properties.items():
+            telling = {key: part for key, part in value.items() if key not in ("default", "description", "title")}
+            forms.setdefault(name, {}).setdefault(json.dumps(telling, sort_keys=True), value)
+    return {name: {"anyOf": [*found.values(), {"type": "null"}]} for name, found in forms.items()}
 
 
 def _open(schema: Any) -> Any:
