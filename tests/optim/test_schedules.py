@@ -383,3 +383,8 @@ def test_piecewise_linear_is_not_chained(messages: Messages) -> None:
 
 def test_differentiable_optimizers_are_refused(messages: Messages) -> None:
     assert "differentiable is for gradients" in messages("optimizer: {name: Adam, lr: 0.1, differentiable: true}")
+
+
+def test_capturable_optimizers_are_refused(messages: Messages) -> None:
+    assert "capturable is for CUDA graphs" in messages("optimizer: {name: AdamW, lr: 0.1, capturable: true}")
+    assert messages("optimizer: {name: AdamW, lr: 0.1, capturable: false}") == "no errors\n"

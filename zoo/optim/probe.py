@@ -17,14 +17,19 @@ from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.spec import GroupSpec, OptimizerSpec
 
 _REFUSALS = (ValueError, TypeError, RuntimeError, AssertionError, ZeroDivisionError)
+_POINTLESS = {  # torch takes them, and fails in the first step
+    "differentiable": "gradients of the optimizer's own steps: a training has none",
+    "capturable": "CUDA graphs, and no training captures one; on a CPU it fails",
+}
 _EPOCHS, _COUNT = 100.0, 1000  # of the training that a schedule is tried on
 
 
 def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
     """Tells what the optimizer, its groups and its schedules do not accept."""
-    if spec.arguments.get("differentiable"):
-        message = f"{spec.name}: differentiable is for gradients of the optimizer's own steps: a training has none"
-        diagnostics.error("bad-value", message, _place(node, "differentiable") or spec.span, help="leave it out")
+    pointless = next((key for key in _POINTLESS if spec.arguments.get(key)), None)
+    if pointless is not None:
+        message = f"{spec.name}: {pointless} is for {_POINTLESS[pointless]}"
+        diagnostics.error("bad-value", message, _place(node, pointless) or spec.span, help="leave it out")
         return
     optimizer = _try_optimizer(spec, node, diagnostics)
     if optimizer is None:
