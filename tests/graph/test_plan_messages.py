@@ -254,3 +254,20 @@ def test_a_word_that_is_nearly_a_type_is_told_to_be_text() -> None:
 def test_a_mistyped_input_is_not_missing_too() -> None:
     _, diagnostics = planned("nput: [3, 32, 32]\nlayers: [ReLU]")
     assert [item.message for item in diagnostics] == ["architecture: unknown key 'nput'"]
+
+
+def test_inputs_for_input_is_told_once() -> None:
+    _, diagnostics = planned("inputs: [3, 32, 32]\nlayers: [ReLU]")
+    assert [(item.message, item.help) for item in diagnostics] == [
+        ("architecture: unknown key 'inputs'", "did you mean input?")
+    ]
+
+
+def test_layers_that_are_not_indented_are_told_once_and_still_checked() -> None:
+    _, diagnostics = planned(
+        HEAD + "layers:\nconv: {op: Conv2d, out_channels: 8, kernel_size: 99}\nrelu: ReLU\nouput: relu"
+    )
+    assert [item.message.split(":")[0] for item in diagnostics] == ["layers", "Conv2d", "architecture"]
+    first = next(iter(diagnostics))
+    assert first.message == "layers: nothing stands under it: conv and relu must be indented"
+    assert (first.span.line, first.span.column) == (4, 1)
