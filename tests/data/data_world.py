@@ -42,11 +42,12 @@ def write_parquet(path: Path, images: list[bytes], labels: np.ndarray, names: An
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    features = {"label": {"names": list(names), "_type": "ClassLabel"}, "img": {"_type": "Image"}}
+    features = {"label": {"names": list(names or ()), "_type": "ClassLabel"}, "img": {"_type": "Image"}}
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     column = pa.array([{"bytes": data, "path": None} for data in images], kind)
     table = pa.table({"img": column, "label": labels})
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    if names is not None:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
 

@@ -6,6 +6,7 @@ Draws number 100,000 and more; each comparison of distributions has a control th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from zoo.data.draws import Draws, hash_words
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.pipeline import streams
+from zoo.errors import DataError
 
 FACTS = Facts(mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26), classes=10, samples=1000)
 SHAPE = Shape(14, 12, 3)
@@ -66,6 +68,9 @@ def test_pad_if_needed(mode: str, position: str) -> None:
         "PadIfNeeded: {min_height: null, min_width: null, pad_height_divisor: 8, pad_width_divisor: 5}",
         "PadIfNeeded: {min_height: 3, min_width: 3}",
         "Pad: {padding: 3, fill: 5}",
+        "Pad: {padding: 3, fill: [113.9, 127.4, 0.6]}",
+        "Pad: {padding: 3, fill: [300, -1, 127.5]}",
+        "PadIfNeeded: {min_height: 20, min_width: 20, fill: 113.9}",
         "Pad: {padding: [1, 4], border_mode: reflect}",
         "Pad: {padding: [1, 2, 3, 4], border_mode: 1}",
         "CenterCrop: {height: 9, width: 8}",
@@ -320,8 +325,17 @@ def test_two_of_a_name_draw_apart() -> None:
         "Resize: {height: 4, width: 4, interpolation: area}",
         "ToGray: {method: max}",
         "RandomGamma",
+        "CoarseDropout: {fill: 300}",
+        "CoarseDropout: {fill: [0, -1, 0]}",
     ],
 )
 def test_what_has_no_batched_form_says_so(text: str) -> None:
     with pytest.raises(NotBatchedError):
         built(text)
+
+
+@pytest.mark.parametrize("key", ["mean", "std"])
+def test_a_number_for_each_of_three_channels_is_refused_where_there_is_one(key: str) -> None:
+    arguments = {"mean": "0.5", "std": "0.5"} | {key: "[0.4, 0.5, 0.6]"}
+    with pytest.raises(DataError, match=f"Normalize: {key} has 3 numbers, the images have 1 channel"):
+        built("Normalize: {{mean: {mean}, std: {std}}}".format(**arguments), replace(SHAPE, channels=1))

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from tests.data.data_world import opened, write_parquet
 from zoo.data import Dataset
-from zoo.data.decoding import Encoded, any_colour, decode
+from zoo.data.decoding import Encoded, EncodedSplit, any_colour, decode, decode_splits
 from zoo.errors import ConfigError, DataError
 
 RED, GREY = (200, 10, 10), 67  # Pillow's grey of that red
@@ -132,3 +133,58 @@ def test_a_file_that_has_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^gone\.png: cannot be read: No such file"):
         decode(gone)
     assert not any_colour([gone])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_their_exif_orientation_says(mode: str, kind: str, orientation: int) -> None:
+    if kind == "JPEG" and "A" in mode:
+        pytest.skip("JPEG has no alpha channel")
+    pixels = np.kron(np.arange(8).reshape(2, 4) * 30, np.ones((8, 8))).astype(np.uint8)
+    picture = Pillow.fromarray(pixels).convert(mode)
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
+    stream = io.BytesIO()
+    picture.save(stream, format=kind, exif=exif, **options)
+    upright = np.asarray(ImageOps.exif_transpose(Pillow.open(io.BytesIO(stream.getvalue()))).convert("L"))
+    for channels in (1, 3):
+        decoded = decode(Encoded(stream.getvalue(), "it"), channels)
+        assert decoded.shape == (*upright.shape, channels)
+        np.testing.assert_allclose(decoded[..., 0].astype(int), upright, atol=3)
+    control = upright[::-1] if orientation != 4 else upright[:, ::-1]
+    assert np.abs(decoded[..., 0].astype(int) - control).max() > 20
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_broken_exif_block_does_not_break_the_image() -> None:
+    stream = io.BytesIO()
+    Pillow.new("RGB", (8, 8), (9, 9, 9)).save(stream, format="JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7fjunk")
+    assert decode(Encoded(stream.getvalue(), "it")).shape == (8, 8, 3)
+
+
+def test_grey_with_alpha_and_grey_palettes_are_grey() -> None:
+    ramp = Pillow.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    colours = ramp.convert("RGB").quantize(8)
+    colours.putpalette([value for i in range(8) for value in (i, 0, 255 - i)])
+    for picture, channels in ((ramp.convert("LA"), 1), (ramp.quantize(16), 1), (colours, 3)):
+        stream = io.BytesIO()
+        picture.save(stream, format="PNG")
+        assert decode(Encoded(stream.getvalue(), "it")).shape == (16, 16, channels)
+
+
+def test_skip_corrupt_is_one_budget_of_all_splits(tmp_path: Path) -> None:
+    good = encoded("RGB")
+    train = [Encoded(data, f"train {i}") for i, data in enumerate([b"bad", good, b"bad", good])]
+    other = io.BytesIO()
+    Pillow.new("RGB", (5, 9)).save(other, format="PNG")
+    test = [Encoded(data, f"test {i}") for i, data in enumerate([good, other.getvalue(), b"bad"])]
+    splits = [EncodedSplit(train, np.arange(4)), EncodedSplit(test, np.arange(3))]
+    with pytest.raises(DataError) as caught:
+        decode_splits(splits, skip_corrupt=2)
+    assert caught.value.message.startswith("test 2")
+    assert "skip_corrupt: 3" in (caught.value.help or "")
+    decoded, skipped = decode_splits(splits, skip_corrupt=3)
+    assert [len(split) for split in decoded] == [2, 2]
+    assert len(skipped) == 3

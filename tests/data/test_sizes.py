@@ -73,3 +73,8 @@ def test_what_a_source_says_of_itself_is_so(source: str) -> None:
     known = sources[source].known(settings)
     assert known is not None
     assert (known.image_shape, known.classes) == (dataset.image_shape, len(dataset.classes))
+
+
+@pytest.mark.parametrize(("key", "values", "errors"), [("mean", [0.5, 0.5], 1), ("std", [1.0], 0), ("mean", 0.5, 0)])
+def test_normalize_has_one_number_or_one_a_channel(key: str, values: Any, errors: int) -> None:
+    size([{"Normalize": {key: values}}], errors=errors)

@@ -24,6 +24,7 @@ from zoo.assemble.trained import (
     resized,
 )
 from zoo.data.dataset import Image
+from zoo.data.decoding import images_below
 from zoo.errors import UsageError
 from zoo.explain import Explanation, explain
 from zoo.registry import did_you_mean
@@ -31,7 +32,6 @@ from zoo.train import evaluate
 from zoo.train.runtime import choose_device
 
 MISCLASSIFIED = 10  # images shown where nothing is asked for
-IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 Channels = tuple[float, ...]  # one number a channel
 
 
@@ -124,11 +124,7 @@ def _class_index(name: str, classes: Sequence[str]) -> int:
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as they are; of folders the images in them. Raises UsageError where there are none."""
-    files = [
-        file
-        for path in paths
-        for file in (sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_NAMES) if path.is_dir() else [path])
-    ]
+    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
     if not files:
         raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
     return files

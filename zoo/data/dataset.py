@@ -14,7 +14,7 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
-_CHUNK = 4096  # images at a time while statistics are taken
+_CHUNK, _CHUNK_BYTES = 4096, 1 << 24  # images at a time while statistics are taken, and their bytes at most
 _MOST_FOR_STATISTICS = 20_000  # of images that have to be decoded one by one
 
 
@@ -160,7 +160,9 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all splits and class names: equal for the same images in the same order in whatever form."""
+        """A digest of all splits and class names. Equal for the same images in the same order in whatever form, where
+        they lie in memory; of images that are decoded one by one it tells files by name, size and time.
+        """
         parts = [self.train.fingerprint(), self.test.fingerprint(), *self.classes]
         if self.validation is not None:
             parts.append(self.validation.fingerprint())
@@ -205,8 +207,9 @@ def channel_statistics(split: Split) -> dict[str, tuple[float, ...]]:
 
 def _chunks(split: Split) -> Iterator[Image]:
     if split.images is not None:
-        for start in range(0, len(split), _CHUNK):
-            yield split.images[start : start + _CHUNK]
+        size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, split.images[:1].size)))
+        for start in range(0, len(split), size):
+            yield split.images[start : start + size]
         return
-    for index in range(0, len(split), max(1, len(split) // _MOST_FOR_STATISTICS)):
+    for index in range(0, len(split), -(-len(split) // _MOST_FOR_STATISTICS)):
         yield split.image(index)[None]

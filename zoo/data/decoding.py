@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -22,11 +22,24 @@ import numpy as np
 from zoo.data.dataset import ArraySplit, Image, Labels, LazySplit, Split
 from zoo.errors import DataError
 
+IMAGE_EXTENSIONS = frozenset({
+    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 MOST_PIXELS = 80_000_000  # of one image; a larger one is refused before it is decoded
 MOST_BYTES = 2 << 30  # of decoded images that are kept in memory; more are decoded batch by batch
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = 33  # bytes up to the end of what tells its size and colours
 _PNG_CHANNELS = {0: 1, 2: 3}  # by PNG's colour type
+_ORIENTATION = 0x0112  # EXIF's tag; what its values ask for, in Pillow's words
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 _CHUNK = 512  # images a thread decodes, or looks at, at a time
 
 
@@ -49,6 +62,14 @@ class Encoded:
         return f"{self.id} {facts.st_size} {facts.st_mtime_ns}"
 
 
+def images_below(folder: Path) -> Iterator[Path]:
+    """The images below a folder by their names, sorted; hidden files, and those in hidden folders, are none."""
+    for file in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if not is_hidden and file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file():
+            yield file
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedSplit:
     """A split as it was found: image files, none of them decoded yet, and their labels (n)."""
@@ -60,7 +81,8 @@ class EncodedSplit:
 def decode(image: Encoded, channels: int | None = None) -> Image:
     """The image (height, width, channels): 3, or 1 where it is grey; ``channels`` asks for one of the two.
 
-    Of 16 bits the upper 8 are taken. Raises DataError naming the image and the cause.
+    It is turned as its EXIF orientation says. Of 16 bits the upper 8 are taken. Raises DataError naming the image and
+    the cause.
     """
     try:
         with image.open() as stream:
@@ -79,12 +101,25 @@ def _decode_by_pillow(image: Encoded, stream: BinaryIO, channels: int | None) ->
         wanted = channels or _channels(opened)
         try:
             if _is_16_bit(opened):
-                pixels = (np.asarray(opened) >> 8).astype(np.uint8)
+                pixels = (np.asarray(_upright(opened)) >> 8).astype(np.uint8)
                 return np.repeat(pixels[..., None], wanted, axis=2)
-            pixels = np.asarray(opened.convert("L" if wanted == 1 else "RGB"))
+            pixels = np.asarray(_upright(opened).convert("L" if wanted == 1 else "RGB"))
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{image.id}: cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _upright(opened: Any) -> Any:
+    """The image as viewers show it, and as OpenCV decodes it: turned as its EXIF orientation says."""
+    from PIL import Image as Pillow
+
+    opened.load()  # TIFFs are turned here already, and say so no more
+    try:
+        orientation = opened.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever is wrong with that block, the pixels may be right
+        orientation = 1
+    turn = _TURNS.get(orientation)
+    return opened.transpose(getattr(Pillow.Transpose, turn)) if turn is not None else opened
 
 
 def _is_16_bit(opened: Any) -> bool:
@@ -169,7 +204,11 @@ def _cause(image: Encoded, data: bytes) -> str:
 
 
 def _channels(opened: Any) -> int:
-    return 1 if opened.mode in ("L", "1") or _is_16_bit(opened) else 3
+    """1 where it is grey, with an alpha channel or a palette too."""
+    if opened.mode == "P":
+        palette = np.asarray(opened.getpalette("RGB") or (), dtype=np.uint8).reshape(-1, 3)
+        return 1 if len(palette) and (palette == palette[:, :1]).all() else 3
+    return 1 if opened.mode in ("L", "1", "LA", "La") or _is_16_bit(opened) else 3
 
 
 def decode_splits(
@@ -189,7 +228,7 @@ def decode_splits(
     decoded: list[Split] = []
     skipped: tuple[str, ...] = ()
     for encoded in splits:
-        split, more = _decode_split(encoded, common, skip_corrupt - len(skipped))
+        split, more = _decode_split(encoded, common, skip_corrupt, len(skipped))
         decoded.append(split)
         skipped += more
     return decoded, skipped
@@ -218,16 +257,20 @@ def _is_colour(image: Encoded) -> bool:
         return False
 
 
-def _decode_split(encoded: EncodedSplit, channels: int, skip_corrupt: int) -> tuple[Split, tuple[str, ...]]:
+def _decode_split(
+    encoded: EncodedSplit, channels: int, skip_corrupt: int, skipped: int
+) -> tuple[Split, tuple[str, ...]]:
+    """The split, and what of it is left out beside the ``skipped`` of the splits before it."""
     images, labels = encoded.images, encoded.labels
     array = _array_for(images, channels)
     failures = _Decoder(images, channels, array).run() if array is not None else None
     if failures is not None and array is not None:
-        return _without(ArraySplit(array, labels, [image.id for image in images]), failures, skip_corrupt)
+        whole = ArraySplit(array, labels, [image.id for image in images])
+        return _without(whole, failures, skip_corrupt, skipped)
     failures = _Decoder(images, channels, None).run() if skip_corrupt else {}
     ids, digests = [image.id for image in images], [image.digest() for image in images]
     lazy = LazySplit(partial(_decode_at, images, channels), labels, ids, digests)
-    return _without(lazy, failures or {}, skip_corrupt)
+    return _without(lazy, failures or {}, skip_corrupt, skipped)
 
 
 def _decode_at(images: Sequence[Encoded], channels: int, index: int) -> Image:
@@ -238,22 +281,24 @@ def _array_for(images: Sequence[Encoded], channels: int) -> Image | None:
     """Memory for all images at the size of the first readable one; None where they are too many."""
     for image in images:
         try:
-            with image.open() as stream, _opened(image, stream) as opened:
-                width, height = opened.size
-        except (DataError, OSError):
+            height, width, _ = decode(image).shape
+        except DataError:
             continue
         fits = len(images) * height * width * channels <= MOST_BYTES
         return np.empty((len(images), height, width, channels), dtype=np.uint8) if fits else None
     return np.empty((len(images), 1, 1, channels), dtype=np.uint8)
 
 
-def _without(split: Split, failures: dict[int, DataError], skip_corrupt: int) -> tuple[Split, tuple[str, ...]]:
-    if len(failures) > skip_corrupt:
+def _without(
+    split: Split, failures: dict[int, DataError], skip_corrupt: int, skipped: int
+) -> tuple[Split, tuple[str, ...]]:
+    count = len(failures) + skipped
+    if failures and count > skip_corrupt:
         first = failures[min(failures)]
         raise DataError(
             first.message,
-            notes=[f"{len(failures)} images are corrupt"] if len(failures) > 1 else (),
-            help=f"mend or remove it, or leave such images out with data.skip_corrupt: {len(failures)}",
+            notes=[f"{count} images are corrupt"] if count > 1 else (),
+            help=f"mend or remove it, or leave such images out with data.skip_corrupt: {count}",
         ) from first
     if not failures:
         return split, ()

@@ -11,7 +11,7 @@ import os
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +29,7 @@ class Remote:
 
     url: str
     md5: str
+    mirrored_in: str = ""  # the folder of a mirror that it lies in, for files whose names another set has, too
 
     @property
     def name(self) -> str:
@@ -39,7 +40,7 @@ class Remote:
     def address(self) -> str:
         """Where it is fetched from: the mirror where one is set."""
         mirror = os.environ.get(MIRROR_VARIABLE)
-        return f"{mirror.rstrip('/')}/{self.name}" if mirror else self.url
+        return "/".join(filter(None, (mirror.rstrip("/"), self.mirrored_in, self.name))) if mirror else self.url
 
 
 def download(remote: Remote, folder: Path, *, quiet: bool = False) -> Path:
@@ -52,7 +53,7 @@ def download(remote: Remote, folder: Path, *, quiet: bool = False) -> Path:
     partial = folder / f".{remote.name}.{os.getpid()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with response, partial.open("wb") as file, _shown(remote, response.length, target, quiet=quiet) as advance:
+        with response, partial.open("wb") as file, _shown(remote, _size(response), target, quiet=quiet) as advance:
             found = _copy(response, file, remote.address, advance)
         if found != remote.md5:
             raise DataError(f"{remote.address}: the file is cut off or altered: its MD5 is {found}, not {remote.md5}")
@@ -60,8 +61,15 @@ def download(remote: Remote, folder: Path, *, quiet: bool = False) -> Path:
     except OSError as error:
         raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be, it is not
+            partial.unlink(missing_ok=True)
     return target
+
+
+def _size(response: Any) -> int | None:
+    """The bytes to come, as far as the server says; an address of another kind than http has no such header."""
+    size: int | None = getattr(response, "length", None)
+    return size
 
 
 @contextmanager

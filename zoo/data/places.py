@@ -38,11 +38,13 @@ class Places:
     @property
     def roots(self) -> tuple[tuple[str, Path], ...]:
         """Each place's name and path."""
-        named = [("--data-dir", self.data_dir)] if self.data_dir is not None else []
+        return (*self._named, ("./data", Path("data")), ("the cache", cache_folder()))
+
+    @property
+    def _named(self) -> list[tuple[str, Path]]:
+        named = [("--data-dir", self.data_dir.expanduser())] if self.data_dir is not None else []
         variable = os.environ.get(DATA_VARIABLE)
-        if variable:
-            named.append((f"${DATA_VARIABLE}", Path(variable).expanduser()))
-        return (*named, ("./data", Path("data")), ("the cache", cache_folder()))
+        return [*named, (f"${DATA_VARIABLE}", Path(variable).expanduser())] if variable else named
 
     def folders(self, *names: str) -> Iterator[Path]:
         """Every folder that exists: in each root the folders of these names, then the root itself."""
@@ -59,8 +61,7 @@ class Places:
     @property
     def home(self) -> Path:
         """Where a download goes: ``--data-dir`` or ``$ZOO_DATA`` where given, else the cache."""
-        _, first = self.roots[0]
-        return cache_folder() if first == Path("data") else first
+        return next((path for _, path in self._named), cache_folder())
 
     def looked(self) -> list[str]:
         """The places as lines for a message."""

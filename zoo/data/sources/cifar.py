@@ -18,7 +18,7 @@ from zoo.data.archives import read_members
 from zoo.data.dataset import ArraySplit, Dataset, Image, Labels
 from zoo.data.download import Remote
 from zoo.data.places import Places
-from zoo.data.sources.forms import Form, Found, KnownSet, folders_form, parquet_form
+from zoo.data.sources.forms import Form, Found, KnownSet, Traits, folders_form, parquet_form
 from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.errors import DataError
 
@@ -166,14 +166,16 @@ willow_tree wolf woman worm
 """
 CIFAR100_CLASSES = tuple(_CIFAR100_NAMES.split())
 
+_CIFAR10_TRAITS = Traits(CIFAR10_CLASSES, (32, 32), ("cifar10", "cifar-10", "CIFAR10"), rows=(50_000, 10_000))
 _CIFAR10_SET = KnownSet(
-    "cifar10", "CIFAR-10", ("cifar10", "cifar-10", "CIFAR10"), CIFAR10_CLASSES,
-    (*_CIFAR10.forms(), parquet_form(CIFAR10_CLASSES), folders_form(CIFAR10_CLASSES)),
+    "cifar10", "CIFAR-10", _CIFAR10_TRAITS,
+    (*_CIFAR10.forms(), parquet_form(_CIFAR10_TRAITS), folders_form(_CIFAR10_TRAITS)),
     (Remote("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
 )  # fmt: skip
+_CIFAR100_TRAITS = Traits(CIFAR100_CLASSES, (32, 32), ("cifar100", "cifar-100", "CIFAR100"), rows=(50_000, 10_000))
 _CIFAR100_SET = KnownSet(
-    "cifar100", "CIFAR-100", ("cifar100", "cifar-100", "CIFAR100"), CIFAR100_CLASSES,
-    (*_CIFAR100.forms(), parquet_form(CIFAR100_CLASSES), folders_form(CIFAR100_CLASSES)),
+    "cifar100", "CIFAR-100", _CIFAR100_TRAITS,
+    (*_CIFAR100.forms(), parquet_form(_CIFAR100_TRAITS), folders_form(_CIFAR100_TRAITS)),
     (Remote("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
 )  # fmt: skip
 

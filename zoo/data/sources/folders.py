@@ -10,12 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from zoo.data.dataset import Dataset
-from zoo.data.decoding import Encoded, EncodedSplit, decode_splits
+from zoo.data.decoding import IMAGE_EXTENSIONS, Encoded, EncodedSplit, decode_splits, images_below
 from zoo.data.places import Places
 from zoo.data.sources.source import Source, SourceArguments
 from zoo.errors import DataError
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _VALIDATION_NAMES = ("val", "valid", "validation")
 
 
@@ -50,13 +49,24 @@ def find_split(folder: Path, classes: Sequence[str]) -> EncodedSplit:
             raise DataError(
                 f"{path}: no class of the training split has this name", notes=[f"its classes are {', '.join(classes)}"]
             )
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in EXTENSIONS and file.is_file():
-                images.append(Encoded(file, str(file)))
-                labels.append(classes.index(path.name))
+        found = [Encoded(file, str(file)) for file in images_below(path)]
+        if not found:
+            _refuse_empty(path)
+        images += found
+        labels += [classes.index(path.name)] * len(found)
     if not images:
         raise DataError(f"{folder}: no images in its class folders")
     return EncodedSplit(images, np.array(labels, dtype=np.int64))
+
+
+def _refuse_empty(folder: Path) -> None:
+    """Raises DataError for a class folder without an image, unless nothing at all is in it outside training."""
+    other = next((file for file in sorted(folder.rglob("*")) if file.is_file() and file.name[0] != "."), None)
+    if other is None and folder.parent.name != "train":
+        return
+    known = ", ".join(sorted(IMAGE_EXTENSIONS))
+    notes = [f"{other} bears no image's name: known are {known}"] if other is not None else []
+    raise DataError(f"{folder}: a class without an image", notes=notes, help="remove the folder, or fill it")
 
 
 def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:

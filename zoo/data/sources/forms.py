@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.data.dataset import Dataset, Split
-from zoo.data.decoding import EncodedSplit, decode_splits
+from zoo.data.decoding import Encoded, EncodedSplit, decode, decode_splits, images_below
 from zoo.data.download import Remote, download
 from zoo.data.places import Places
 from zoo.data.sources import folders, parquet
@@ -29,13 +29,40 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What tells the files of a data set from those of others.
+
+    ``size`` is the images' height and width; ``rows`` of the training and the test split, None where another set of
+    this size has as many.
+    """
+
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    folders: tuple[str, ...]  # its names as folders
+    rows: tuple[int, int] | None = None
+
+    def fit(self, first: Encoded | None) -> bool:
+        """Whether an image is of this set's size; a broken one is told when it is read."""
+        try:
+            return first is None or decode(first).shape[:2] == self.size
+        except DataError:
+            return True
+
+    def are_named(self, names: Sequence[str]) -> bool:
+        """Whether these are the classes. Most names have to agree, not all (the Hub's CIFAR-100 writes "cra" for
+        crab), but none may stand at another's number.
+        """
+        agree = sum(name == own for name, own in zip(names, self.classes, strict=False))
+        return len(names) == len(self.classes) and agree == len({*names} & {*self.classes}) > len(names) / 2
+
+
+@dataclass(frozen=True)
 class KnownSet:
-    """A well-known data set: its names as folders, its classes, its forms, and where it is on the net."""
+    """A well-known data set: what it is known by, its forms, and where it is on the net."""
 
     name: str
     title: str
-    folders: tuple[str, ...]
-    classes: tuple[str, ...]
+    traits: Traits
     forms: tuple[Form, ...]
     remotes: tuple[Remote, ...]
 
@@ -47,7 +74,7 @@ class KnownSet:
         found = next(self._found(places), None)
         if found is not None:
             return self._read(*found, places)
-        target = places.home / self.folders[0]
+        target = places.home / self.traits.folders[0]
         try:
             for remote in self.remotes:
                 if not (target / remote.name).is_file():
@@ -60,14 +87,14 @@ class KnownSet:
         raise DataError(f"{target}: what was downloaded is not {self.title}")
 
     def _found(self, places: Places) -> Iterator[tuple[Form, Path]]:
-        for folder in places.folders(*self.folders):
+        for folder in places.folders(*self.traits.folders):
             for form in self.forms:
                 if form.present(folder):
                     yield form, folder
 
     def _read(self, form: Form, folder: Path, places: Places) -> Dataset:
         train, test, skipped = form.read(folder, places.skip_corrupt)
-        return Dataset(self.name, train, test, self.classes, skipped=skipped, found=f"{folder} ({form.name})")
+        return Dataset(self.name, train, test, self.traits.classes, skipped=skipped, found=f"{folder} ({form.name})")
 
     def _missing(self, places: Places, failure: DataError) -> DataError:
         urls = ", ".join(remote.url for remote in self.remotes)
@@ -79,18 +106,24 @@ class KnownSet:
         )
 
 
-def parquet_form(classes: Sequence[str]) -> Form:
-    """Parquet in the Hugging Face layout; one whose files name other classes is another data set.
+def parquet_form(traits: Traits) -> Form:
+    """Parquet in the Hugging Face layout.
 
-    Most names have to agree, not all: the Hub's CIFAR-100 writes "cra" for crab.
+    Files that name no classes count where they lie in a folder of the set's name, or have as many rows as it has.
     """
 
     def present(folder: Path) -> bool:
-        train = parquet.shards(folder, "train")
-        if not train or not parquet.shards(folder, "test"):
+        train, test = parquet.shards(folder, "train"), parquet.shards(folder, "test")
+        if not train or not test:
             return False
+        if not parquet.is_readable(train[0]):
+            return True  # which is told where it is read
         names = parquet.names_of(train[0])
-        return names is None or (len(names) == len(classes) and 2 * len({*names} & {*classes}) > len(classes))
+        if names is not None:
+            is_it = traits.are_named(names)
+        else:
+            is_it = folder.name in traits.folders or (parquet.rows(train), parquet.rows(test)) == traits.rows
+        return is_it and traits.fit(parquet.first_image(train[0]))
 
     return Form("parquet", present, _read_parquet)
 
@@ -105,15 +138,18 @@ def _decoded(train: EncodedSplit, test: EncodedSplit, skip_corrupt: int) -> Foun
     return splits[0], splits[1], skipped
 
 
-def folders_form(classes: Sequence[str]) -> Form:
+def folders_form(traits: Traits) -> Form:
     """Image folders of exactly these classes."""
 
     def present(folder: Path) -> bool:
         found = ({path.name for path in folders.class_folders(folder / split)} for split in _SPLITS)
-        return all(names == set(classes) for names in found)
+        if any(names != set(traits.classes) for names in found):
+            return False
+        first = next(images_below(folder / "train" / traits.classes[0]), None)
+        return first is None or traits.fit(Encoded(first, str(first)))
 
     def read(folder: Path, skip_corrupt: int) -> Found:
-        train, test = (folders.find_split(folder / split, classes) for split in _SPLITS)
+        train, test = (folders.find_split(folder / split, traits.classes) for split in _SPLITS)
         return _decoded(train, test, skip_corrupt)
 
     return Form("image folders", present, read)

@@ -12,7 +12,7 @@ import numpy as np
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.download import Remote
 from zoo.data.places import Places
-from zoo.data.sources.forms import Form, Found, KnownSet, folders_form, parquet_form
+from zoo.data.sources.forms import Form, Found, KnownSet, Traits, folders_form, parquet_form
 from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.errors import DataError
 
@@ -84,7 +84,7 @@ def _is_fashion(folder: Path, files: list[Path]) -> bool:
     return "fashion" in next((name for name in reversed(names) if "mnist" in name), folder.name.lower())
 
 
-def _idx_form(is_fashion: bool) -> Form:
+def _idx_form(*, is_fashion: bool) -> Form:
     """The idx files; both sets' bear the same names."""
 
     def present(folder: Path) -> bool:
@@ -107,29 +107,31 @@ def _split(images: Path, labels: Path) -> ArraySplit:
     return ArraySplit(pixels[..., None].copy(), classes.astype(np.int64), ids)
 
 
-def _remotes(base: str, *digests: str) -> tuple[Remote, ...]:
+def _remotes(base: str, *digests: str, mirrored_in: str = "") -> tuple[Remote, ...]:
     names = [f"{split}-{kind}-ubyte.gz" for split in _SPLITS for kind in ("images-idx3", "labels-idx1")]
-    return tuple(Remote(base + name, md5) for name, md5 in zip(names, digests, strict=True))
+    return tuple(Remote(base + name, md5, mirrored_in) for name, md5 in zip(names, digests, strict=True))
 
 
 _DIGITS = tuple(str(digit) for digit in range(10))
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
+_MNIST_TRAITS = Traits(_DIGITS, (28, 28), ("mnist", "MNIST"))
 _MNIST_SET = KnownSet(
-    "mnist", "MNIST", ("mnist", "MNIST"), _DIGITS, (_idx_form(False), parquet_form(_DIGITS), folders_form(_DIGITS)),
+    "mnist", "MNIST", _MNIST_TRAITS,
+    (_idx_form(is_fashion=False), parquet_form(_MNIST_TRAITS), folders_form(_MNIST_TRAITS)),
     _remotes(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
         "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
     ),
 )  # fmt: skip
+_FASHION_TRAITS = Traits(_CLOTHES, (28, 28), ("fashion_mnist", "fashion-mnist", "FashionMNIST"))
 _FASHION_SET = KnownSet(
-    "fashion_mnist", "Fashion-MNIST", ("fashion_mnist", "fashion-mnist", "FashionMNIST"), _CLOTHES,
-    (_idx_form(True), parquet_form(_CLOTHES)),
+    "fashion_mnist", "Fashion-MNIST", _FASHION_TRAITS, (_idx_form(is_fashion=True), parquet_form(_FASHION_TRAITS)),
     _remotes(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
-        "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
+        "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310", mirrored_in="fashion_mnist",
     ),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ The one file that imports pyarrow.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from zoo.diagnostics import counted
 from zoo.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")
 _LABEL_COLUMNS = ("label", "fine_label", "labels")
 
 
@@ -67,9 +69,53 @@ def _find(path: str | None, places: Places) -> Path:
 
 
 def shards(folder: Path, split: str) -> list[Path]:
-    """The parquet files of a split: ``train-00000-of-00002.parquet``, ``train.parquet``, ``data/train-….parquet``."""
-    found = (path for sub in ("", "data", "plain_text") for path in sorted((folder / sub).glob(f"{split}*.parquet")))
-    return list(dict.fromkeys(found))
+    """The parquet files of a split: ``train-00000-of-00002.parquet``, ``train.parquet``, ``data/train-….parquet``.
+
+    They are those of the first folder that has any: the same split may lie there in two forms.
+    """
+    found = (sorted((folder / sub).glob(f"{split}*.parquet")) for sub in ("", "data", "plain_text"))
+    return next(filter(None, found), [])
+
+
+def _refuse_gaps(paths: Sequence[Path]) -> None:
+    """Raises DataError where shards say of how many they are, and one of these is not there."""
+    matches = [_SHARD.fullmatch(path.name) for path in paths]
+    numbers = {(match["stem"], int(match["count"])): set[int]() for match in matches if match}
+    for match in filter(None, matches):
+        numbers[match["stem"], int(match["count"])].add(int(match["number"]))
+    for (stem, count), there in numbers.items():
+        lacking = sorted({*range(count)} - there)
+        if lacking:
+            example = paths[0].with_name(f"{stem}-{lacking[0]:05d}-of-{count:05d}.parquet")
+            also = f", nor are {counted(len(lacking) - 1, 'more shard')}" if lacking[1:] else ""
+            raise DataError(f"{example} is not there{also}: the split is not whole", help="download it again")
+
+
+def rows(paths: Sequence[Path]) -> int:
+    """How many rows some shards have, by their metadata; those that cannot be read have none."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return sum(pyarrow.parquet.read_metadata(path).num_rows for path in paths)
+    except (pyarrow.ArrowException, OSError):
+        return 0
+
+
+def first_image(path: Path) -> Encoded | None:
+    """The first image of a shard; None where it has none, or cannot be read."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            name = next((name for name in _IMAGE_COLUMNS if name in file.schema_arrow.names), None)
+            if name is None:
+                return None
+            batch = next(file.iter_batches(batch_size=1, columns=[name]), None)
+        return _encoded(pyarrow.Table.from_batches([batch]), name, path)[0] if batch is not None else None
+    except (pyarrow.ArrowException, OSError, DataError):
+        return None
 
 
 def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | None]:
@@ -77,6 +123,7 @@ def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | N
     encoded: list[Encoded] = []
     labels: list[Labels] = []
     names: tuple[str, ...] | None = None
+    _refuse_gaps(paths)
     for path in paths:
         table = _read(path)
         image, label = _column(table, _IMAGE_COLUMNS, path), _column(table, _LABEL_COLUMNS, path)
@@ -90,6 +137,18 @@ def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | N
             f"{paths[0]}: no row in it" + (f", nor in {counted(len(paths) - 1, 'more file')}" if paths[1:] else "")
         )
     return EncodedSplit(encoded, np.concatenate(labels)), names
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a shard can be opened."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.read_schema(path)
+    except (pyarrow.ArrowException, OSError):
+        return False
+    return True
 
 
 def names_of(path: Path) -> tuple[str, ...] | None:
@@ -135,11 +194,11 @@ def _encoded(table: Any, column: str, path: Path) -> list[Encoded]:
     """The files' bytes in a column. Raises DataError where it holds anything else, or lacks one."""
     import pyarrow
 
-    values, what = table.column(column).combine_chunks(), "encoded images"
+    values = table.column(column)  # in chunks: as one array, over 2 GiB of it do not fit 32-bit offsets
     if pyarrow.types.is_struct(values.type) and values.type.get_field_index("bytes") >= 0:
         values = values.flatten()[values.type.get_field_index("bytes")]  # beside it lies the file's name
     if not (pyarrow.types.is_binary(values.type) or pyarrow.types.is_large_binary(values.type)):
-        raise _wrong_type(table, column, path, what)
+        raise _wrong_type(table, column, path, "encoded images")
     _refuse_nulls(values, column, path, "the file has the images' paths, perhaps, but not their bytes")
     return [Encoded(data, f"{path} row {row}") for row, data in enumerate(values.to_pylist())]
 

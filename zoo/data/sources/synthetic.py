@@ -18,12 +18,16 @@ Count = Annotated[int, Field(ge=1)]
 class Synthetic(SourceArguments):
     """Made-up images: each class has a pattern of its own, each image that pattern under noise."""
 
-    shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
+    shape: Annotated[tuple[Count, Count, Count], Field(description="channels, height, width")] = (3, 32, 32)
     classes: Annotated[int, Field(ge=1, le=100_000, description="number of classes")] = 10
     train: Count = Field(2000, description="training images")
     test: Count = Field(500, description="test images")
-    noise: Annotated[float, Field(ge=0)] = Field(64.0, description="standard deviation of the noise, grey levels")
-    data_seed: int = Field(0, description="other patterns, other noise; independent of the run's seed")
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        64.0, description="standard deviation of the noise, grey levels"
+    )
+    data_seed: Annotated[int, Field(ge=0)] = Field(
+        0, description="other patterns, other noise; independent of the run's seed"
+    )
 
 
 def open_synthetic(arguments: Synthetic, places: Places) -> Dataset:

@@ -129,7 +129,23 @@ def build(name: str, arguments: Mapping[str, Any], children: Sequence[Any] = ())
         warnings.simplefilter("ignore")
         if name in COMPOSITIONS:
             return getattr(library(), name)(transforms=list(children), **given)
-        return class_of(name)(**given, strict=True)
+        transform = class_of(name)(**given, strict=True)
+    _refuse(name, transform)
+    return transform
+
+
+def _refuse(name: str, transform: Any) -> None:
+    """Raises ValueError for what the library takes, and then fails on, or does something else than it says."""
+    if transform.targets_as_params:
+        raise ValueError(
+            f"it needs {', '.join(transform.targets_as_params)} beside the image, and there is the image only"
+        )
+    if name == "CoarseDropout":
+        height, width = transform.hole_height_range[1], transform.hole_width_range[1]
+        if (height >= 1) != (width >= 1):
+            raise ValueError("hole_height_range and hole_width_range are both in pixels or both fractions of the size")
+    if name == "Pad" and np.min(transform.padding) < 0:
+        raise ValueError("padding is at least 0; a crop takes pixels away")
 
 
 def _translated(argument: str, value: Any) -> Any:

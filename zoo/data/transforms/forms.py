@@ -83,3 +83,9 @@ def fill_values(fill: object, channels: int) -> tuple[float, ...]:
     if len(values) not in (1, channels):
         raise NotBatchedError(f"a fill of {len(values)} numbers for {channels} channels")
     return tuple(np.broadcast_to(values, (channels,)).tolist())
+
+
+def border_fill(fill: object, shape: Shape) -> tuple[float, ...]:
+    """The fill of a border, a number a channel: of uint8 images rounded and clipped, as OpenCV does."""
+    values = fill_values(fill, shape.channels)
+    return values if shape.dtype != "uint8" else tuple(float(np.clip(np.rint(value), 0, 255)) for value in values)

@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.data.borders import CONSTANT, inside
 from zoo.data.draws import Draws, Integers
 from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, border_fill
 
 _NOTHING: Parameters = {}
 
@@ -78,7 +78,7 @@ class Window:
         rows = self._positions(parameters.get("top"), self.top[0], self.after.height, canvas)
         columns = self._positions(parameters.get("left"), self.left[0], self.after.width, canvas)
         has_outside = self.mode == CONSTANT and self._may_leave
-        fill = fill_values(self.fill, self.before.channels) if has_outside else None
+        fill = border_fill(self.fill, self.before) if has_outside else None
         return canvas.moved(
             inside(rows, self.before.height, self.mode), inside(columns, self.before.width, self.mode), fill
         )

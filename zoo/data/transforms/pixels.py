@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from zoo.data.draws import Draws, Integers
 from zoo.data.transforms.canvas import Canvas, constant, paint
 from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
+from zoo.diagnostics import counted
+from zoo.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,20 @@ def normalize(transform: Any, shape: Shape) -> Normalize:
     always(transform.p, "Normalize")
     if transform.normalization != "standard":
         raise NotBatchedError(f"Normalize with normalization: {transform.normalization}")
+    for name in ("mean", "std"):
+        count = np.size(getattr(transform, name))
+        if count not in (1, shape.channels):  # albumentations would take the first numbers and say nothing
+            channels = counted(shape.channels, "channel")
+            raise DataError(f"Normalize: {name} has {count} numbers, the images have {channels}", help="one a channel")
     mean, factor = (fill_values(values, shape.channels) for values in (transform.mean_np, transform.denominator))
     return Normalize(mean, factor, shape.as_float())
 
 
 def coarse_dropout(transform: Any, shape: Shape) -> CoarseDropout:
     """CoarseDropout with a constant fill."""
-    fill_values(transform.fill, shape.channels)
+    fill = fill_values(transform.fill, shape.channels)
+    if shape.dtype == "uint8" and not all(0 <= value <= 255 for value in fill):
+        raise NotBatchedError("CoarseDropout with a fill outside 0..255")
     height, width = transform.hole_height_range, transform.hole_width_range
     in_pixels = height[1] >= 1
     if in_pixels and (int(height[0]) > shape.height or int(width[0]) > min(width[1], shape.width)):

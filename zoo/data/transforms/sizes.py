@@ -15,7 +15,7 @@ import numpy as np
 from zoo.data.transforms import albumentations
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.forms import Facts
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, counted
 
 ImageSize = tuple[int, int, int]  # height, width, channels
 
@@ -49,6 +49,8 @@ def size_after(
 
 
 def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
+    if spec.name == "Normalize":
+        _check_counts(spec, size, diagnostics, whose)
     if spec.arguments.get("p", 1.0) == 0 or _keeps(spec):
         return size
     if spec.children:
@@ -58,6 +60,18 @@ def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose
         return None
     after = _tried(spec, size, diagnostics, whose)
     return after if after == size or spec.arguments.get("p", 1.0) == 1 else None
+
+
+def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> None:
+    """Tells of a mean or std that has neither one number nor one a channel: the library would take the first ones."""
+    channels = size[2]
+    for name in ("mean", "std"):
+        count = np.size(spec.arguments.get(name, 0.0))
+        if count not in (1, channels):
+            message = (
+                f"Normalize: {name} has {count} numbers, the images of {whose} have {counted(channels, 'channel')}"
+            )
+            diagnostics.error("bad-value", message, spec.span, help="one a channel; left out, they are the data's own")
 
 
 def _keeps(spec: TransformSpec) -> bool:
