@@ -80,7 +80,7 @@ def explain(
     *,
     method: str | None = None,
     layer: str | None = None,
-    images: Iterable[str | Path] = (),
+    images: str | Path | Iterable[str | Path] = (),
     misclassified: int | None = None,
     class_name: str | None = None,
     out: Path | str | None = None,
@@ -94,7 +94,7 @@ def explain(
     options = ExplainOptions(
         method=method,
         layer=layer,
-        images=tuple(Path(image) for image in images),
+        images=tuple(_paths(images)),
         misclassified=misclassified,
         class_name=class_name,
         out=Path(out) if out is not None else None,
@@ -106,7 +106,7 @@ def explain(
 
 def predict(
     run: str | Path,
-    images: Iterable[str | Path],
+    images: str | Path | Iterable[str | Path],
     *,
     top: int = 3,
     checkpoint: str | None = None,
@@ -118,5 +118,9 @@ def predict(
     """
     from zoo.assemble.trained import predict_images
 
-    files = [Path(image) for image in images]
-    return predict_images(str(run), files, top=top, checkpoint=checkpoint, device=device)
+    return predict_images(str(run), _paths(images), top=top, checkpoint=checkpoint, device=device)
+
+
+def _paths(images: str | Path | Iterable[str | Path]) -> list[Path]:
+    """One path or several."""
+    return [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,11 @@ from tests.cli.conftest import Zoo
 from zoo.cli import main
 from zoo.cli.failures import as_zoo_error, report
 from zoo.errors import DataError, EnvironmentFault, StoppedBySignal
+
+COMMANDS = (
+    *("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"),
+    *("eject", "draw", "diff", "schema", "bench"),
+)
 
 
 def test_version(zoo: Zoo) -> None:
@@ -44,17 +52,11 @@ def test_help_is_quick_imports_no_torch_and_names_every_command() -> None:
 
 
 def test_every_command_has_help(zoo: Zoo) -> None:
-    for command in ("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config"):
+    for command in COMMANDS:
         outcome = zoo(command, "--help")
         assert outcome.status == 0
         assert "--plugin" in outcome.out
         assert "--strict" in outcome.out
-
-
-COMMANDS = (
-    *("run", "summary", "explain", "find-lr", "report", "eval", "predict", "check", "config", "ls", "cp"),
-    *("eject", "draw", "diff", "schema", "bench"),
-)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -123,12 +125,55 @@ def test_out_of_memory_is_told_with_advice() -> None:
     assert "batch_size" in (as_zoo_error(MemoryError()).help or "")
 
 
-def test_a_closed_pipe_is_no_error() -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m zoo config quickstart | head -1", shell=True, capture_output=True, text=True, timeout=60
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith("name: quickstart")
+def piped(
+    command: str, folder: Path | None = None, timeout: float = 120
+) -> tuple[int, subprocess.CompletedProcess[str]]:
+    """A zoo command with something behind a pipe: its own exit status, and what the last of the pipe gave."""
+    script = f"set -o pipefail; {sys.executable} -m zoo {command}; echo ${{PIPESTATUS[0]}} >&3"
+    with tempfile.TemporaryFile("w+") as status:
+        done = subprocess.run(
+            ["bash", "-c", f"exec 3>&{status.fileno()}; {script}"],
+            pass_fds=[status.fileno()], cwd=folder, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+        status.seek(0)
+        return int(status.read()), done
+
+
+@pytest.mark.parametrize("command", ["config quickstart", "ls", "summary", "summary resnet18", "draw resnet18"])
+def test_a_closed_pipe_is_no_error(command: str) -> None:
+    status, done = piped(f"{command} | (read line; exec 0<&-; sleep 0.2; echo $line)")
+    assert (status, done.stderr) == (0, "")
+    assert done.stdout.strip()
+    assert piped(f"{command} | true")[0] == 0
+
+
+def test_a_training_outlives_whoever_read_its_progress(recipe: Path) -> None:
+    status, done = piped(f"run {recipe} 2>&1 | (read line; exec 0<&-; echo gone)", recipe.parent)
+    assert (status, done.stdout) == (0, "gone\n")
+    assert (recipe.parent / "runs/tiny/0001/result.json").is_file()
+
+
+def test_ctrl_c_is_told(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("zoo.assemble.catalogue.listing", interrupted)
+    outcome = zoo("ls", "ops", "--json")
+    assert outcome.status == 130
+    assert "stopped by the keyboard" in outcome.err
+    assert json.loads(outcome.out)[0]["message"] == "stopped by the keyboard"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_the_terminal_cannot_show_is_escaped(encoding: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    for command, status in (("summary tiny_resnet", 0), ("ls n\u00f6\u4e00 --json", 2)):
+        words = [sys.executable, "-m", "zoo", *command.split()]
+        done = subprocess.run(words, capture_output=True, env=environment, timeout=120)
+        assert (done.returncode, b"Traceback" in done.stderr, b"a bug" in done.stderr) == (status, False, False)
+        assert done.stdout.decode(encoding)
+        if "--json" in command:
+            assert json.loads(done.stdout.decode(encoding))
 
 
 def test_main_takes_arguments(tmp_path: Path) -> None:

@@ -157,3 +157,19 @@ def test_a_taken_name_is_refused(tmp_path: Path, zoo: Zoo) -> None:
     outcome = zoo("check", "quickstart", "--plugin", taken)
     assert outcome.status == 2
     assert "registered twice" in outcome.err
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit()", "raise SystemExit(0)", "1 / 0"])
+def test_a_plugin_that_ends_itself_ends_no_command_in_silence(code: str, tmp_path: Path, zoo: Zoo) -> None:
+    (tmp_path / "leaving.py").write_text(code)
+    outcome = zoo("check", "quickstart", "--plugin", tmp_path / "leaving.py")
+    assert outcome.status == 2
+    assert "leaving.py fails" in outcome.err
+
+
+def test_a_plugin_does_not_stand_in_for_a_library(tmp_path: Path, zoo: Zoo) -> None:
+    (tmp_path / "wave.py").write_text("")  # of the standard library, not loaded yet
+    assert "wave" not in sys.modules
+    outcome = zoo("check", "quickstart", "--plugin", tmp_path / "wave.py")
+    assert outcome.status == 2
+    assert "there is a module wave already" in outcome.err

@@ -8,10 +8,10 @@ from typing import Any
 
 from zoo.assemble.defaults import DEFAULT, with_value
 from zoo.assemble.layout import ARCHITECTURE, LIBRARIES
-from zoo.assemble.networks import Network, architecture_file
+from zoo.assemble.networks import Network, architecture_of
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, Scalar, Sequence, from_data
+from zoo.document import Mapping, Node, Scalar, Sequence, from_data, plain, read_file
 from zoo.document.writer import escaped, write, write_data
 from zoo.graph import SHIPPED, find_library
 from zoo.models import read_architecture
@@ -24,9 +24,7 @@ def architecture_files(resolved: Resolved, network: Network) -> dict[str, str]:
     """
     if network.plan is None:
         return {ARCHITECTURE: write_data(_foreign(network))}
-    architecture = resolved.recipe.model.architecture
-    assert architecture is not None
-    document, path = read_architecture(architecture_file(architecture, resolved.folder), Diagnostics())
+    document, path = read_architecture(architecture_of(resolved), Diagnostics())
     assert document is not None
     shapes = {name: list(shape) for name, shape in network.inputs.items()}
     inputs = next(iter(shapes.values())) if list(shapes) == ["input"] else shapes
@@ -74,6 +72,14 @@ def _foreign(network: Network) -> dict[str, Any]:
     if network.foreign is not None:
         layer |= plain_arguments(network)
     return {"name": name.replace(".", "_"), "input": list(network.inputs["input"]), "layers": {"model": layer}}
+
+
+def foreign_as_built(run: Path) -> tuple[tuple[int, ...] | None, int | None]:
+    """The images' shape and the classes that a run's foreign model was built for; None for what its copy lacks."""
+    document = read_file(run / ARCHITECTURE, Diagnostics())
+    data = plain(document) if document is not None else {}
+    shape, layers = data.get("input"), data.get("layers") or {}
+    return (tuple(shape) if shape else None), layers.get("model", {}).get("num_classes")
 
 
 def plain_arguments(network: Network) -> dict[str, Any]:

@@ -6,11 +6,11 @@ This is the only place where a recipe becomes objects; what comes out knows noth
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -89,16 +89,23 @@ def lay_foundation(
     )
     train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = fitting_network(resolved, parts, dataset, image_shape(test))
+    if with_weights and network.download is not None and not options.quiet:
+        print(network.download, file=sys.stderr, flush=True)
     seed_everything(recipe.seed)
-    module, notes = _module(resolved, network, train) if with_weights else (network.build(), ())
+    module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
     runtime.place(module)
     loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
     return Foundation(runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *notes))
 
 
-def build(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions) -> Built:
-    """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit."""
-    base = lay_foundation(resolved, parts, dataset, options)
+def build(
+    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
+) -> Built:
+    """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit.
+
+    ``with_weights=False`` is for a run that a checkpoint follows, as in :func:`lay_foundation`.
+    """
+    base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
     _refuse_single_images(resolved, base)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
@@ -254,11 +261,11 @@ def _with_arguments(spec: LossSpec) -> str:
     return f"{spec.name} {{{given}}}" if given else spec.name
 
 
-def _module(resolved: Resolved, network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:
+def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:
     """The network's module on the CPU with its first weights, and what there is to say of them."""
-    module, weights = network.build(), resolved.recipe.model.weights
-    if weights is not None and not network.pretrained:
-        return module, (load_weights(module, resolved.folder / Path(weights).expanduser()).message,)
+    module = network.build()
+    if network.weights is not None:
+        return module, (load_weights(module, network.weights).message,)
     wanted = images_wanted(network.plan) if network.plan is not None else 0
     if wanted:
         initialise_from_images(module, _FirstImages(train, wanted))

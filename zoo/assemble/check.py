@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.fitting import check_fit, shape_after
+from zoo.assemble.fitting import check_fit, known_data, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
@@ -88,6 +88,15 @@ def _ask_transforms(resolved: Resolved, data: DataSettings | None, diagnostics: 
         shape_after(data, train, diagnostics)
         shape = shape_after(data, eval_, diagnostics)
     return {"train_transforms": train, "eval_transforms": eval_, "image_shape": shape}
+
+
+def sure_of_data(resolved: Resolved) -> tuple[Shape | None, int | None]:
+    """Shape of the images that reach the network, and classes, as far as they are sure before the data is opened."""
+    found = Diagnostics()
+    data = parse_data(resolved.section("data"), found)
+    known = known_data(data) if data is not None else None
+    shape = _ask_transforms(resolved, data, found)["image_shape"]
+    return shape, known.classes if known is not None else None
 
 
 def recheck(resolved: Resolved) -> Parts:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
 from zoo.assemble.layout import RESOLVED, RESULT
+from zoo.assemble.resuming import read_result
 from zoo.assemble.shipped import shipped_recipe
-from zoo.assemble.targets import FOREIGN, planned, run_file, run_of
+from zoo.assemble.targets import FOREIGN, is_run, planned, run_file, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
@@ -38,7 +38,7 @@ def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
 
 def _kind(target: str) -> Literal["architecture", "recipe", "run"]:
     path = Path(target)
-    if path.is_dir():
+    if is_run(path):
         return "run"
     if path.is_file():
         document = read_file(path, Diagnostics())
@@ -58,8 +58,7 @@ def _recipe(name: str, diagnostics: Diagnostics) -> Mapping | None:
 
 
 def _result(run: Path) -> dict[str, object]:
-    try:
-        result: dict[str, object] = json.loads((run / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What came out of a run: nothing yet where it is not finished. Raises CheckpointError where it is damaged."""
+    if not (run / RESULT).is_file():
         return {}
-    return {f"result.{key}": value for key, value in result.items() if key != "run_dir"}
+    return {f"result.{key}": value for key, value in read_result(run).items() if key != "run_dir"}

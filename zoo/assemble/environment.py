@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from zoo.assemble.layout import ENVIRONMENT
 from zoo.assemble.plugins import plugin_files
 
 PACKAGES = (
@@ -49,6 +51,15 @@ def environment(*, device: torch.device, seed: int, fingerprint: str) -> dict[st
     }
 
 
+def read_environment(folder: Path) -> dict[str, Any]:
+    """What a run's env.json says; nothing where there is none, or it is damaged: no number of the run depends on it."""
+    try:
+        facts = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
 def versions() -> dict[str, str | None]:
     """Python's version and those of the packages that have a say in the numbers."""
     return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
@@ -78,16 +89,21 @@ def _checkout_of(file: Path) -> str | None:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit that is checked out in a folder, and whether tracked files differ from it; None outside of git."""
+    """The commit that is checked out in a folder, and whether tracked files differ from it, None where git does not
+    say; None outside of git.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, errors="replace", timeout=5
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

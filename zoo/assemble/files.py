@@ -11,10 +11,10 @@ from zoo.assemble.build import Built
 from zoo.assemble.check import Parts
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
-from zoo.assemble.environment import environment
+from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
 from zoo.assemble.layout import ARCHITECTURE, DATA, ENVIRONMENT, RECIPE, RESOLVED
-from zoo.assemble.networks import architecture_file
+from zoo.assemble.networks import architecture_of
 from zoo.assemble.resolve import Resolved
 from zoo.data import wants_statistics
 from zoo.document import Mapping
@@ -43,15 +43,22 @@ def write_beginning(
     facts["data"] = {"name": built.dataset.name, "found": built.dataset.found}
     if range_test is not None:
         facts["lr_range_test"] = range_test
+    before = read_environment(folder.path)
+    if before:  # the run is resumed, perhaps elsewhere: how it began stays there
+        facts["began"] = before.get("began", before)
     folder.write_json(ENVIRONMENT, facts)
 
 
 def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
-    """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change."""
+    """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change.
+
+    A file of weights is named by its whole path: it stays where it is.
+    """
     document = complete(resolved, parts)
-    architecture = resolved.recipe.model.architecture
-    if architecture is not None and isinstance(architecture_file(architecture, resolved.folder), Path):
+    if resolved.recipe.model.architecture is not None and isinstance(architecture_of(resolved), Path):
         document = with_value(document, ("model", "architecture"), ARCHITECTURE)
+    if parts.network.weights is not None:
+        document = with_value(document, ("model", "weights"), str(parts.network.weights.absolute()))
     kept = escaped(document)
     assert isinstance(kept, Mapping)
     return kept

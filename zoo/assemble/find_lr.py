@@ -14,6 +14,7 @@ from zoo.assemble.finding import Found, run_range_test
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.run import prepare
 from zoo.report import draw_range_test
+from zoo.train.folder import disk_faults
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ def find_learning_rate(
 ) -> FoundRate:
     """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
     resolved, parts = prepare(recipe, options, settle)
+    if out is not None:
+        with disk_faults(out):
+            out.mkdir(parents=True, exist_ok=True)
     dataset = open_data(resolved, options)
     found = run_range_test(resolved, parts, dataset, options, note)
     if out is None:
         return FoundRate(found)
-    out.mkdir(parents=True, exist_ok=True)
-    figure = out / "lr_find.png"
+    figure = out / f"lr_find_{resolved.recipe.name}.png"
     draw_range_test(found.range_test, figure)
     return FoundRate(found, figure)

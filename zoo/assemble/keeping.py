@@ -6,13 +6,13 @@ A default may change from one version to the next. A run that goes on keeps thos
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zoo.assemble.defaults import DEFAULT, origins
-from zoo.assemble.layout import ENVIRONMENT, RECIPE
+from zoo.assemble.environment import read_environment
+from zoo.assemble.layout import RECIPE
 from zoo.assemble.shipped import find_parent
 from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Sequence, from_data, load, plain, read_file
@@ -38,10 +38,7 @@ def written_in(folder: Path) -> IsWritten:
 
 
 def _recorded(folder: Path) -> Iterable[str] | None:
-    try:
-        found = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["written"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+    found = read_environment(folder).get("written")
     return found if isinstance(found, list) else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from torch import nn
 
 from zoo.assemble.layout import RESOLVED
 from zoo.assemble.networks import Network
-from zoo.assemble.targets import network, run_of
+from zoo.assemble.series import newest_run, numbered
+from zoo.assemble.targets import is_run, network, run_of
 from zoo.diagnostics import Diagnostics, counted
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.models import load_weights
@@ -32,13 +32,16 @@ def load_target(target: str, *, weights: str | Path | None = None, params: dict[
     found = network(target, diagnostics, params=params)
     raise_if_errors(diagnostics)
     assert found is not None
-    is_pretrained = found.pretrained or (found.foreign is not None and weights == "pretrained")
-    module = replace(found, pretrained=is_pretrained).build()
-    if weights is not None and not is_pretrained:
-        load_weights(module, weights)
-    elif Path(target).is_dir():
+    if found.foreign is not None and weights == "pretrained":
+        found = replace(found, pretrained=True)
+    elif weights is not None:
+        found = replace(found, pretrained=False, weights=Path(weights))
+    module = found.build()
+    if found.weights is not None:
+        load_weights(module, found.weights)
+    elif is_run(Path(target)) and weights is None:
         load_checkpoint(module, *run_and_checkpoint(target))
-    elif not is_pretrained:
+    elif not found.pretrained:
         return module
     return module.eval()
 
@@ -101,10 +104,11 @@ def find_run(text: str | None) -> Path:
     if _is_checkpoint(Path(text)):
         return run_of(Path(text))
     for path in (Path(text), RUNS / text):
-        if (path / "resolved.yaml").is_file():
+        if (path / RESOLVED).is_file():
             return path
-        if (path / "latest" / "resolved.yaml").is_file():
-            return _newest(path.glob("[0-9]*/resolved.yaml"))
+        newest = newest_run(path)
+        if newest is not None:
+            return newest
     names = sorted(path.name for path in RUNS.glob("*") if path.is_dir())
     raise CheckpointError(
         f"there is no run {text!r}",
@@ -115,15 +119,10 @@ def find_run(text: str | None) -> Path:
 
 
 def _latest_of_all() -> Path:
-    files = list(RUNS.glob("*/[0-9]*/resolved.yaml"))
-    if not files:
+    runs = [run for series in RUNS.glob("*") for run in numbered(series) if (run / RESOLVED).is_file()]
+    if not runs:
         raise CheckpointError("there is no run under ./runs yet", code="no-run", help="zoo run quickstart makes one")
-    return _newest(files)
-
-
-def _newest(files: Iterable[Path]) -> Path:
-    """The newest of some runs, given their `resolved.yaml`; one that failed before its first checkpoint comes last."""
-    return max(files, key=lambda file: ((file.parent / "checkpoints" / "last").is_dir(), file.stat().st_mtime)).parent
+    return max(runs, key=lambda run: ((run / "checkpoints" / "last").is_dir(), (run / RESOLVED).stat().st_mtime))
 
 
 def network_of_run(run: Path) -> Network:

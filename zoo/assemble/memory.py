@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 
 from zoo.errors import EnvironmentFault
 from zoo.graph import Plan
 
 _BYTES_PER_NUMBER = 4  # fp32
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def weight_bytes(plan: Plan) -> int:
@@ -21,9 +23,22 @@ def weight_bytes(plan: Plan) -> int:
     return _BYTES_PER_NUMBER * sum(math.prod(spec.shape) for spec in specs)
 
 
+def memory_bytes() -> int:
+    """The machine's whole memory, or what a container (cgroup v2 or v1) may have of it."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([whole, *(int(text) for text in map(_text, _LIMITS) if text.isdecimal())])
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def require_memory(plan: Plan) -> None:
     """Raises EnvironmentFault (code ``out-of-memory``) where the weights alone exceed the machine's whole memory."""
-    needed, there = weight_bytes(plan), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, there = weight_bytes(plan), memory_bytes()
     if needed > there:
         raise EnvironmentFault(
             f"out of memory: the weights of {plan.name} take {needed:,} bytes, this machine has {there:,}",

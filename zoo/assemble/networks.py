@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,6 +37,7 @@ class Network:
     foreign: ForeignModel | None = None
     classes: int | None = None  # of a foreign model's head; None: as its library has it
     pretrained: bool = False
+    weights: Path | None = None  # a file of first weights, for whoever builds it to load
 
     def build(self, device: str | torch.device = "cpu") -> nn.Module:
         """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all).
@@ -48,7 +50,7 @@ class Network:
             return compile_plan(self.plan, device=device)
         assert self.foreign is not None
         on_meta = torch.device(device).type == "meta"
-        with torch.device(device):
+        with torch.device(device), redirect_stdout(sys.stderr):  # torch.hub prints there what it downloads
             return self.foreign.build(classes=self.classes, pretrained=self.pretrained and not on_meta)
 
     @contextmanager
@@ -72,6 +74,11 @@ class Network:
         size = sum(parameter.numel() for parameter in self.build("meta").parameters()) * 4 / 1e6
         where = "huggingface.co" if self.foreign.library == "timm" else "download.pytorch.org"
         return f"pretrained weights of {self.name}, about {size:,.0f} MB, from {where} unless they are cached"
+
+    @property
+    def untrained(self) -> Network:
+        """The network without weights of its own: a checkpoint's follow."""
+        return replace(self, pretrained=False, weights=None)
 
     def for_classes(self, classes: int) -> Network:
         """A foreign model whose head was left open gets one of this size; any other network stays."""
@@ -97,8 +104,7 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
             foreign = foreign_network(model.target, input_shape, pretrained=model.weights == "pretrained")
             network = with_arguments(foreign, params, found)
         else:
-            path = architecture_file(model.architecture, resolved.folder)
-            network = architecture_network(path, found, params=params, input_shape=input_shape)
+            network = architecture_network(architecture_of(resolved), found, params=params, input_shape=input_shape)
     except UsageError as error:
         key = next(key for key in _NOT_PARAMS if key in node)
         written = node.get(key)
@@ -107,7 +113,9 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
         diagnostics.error(error.code, error.message, span, notes=error.notes, help=error.help)
         return None
     diagnostics.extend(_with_own_keys(item, node) for item in found)
-    return network
+    if network is None or network.pretrained or model.weights is None:
+        return network
+    return replace(network, weights=_folder_of(resolved, "weights") / Path(model.weights).expanduser())
 
 
 def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:
@@ -117,10 +125,19 @@ def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:
     return replace(item, help=f"did you mean {near[0]}?") if near else item
 
 
-def architecture_file(written: str, folder: Path) -> str | Path:
-    """What `model.architecture` names: a file relative to the recipe, else a shipped architecture's name."""
-    path = folder / written
+def architecture_of(resolved: Resolved) -> str | Path:
+    """What `model.architecture` names: a file beside the recipe that says so, else a shipped architecture's name."""
+    written = resolved.recipe.model.architecture
+    assert written is not None
+    path = _folder_of(resolved, "architecture") / written
     return path if path.is_file() or architecture_path(written) is None else written
+
+
+def _folder_of(resolved: Resolved, key: str) -> Path:
+    """The folder of the file in which a key of `model` stands: the recipe's own, or one that it extends."""
+    node = resolved.section("model").get(key)
+    file = Path(node.span.file) if node is not None else resolved.path
+    return file.parent if file.is_file() else resolved.folder
 
 
 def architecture_network(

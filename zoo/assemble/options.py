@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class RunOptions:
     resume: bool = False
     epochs: float | None = None
     seed: int | None = None  # of one of several runs that differ in nothing else
+    seeds: tuple[int, ...] = ()  # of all of these
     device: str = "auto"
     ranks: Ranks = ALONE  # this process among those that train together
     data_dir: Path | None = None
@@ -45,10 +46,13 @@ class RunOptions:
             torch.cuda.set_device(device)
         return replace(self, ranks=join(device.type, timeout))
 
-    def with_seed(self, seed: int) -> RunOptions:
-        """The options of one of several runs that differ in their seed."""
+    def for_seeds(self, seeds: Sequence[int]) -> list[RunOptions]:
+        """The options of each of several runs that differ in their seed."""
+        return [self._for_seed(seed, tuple(seeds)) for seed in seeds]
+
+    def _for_seed(self, seed: int, seeds: tuple[int, ...]) -> RunOptions:
         run_dir = self.run_dir / f"seed{seed}" if self.run_dir is not None else None
-        return replace(self, sets=(*self.sets, f"seed={seed}"), run_dir=run_dir, seed=seed)
+        return replace(self, sets=(*self.sets, f"seed={seed}"), run_dir=run_dir, seed=seed, seeds=seeds)
 
     @property
     def all_sets(self) -> tuple[str, ...]:

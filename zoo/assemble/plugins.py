@@ -54,12 +54,21 @@ def _guarded(name: str, load: Callable[[], object]) -> None:
         load()
     except ZooError:
         raise
-    except Exception as error:  # whatever the user's code raises is the call's fault, not ours
+    except (Exception, SystemExit) as error:  # whatever the user's code raises is the call's fault, not ours
         raise UsageError(
             f"the plugin {name} fails: {type(error).__name__}: {error}",
             code="plugin",
             help="run it with python to see its traceback",
         ) from error
+
+
+def _is_other_module(path: Path) -> bool:
+    """Whether an import of the plugin's name would give another module, which it would stand in for."""
+    try:
+        found = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError):
+        return False
+    return found is not None and (found.origin is None or Path(found.origin).resolve() != path.resolve())
 
 
 def _run_file(path: Path) -> None:
@@ -69,8 +78,8 @@ def _run_file(path: Path) -> None:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.stem.isidentifier():
         raise UsageError(f"{path} cannot be imported", code="plugin", help="a plugin is called like a module: name.py")
-    if path.stem in sys.modules:
-        raise UsageError(f"a module {path.stem} is loaded already", code="plugin", help="give the plugin another name")
+    if path.stem in sys.modules or _is_other_module(path):
+        raise UsageError(f"there is a module {path.stem} already", code="plugin", help="give the plugin another name")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:

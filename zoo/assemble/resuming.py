@@ -15,19 +15,24 @@ from typing import Any
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT
+from zoo.assemble.environment import read_environment
 from zoo.assemble.files import resolved_document
 from zoo.assemble.finding import saved_range_test, with_document, with_lr
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
-from zoo.assemble.layout import RESOLVED, RESULT
+from zoo.assemble.layout import ARCHITECTURE, RESOLVED, RESULT
+from zoo.assemble.networks import Network
+from zoo.assemble.options import Note as Say
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved
+from zoo.assemble.series import numbered
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
-from zoo.diff import Change, diff_documents
+from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Scalar, Sequence, read_file
 from zoo.document.writer import scalar_text
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import CheckpointError, ConfigError, raise_if_errors
+from zoo.models import load_plan
 from zoo.train import RunFolder
 
 FREE = ("doc", "reports", "explain", "target", "tracking")
@@ -47,10 +52,7 @@ def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
 
 def _latest(series: Path, seed: int | None) -> Path | None:
     """The latest folder of a recipe's runs, where a seed is given the latest that has it."""
-    if seed is None:
-        return series / (series / "latest").resolve().name if (series / "latest").exists() else None
-    folders = sorted((path for path in series.glob("[0-9]*") if path.name.isdecimal()), key=lambda path: int(path.name))
-    return next((folder for folder in reversed(folders) if _seed_of(folder) == seed), None)
+    return next((run for run in reversed(numbered(series)) if seed is None or _seed_of(run) == seed), None)
 
 
 def _seed_of(folder: Path) -> int | None:
@@ -67,15 +69,20 @@ def _require_free(path: Path) -> None:
 
 
 def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str:
-    """The command line that goes on with a run, to be copied into a shell."""
+    """The command line that goes on with a run, or with all runs of several seeds, to be copied into a shell."""
     path = resolved.path
     words = ["zoo", "run", path.stem if shipped_recipe(path.stem) == path else str(path)]
-    words += [word for text in options.all_sets for word in ("--set", text)]
+    own = f"seed={options.seed}" if options.seeds else None
+    words += [word for text in options.all_sets if text != own for word in ("--set", text)]
     words += [] if options.device == "auto" else ["--device", options.device]
     words += [] if options.ranks.is_alone else ["--devices", str(options.ranks.count)]
     words += [] if options.data_dir is None else ["--data-dir", str(options.data_dir)]
     words += [word for file in plugin_files() for word in ("--plugin", str(file))]
-    return shlex.join([*words, "--run-dir", str(folder), "--resume"])
+    if not options.seeds:
+        return shlex.join([*words, "--run-dir", str(folder), "--resume"])
+    words += ["--seeds", ",".join(map(str, options.seeds))]
+    words += [] if options.run_dir is None else ["--run-dir", str(options.run_dir.parent)]
+    return shlex.join([*words, "--resume"])
 
 
 def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts, str]:
@@ -99,6 +106,36 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
         resolved = with_document(resolved, document)
         parts = recheck(resolved)
     return resolved, parts, "finished" if _is_finished(folder, resolved) else "resume"
+
+
+def require_same_beginning(folder: Path, network: Network, fingerprint: str, say: Say) -> None:
+    """Raises ConfigError where the network is not the one that the run began with; says so where the data is not.
+
+    Files that are decoded one by one are told apart by name and time too, so that other data is no error: a copy of
+    the same images looks like it.
+    """
+    own = folder / ARCHITECTURE
+    if network.plan is not None and own.is_file():
+        diagnostics = Diagnostics()
+        kept = load_plan(own, diagnostics)
+        raise_if_errors(diagnostics)
+        assert kept is not None
+        changes = diff_plans(kept, network.plan)
+        if changes:
+            raise ConfigError([_told_of_network(change, folder) for change in changes])
+    began = read_environment(folder).get("data_fingerprint")
+    if began not in (None, fingerprint):
+        say("warning: the data is not what the run began with: it goes on with other images, or in another order")
+
+
+def _told_of_network(change: Change, folder: Path) -> Diagnostic:
+    return Diagnostic(
+        "error",
+        "network-changed",
+        f"{change.path} is {change.after or 'not there'}; the network of {folder} began with {change.before or 'none'}",
+        notes=(Note(f"the network it began with stands in {folder / ARCHITECTURE}"),),
+        help="with --resume only train.epochs may grow; put the network back, or start a new run",
+    )
 
 
 def _stored(folder: Path) -> Mapping | None:

@@ -20,7 +20,7 @@ from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_ran
 from zoo.assemble.layout import RESULT
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.resolve import Resolved
-from zoo.assemble.resuming import folder_of, read_result, resume_command, take_up
+from zoo.assemble.resuming import folder_of, read_result, require_same_beginning, resume_command, take_up
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
@@ -88,6 +88,8 @@ def _folder(resolved: Resolved, options: RunOptions) -> tuple[RunFolder | None, 
 
     def find() -> tuple[str | None, bool]:
         folder = folder_of(RUNS, resolved.recipe.name, options)
+        if folder is None:
+            RunFolder.require_room(RUNS, resolved.recipe.name)
         return (None, False) if folder is None else (str(folder.path), folder.has_begun)
 
     path, has_begun = options.ranks.told(find)
@@ -117,10 +119,11 @@ def _run(
     folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Note, started: float
 ) -> dict[str, Any]:
     dataset = _opened(resolved, options)
-    if parts.network.download is not None:
-        note(parts.network.download)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
-    built = build(resolved, parts, dataset, options)
+    is_resumed = folder is not None and options.resume and (folder.checkpoints / "last").is_dir()
+    built = build(resolved, parts, dataset, options, with_weights=not is_resumed)
+    if is_resumed and folder is not None:
+        require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)
     for line in built.base.notes:
         note(line)
     if not options.ranks.is_first:

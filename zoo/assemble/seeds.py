@@ -8,14 +8,19 @@ from typing import Any
 
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.run import run_recipe
+from zoo.train import RunFolder
 
 
 def run_seeds(recipe: str, options: RunOptions, seeds: Sequence[int], settle: Settle, note: Note) -> dict[str, Any]:
     """Trains once per seed. ``spread`` is the sample standard deviation; figures are the last epoch's."""
     runs: list[dict[str, Any]] = []
-    for seed in seeds:
+    each = options.for_seeds(seeds)
+    for one in each:  # a folder that cannot be had is told before the first training, not after it
+        if one.run_dir is not None:
+            RunFolder.planned(one.run_dir, resume=one.resume)
+    for seed, one in zip(seeds, each, strict=True):
         note(f"seed {seed} ({len(runs) + 1} of {len(seeds)})")
-        runs.append(run_recipe(recipe, options.with_seed(seed), settle, note))
+        runs.append(run_recipe(recipe, one, settle, note))
     figures: dict[str, Any] = {
         "seeds": list(seeds),
         "test_accuracy": _spread([run["test"]["accuracy"] for run in runs]),

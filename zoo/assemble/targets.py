@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.assemble.architecture_copy import foreign_as_built
+from zoo.assemble.check import sure_of_data
 from zoo.assemble.layout import ARCHITECTURE, RESOLVED
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
@@ -29,21 +31,26 @@ def network(
 ) -> Network | None:
     """The network that a TARGET names; None where the diagnostics hold errors.
 
-    ``params`` go to an architecture or a foreign model. Raises UsageError where there is no such target.
+    ``params`` go to an architecture or a foreign model. Raises UsageError where there is no such target, or the target
+    has its own params.
     """
     node = from_data(params, _CALL) if params else None
     assert node is None or isinstance(node, Mapping)
     if target.startswith(FOREIGN):
         return with_arguments(foreign_network(target, input_shape), node, diagnostics)
     path = Path(target)
-    if path.is_dir():
+    if is_run(path):
+        _refuse_params(target, node)
         return _of_run(run_of(path), diagnostics, input_shape)
     if path.is_file():
         return _of_file(path, diagnostics, node, input_shape)
     if target in architecture_names():
         return architecture_network(target, diagnostics, params=node, input_shape=input_shape)
     if shipped_recipe(target) is not None:
+        _refuse_params(target, node)
         return _of_recipe(target, diagnostics, input_shape)
+    if path.is_dir():
+        raise UsageError(f"{path} is no run folder: it has no {RESOLVED}", code="no-run")
     raise UsageError(
         f"there is no target {target!r}",
         code="no-such-target",
@@ -57,21 +64,47 @@ def _of_file(path: Path, diagnostics: Diagnostics, params: Mapping | None, shape
     if document is None:
         return None
     if is_recipe(document.keys):
+        _refuse_params(str(path), params)
         return _of_recipe(str(path), diagnostics, shape)
     return architecture_network(path, diagnostics, params=params, input_shape=shape)
 
 
+def _refuse_params(target: str, params: Mapping | None) -> None:
+    """Raises UsageError for params beside a recipe or a run, which have their own."""
+    if params is not None:
+        raise UsageError(
+            f"{target} has its own params: {', '.join(params.keys)} cannot be given beside it",
+            help="name the architecture itself, or write a recipe that extends this one",
+        )
+
+
 def _of_recipe(name: str, diagnostics: Diagnostics, shape: Shape | None) -> Network | None:
+    """A recipe's network, for the images and classes of its data where these are sure."""
     resolved = resolve(name, (), diagnostics)
-    return network_of(resolved, diagnostics, input_shape=shape) if resolved is not None else None
+    if resolved is None:
+        return None
+    sure, classes = sure_of_data(resolved)
+    found = network_of(resolved, diagnostics, input_shape=shape or sure)
+    return found.for_classes(classes) if found is not None and classes is not None else found
 
 
 def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Network | None:
-    """A run's network, from the architecture it keeps; a foreign one from its recipe."""
+    """A run's network, from the architecture it keeps; a foreign one from its recipe, for what it was built for."""
     resolved = resolve(str(run_file(path, RESOLVED)), (), diagnostics)
-    if resolved is None or resolved.recipe.model.architecture is None:
-        return network_of(resolved, diagnostics, input_shape=shape) if resolved is not None else None
-    return architecture_network(run_file(path, ARCHITECTURE), diagnostics, input_shape=shape)
+    if resolved is None:
+        return None
+    if resolved.recipe.model.architecture is not None:
+        return architecture_network(run_file(path, ARCHITECTURE), diagnostics, input_shape=shape)
+    own, classes = foreign_as_built(path)
+    found = network_of(resolved, diagnostics, input_shape=shape or own)
+    if found is None:
+        return None
+    return (found.for_classes(classes) if classes is not None else found).untrained
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run folder, or that of one of its checkpoints; any other folder may bear a target's name."""
+    return (run_of(path) / RESOLVED).is_file() if path.is_dir() else False
 
 
 def run_of(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.build import Foundation, fitting_network, lay_foundation, open_data
 from zoo.assemble.check import Parts, checked
-from zoo.assemble.layout import DATA, RESOLVED
+from zoo.assemble.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
@@ -22,6 +22,7 @@ from zoo.data import Dataset, Description, make_batches, wants_statistics
 from zoo.data.dataset import ArraySplit, Image
 from zoo.data.decoding import Encoded, decode
 from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, read_file
 from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
 from zoo.train import Runtime, evaluate
 
@@ -66,7 +67,7 @@ def open_network(
     channels, height, width = data.image_shape
     blank = np.zeros((height, width, channels), dtype=np.uint8)
     shape = tuple(_seen_by_network([blank], resolved, parts, data, runtime).shape[1:])
-    module = runtime.place(fitting_network(resolved, parts, data, shape).build())
+    module = runtime.place(fitting_network(resolved, parts, data, shape).untrained.build())
     load_checkpoint(module, path, checkpoint)
     return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval())
 
@@ -86,8 +87,13 @@ def open_run(
 
 
 def _recipe(path: Path) -> tuple[Resolved, Parts]:
+    """The run's recipe, its network that of the graph which it keeps: a shipped one may be another by now."""
     diagnostics = Diagnostics()
-    resolved, parts = checked(str(path / RESOLVED), diagnostics)
+    document = read_file(path / RESOLVED, diagnostics)
+    model = document.get("model") if document is not None else None
+    has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
+    sets = [f"model.architecture={ARCHITECTURE}"] if has_graph else []
+    resolved, parts = checked(str(path / RESOLVED), diagnostics, sets=sets)
     raise_if_errors(diagnostics)
     assert resolved is not None
     assert parts is not None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from zoo.cli.failures import report
 from zoo.cli.ranks import end_with_parent
+from zoo.cli.streams import lasting_streams
 from zoo.errors import refuse_windows
 from zoo.launch import announced
 
@@ -32,13 +33,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     # PyTorch's own switch, read at its first allocation: big tensors on a CPU in pages of 2 MB instead of 4 kB. The
     # kernel clears a training step's memory anew every time, and spends a tenth of the step on it with small pages.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    try:
-        refuse_windows()
-        from zoo.cli.app import app
+    with lasting_streams():
+        try:
+            refuse_windows()
+            from zoo.cli.app import app
 
-        end_with_parent()
-        status = app(arguments, prog_name="zoo", standalone_mode=False)
-        sys.stdout.flush()
-    except BaseException as error:
-        return report(error, debug="--debug" in arguments, as_json="--json" in arguments)
+            end_with_parent()
+            status = app(arguments, prog_name="zoo", standalone_mode=False)
+            sys.stdout.flush()
+        except BaseException as error:
+            return report(error, debug="--debug" in arguments, as_json="--json" in arguments)
     return status if isinstance(status, int) else 0

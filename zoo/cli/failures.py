@@ -7,11 +7,11 @@ here; anything else is a bug of ours, told in one line unless ``--debug`` asks f
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 
 from zoo.cli.output import print_json, print_messages
+from zoo.cli.streams import OutputClosedError, forget
 from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError
 
 _INTERRUPTED = 130
@@ -22,8 +22,9 @@ def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
     """Tells of an error on stderr (with ``--json`` as a list of messages on stdout too) and returns the exit status."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    if isinstance(error, BrokenPipeError):
-        return forget_stdout()
+    if isinstance(error, BrokenPipeError | OutputClosedError):
+        forget(sys.stdout)
+        return 0
     if debug and not isinstance(error, ZooError | KeyboardInterrupt) and not is_call_error(error):
         traceback.print_exception(error)
     known = as_zoo_error(error)
@@ -32,14 +33,8 @@ def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
         if as_json:
             print_json([item.as_data() for item in known.diagnostics])
     except BrokenPipeError:
-        forget_stdout()
+        forget(sys.stdout)
     return known.status if isinstance(known, StoppedBySignal) else known.exit_code
-
-
-def forget_stdout() -> int:
-    """Whoever read our output has gone: nothing more is written there, and that is no error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def as_zoo_error(error: BaseException) -> ZooError:
@@ -108,7 +103,7 @@ def _from_os(error: OSError) -> ZooError:
     what = error.strerror or str(error)
     where = f"{error.filename}: " if error.filename else ""
     advice = {
-        errno.ENOSPC: "free some space, or name another folder with --run-dir",
+        errno.ENOSPC: "free some space, or write to another folder",
         errno.EACCES: "check who may write there",
         errno.EROFS: "name a folder that can be written to",
     }

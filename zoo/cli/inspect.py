@@ -74,6 +74,8 @@ def summary(
     from zoo.summary import torchsummary_text
 
     if target is None:
+        if input_shape is not None or table is not TableFormat.table:
+            raise UsageError("--input and --format are for one network", help="name a TARGET: zoo summary resnet18")
         _print_zoo(session, summarize_zoo())
         return
     diagnostics = Diagnostics()
@@ -96,8 +98,10 @@ def _print_table(found: Any) -> None:
 
     from zoo.summary import layer_table, totals_text
 
-    Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(layer_table(found))
-    print_text(totals_text(found))
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
+    with console.capture() as captured:  # rich would exit where nobody reads it
+        console.print(layer_table(found))
+    print_text(f"{captured.get()}{totals_text(found)}")
 
 
 def _print_zoo(session: Session, rows: list[Any]) -> None:
@@ -133,11 +137,12 @@ def draw(
     plan = planned(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
     assert plan is not None
-    if form is None and out is not None and out.suffix not in _DRAWN:
+    suffix = out.suffix.lower() if out is not None else ""
+    if form is None and out is not None and suffix not in _DRAWN:
         raise UsageError(f"a drawing is SVG or Mermaid, not {out.suffix or out.name}", help="name it .svg, .mmd or .md")
-    is_svg = form is DrawFormat.svg or (form is None and out is not None and out.suffix == ".svg")
+    is_svg = form is DrawFormat.svg or (form is None and suffix == ".svg")
     picture = drawing(plan, depth=depth)
-    _deliver(session, svg(picture) if is_svg else mermaid(picture), out)
+    _deliver(session, svg(picture) if is_svg else mermaid(picture), out, target)
 
 
 def eject(
@@ -154,15 +159,23 @@ def eject(
     plan = planned(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
     assert plan is not None
-    _deliver(session, source_of(plan), out)
+    _deliver(session, source_of(plan), out, target)
 
 
-def _deliver(session: Session, text: str, out: Path | None) -> None:
+def _deliver(session: Session, text: str, out: Path | None, target: str) -> None:
+    """Writes what was made of a target whole or not at all, to stdout where no file is named."""
     if out is None:
         print_text(text)
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+    from zoo.train.folder import disk_faults, write_atomically
+
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: what is written is a file", help="name the file, or leave -o out")
+    if out.exists() and Path(target).exists() and out.samefile(target):
+        raise UsageError(f"{out} is what it is made of: it would be lost", help="name another file")
+    with disk_faults(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text if text.endswith("\n") else f"{text}\n")
     session.note(f"wrote {out}")
 
 

@@ -32,7 +32,8 @@ def percent(fraction: float) -> str:
 
 def print_json(data: Any) -> None:
     """A result as one JSON document, to stdout. What is not finite becomes null: JSON has no word for it."""
-    print_text(json.dumps(_finite(data), indent=2, ensure_ascii=False, default=str))
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print_text(json.dumps(_finite(data), indent=2, ensure_ascii=not is_unicode, default=str))
 
 
 def _finite(data: Any) -> Any:

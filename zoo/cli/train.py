@@ -51,8 +51,9 @@ def run(
 ) -> None:
     """Train a recipe, test it, write the reports."""
     numbers = _seed_list(seeds) if seeds is not None else None
+    _refuse_twice(sets or [], {"train.epochs": epochs is not None, "seed": seeds is not None})
     if dry_run:
-        _refuse_beside_dry_run(seeds is not None, resume, devices)
+        _refuse_beside_dry_run(seeds is not None, resume, devices, run_dir)
     elif devices > 1 and not announced().is_alone:
         _refuse_other_ranks(devices)
     elif devices > 1:
@@ -99,6 +100,8 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     if session.as_json:
         print_json(result)
         return
+    if session.quiet:
+        return
     lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
     figures = result["test_accuracy"]
     lines.append(
@@ -108,7 +111,14 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     print_text("\n".join(lines))
 
 
-def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int) -> None:
+def _refuse_twice(sets: list[str], options: dict[str, bool]) -> None:
+    """Raises UsageError for a value that `--set` and an option of its own give, one of which would be lost."""
+    for path, is_given in options.items():
+        if is_given and any(text.partition("=")[0].strip() == path for text in sets):
+            raise UsageError(f"--set {path} and --{path.rpartition('.')[2]} say the same", help="leave one of them out")
+
+
+def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int, run_dir: Path | None) -> None:
     """Raises UsageError for the options that a dry run would have to ignore."""
     if seeds:
         raise UsageError("--dry-run tries one seed, --seeds names several", help="leave --seeds out, or --set seed=N")
@@ -116,6 +126,8 @@ def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int) -> None:
         raise UsageError("--dry-run begins no run and goes on with none", help="leave --resume out")
     if devices > 1:
         raise UsageError("--dry-run tries one device", help="leave --devices out")
+    if run_dir is not None:
+        raise UsageError("--dry-run writes no run folder", help="leave --run-dir out")
 
 
 def _refuse_other_ranks(devices: int) -> None:

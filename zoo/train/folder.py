@@ -29,7 +29,7 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise EnvironmentFault(
             f"cannot write {error.filename or path}: {error.strerror or error}",
             code="disk",
-            help="free some space, or choose another folder with --run-dir",
+            help="free some space, or write to another folder",
         ) from error
 
 
@@ -84,6 +84,11 @@ class RunFolder:
                     number += 1
             _point_latest(series, folder.name)
         return cls(folder)
+
+    @classmethod
+    def require_room(cls, root: Path | str, name: str) -> None:
+        """Raises EnvironmentFault where :meth:`create` could not make a folder: hours later is too late."""
+        _require_writable(Path(root) / name)
 
     @classmethod
     def at(cls, path: Path | str, *, resume: bool = False) -> RunFolder:
