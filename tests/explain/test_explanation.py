@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from tests.explain.small_nets import images, small_cnn
+from zoo.errors import UsageError
 from zoo.explain import explain, overlay
 from zoo.explain.overlay import enlarge
 
@@ -83,6 +84,11 @@ def test_the_model_keeps_its_mode() -> None:
     with torch.no_grad():
         explain(model, images(1), pixels(1), NAMES)
     assert model.training
+
+
+def test_pixels_of_another_size_than_the_networks_images_are_refused() -> None:
+    with pytest.raises(UsageError, match="pixels of 20x16 are not the network's images of 16x16"):
+        explain(small_cnn(), images(1), [np.zeros((20, 16, 3), np.uint8)], NAMES)
 
 
 def test_a_method_that_knows_no_class_gives_one_map_and_says_why(tmp_path: Path) -> None:

@@ -76,12 +76,20 @@ def there_and_back(normalize: object, indices: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "normalize", ["{max_pixel_value: 100.0}", "{mean: [0.1], std: [0.7]}", "{normalization: min_max}"]
+    "normalize",
+    [
+        "Normalize: {max_pixel_value: 100.0}",
+        "Normalize: {mean: [0.1], std: [0.7]}",
+        "Normalize: {mean: 0.0, std: 0.5}",
+        "Normalize: {normalization: min_max}",
+        "Sequential: {transforms: [{Normalize: {mean: [0.1], std: [0.7]}}], p: 1.0}",
+        "OneOf: {transforms: [{Normalize: {mean: [0.1], std: [0.7]}}, {Normalize: {mean: 0.0, std: 1.0}}], p: 1.0}",
+    ],
 )
 def test_every_normalize_is_undone(normalize: str) -> None:
     images = digits().train.images
     from_black_to_white = np.flatnonzero((images.min(axis=(1, 2, 3)) == 0) & (images.max(axis=(1, 2, 3)) == 255))
-    back = there_and_back({"Normalize": yaml.safe_load(normalize)}, from_black_to_white)
+    back = there_and_back(yaml.safe_load(normalize), from_black_to_white)
     np.testing.assert_array_equal(back, images[from_black_to_white])
 
 
