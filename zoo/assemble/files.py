@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment
 from zoo.assemble.keeping import written_paths
-from zoo.assemble.layout import ARCHITECTURE, DATA, ENVIRONMENT, RECIPE, RESOLVED
+from zoo.assemble.known_data import known_data, write_known_data
+from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import architecture_file
 from zoo.assemble.resolve import Resolved
-from zoo.data import wants_statistics
 from zoo.document import Mapping
 from zoo.document.writer import escaped, write
 from zoo.train import RunFolder
@@ -35,7 +34,7 @@ def write_beginning(
     for name, text in architecture_files(resolved, built.base.network).items():
         (folder.path / name).parent.mkdir(exist_ok=True)
         write_atomically(folder.path / name, text)
-    folder.write_json(DATA, asdict(built.dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))))
+    write_known_data(folder, known_data(built.dataset, parts.eval_transforms))
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["written"] = written_paths(resolved.document)
