@@ -15,6 +15,7 @@ from zoo.assemble.keeping import written_paths
 from zoo.assemble.known_data import known_data, write_known_data
 from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import architecture_file
+from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.document import Mapping
 from zoo.document.writer import escaped, write
@@ -23,11 +24,17 @@ from zoo.train.folder import write_atomically
 
 
 def write_beginning(
-    folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, range_test: dict[str, Any] | None = None
+    folder: RunFolder,
+    resolved: Resolved,
+    parts: Parts,
+    built: Built,
+    options: RunOptions,
+    range_test: dict[str, Any] | None = None,
 ) -> None:
     """Writes recipe.yaml, resolved.yaml, architecture.yaml, data.json and env.json. Raises EnvironmentFault.
 
-    ``range_test`` is what env.json says of the LR range test that gave the run its rate.
+    Of ``options`` env.json keeps what repeating the run needs; ``range_test`` is what it says of the LR range test
+    that gave the run its rate.
     """
     write_atomically(folder.path / RECIPE, resolved.text)
     write_atomically(folder.path / RESOLVED, write(resolved_document(resolved, parts)))
@@ -38,6 +45,8 @@ def write_beginning(
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["written"] = written_paths(resolved.document)
+    facts["options"] = options.surroundings
+    facts["parameter_groups"] = list(built.groups)
     facts["choices"] = dict(built.training.choices)
     facts["data"] = {"name": built.dataset.name, "found": built.dataset.found}
     if range_test is not None:

@@ -86,31 +86,23 @@ def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
     return arrays, [split.id(int(index)) for index in chosen]
 
 
-def maps(
-    finished: Finished, shown: Arrays, settings: ExplainSection, remarks: dict[str, str]
-) -> tuple[Arrays, dict[str, str]]:
+def maps(finished: Finished, shown: Arrays, settings: ExplainSection) -> tuple[Arrays, dict[str, str]]:
     """Maps of the surest mistakes, for the predicted and the true class (one, where the method knows no class).
 
-    A remark where there can be none.
+    Raises UsageError where there can be none.
     """
     count = min(settings.images, len(shown["indices"]))
     kinds = {"predicted": "predictions", "true": "labels"}
     if not find_method(settings.method).knows_class:
         del kinds["true"]  # it would be the same map
-    empty = {kind: np.zeros((0, 1, 1), np.uint8) for kind in kinds}
     if count == 0:
-        remarks["gradcam"] = "no test image was misclassified"
-        return empty, {}
+        raise UsageError("no test image was misclassified")
     images = finished.seen(shown["indices"][:count])
-    try:
-        layer = settings.layer or default_layer(finished.model, images.shape[1:])
-        arrays = {
-            kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
-            for kind, column in kinds.items()
-        }
-    except UsageError as error:
-        remarks["gradcam"] = error.message
-        return empty, {}
+    layer = settings.layer or default_layer(finished.model, images.shape[1:])
+    arrays = {
+        kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
+        for kind, column in kinds.items()
+    }
     return arrays, {"method": settings.method, "layer": layer}
 
 
