@@ -129,7 +129,7 @@ def _question_of(opened: TrainedNetwork, options: ExplainOptions) -> _Question:
 def _named_images(opened: TrainedNetwork, paths: Sequence[Path]) -> Iterator[_Images]:
     for files in _parts(image_files(paths)):
         seen = network_images(opened, [read_image(file, opened.data.image_shape[0]) for file in files])
-        yield _Images(seen, seen_pixels(seen, opened.parts.eval_transforms, opened.data), [file.name for file in files])
+        yield _Images(seen, _as_seen(opened, seen), [file.name for file in files])
 
 
 def _test_images(opened: TrainedRun, options: ExplainOptions, target_class: int | None) -> Iterator[_Images]:
@@ -137,9 +137,12 @@ def _test_images(opened: TrainedRun, options: ExplainOptions, target_class: int 
     test = opened.dataset.test
     for indices in _parts(_chosen(opened, options, target_class)):
         seen = opened.base.test.batch(1, indices).images
-        pixels = seen_pixels(seen, opened.parts.eval_transforms, opened.data)
         labels = [int(test.labels[index]) for index in indices]
-        yield _Images(seen, pixels, [test.id(index) for index in indices], labels)
+        yield _Images(seen, _as_seen(opened, seen), [test.id(index) for index in indices], labels)
+
+
+def _as_seen(opened: TrainedNetwork, seen: Tensor) -> list[Image]:
+    return list(seen_pixels(seen, opened.parts.eval_transforms, opened.data))
 
 
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
