@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.cli.conftest import TINY, Zoo
 from zoo.cli import main
+from zoo.cli.train import _outcome
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,13 @@ def test_run_tells_the_outcome_on_stdout_and_progress_on_stderr(workplace: Path,
     assert outcome.status == 0
     assert [line.split()[0] for line in outcome.out.splitlines()] == ["test", "run"]
     assert "epoch 1/1" in outcome.err
+
+
+def test_each_target_is_compared_with_its_own_figure() -> None:
+    test = {"accuracy": 0.91, "accuracy_tta": 0.94}
+    target = {"test_accuracy": 0.93, "test_accuracy_tta": 0.93, "met": False}
+    lines = _outcome({"test": test, "target": target, "run_dir": "runs/x/0001"}).splitlines()
+    assert lines[1:3] == ["target 93.00 %: not met", "target 93.00 % with TTA: met"]
 
 
 def test_run_in_json_is_result_json(workplace: Path, zoo: Zoo) -> None:

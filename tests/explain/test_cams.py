@@ -126,6 +126,7 @@ def test_every_method_explains_transformers(model: nn.Module, method: str) -> No
     found = cams(model, images(2), [0, 1], method=method)
     assert found.shape == (2, 16, 16)
     assert np.isfinite(found).all()
+    assert found.std() > 0.01
 
 
 def test_gradcam_of_tokens_is_the_formula_over_patches() -> None:

@@ -8,8 +8,11 @@ import torch
 from PIL import Image
 
 from tests.explain.small_nets import images, small_cnn
-from zoo.explain import explain, overlay
+from zoo.errors import UsageError
+from zoo.explain import Cell, explain, overlay
+from zoo.explain.grid import _draw_cell
 from zoo.explain.overlay import enlarge
+from zoo.explain.sheet import Sheet
 
 NAMES = ("ant", "bee", "cat", "dog", "elk")
 
@@ -51,6 +54,21 @@ def test_a_grid_is_drawn_as_a_file(tmp_path: Path, count: int) -> None:
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 500
 
 
+@pytest.mark.parametrize("name", ["a$b$", "$\\frac$", "a rather long-winded kind of waterbird " * 4])
+def test_any_name_fits_its_cell(name: str, tmp_path: Path) -> None:
+    cells = [Cell(pixels(1)[0], name, 0.97, ((name, np.zeros((16, 16), np.float32)),), true, name) for true in "aa"]
+    sheet = Sheet(2 * 3.2, 3, name[:8])
+    for place, cell in enumerate(cells):
+        _draw_cell(sheet, cell, left=0.15 + place * 3.2, top=0.5, width=2.9)
+    sheet.save(tmp_path / "grid.png")
+    canvas = sheet._figure.canvas
+    for text in sheet._axes.texts:
+        extent = text.get_window_extent(canvas.get_renderer())
+        assert extent.width / sheet._figure.dpi < 2.95, text.get_text()
+    said = [text.get_text() for text in sheet._axes.texts]
+    assert sum(text.endswith(" (97 %)") for text in said) == 2  # however long the name
+
+
 def test_drawing_does_not_touch_matplotlibs_global_figures(tmp_path: Path) -> None:
     from matplotlib import pyplot
 
@@ -83,6 +101,11 @@ def test_the_model_keeps_its_mode() -> None:
     with torch.no_grad():
         explain(model, images(1), pixels(1), NAMES)
     assert model.training
+
+
+def test_pixels_of_another_size_than_the_networks_images_are_refused() -> None:
+    with pytest.raises(UsageError, match="pixels of 20x16 are not the network's images of 16x16"):
+        explain(small_cnn(), images(1), [np.zeros((20, 16, 3), np.uint8)], NAMES)
 
 
 def test_a_method_that_knows_no_class_gives_one_map_and_says_why(tmp_path: Path) -> None:

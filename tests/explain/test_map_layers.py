@@ -104,8 +104,10 @@ def test_compiled_architectures_are_explained() -> None:
     assert plan is not None
     shape = next(iter(plan.inputs.values())).shape[1:]
     module = compile_plan(plan)
-    layer = layers_with_maps(module, shape)[default_layer(module, shape)]
-    assert min(layer.height, layer.width) >= 2
+    layers = layers_with_maps(module, shape)
+    chosen = default_layer(module, shape)
+    assert (chosen, layers[chosen].size) == ("layer2", "4x4")
+    assert list(layers).index(chosen) == max(at for at, layer in enumerate(layers.values()) if layer.height >= 4)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_transforms=augmented,
         eval_transforms=plain,
         evaluation=found,
+        steps=30,
         range_test=range_test(),
         model_name="tiny",
     )

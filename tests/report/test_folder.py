@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from zoo.errors import CheckpointError
 from zoo.report import render
-from zoo.report.about import reproduce
+from zoo.report.about import command_to_repeat, reproduce
+from zoo.report.classes import ClassRow, class_accuracy, confusion_chart
 from zoo.report.evidence import read_arrays, write_arrays, write_json
-from zoo.report.folder import read_run
+from zoo.report.folder import read_run, siblings
 from zoo.report.headline import headline
 from zoo.report.sections import top_level
+from zoo.report.theme import PAPER, _styled
 
 
 def test_only_the_reports_asked_for_are_made(copy_of: Path) -> None:
@@ -41,6 +44,66 @@ def test_a_missed_target_says_by_how_much(copy_of: Path) -> None:
     assert "missed by 1.50 points" in text
     assert "target of 90 % with test-time augmentation: not measured" in text
     assert ": met" not in text
+
+
+def test_a_target_missed_by_next_to_nothing_is_not_missed_by_zero(copy_of: Path) -> None:
+    changed(copy_of / "result.json", target={"test_accuracy": 0.5, "met": False}, test={"accuracy": 0.5 - 2e-5})
+    assert "missed by 0.002 points" in render(copy_of, []).read_text(encoding="utf-8")
+
+
+def test_a_recording_cut_short_gives_a_page_without_it(copy_of: Path) -> None:
+    (copy_of / "evidence" / "evidence.json").unlink()
+    text = render(copy_of).read_text(encoding="utf-8")
+    assert 'id="curves"' in text
+    assert 'id="confusion"' not in text
+
+
+def test_evidence_of_a_shorter_training_is_not_shown(copy_of: Path) -> None:
+    assert read_run(copy_of).predictions is not None
+    changed(copy_of / "result.json", steps=60, epochs=6)
+    run = read_run(copy_of)
+    assert (run.evidence, run.predictions, run.mistakes) == ({}, None, None)
+    render(copy_of)
+
+
+def test_a_broken_sibling_is_passed_over(copy_of: Path) -> None:
+    run = copy_of.rename(copy_of.with_name("0003"))
+    for name, text in (("0001", '{"test": null, "epochs": 1}'), ("0002", '{"te')):
+        (run.parent / name).mkdir()
+        (run.parent / name / "report.html").touch()
+        (run.parent / name / "result.json").write_text(text)
+    assert [sibling.name for sibling in siblings(run)] == ["0001"]
+
+
+def changed(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_dollar_signs_are_no_formulas(copy_of: Path) -> None:
+    names = ["$\\frac$", "a$", "$b$c", "$_^$", *"efghij"]
+    data = json.loads((copy_of / "evidence" / "evidence.json").read_text())
+    changed(copy_of / "evidence" / "evidence.json", classes=names, ids=["$\\x$.png" for _ in data["ids"]])
+    (copy_of / "resolved.yaml").write_text("name: x\ndoc: costs 5 $$ a run\n")
+    text = render(copy_of).read_text(encoding="utf-8")
+    assert names[0] in text
+    assert "costs 5 $ a run" in text
+
+
+def test_long_class_names_leave_the_charts_their_room(copy_of: Path) -> None:
+    rows = [ClassRow(f"{number} of a rather long-winded kind of " + 20 * "bird ", 1, 2, ()) for number in range(3)]
+    draws = [class_accuracy(rows), confusion_chart(np.eye(3, dtype=np.int64), [row.name for row in rows])]
+    for draw in draws:
+        with _styled(PAPER):
+            figure = draw(PAPER)
+            FigureCanvasAgg(figure).draw()
+        (axes,) = figure.axes
+        assert axes.get_position().width > 0.3
+        assert [label.get_text() for label in axes.get_yticklabels()][2] == "2 of a rather long-wind…"
+
+
+def test_a_class_without_images_has_no_accuracy(copy_of: Path) -> None:
+    axes = class_accuracy([ClassRow("a", 0, 4, ()), ClassRow("b", 0, 0, ())])(PAPER).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.0", "no images"]
 
 
 def test_an_unfinished_run_has_a_page_too(copy_of: Path) -> None:
@@ -77,6 +140,14 @@ def test_the_way_back_of_an_installed_zoo_checks_nothing_out(copy_of: Path) -> N
     assert "git checkout" not in section.data["commands"]
     assert "pip install torch==" in section.data["commands"]
     assert "resolved.yaml --plugin '/home/me/my ops.py' " in section.data["commands"]
+
+
+def test_what_repeats_a_run_has_the_options_it_was_given(copy_of: Path) -> None:
+    changed(copy_of / "env.json", options={"device": "cuda:1", "devices": 2, "data_dir": "my data"})
+    run = read_run(copy_of)
+    where = "--device cuda:1 --devices 2 --data-dir 'my data'"
+    assert command_to_repeat(run) == f"zoo run runs/digits_run/0002/resolved.yaml {where}"
+    assert "zoo eval runs/digits_run/0002 --device cuda:1 --data-dir 'my data' " in reproduce(run).data["commands"]
 
 
 def test_a_run_without_evidence_shows_what_there_is(copy_of: Path) -> None:
@@ -196,6 +267,46 @@ def test_the_schedule_has_every_step_where_the_run_has(copy_of: Path) -> None:
     (copy_of / "steps.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
     assert "Over 30 steps it begins at 0.01, rises to 0.1 and ends at 0.006667." in text
+
+
+@pytest.mark.parametrize(
+    ("lrs", "said"),
+    [
+        ([0.1] * 4, "Over 4 steps it stays at 0.1."),
+        ([0.1, 0.2, 0.3, 0.4], "Over 4 steps it rises from 0.1 to 0.4."),
+        ([0.4, 0.3, 0.2, 0.1], "Over 4 steps it falls from 0.4 and ends at 0.1."),
+        ([0.4, 0.1, 0.2, 0.3], "Over 4 steps it falls from 0.4 to 0.1 and ends at 0.3."),
+        ([0.1], "Over 1 epoch it stays at 0.1."),
+    ],
+)
+def test_the_course_of_the_learning_rate_is_told(lrs: list[float], said: str, copy_of: Path) -> None:
+    lines = (copy_of / "metrics.jsonl").read_text().splitlines()
+    (copy_of / "metrics.jsonl").write_text(json.dumps({**json.loads(lines[0]), "step": len(lrs), "lr": lrs[-1]}) + "\n")
+    changed(copy_of / "result.json", steps=len(lrs))
+    if len(lrs) > 1:
+        (copy_of / "steps.jsonl").write_text(json.dumps({"step": len(lrs), "lr": lrs[-1], "lrs": lrs}) + "\n")
+    assert said in render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
+
+
+def test_a_million_steps_and_a_lengthened_training_are_counted(copy_of: Path) -> None:
+    lines = [{"event": "step", "step": 450_000 * look, "lr": 0.1} for look in range(1, 5)]
+    (copy_of / "steps.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))  # the result is of 30
+    assert "Over 1,800,000 steps" in render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
+
+
+def test_the_learning_rate_says_whose_it_is(copy_of: Path) -> None:
+    assert "it (of" not in render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
+    changed(copy_of / "env.json", parameter_groups=["AdamW head", "AdamW"])
+    text = render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
+    assert "it (of AdamW head, the first group of parameters) falls from 0.02" in text
+    assert "learning rate of AdamW head</text>" in text
+
+
+def test_one_rule_was_taken(copy_of: Path) -> None:
+    path = copy_of / "evidence" / "evidence.json"
+    test = json.loads(path.read_text())["lr_find"]
+    changed(path, lr_find={**test, "suggestions": dict.fromkeys(test["suggestions"], test["chosen"])})
+    assert render(copy_of, ["lr_find"]).read_text(encoding="utf-8").count("(taken)") == 1
 
 
 def test_one_map_is_shown_where_the_method_knows_no_class(copy_of: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import yaml
 from torch import nn
 
 from tests.report.report_world import AUGMENTED, NAMES, batches, digits, network, normalised, outcome, transforms
-from zoo.data.batches import Backend
+from zoo.data.batches import Backend, Batches
 from zoo.explain import cams
 from zoo.report import record
 from zoo.report.choice import from_every_class, most_confident
 from zoo.report.classes import ClassRow, accuracy_text, class_rows, confusion
 from zoo.report.collect import Finished
-from zoo.report.evidence import read_arrays, read_json
+from zoo.report.evidence import has_evidence, read_arrays, read_json
 from zoo.schema.recipe import ExplainSection
 
 
@@ -76,12 +77,20 @@ def there_and_back(normalize: object, indices: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "normalize", ["{max_pixel_value: 100.0}", "{mean: [0.1], std: [0.7]}", "{normalization: min_max}"]
+    "normalize",
+    [
+        "Normalize: {max_pixel_value: 100.0}",
+        "Normalize: {mean: [0.1], std: [0.7]}",
+        "Normalize: {mean: 0.0, std: 0.5}",
+        "Normalize: {normalization: min_max}",
+        "Sequential: {transforms: [{Normalize: {mean: [0.1], std: [0.7]}}], p: 1.0}",
+        "OneOf: {transforms: [{Normalize: {mean: [0.1], std: [0.7]}}, {Normalize: {mean: 0.0, std: 1.0}}], p: 1.0}",
+    ],
 )
 def test_every_normalize_is_undone(normalize: str) -> None:
     images = digits().train.images
     from_black_to_white = np.flatnonzero((images.min(axis=(1, 2, 3)) == 0) & (images.max(axis=(1, 2, 3)) == 255))
-    back = there_and_back({"Normalize": yaml.safe_load(normalize)}, from_black_to_white)
+    back = there_and_back(yaml.safe_load(normalize), from_black_to_white)
     np.testing.assert_array_equal(back, images[from_black_to_white])
 
 
@@ -116,6 +125,41 @@ def test_a_network_without_maps_gets_a_remark(tmp_path: Path) -> None:
     assert read_json(tmp_path)["remarks"] == remarks
 
 
+def test_what_one_report_fails_of_costs_no_other(tmp_path: Path) -> None:
+    from zoo.report import render
+
+    said = "OutOfMemoryError: CUDA out of memory"
+    broken = without_memory()
+    remarks = written(tmp_path, network(), train=broken)
+    assert remarks == {"augmentations": said}
+    assert {path.stem for path in (tmp_path / "evidence").iterdir()} == {"evidence", "predictions", "mistakes", "cams"}
+    remarks = written(tmp_path, network(), test=broken)
+    assert remarks == dict.fromkeys(("misclassified", "gradcam", "summary"), said)
+    assert read_arrays(tmp_path, "cams") is None  # those of the recording before
+    assert read_arrays(tmp_path, "augmentations") is not None
+    (tmp_path / "result.json").write_text("{}")
+    text = render(tmp_path).read_text(encoding="utf-8")
+    assert text.count(f"Not made: {said}.") == 3
+    assert "<h2>The network" in text or "The network</h2>" in text
+
+
+def test_a_recording_that_is_cut_short_leaves_none(tmp_path: Path) -> None:
+    written(tmp_path, network())
+    assert has_evidence(tmp_path, steps=30)
+    found = replace(outcome(network(), digits()), probabilities=None)
+    with pytest.raises(ValueError, match="kept no predictions"):
+        written(tmp_path, network(), evaluation=found, steps=60)
+    assert not list((tmp_path / "evidence").iterdir())
+
+
+def test_evidence_knows_how_long_its_training_was(tmp_path: Path) -> None:
+    written(tmp_path, network(), reports=())
+    assert read_json(tmp_path, steps=30) == read_json(tmp_path) != {}
+    assert not has_evidence(tmp_path, steps=60)
+    (tmp_path / "evidence" / "evidence.json").write_text("{")
+    assert not has_evidence(tmp_path, steps=30)
+
+
 def test_a_network_without_mistakes_gets_a_remark_and_a_page(tmp_path: Path) -> None:
     from zoo.report import render
 
@@ -135,6 +179,18 @@ def test_only_what_is_asked_for_is_recorded(tmp_path: Path, reports: tuple[str, 
     assert names == {"evidence", "predictions"} | ({"mistakes"} if "misclassified" in reports else set())
 
 
+def without_memory() -> Batches:
+    """Batches that nobody can have."""
+
+    class Renderer:
+        def render(self, epoch: int, batches: object) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    return Batches(
+        Renderer(), 300, batch_size=100, shuffle=False, drop_last=False, seed=0, backend="batched", reason="a test"
+    )
+
+
 def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
     data, augmented, plain = digits(), transforms(*AUGMENTED), transforms("Normalize")
     arguments = {
@@ -143,6 +199,7 @@ def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
         "train_transforms": augmented,
         "eval_transforms": plain,
         "evaluation": outcome(copy.deepcopy(model), data),
+        "steps": 30,
     }
     return record(folder, model=model, dataset=data, **(arguments | given))
 
@@ -160,7 +217,8 @@ def test_class_rows_count_and_rank() -> None:
     rows = class_rows(np.array([[5, 1, 4], [0, 3, 0], [0, 0, 0]]), ["a", "b", "c"])
     assert rows[0] == ClassRow("a", 5, 10, (("c", 4), ("b", 1)))
     assert (rows[1].accuracy, rows[1].taken_for) == (1.0, ())
-    assert rows[2].accuracy == 0.0
+    assert rows[2].accuracy is None
+    assert accuracy_text(rows).splitlines()[1:] == ["Accuracy of     b : 100 %", "Accuracy of     c : no images"]
 
 
 def test_the_text_is_the_seeds_text(shared_dir: Path) -> None:

@@ -59,6 +59,7 @@ class Built:
     training: Training
     dataset: Dataset
     base: Foundation
+    groups: tuple[str, ...]  # of parameters, as messages call them
 
 
 def open_data(resolved: Resolved, options: RunOptions) -> Dataset:
@@ -134,7 +135,7 @@ def build(
         seed=resolved.recipe.seed,
         choices=_choices(base, optimization.choices),
     )
-    return Built(training, dataset, base)
+    return Built(training, dataset, base, tuple(group.label for group in optimization.groups))
 
 
 def _refuse_single_images(resolved: Resolved, base: Foundation) -> None:

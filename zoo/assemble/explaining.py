@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.assemble.networks import foreign_network
+from zoo.assemble.networks import Shape, foreign_network
 from zoo.assemble.options import Note
 from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
@@ -25,13 +26,17 @@ from zoo.assemble.trained import (
 )
 from zoo.data.dataset import Image
 from zoo.data.decoding import images_below
+from zoo.diagnostics import counted
 from zoo.errors import UsageError
-from zoo.explain import Explanation, explain
+from zoo.explain import Explanation, explain, find_method, layers_with_maps, seen_pixels
+from zoo.explain.layers import choose_layer
 from zoo.registry import did_you_mean
+from zoo.schema.recipe import ExplainSection
 from zoo.train import evaluate
 from zoo.train.runtime import choose_device
 
-MISCLASSIFIED = 10  # images shown where nothing is asked for
+FIGURE = 60  # images at a time: more would want the memory of more, and a picture larger than can be drawn
+T = TypeVar("T")
 Channels = tuple[float, ...]  # one number a channel
 
 
@@ -55,48 +60,96 @@ def explain_target(target: str | None, options: ExplainOptions, note: Note) -> d
         raise UsageError(
             "--images names images, --misclassified looks for some in the test set", help="leave one of the two out"
         )
+    if options.method is not None:
+        find_method(options.method)  # before anything is opened
     if target is not None and target.startswith(FOREIGN):
         return _explain_foreign(target, options, note)
     opened: TrainedNetwork
     if options.images:
         opened = open_network(target, device=options.device, data_dir=options.data_dir)
-        pixels, labels, names = _named_images(opened, options.images)
+        question = _question_of(opened, options)
+        shown = _named_images(opened, options.images)
     else:
         opened = open_run(target, device=options.device, data_dir=options.data_dir)
-        pixels, labels, names = _chosen_images(opened, options)
+        question = _question_of(opened, options)
+        shown = _test_images(opened, options, question.target_class)
+    explanations = [question.answered(opened.module, images) for images in shown]
+    return _deliver(explanations, options, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Some images: as the network sees them, float32 BCHW, and as people do; their labels where they are known."""
+
+    seen: Tensor
+    pixels: Sequence[Image]
+    names: list[str]
+    labels: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked about every image."""
+
+    classes: Sequence[str]
+    method: str
+    layer: str
+    target_class: int | None
+
+    @classmethod
+    def checked(
+        cls, module: nn.Module, shape: Shape, classes: Sequence[str], options: ExplainOptions, settings: ExplainSection
+    ) -> _Question:
+        """What the options ask of a network, and the recipe where they do not say. Raises UsageError."""
+        index = _class_index(options.class_name, classes) if options.class_name is not None else None
+        layer = choose_layer(layers_with_maps(module, shape), options.layer or settings.layer, module)
+        return cls(classes, find_method(options.method or settings.method).name, layer.name, index)
+
+    def answered(self, module: nn.Module, images: _Images) -> Explanation:
+        """The images explained."""
+        return explain(
+            module,
+            images.seen,
+            images.pixels,
+            self.classes,
+            labels=images.labels,
+            names=images.names,
+            method=self.method,
+            layer=self.layer,
+            target_class=self.target_class,
+        )
+
+
+def _question_of(opened: TrainedNetwork, options: ExplainOptions) -> _Question:
     settings = opened.resolved.recipe.explain
-    explanation = explain(
-        opened.module,
-        network_images(opened, pixels),
-        pixels,
-        opened.data.classes,
-        labels=labels,
-        names=names,
-        method=options.method or settings.method,
-        layer=options.layer or settings.layer,
-        target_class=_class_index(options.class_name, opened.data.classes) if options.class_name else None,
-    )
-    return _deliver(explanation, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
+    return _Question.checked(opened.module, opened.input_shape, opened.data.classes, options, settings)
 
 
-Images = tuple[list[Image], list[int] | None, list[str]]  # uint8 HWC of the data's size; labels if known; names
+def _named_images(opened: TrainedNetwork, paths: Sequence[Path]) -> Iterator[_Images]:
+    for files in _parts(image_files(paths)):
+        seen = network_images(opened, [read_image(file, opened.data.image_shape[0]) for file in files])
+        yield _Images(seen, _as_seen(opened, seen), [file.name for file in files])
 
 
-def _named_images(opened: TrainedNetwork, paths: Sequence[Path]) -> Images:
-    channels, height, width = opened.data.image_shape
-    files = image_files(paths)
-    pixels = [resized(read_image(file, channels), height, width) for file in files]
-    return pixels, None, [file.name for file in files]
+def _test_images(opened: TrainedRun, options: ExplainOptions, target_class: int | None) -> Iterator[_Images]:
+    """Test images as the test itself made them."""
+    test = opened.dataset.test
+    for indices in _parts(_chosen(opened, options, target_class)):
+        seen = opened.base.test.batch(1, indices).images
+        labels = [int(test.labels[index]) for index in indices]
+        yield _Images(seen, _as_seen(opened, seen), [test.id(index) for index in indices], labels)
 
 
-def _chosen_images(opened: TrainedRun, options: ExplainOptions) -> Images:
-    _, height, width = opened.data.image_shape
-    indices, test = _test_images(opened, options), opened.dataset.test
-    pixels = [resized(test.image(index), height, width) for index in indices]
-    return pixels, [int(test.labels[index]) for index in indices], [test.id(index) for index in indices]
+def _as_seen(opened: TrainedNetwork, seen: Tensor) -> list[Image]:
+    return list(seen_pixels(seen, opened.parts.eval_transforms, opened.data))
 
 
-def _test_images(opened: TrainedRun, options: ExplainOptions) -> list[int]:
+def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(things), FIGURE):
+        yield things[start : start + FIGURE]
+
+
+def _chosen(opened: TrainedRun, options: ExplainOptions, target_class: int | None) -> list[int]:
     """Misclassified test images, the most confident first; where a class is named and no number, any of that class."""
     base, test = opened.base, opened.dataset.test
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, keep=True)
@@ -105,15 +158,24 @@ def _test_images(opened: TrainedRun, options: ExplainOptions) -> list[int]:
     assert found.indices is not None
     labels = test.labels[found.indices]
     wanted = found.predictions != labels
-    if options.class_name is not None:
-        of_class = labels == _class_index(options.class_name, opened.data.classes)
-        wanted = of_class & wanted if options.misclassified else of_class
+    if target_class is not None:
+        wanted = (labels == target_class) & (wanted | (options.misclassified is None))
     confident = np.argsort(-found.probabilities.max(axis=1), kind="stable")
     chosen = [int(found.indices[place]) for place in confident if wanted[place]]
     if not chosen:
-        raise UsageError("there is no such test image to explain", help="name some with --images")
-    count = options.misclassified or opened.resolved.recipe.explain.images
-    return chosen[:count]
+        raise _nothing_to_explain(options)
+    return chosen[: options.misclassified or opened.resolved.recipe.explain.images]
+
+
+def _nothing_to_explain(options: ExplainOptions) -> UsageError:
+    if options.class_name is None:
+        return UsageError("no test image is misclassified", help="name a class with --class, or images with --images")
+    if options.misclassified is None:
+        return UsageError(f"there is no test image of class {options.class_name}", help="name some with --images")
+    return UsageError(
+        f"no test image of class {options.class_name} is misclassified",
+        help="leave --misclassified out, or name images with --images",
+    )
 
 
 def _class_index(name: str, classes: Sequence[str]) -> int:
@@ -137,23 +199,18 @@ def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[s
     network = foreign_network(target, pretrained=True)
     if network.download is not None:
         note(network.download)
-    _, height, width = network.inputs["input"]
     files = image_files(options.images)
-    pixels = [resized(read_image(file, 3), height, width) for file in files]
     device = torch.device(choose_device(options.device).value)
     module = network.build().eval().to(device)
-    classes = imagenet_classes(network.output_shape[1])
-    explanation = explain(
-        module,
-        _normalised(pixels, *statistics_of(target, module)).to(device),
-        pixels,
-        classes,
-        names=[file.name for file in files],
-        method=options.method or "gradcam",
-        layer=options.layer,
-        target_class=_class_index(options.class_name, classes) if options.class_name else None,
-    )
-    return _deliver(explanation, options.out or Path(), target.replace(":", "_"), note)
+    shape, classes = network.inputs["input"], imagenet_classes(network.output_shape[1])
+    question = _Question.checked(module, shape, classes, options, ExplainSection())
+    statistics = statistics_of(target, module)
+    explanations = []
+    for part in _parts(files):
+        pixels = [resized(read_image(file, 3), *shape[1:]) for file in part]
+        images = _Images(_normalised(pixels, *statistics).to(device), pixels, [file.name for file in part])
+        explanations.append(question.answered(module, images))
+    return _deliver(explanations, options, options.out or Path(), target, note)
 
 
 def imagenet_classes(count: int) -> tuple[str, ...]:
@@ -186,16 +243,27 @@ def _normalised(pixels: Sequence[Image], mean: Channels, std: Channels) -> Tenso
     return (images_BCHW - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
 
 
-def _deliver(explanation: Explanation, out: Path, name: str, note: Note) -> dict[str, Any]:
-    count, wrong = len(explanation.cells), sum(cell.is_wrong for cell in explanation.cells)
-    told = f"{count} image{'s' if count > 1 else ''}" + (f", {wrong} of them misclassified" if wrong else "")
-    note(f"{explanation.method} at {explanation.layer}: {told}")
-    if explanation.remark:
-        note(explanation.remark)
+def _deliver(
+    explanations: Sequence[Explanation], options: ExplainOptions, out: Path, name: str, note: Note
+) -> dict[str, Any]:
+    """Draws a figure of each part, tells what was found, and gives it as data."""
+    first, cells = explanations[0], [cell for part in explanations for cell in part.cells]
+    wrong = sum(cell.is_wrong for cell in cells)
+    told = counted(len(cells), "image") + (f", {wrong} of them misclassified" if wrong else "")
+    note(f"{first.method} at {first.layer}: {told}")
+    if first.remark:
+        note(first.remark)
     out.mkdir(parents=True, exist_ok=True)
-    path = explanation.draw(out / f"explain_{name}_{explanation.method}.png")
+    stem = "_".join(["explain", *map(_in_a_file_name, (name, first.method, first.layer, options.class_name or ""))])
+    stems = [stem.rstrip("_") + (f"_{number}" if number > 1 else "") for number in range(1, len(explanations) + 1)]
+    paths = [part.draw(out / f"{stem}.png") for stem, part in zip(stems, explanations, strict=True)]
     images = [
         {"name": cell.name, "predicted": cell.predicted, "confidence": cell.confidence, "true": cell.true}
-        for cell in explanation.cells
+        for cell in cells
     ]
-    return {"figures": [str(path)], "method": explanation.method, "layer": explanation.layer, "images": images}
+    return {"figures": list(map(str, paths)), "method": first.method, "layer": first.layer, "images": images}
+
+
+def _in_a_file_name(text: str) -> str:
+    """A name with nothing in it that a file's must not have, and no longer than it may be."""
+    return re.sub(r"[^\w.+-]+", "_", text)[:60]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
-from zoo.assemble.layout import ARCHITECTURE, DATA, ENVIRONMENT, RECIPE, RESOLVED
+from zoo.assemble.known_data import known_data, write_known_data
+from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import architecture_of
+from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
-from zoo.data import wants_statistics
 from zoo.document import Mapping
 from zoo.document.writer import escaped, write
 from zoo.train import RunFolder
@@ -24,21 +24,29 @@ from zoo.train.folder import write_atomically
 
 
 def write_beginning(
-    folder: RunFolder, resolved: Resolved, parts: Parts, built: Built, range_test: dict[str, Any] | None = None
+    folder: RunFolder,
+    resolved: Resolved,
+    parts: Parts,
+    built: Built,
+    options: RunOptions,
+    range_test: dict[str, Any] | None = None,
 ) -> None:
     """Writes recipe.yaml, resolved.yaml, architecture.yaml, data.json and env.json. Raises EnvironmentFault.
 
-    ``range_test`` is what env.json says of the LR range test that gave the run its rate.
+    Of ``options`` env.json keeps what repeating the run needs; ``range_test`` is what it says of the LR range test
+    that gave the run its rate.
     """
     write_atomically(folder.path / RECIPE, resolved.text)
     write_atomically(folder.path / RESOLVED, write(resolved_document(resolved, parts)))
     for name, text in architecture_files(resolved, built.base.network).items():
         (folder.path / name).parent.mkdir(exist_ok=True)
         write_atomically(folder.path / name, text)
-    folder.write_json(DATA, asdict(built.dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))))
+    write_known_data(folder, known_data(built.dataset, parts.eval_transforms))
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["written"] = written_paths(resolved.document)
+    facts["options"] = options.surroundings
+    facts["parameter_groups"] = list(built.groups)
     facts["choices"] = dict(built.training.choices)
     facts["data"] = {"name": built.dataset.name, "found": built.dataset.found}
     if range_test is not None:

@@ -33,6 +33,16 @@ class RunOptions:
     cache: bool = True
     quiet: bool = False
 
+    @property
+    def surroundings(self) -> dict[str, str | int]:
+        """Where to train and where the data lie, as far as the command said so: options of `zoo run` by their name."""
+        given: dict[str, str | int | None] = {
+            "device": None if self.device == "auto" else self.device,
+            "devices": None if self.ranks.is_alone else self.ranks.count,
+            "data_dir": None if self.data_dir is None else str(self.data_dir),
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
     def joined(self, timeout: float) -> RunOptions:
         """The options of this process once it has met those that train with it, where it was started as one of several.
 

@@ -140,7 +140,7 @@ def _run(
             save_range_test(folder.path, found)
         elif options.resume:
             found = saved_range_test(folder.path)
-        write_beginning(folder, resolved, parts, built, found.as_facts() if found is not None else None)
+        write_beginning(folder, resolved, parts, built, options, found.as_facts() if found is not None else None)
         # Told when all is done: the others' end would be taken for the whole command's.
         return _result_of_first(options, lambda: _train(folder, resolved, parts, built, found, options, note, started))
 
@@ -189,7 +189,7 @@ def _train(
         setup_seconds=setup_seconds,
     )
     folder.write_json(RESULT, result)
-    _report(folder, resolved, parts, built.dataset, built.base, training.final, found, note)
+    _report(folder, resolved, parts, built.dataset, built.base, training.final, finished.result["steps"], found, note)
     return result
 
 
@@ -200,6 +200,7 @@ def _report(
     dataset: Dataset,
     base: Foundation,
     evaluation: Evaluation,
+    steps: int,
     found: Found | None,
     note: Note,
 ) -> None:
@@ -219,6 +220,7 @@ def _report(
             train_transforms=parts.train_transforms,
             eval_transforms=parts.eval_transforms,
             evaluation=evaluation,
+            steps=steps,
             reports=recipe.reports,
             explain=recipe.explain,
             range_test=found.range_test if found is not None else None,
@@ -247,8 +249,8 @@ def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, not
     """
     from zoo.report.evidence import has_evidence
 
-    recipe = resolved.recipe
-    if not recipe.reports or has_evidence(folder.path):
+    recipe, steps = resolved.recipe, read_result(folder.path)["steps"]
+    if not recipe.reports or has_evidence(folder.path, steps):
         return
     note("its report was not made yet: testing its last weights for it")
     with _costing_no_result(folder, note):
@@ -256,4 +258,4 @@ def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, not
         base = opened.base
         evaluation = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=recipe.eval.tta, keep=True)
         found = saved_range_test(folder.path)
-        _report(folder, resolved, opened.parts, opened.dataset, base, evaluation, found, note)
+        _report(folder, resolved, opened.parts, opened.dataset, base, evaluation, steps, found, note)

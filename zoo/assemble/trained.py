@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from zoo.assemble.build import Foundation, fitting_network, lay_foundation, open_data
+from zoo.assemble.build import Foundation, fitting_network, image_shape, lay_foundation, open_data
 from zoo.assemble.check import Parts, checked
+from zoo.assemble.known_data import KnownData, known_data, read_known_data
 from zoo.assemble.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
+from zoo.assemble.networks import Shape
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
-from zoo.data import Dataset, Description, make_batches, wants_statistics
-from zoo.data.dataset import ArraySplit, Image
+from zoo.data import Dataset, make_batches
+from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
-from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
+from zoo.errors import DataError, UsageError, raise_if_errors
 from zoo.train import Runtime, evaluate
 
 TTA = ("none", "flip", "flip_translate")
@@ -37,9 +38,10 @@ class TrainedNetwork:
     checkpoint: str
     resolved: Resolved
     parts: Parts
-    data: Description
+    data: KnownData
     runtime: Runtime
     module: nn.Module
+    input_shape: Shape  # of the images that reach the network: channels, height, width
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def open_network(
     path, checkpoint = run_and_checkpoint(run, checkpoint)
     if not (path / DATA).is_file():
         return open_run(str(path), checkpoint=checkpoint, device=device, data_dir=data_dir)
-    data = _description(path)
+    data = read_known_data(path)
     resolved, parts = _recipe(path)
     settings = resolved.recipe.train
     runtime = Runtime.choose(device, settings.precision, settings.channels_last, settings.compile)
@@ -69,7 +71,7 @@ def open_network(
     shape = tuple(_seen_by_network([blank], resolved, parts, data, runtime).shape[1:])
     module = runtime.place(fitting_network(resolved, parts, data, shape).untrained.build())
     load_checkpoint(module, path, checkpoint)
-    return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval())
+    return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval(), shape)
 
 
 def open_run(
@@ -82,8 +84,9 @@ def open_run(
     dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
-    data = dataset.describe(with_statistics=wants_statistics(parts.eval_transforms))
-    return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, base.module.eval(), dataset, base)
+    data, shape = known_data(dataset, parts.eval_transforms), image_shape(base.test)
+    module = base.module.eval()
+    return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, module, shape, dataset, base)
 
 
 def _recipe(path: Path) -> tuple[Resolved, Parts]:
@@ -98,19 +101,6 @@ def _recipe(path: Path) -> tuple[Resolved, Parts]:
     assert resolved is not None
     assert parts is not None
     return resolved, parts
-
-
-def _description(path: Path) -> Description:
-    """What the run wrote of its data. Raises CheckpointError."""
-    try:
-        return TypeAdapter(Description).validate_json((path / DATA).read_bytes())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
-        raise CheckpointError(
-            f"{path / DATA}: {reason}",
-            notes=["it holds the names of the classes and the shape of the images"],
-            help="without the file, the run is opened with its data set",
-        ) from None
 
 
 def evaluate_run(
@@ -144,17 +134,15 @@ def predict_images(
 ) -> list[dict[str, Any]]:
     """For each image its path and its likeliest classes with their probabilities."""
     opened = open_network(run, checkpoint=checkpoint, device=device)
-    pixels = [read_image(path, opened.data.image_shape[0]) for path in images]
-    probabilities = []
+    told = []
     with torch.inference_mode():
         forward = opened.runtime.forward(opened.module)
-        for image in pixels:
+        for path in images:
+            image = read_image(path, opened.data.image_shape[0])
             logits = forward(opened.runtime.images(network_images(opened, [image])))
-            probabilities.append(logits.softmax(dim=1)[0].cpu())
-    return [
-        {"image": str(path), "classes": _likeliest(row, opened.data.classes, top)}
-        for path, row in zip(images, probabilities, strict=True)
-    ]
+            likeliest = _likeliest(logits.softmax(dim=1)[0].cpu(), opened.data.classes, top)
+            told.append({"image": str(path), "classes": likeliest})
+    return told
 
 
 def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str, Any]]:
@@ -166,19 +154,23 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
 
 
 def network_images(opened: TrainedNetwork, pixels: Sequence[Image]) -> Tensor:
-    """Images (uint8, HWC, as the data's in channels) as the network sees them: resized to its data's, transformed."""
-    _, height, width = opened.data.image_shape
-    fitted = [resized(image, height, width) for image in pixels]
-    return _seen_by_network(fitted, opened.resolved, opened.parts, opened.data, opened.runtime)
+    """Images of any size (uint8, HWC, as the data's in channels) as the network sees them, float32 BCHW on the device.
+
+    Where the data's images are of one size, these are resized to it before the transforms for evaluation.
+    """
+    if opened.data.one_size:
+        _, height, width = opened.data.image_shape
+        pixels = [resized(image, height, width) for image in pixels]
+    return _seen_by_network(pixels, opened.resolved, opened.parts, opened.data, opened.runtime)
 
 
 def _seen_by_network(
-    pixels: Sequence[Image], resolved: Resolved, parts: Parts, data: Description, runtime: Runtime
+    pixels: Sequence[Image], resolved: Resolved, parts: Parts, data: KnownData, runtime: Runtime
 ) -> Tensor:
-    """Images of the data's own shape under the recipe's transforms for evaluation, float32 BCHW on the device."""
-    split = ArraySplit(np.stack(pixels), np.zeros(len(pixels), dtype=np.int64))
+    """Images under the recipe's transforms for evaluation, float32 BCHW on the device."""
+    labels, names = np.zeros(len(pixels), dtype=np.int64), [f"image {number}" for number in range(len(pixels))]
     batches = make_batches(
-        split,
+        ArraySplit(np.stack(pixels), labels) if data.one_size else LazySplit(pixels.__getitem__, labels, names, names),
         parts.eval_transforms,
         batch_size=len(pixels),
         shuffle=False,

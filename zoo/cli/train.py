@@ -168,7 +168,10 @@ def _outcome(result: dict[str, Any]) -> str:
         )
     for name, wanted in target.items():
         if name.startswith("test_accuracy") and wanted is not None:
-            lines.append(f"target {percent(wanted)}: {'met' if target.get('met') else 'not met'}")
+            reached = test.get(name.removeprefix("test_"))
+            of = " with TTA" if name.endswith("_tta") else ""
+            met = reached is not None and reached >= wanted
+            lines.append(f"target {percent(wanted)}{of}: {'met' if met else 'not met'}")
     lines.append(f"run folder {result['run_dir']}")
     return "\n".join(lines)
 

@@ -86,7 +86,7 @@ def explain(
         typer.Option("--method", metavar="NAME", help="gradcam, gradcam++, eigencam, ...: see zoo ls methods."),
     ] = None,
     layer: Annotated[
-        str | None, typer.Option("--layer", metavar="NAME", help="Default: the last layer with a map.")
+        str | None, typer.Option("--layer", metavar="NAME", help="Default: the last with a map of 4x4 or more.")
     ] = None,
     images: Annotated[
         list[Path] | None, typer.Option("--images", metavar="PATH", help="Image files or folders.")

@@ -1,7 +1,7 @@
 """Explanations: where a network looked, as class activation maps and as grids of pictures. Floor 6.
 
 ``cams`` gives maps as arrays; ``default_layer`` and ``layers_with_maps`` say what can be looked at; ``explain``
-does it all for some images, and its result draws itself.
+does it all for some images, and its result draws itself; ``seen_pixels`` makes a network's input an image again.
 """
 
 from zoo.explain.cams import cams
@@ -9,6 +9,7 @@ from zoo.explain.explanation import ANY_CLASS, Cell, Explanation, explain
 from zoo.explain.layers import MapLayer, default_layer, layers_with_maps
 from zoo.explain.methods import METHODS, find_method
 from zoo.explain.overlay import overlay
+from zoo.explain.seen import seen_pixels
 
 __all__ = [
     "ANY_CLASS",
@@ -22,4 +23,5 @@ __all__ = [
     "find_method",
     "layers_with_maps",
     "overlay",
+    "seen_pixels",
 ]

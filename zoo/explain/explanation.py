@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.errors import UsageError
 from zoo.explain.cams import cams
 from zoo.explain.layers import choose_layer, layers_with_maps
 from zoo.explain.methods import find_method
@@ -74,11 +75,13 @@ def explain(
 ) -> Explanation:
     """Explains what a network says of some images, and, where it is wrong, what speaks for the true class.
 
-    ``images_BCHW`` are as the network sees them, ``pixels`` the same images to be looked at (uint8, HWC),
-    ``labels`` their classes where they are known, ``names`` what to call them. ``target_class`` asks about that
-    class instead, in every image. Of a method that knows no class there is one map an image. The model is left as
-    found. Raises UsageError for an unknown method or layer, or where there is no map.
+    ``images_BCHW`` are as the network sees them, ``pixels`` the same to be looked at (uint8, HWC, of their height and
+    width: a map lies on what it speaks of), ``labels`` their classes where they are known, ``names`` what to call
+    them. ``target_class`` asks about that class instead, in every image. Of a method that knows no class there is one
+    map an image. The model is left as found. Raises UsageError for an unknown method or layer, for pixels of another
+    size, or where there is no map.
     """
+    _check_sizes(images_BCHW, pixels)
     how = find_method(method)
     chosen = choose_layer(layers_with_maps(model, images_BCHW.shape[1:]), layer, model).name
     probabilities = _probabilities(model, images_BCHW)
@@ -101,6 +104,13 @@ def explain(
         for place, best in enumerate(predictions)
     ]
     return Explanation(how.name, chosen, tuple(cells))
+
+
+def _check_sizes(images_BCHW: Tensor, pixels: Sequence[NDArray[np.uint8]]) -> None:
+    wanted = tuple(images_BCHW.shape[2:])
+    for height, width in (image.shape[:2] for image in pixels):
+        if (height, width) != wanted:
+            raise UsageError(f"pixels of {height}x{width} are not the network's images of {wanted[0]}x{wanted[1]}")
 
 
 def _questions(

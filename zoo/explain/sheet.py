@@ -34,9 +34,18 @@ class Sheet:
         smoothing = "nearest" if max(height, width) <= 256 else "antialiased"
         self._axes.imshow(image, extent=extent, interpolation=smoothing, aspect="auto", cmap="gray")
 
-    def words(self, text: str, x: float, y: float, *, size: float = 7.5, colour: str = INK, **look: Any) -> None:
-        """Writes words; ``y`` is their baseline."""
-        self._axes.text(x, y, text, fontsize=size, color=colour, va="baseline", **look)
+    def words(
+        self, text: str, x: float, y: float, *, size: float = 7.5, colour: str = INK,
+        width: float | None = None, keep_end: bool = False, tail: str = "", **look: Any,
+    ) -> None:  # fmt: skip
+        """Writes words as they are, formulas are none; ``y`` is their baseline.
+
+        What does not fit into ``width`` is left out at the end, or with ``keep_end`` at the beginning; never the
+        ``tail`` that follows.
+        """
+        if width is not None:
+            text = elided(text, width - inches(tail, size), size, keep_end=keep_end)
+        self._axes.text(x, y, text + tail, fontsize=size, color=colour, va="baseline", parse_math=False, **look)
 
     def save(self, path: Path, *, dpi: int = 170) -> Path:
         """Saves the sheet and returns its path."""
@@ -48,3 +57,23 @@ class Sheet:
         self._axes.set(xlim=(0, width), ylim=(height, 0))
         self._figure.savefig(path, dpi=dpi)
         return path
+
+
+def elided(text: str, width: float, size: float, *, keep_end: bool = False) -> str:
+    """As much of a text as fits into so many inches at this size in points; an ellipsis stands for the rest."""
+    if inches(text, size) <= width:
+        return text
+    for count in range(len(text) - 1, 0, -1):
+        shown = f"…{text[-count:].lstrip()}" if keep_end else f"{text[:count].rstrip()}…"
+        if inches(shown, size) <= width:
+            return shown
+    return "…"
+
+
+def inches(text: str, size: float) -> float:
+    """How wide a text of this size in points is."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
+    return float(width) / 72

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zoo.report.folder import Run, checkpoint_files, siblings
@@ -20,8 +20,10 @@ FILES = {
     "recipe.yaml": "the recipe as it was written",
     "resolved.yaml": "the recipe with every value",
     "architecture.yaml": "the network as it was built",
+    "lr_find.json": "the LR range test",
     "env.json": "versions, device, seed, commit, fingerprint of the data",
     "checkpoints": "the weights: last and best",
+    "tensorboard": "the same for TensorBoard",
     "figures": "this page's pictures",
     "evidence": "what this page was made from",
 }
@@ -71,15 +73,19 @@ def files(run: Run) -> list[dict[str, str]]:
 
 def command_to_repeat(run: Run) -> str:
     """The one command that trains the same again; empty where there is nothing to run it from."""
-    return f"zoo run {_folder(run)}/resolved.yaml{_plugins(run)}" if run.resolved.strip() else ""
+    return f"zoo run {_folder(run)}/resolved.yaml{_given(run)}" if run.resolved.strip() else ""
 
 
 def _folder(run: Run) -> str:
     return shlex.quote(str(run.result.get("run_dir") or run.path))
 
 
-def _plugins(run: Run) -> str:
-    return "".join(f" --plugin {shlex.quote(str(path))}" for path in run.environment.get("plugins") or ())
+def _given(run: Run, names: Sequence[str] = ("device", "devices", "data_dir")) -> str:
+    """The options that the run was given for its surroundings, as far as a command takes them."""
+    options = run.environment.get("options") or {}
+    words = [("plugin", path) for path in run.environment.get("plugins") or ()]
+    words += [(name.replace("_", "-"), options[name]) for name in names if name in options]
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in words)
 
 
 def _number(value: float | None) -> str:
@@ -89,7 +95,7 @@ def _number(value: float | None) -> str:
 def _commands(run: Run) -> Iterator[str]:
     versions = run.environment.get("versions") or {}
     git = run.environment.get("git") or {}
-    folder, plugins = _folder(run), _plugins(run)
+    folder, given = _folder(run), _given(run, ("device", "data_dir"))
     if git.get("commit"):
         yield f"git checkout {git['commit']}" + (
             "   # with uncommitted changes at the time" if git.get("dirty") else ""
@@ -102,9 +108,9 @@ def _commands(run: Run) -> Iterator[str]:
     command = run.environment.get("command")
     if command:
         yield f"# it was: {_as_typed(command)}"
-    yield f"zoo run {folder}/resolved.yaml{plugins}    # every value written out"
-    yield f"zoo eval {folder}{plugins}                 # test the weights again"
-    yield f"zoo explain {folder}{plugins}              # more maps: --method, --layer, --misclassified, --class"
+    yield f"zoo run {folder}/resolved.yaml{_given(run)}    # every value written out"
+    yield f"zoo eval {folder}{given}                 # test the weights again"
+    yield f"zoo explain {folder}{given}              # more maps: --method, --layer, --misclassified, --class"
     yield f"zoo report {folder}               # this page again"
 
 
@@ -116,11 +122,11 @@ def _as_typed(command: list[str]) -> str:
 def _flat(data: Any) -> Iterator[tuple[str, str]]:
     for key, value in data.items():
         label = str(key).replace("_", " ")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             items = [(name, str(item)) for name, item in value.items() if item is not None]
             apart = "\n" if any(" " in item for _, item in items) else ", "
             yield label, apart.join(f"{name} {item}" for name, item in items)
         elif isinstance(value, list) and value:
-            yield label, _as_typed(value)
-        elif value not in (None, []):
+            yield label, _as_typed(value) if key == "command" else ", ".join(map(str, value))
+        elif value not in (None, [], {}):
             yield label, str(value)

@@ -86,6 +86,12 @@ def schedule_points(run: Run) -> tuple[list[float], list[float], str]:
     return [epoch for epoch, _ in epochs], [lr for _, lr in epochs], "epoch"
 
 
+def first_group(run: Run) -> str:
+    """Which parameters' learning rate the run logged; empty where it is that of all."""
+    groups = run.environment.get("parameter_groups") or []
+    return str(groups[0]) if len(groups) > 1 else ""
+
+
 def lr_schedule(run: Run) -> Draw:
     """The learning rate as it was."""
 
@@ -96,7 +102,8 @@ def lr_schedule(run: Run) -> Draw:
         if lrs:
             _mark(axes, xs[lrs.index(max(lrs))], max(lrs), f"peak {max(lrs):.4g}", theme)
         axes.set_ylim(0, 1.16 * max(lrs, default=1.0) or 1.0)
-        axes.set_title("learning rate")
+        group = first_group(run)
+        axes.set_title(f"learning rate of {group}" if group else "learning rate")
         axes.set_xlabel(unit)
         return figure
 
@@ -117,6 +124,8 @@ def lr_find(test: dict[str, Any]) -> Draw:
         axes.plot(lrs, test["raw_losses"], color=theme.train, linewidth=0.9, alpha=0.35)
         axes.plot(lrs, losses, color=theme.train)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")  # matplotlib's own are formulas
+        axes.xaxis.set_minor_formatter("")
         low, high = min([*losses, *test["raw_losses"]]), losses[0]
         axes.set_ylim(low - 0.1 * (high - low), high + 0.3 * (high - low) if high > low else None)
         _suggestions(axes, test, theme)

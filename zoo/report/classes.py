@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WRITTEN_CELLS = 20  # up to this many classes the confusion matrix has its numbers written in
+LONGEST_LABEL = 24  # characters of a class's name beside a chart
+NO_IMAGES = "no images"  # instead of an accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,9 @@ class ClassRow:
     taken_for: tuple[tuple[str, int], ...]
 
     @property
-    def accuracy(self) -> float:
-        """A fraction; 0 where the split has no image of the class."""
-        return self.hits / self.total if self.total else 0.0
+    def accuracy(self) -> float | None:
+        """A fraction; None where the split has no image of the class."""
+        return self.hits / self.total if self.total else None
 
 
 def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -64,7 +66,11 @@ def class_rows(counts: NDArray[np.int64], names: Sequence[str]) -> list[ClassRow
 
 def accuracy_text(rows: Sequence[ClassRow]) -> str:
     """One line a class: ``Accuracy of airplanes : 94 %``, whole per cents, never rounded up."""
-    return "\n".join(f"Accuracy of {row.name:>5} : {100 * row.hits // max(row.total, 1):2d} %" for row in rows)
+    return "\n".join(f"Accuracy of {row.name:>5} : {_whole_percent(row)}" for row in rows)
+
+
+def _whole_percent(row: ClassRow) -> str:
+    return f"{100 * row.hits // row.total:2d} %" if row.total else NO_IMAGES
 
 
 def class_accuracy(rows: Sequence[ClassRow]) -> Draw:
@@ -72,14 +78,15 @@ def class_accuracy(rows: Sequence[ClassRow]) -> Draw:
 
     def draw(theme: Theme) -> Figure:
         figure, (axes,) = blank(theme, width=6.4, height=0.9 + 0.27 * len(rows))
-        values = [100 * row.accuracy for row in rows]
+        values = [100 * (row.accuracy or 0.0) for row in rows]
         axes.barh(range(len(rows)), values, color=theme.train, height=0.72)
-        for place, value in enumerate(values):
-            axes.text(value + 0.8, place, f"{value:.1f}", va="center", color=theme.ink, fontsize=9)
+        for place, (row, value) in enumerate(zip(rows, values, strict=True)):
+            said = f"{value:.1f}" if row.total else NO_IMAGES
+            axes.text(value + 0.8, place, said, va="center", color=theme.ink, fontsize=9)
         mean = 100 * sum(row.hits for row in rows) / max(1, sum(row.total for row in rows))
         axes.axvline(mean, color=theme.test, linewidth=1.4, linestyle=(0, (3, 2)))
         axes.set_title(f"accuracy by class (all: {mean:.2f} %)")
-        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_yticks(range(len(rows)), [_label(row.name) for row in rows])
         axes.set_xlim(0, 108)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
@@ -100,8 +107,9 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         axes.grid(visible=False)
         step = max(1, -(-len(names) // 50))
         ticks = range(0, len(names), step)
-        axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=90, fontsize=9 if step == 1 else 6)
-        axes.set_yticks(ticks, [names[tick] for tick in ticks], fontsize=9 if step == 1 else 6)
+        labels = [_label(names[tick]) for tick in ticks]
+        axes.set_xticks(ticks, labels, rotation=90, fontsize=9 if step == 1 else 6)
+        axes.set_yticks(ticks, labels, fontsize=9 if step == 1 else 6)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         axes.set_title("confusion")
@@ -110,6 +118,11 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         return figure
 
     return draw
+
+
+def _label(name: str) -> str:
+    """A name that leaves the chart its room."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1].rstrip()}…"
 
 
 def _coloured(strength: NDArray[np.float64], theme: Theme) -> NDArray[np.float64]:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.explain import cams, default_layer, find_method
+from zoo.explain import cams, default_layer, find_method, seen_pixels
 from zoo.report.choice import from_every_class, most_confident
 from zoo.summary import summarize, torchsummary_text
 
@@ -55,17 +54,7 @@ class Finished:
 
     def pixels(self, images_BCHW: Tensor, transforms: Sequence[TransformSpec]) -> Pixels:
         """Images that went through these transforms, back as pixels: uint8, NHWC."""
-        images, full = images_BCHW.detach().cpu().float(), 255.0
-        normalize = next((spec.arguments for spec in transforms if spec.name == "Normalize"), None)
-        if normalize is not None and normalize.get("normalization", "standard") != "standard":
-            # By what each image was normalised nobody knows any more: its darkest becomes black, its lightest white.
-            low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
-            images = (images - low) / (high - low).clamp_min(1e-6)
-        elif normalize is not None:
-            mean = torch.tensor(normalize.get("mean") or self.dataset.mean).view(1, -1, 1, 1)
-            std = torch.tensor(normalize.get("std") or self.dataset.std).view(1, -1, 1, 1)
-            images, full = images * std + mean, normalize.get("max_pixel_value") or 255.0
-        return (images * full).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        return seen_pixels(images_BCHW, transforms, self.dataset)
 
 
 def predictions(finished: Finished) -> Arrays:
@@ -97,31 +86,23 @@ def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
     return arrays, [split.id(int(index)) for index in chosen]
 
 
-def maps(
-    finished: Finished, shown: Arrays, settings: ExplainSection, remarks: dict[str, str]
-) -> tuple[Arrays, dict[str, str]]:
+def maps(finished: Finished, shown: Arrays, settings: ExplainSection) -> tuple[Arrays, dict[str, str]]:
     """Maps of the surest mistakes, for the predicted and the true class (one, where the method knows no class).
 
-    A remark where there can be none.
+    Raises UsageError where there can be none.
     """
     count = min(settings.images, len(shown["indices"]))
     kinds = {"predicted": "predictions", "true": "labels"}
     if not find_method(settings.method).knows_class:
         del kinds["true"]  # it would be the same map
-    empty = {kind: np.zeros((0, 1, 1), np.uint8) for kind in kinds}
     if count == 0:
-        remarks["gradcam"] = "no test image was misclassified"
-        return empty, {}
+        raise UsageError("no test image was misclassified")
     images = finished.seen(shown["indices"][:count])
-    try:
-        layer = settings.layer or default_layer(finished.model, images.shape[1:])
-        arrays = {
-            kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
-            for kind, column in kinds.items()
-        }
-    except UsageError as error:
-        remarks["gradcam"] = error.message
-        return empty, {}
+    layer = settings.layer or default_layer(finished.model, images.shape[1:])
+    arrays = {
+        kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
+        for kind, column in kinds.items()
+    }
     return arrays, {"method": settings.method, "layer": layer}
 
 

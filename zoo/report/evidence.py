@@ -2,7 +2,8 @@
 
 ::
 
-    evidence/evidence.json       what was asked for, class names, remarks, LR range test, layer table
+    evidence/evidence.json       what was asked for, class names, remarks, LR range test, layer table; after how many
+                                 steps it was recorded
     evidence/predictions.npz     labels, predictions, confidence: one entry per test image, in the split's order
     evidence/mistakes.npz        indices, images (uint8, NHWC), labels, predictions, confidence
     evidence/cams.npz            maps of the first mistakes (0..255, NHW) for the predicted and for the true class;
@@ -32,6 +33,14 @@ FOLDER = "evidence"
 Arrays = dict[str, NDArray[Any]]
 
 
+def begin(run_dir: Path) -> None:
+    """Clears away an earlier recording; evidence.json first, without which the rest counts for nothing."""
+    folder = run_dir / FOLDER
+    with disk_faults(folder):
+        for path in (folder / "evidence.json", *sorted(folder.glob("*.npz"))):
+            path.unlink(missing_ok=True)
+
+
 def write_json(run_dir: Path, data: Mapping[str, Any]) -> None:
     """Writes evidence.json."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
@@ -47,15 +56,21 @@ def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -
     _replace(run_dir / FOLDER / f"{name}.npz", buffer.getvalue())
 
 
-def has_evidence(run_dir: Path) -> bool:
-    """Whether a run's recording came to its end: evidence.json is written last."""
-    return (run_dir / FOLDER / "evidence.json").is_file()
+def has_evidence(run_dir: Path, steps: int | None) -> bool:
+    """Whether the recording of a training of so many steps came to its end, and can be read."""
+    try:
+        return bool(read_json(run_dir, steps))
+    except CheckpointError:
+        return False
 
 
-def read_json(run_dir: Path) -> dict[str, Any]:
-    """evidence.json, or an empty mapping where the run recorded none. Raises CheckpointError where it is broken."""
+def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
+    """evidence.json, which is written last; an empty mapping where there is none of a training of so many steps.
+
+    Without ``steps`` that of any. Raises CheckpointError where it is broken.
+    """
     path = run_dir / FOLDER / "evidence.json"
-    if not has_evidence(run_dir):
+    if not path.is_file():
         return {}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +78,8 @@ def read_json(run_dir: Path) -> dict[str, Any]:
         raise _broken(path, error) from error
     if not isinstance(data, dict):
         raise _broken(path, "a mapping was expected")
-    return data
+    recorded = data.get("steps", steps)  # an old recording does not say
+    return data if steps is None or recorded == steps else {}
 
 
 def read_arrays(run_dir: Path, name: str) -> Arrays | None:

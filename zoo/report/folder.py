@@ -61,20 +61,28 @@ def read_run(path: Path) -> Run:
             f"{path} is no run folder",
             help="a run folder holds metrics.jsonl and resolved.yaml; `zoo ls runs` lists them",
         )
+    result = _json(path / "result.json")
+    evidence = read_json(path, result.get("steps"))
+
+    def arrays(name: str) -> Arrays | None:
+        return (
+            read_arrays(path, name) if evidence else None
+        )  # what a recording left that was cut short, or is another's
+
     return Run(
         path=path,
-        result=_json(path / "result.json"),
+        result=result,
         environment=_json(path / "env.json"),
         epochs=[line for line in _json_lines(path / "metrics.jsonl") if line.get("event") == "epoch"],
         steps=_json_lines(path / "steps.jsonl"),
         recipe=_text(path / "recipe.yaml"),
         resolved=_text(path / "resolved.yaml"),
         architecture=_text(path / "architecture.yaml"),
-        evidence=read_json(path),
-        predictions=read_arrays(path, "predictions"),
-        mistakes=read_arrays(path, "mistakes"),
-        cams=read_arrays(path, "cams"),
-        augmentations=read_arrays(path, "augmentations"),
+        evidence=evidence,
+        predictions=arrays("predictions"),
+        mistakes=arrays("mistakes"),
+        cams=arrays("cams"),
+        augmentations=arrays("augmentations"),
     )
 
 
@@ -107,7 +115,7 @@ class Sibling:
 
 
 def siblings(path: Path, limit: int = 12) -> list[Sibling]:
-    """The newest other finished runs beside this one that have a report, newest first."""
+    """The newest other finished runs beside this one that have a report, newest first; broken ones are passed over."""
     here = path.resolve()
     if not here.name.isdecimal():
         return []
@@ -116,9 +124,12 @@ def siblings(path: Path, limit: int = 12) -> list[Sibling]:
     )
     found = []
     for other in others:
-        result = _json(other / "result.json")
+        try:
+            result = _json(other / "result.json")
+        except CheckpointError:
+            continue
         if result and (other / "report.html").exists():
-            accuracy = result.get("test", {}).get("accuracy")
+            accuracy = (result.get("test") or {}).get("accuracy")
             found.append(Sibling(other.name, accuracy, result.get("epochs"), f"../{other.name}/report.html"))
     return found[:limit]
 

@@ -84,7 +84,12 @@ def _verdicts(result: dict[str, Any], test: dict[str, Any]) -> Iterator[Chip]:
         elif reached >= bar:
             yield Chip("met", f"✓ {what}: met")
         else:
-            yield Chip("missed", f"✗ {what}: missed by {100 * (bar - reached):.2f} points")
+            yield Chip("missed", f"✗ {what}: missed by {_points(bar - reached)} points")
+
+
+def _points(fraction: float) -> str:
+    """Per cents with two decimals, or as many as it takes to tell them from nothing."""
+    return f"{100 * fraction:.2f}" if fraction >= 0.00005 else f"{100 * fraction:.1g}"
 
 
 def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
@@ -138,4 +143,5 @@ def _doc(run: Run) -> str:
         data = yaml.safe_load(run.resolved or run.recipe)
     except yaml.YAMLError:
         return ""
-    return str(data.get("doc") or "") if isinstance(data, dict) else ""
+    doc = str(data.get("doc") or "") if isinstance(data, dict) else ""
+    return doc.replace("$$", "$")  # as recipes write a dollar sign

@@ -30,8 +30,8 @@ def class_accuracy(run: Run, figures: Path) -> Section | None:
         {
             "number": number,
             "name": row.name,
-            "percent": percent(row.accuracy) if row.total else "no images",
-            "width": round(100 * row.accuracy, 1),
+            "percent": percent(row.accuracy) or classes.NO_IMAGES,
+            "width": round(100 * (row.accuracy or 0.0), 1),
             "hits": row.hits,
             "total": row.total,
             "taken_for": ", ".join(f"{name} ({count})" for name, count in row.taken_for[:3]),

@@ -24,7 +24,12 @@ _BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's
     "augmentations": sections.augmentations,
     "summary": sections.summary,
 }
-_TITLES = {"gradcam": "What the network looked at"}
+_TITLES = {
+    "misclassified": "Misclassified",
+    "gradcam": "What the network looked at",
+    "augmentations": "Augmentation",
+    "summary": "The network",
+}
 
 
 def render(run_dir: Path | str, reports: Sequence[str] | None = None) -> Path:

@@ -56,9 +56,10 @@ def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path,
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
         left, top = column * across + 0.06, 0.55 + row * down
-        said = f"{_short(names[mistakes['predictions'][place]])} ({100 * mistakes['confidence'][place]:.0f} %)"
-        sheet.words(said, left + 0.55, top + 0.13, ha="center")
-        sheet.words(f"true: {_short(names[mistakes['labels'][place]])}", left + 0.55, top + 0.27, ha="center")
+        predicted, true = (names[mistakes[kind][place]] for kind in ("predictions", "labels"))
+        confidence = f" ({100 * mistakes['confidence'][place]:.0f} %)"
+        sheet.words(predicted, left + 0.55, top + 0.13, ha="center", width=1.1, tail=confidence)
+        sheet.words(f"true: {true}", left + 0.55, top + 0.27, ha="center", width=1.1)
         sheet.picture(enlarge(image), left, top + 0.33, 1.1)
     return sheet.save(path)
 
@@ -74,7 +75,3 @@ def augmented(originals: Pixels, versions: Pixels, path: Path) -> Path:
                 sheet.words(f"epoch {column}" if column else "as it is", left + 0.6, 0.63, ha="center")
             sheet.picture(enlarge(image), left, 0.7 + row * 1.3, 1.2)
     return sheet.save(path)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 14 else name[:13] + "…"

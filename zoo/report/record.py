@@ -6,10 +6,12 @@ well: the reason is recorded, stands in its section, and is returned for the con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.errors import EnvironmentFault, ZooError
 from zoo.report import charts, evidence
 from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions, range_test_data
 from zoo.report.theme import save_png
@@ -33,6 +35,7 @@ def record(
     train_transforms: Sequence[TransformSpec],
     eval_transforms: Sequence[TransformSpec],
     evaluation: Evaluation,
+    steps: int,
     reports: Sequence[str] = REPORTS,
     explain: ExplainSection | None = None,
     range_test: LRRangeTest | None = None,
@@ -41,30 +44,64 @@ def record(
     """Records the evidence for the named reports in the run folder; says which of them have none, and why.
 
     ``model`` is the trained network (left as found); ``train`` and ``test`` are the batches it was trained and tested
-    on, made by those transforms; ``evaluation`` is its last test, in any order; ``range_test`` the LR range test where
-    one ran. Curves and the LR schedule need no evidence: they are drawn from metrics.jsonl. Raises EnvironmentFault
-    where the folder cannot be written.
+    on, made by those transforms; ``evaluation`` is its last test, in any order, after so many ``steps``; ``range_test``
+    the LR range test where one ran. Curves and the LR schedule need no evidence: they are drawn from metrics.jsonl.
+    Whatever a report fails of, the others are recorded. Raises EnvironmentFault where the folder cannot be written.
     """
     finished = Finished(model, dataset, train, test, tuple(train_transforms), tuple(eval_transforms), evaluation)
-    settings = explain or ExplainSection()
-    wanted = set(reports)
-    remarks: dict[str, str] = {}
+    wanted, remarks = set(reports), dict[str, str]()
     data: dict[str, Any] = {"reports": list(reports), "model": model_name, "classes": list(dataset.classes)}
+    evidence.begin(run_dir)
     evidence.write_arrays(run_dir, "predictions", predictions(finished))
-    if wanted & {"misclassified", "gradcam"}:
-        shown, data["ids"] = mistakes(finished, settings.images)
-        evidence.write_arrays(run_dir, "mistakes", shown)
-        if "gradcam" in wanted:
-            arrays, data["gradcam"] = maps(finished, shown, settings, remarks)
-            evidence.write_arrays(run_dir, "cams", arrays)
+    _record_mistakes(run_dir, finished, wanted, explain or ExplainSection(), data, remarks)
     if "augmentations" in wanted:
-        evidence.write_arrays(run_dir, "augmentations", augmentations(finished))
+        with _remarking(remarks, "augmentations"):
+            evidence.write_arrays(run_dir, "augmentations", augmentations(finished))
     if "lr_find" in wanted and range_test is not None:
         data["lr_find"] = range_test_data(range_test)
     if "summary" in wanted:
-        data["summary"] = layer_table(finished, model_name)
-    evidence.write_json(run_dir, data | {"remarks": remarks})
+        with _remarking(remarks, "summary"):
+            data["summary"] = layer_table(finished, model_name)
+    evidence.write_json(run_dir, data | {"steps": steps, "remarks": remarks})
     return remarks
+
+
+def _record_mistakes(
+    run_dir: Path,
+    finished: Finished,
+    wanted: set[str],
+    settings: ExplainSection,
+    data: dict[str, Any],
+    remarks: dict[str, str],
+) -> None:
+    """The gallery, and the maps of the surest mistakes in it."""
+    of_them = sorted(wanted & {"misclassified", "gradcam"})
+    if not of_them:
+        return
+    with _remarking(remarks, *of_them):
+        shown, data["ids"] = mistakes(finished, settings.images)
+        evidence.write_arrays(run_dir, "mistakes", shown)
+        if "gradcam" in wanted:
+            with _remarking(remarks, "gradcam"):
+                arrays, data["gradcam"] = maps(finished, shown, settings)
+                evidence.write_arrays(run_dir, "cams", arrays)
+
+
+@contextlib.contextmanager
+def _remarking(remarks: dict[str, str], *reports: str) -> Iterator[None]:
+    """Turns what a report fails of into a remark, out of memory too; a disk that refuses fails all of them."""
+    try:
+        yield
+    except EnvironmentFault:
+        raise
+    except Exception as error:
+        said = error.message if isinstance(error, ZooError) else _in_a_line(error)
+        remarks.update(dict.fromkeys(reports, said))
+
+
+def _in_a_line(error: Exception) -> str:
+    said = str(error).partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def draw_range_test(test: LRRangeTest, path: Path) -> Path:

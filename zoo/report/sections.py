@@ -6,11 +6,12 @@ to show, and the section is left out or bears the remark that the recording left
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo.diagnostics import counted
 from zoo.report import charts, pictures
 from zoo.report.folder import Run
 from zoo.report.headline import Tile, percent
@@ -40,9 +41,6 @@ class Image:
     width: int
     height: int
     crisp: bool
-
-
-Build = Callable[[Run, Path], "Section | None"]
 
 
 def embedded(image: pictures.Pixels) -> Image:
@@ -91,12 +89,26 @@ def lr_schedule(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_schedule(run)
     save_png(draw, figures / "lr_schedule.png")
-    length = run.result.get("steps", xs[-1]) if unit == "step" else xs[-1]  # not every step leaves a line
-    rise = f"begins at {lrs[0]:.4g}, rises to {max(lrs):.4g}" if max(lrs) > lrs[0] else f"falls from {lrs[0]:.4g}"
-    text = f"Over {length:,g} {unit}s it {rise} and ends at {lrs[-1]:.4g}."
+    # Not every step leaves a line; of a lengthened training the result is that of the shorter one.
+    length = max(xs[-1], run.result.get("steps") or 0) if unit == "step" else xs[-1]
+    group = charts.first_group(run)
+    whose = f" (of {group}, the first group of parameters)" if group else ""
+    text = f"Over {counted(length, unit)} it{whose} {_course(lrs)}."
     written = top_level(run.resolved, ("optimizer", "schedule"))
     data = {"chart": chart(draw, "lr-schedule", f"The learning rate: {text}"), "recipe": highlighted(written)}
     return Section("lr_schedule", "Learning rate", data, text, ("figures/lr_schedule.png",))
+
+
+def _course(lrs: Sequence[float]) -> str:
+    """How a rate went, in words."""
+    first, last, low, high = (f"{lr:.4g}" for lr in (lrs[0], lrs[-1], min(lrs), max(lrs)))
+    if low == high:
+        return f"stays at {first}"
+    if high != first:
+        by_way_of = f"begins at {first}, rises to {high} and ends at {last}"
+        return f"rises from {first} to {last}" if last == high else by_way_of
+    depth = "" if last == low else f" to {low}"
+    return f"falls from {first}{depth} and ends at {last}"
 
 
 def top_level(text: str, keys: Sequence[str]) -> str:
@@ -134,9 +146,13 @@ def lr_find(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_find(test)
     save_png(draw, figures / "lr_find.png")
-    taken = test["chosen"]
     rows = [
-        {"rule": charts.RULES.get(rule, rule), "lr": f"{lr:.4g}", "doc": RULES.get(rule, ""), "taken": lr == taken}
+        {
+            "rule": charts.RULES.get(rule, rule),
+            "lr": f"{lr:.4g}",
+            "doc": RULES.get(rule, ""),
+            "taken": rule == test["rule"],
+        }
         for rule, lr in test["suggestions"].items()
     ]
     data = {

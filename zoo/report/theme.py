@@ -53,6 +53,7 @@ _STYLE = {
     "legend.frameon": False,
     "legend.borderpad": 0.2,
     "legend.fontsize": 10,
+    "text.parse_math": False,  # a dollar sign in a name begins no formula
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.09,
