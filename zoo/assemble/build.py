@@ -5,7 +5,6 @@ This is the only place where a recipe becomes objects; what comes out knows noth
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -144,10 +143,9 @@ def _refuse_single_images(resolved: Resolved, base: Foundation) -> None:
     if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
         return
     image = torch.zeros(1, *next(iter(base.network.inputs.values())), device="meta")
-    tried = copy.deepcopy(base.module).to("meta").train()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            tried(image)
+            base.network.untrained.build("meta").train()(image)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             return
