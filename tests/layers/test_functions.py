@@ -135,8 +135,11 @@ def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:
         ("chunk", {"chunks": 2}, 4, (0,)),
         ("relu", {}, 4, ()),
         ("Softmax", {"dim": 0}, 2, (0,)),
-        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2}, 3, (0,)),
-        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 3, ()),
+        ("Softmax2d", {}, 3, (0,)),
+        ("Softmax2d", {}, 4, (1,)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2}, 3, (0, 2)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 3, (1, 2)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 2, (0, 1)),
     ],
 )
 def test_which_dimensions_are_mixed(name: str, arguments: dict[str, Any], rank: int, dims: tuple[int, ...]) -> None:
