@@ -50,7 +50,7 @@ def _sum(*arguments: Any) -> int | float:
     return 0 if arguments == ([],) else sum(_flat(arguments))
 
 
-FUNCTION_VALUES: dict[str, Callable[..., Any]] = {
+FUNCTION_VALUES: dict[str, Callable[..., int | float]] = {
     "min": lambda *arguments: min(_flat(arguments)),
     "max": lambda *arguments: max(_flat(arguments)),
     "sum": _sum,

@@ -221,7 +221,9 @@ class _Builder:
     def _close(self, event: yaml.events.Event) -> None:
         frame = self._stack.pop()
         span = self._span(frame.start, event)
-        node = Mapping(tuple(frame.entries.values()), span) if frame.is_mapping else Sequence(tuple(frame.items), span)
+        node: Node = (
+            Mapping(tuple(frame.entries.values()), span) if frame.is_mapping else Sequence(tuple(frame.items), span)
+        )
         if frame.anchor:
             self._open_anchors.discard(frame.anchor)
         self._put(node, frame.count, frame.anchor)

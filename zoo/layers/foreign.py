@@ -204,7 +204,8 @@ _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # of torchvision; they tr
 
 def _refused(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:
     """The first argument that a library takes and zoo does not: one that opens a file, or changes what comes out."""
-    given = {**arguments.get("kwargs", {}), **arguments}
+    own = arguments.get("kwargs")
+    given = {**(own if isinstance(own, dict) else {}), **arguments}
     for key in _FILES:
         if given.get(key) is not None:
             return ArgumentFault(key, f"{name} takes no {key} here", "write weights: FILE in a recipe")
@@ -243,7 +244,7 @@ def _check(library: Library) -> Callable[[Arguments], Fault | None]:
         if stranger is not None:
             return "name", stranger.message, stranger.help
         own = arguments.get("kwargs")
-        fault = argument_fault(library, arguments["name"], own) if own else None
+        fault = argument_fault(library, arguments["name"], {"kwargs": own}) if own else None
         return ("kwargs", fault.message, fault.help) if fault else None
 
     return check

@@ -6,7 +6,9 @@ weights are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from torch import nn
@@ -114,14 +116,15 @@ def _input_shape(library: Library, name: str) -> tuple[int, int, int]:
 def _with_head_for(module: nn.Module, classes: int) -> nn.Module:
     """Replaces the last linear layer, or 1x1 convolution, which is where torchvision's classifiers count classes."""
     weighty = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    name, head = weighty[-1] if weighty else ("", module)
-    has_bias, new = getattr(head, "bias", None) is not None, None
-    if isinstance(head, nn.Linear) and head.out_features != classes:
-        new = nn.Linear(head.in_features, classes, bias=has_bias)
-    elif isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and head.out_channels != classes:
-        new = nn.Conv2d(head.in_channels, classes, 1, bias=has_bias)
-    elif not isinstance(head, nn.Linear) and getattr(head, "kernel_size", None) != (1, 1):
+    name, head = weighty[-1] if weighty else ("", None)
+    make: Callable[..., nn.Module]
+    if isinstance(head, nn.Linear):
+        counts, make = head.out_features, partial(nn.Linear, head.in_features, classes)
+    elif isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1):
+        counts, make = head.out_channels, partial(nn.Conv2d, head.in_channels, classes, 1)
+    else:
         raise UsageError("this model has no head to replace: choose another, or keep its classes")
-    if new is not None:
-        setattr(module.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], new)
+    if counts != classes:
+        parent = module.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], make(bias=head.bias is not None))
     return module
