@@ -114,6 +114,18 @@ def test_functions_of_masks_and_indices() -> None:
     assert ops["masked_fill"].expression(["a", "m"], {"value": "0.0"}) == "torch.masked_fill(a, m, 0.0)"
 
 
+@pytest.mark.parametrize("name", ["gt", "ge", "lt", "le", "eq", "ne"])
+def test_comparisons_make_masks(name: str) -> None:
+    first, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2.0, 2.0, 2.0]])
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
+    mask = eval(f"first {signs[name]} second")
+    assert mask.dtype == torch.bool
+    assert same(ops[name].apply([first, second], {}, {}), mask)
+    assert same(ops[name].apply([first], {}, {"other": 2}), mask)
+    assert ops[name].input_bounds({"other": 2}) == (1, 1)
+    assert ops[name].expression(["x"], {"other": "2"}) == f"torch.{name}(x, 2)"
+
+
 def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:
     lines = []
     for name, arguments, shapes in CASES:

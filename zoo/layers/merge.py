@@ -182,6 +182,22 @@ def _convolve(rank: int) -> Op:
 
 
 _PAIR = ("input", "other")
+_COMPARISONS = {
+    "gt": "greater than",
+    "ge": "greater than or equal to",
+    "lt": "less than",
+    "le": "less than or equal to",
+    "eq": "equal to",
+    "ne": "not equal to",
+}
+
+
+def _compare(name: str, words: str) -> Op:
+    doc = f"A mask: where the first input is {words} the second, or a number."
+    return function(
+        f"torch.{name}", getattr(torch, name), Other, inputs=_PAIR, min_inputs=1, second_input="other", doc=doc
+    )
+
 
 OPS = (
     _fold("add", "+", operator.add, "The sum of the inputs, or of the input and a number."),
@@ -189,6 +205,7 @@ OPS = (
     _fold("sub", "-", operator.sub, "The difference of two inputs, or of the input and a number.", any_number=False),
     function("torch.div", torch.div, Divide, inputs=_PAIR, min_inputs=1, second_input="other", writes=_write_division),
     function("torch.pow", torch.pow, Power, inputs=("input", "exponent"), min_inputs=1, second_input="exponent"),
+    *(_compare(name, words) for name, words in _COMPARISONS.items()),
     function(
         "torch.matmul", torch.matmul, NoArguments, inputs=_PAIR, mixes=_of_matrices, doc="The product of matrices."
     ),
