@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.graph.plan_world import HEAD, plan_of_text
 from zoo.diagnostics import Diagnostics
 from zoo.layers import ops
 from zoo.layers.reshape import OPS
-from zoo.lint import KEEPS_ORDER, TRANSPARENT, lint
+from zoo.lint import KEEPS_ORDER, MAX_POOLS, NORMS, SOFTMAX, TRANSPARENT, lint
 from zoo.models import architecture_names, load_plan
 
 
@@ -53,6 +55,30 @@ def test_a_linear_on_a_map_is_told(between: str, is_map: bool) -> None:
 def test_what_keeps_the_order_of_dimensions_is_an_op() -> None:
     assert set(ops) >= KEEPS_ORDER
     assert not {"permute", "Permute", "transpose", "movedim", "rot90", "reshape", "view", "einsum"} & KEEPS_ORDER
+
+
+def test_norms_pools_and_softmaxes_are_all_those_of_the_catalogue() -> None:
+    modules = re.compile(r"(Batch|Instance)Norm\dd|instance_norm")
+    assert {name for name in ops if modules.fullmatch(name)} == NORMS
+    assert {name for name in ops if re.search(r"max_?pool\dd$", name.lower())} == MAX_POOLS
+    assert set(ops) >= SOFTMAX
+
+
+@pytest.mark.filterwarnings("ignore:input's size at dim=0")  # the batch, which torch takes for channels
+@pytest.mark.parametrize(
+    ("shape", "layers", "is_told"),
+    [
+        ("[3, 32]", "{op: Conv1d, %s}, {op: MaxPool1d, kernel_size: 2}, InstanceNorm1d", True),
+        ("[3, 8, 8]", "{op: Conv2d, %s}, {op: adaptive_max_pool2d, output_size: 2}, BatchNorm2d", True),
+        ("[3, 8, 8, 8]", "{op: Conv3d, %s}, InstanceNorm3d", True),
+        ("[16]", "{op: Linear, out_features: 8}, {op: InstanceNorm1d, num_features: 8}", False),
+    ],
+)
+def test_a_bias_is_undone_by_every_norm_of_channels(shape: str, layers: str, is_told: bool) -> None:
+    diagnostics = Diagnostics()
+    layers = layers.replace("%s", "out_channels: 8, kernel_size: 3")
+    lint(plan_of_text(f"input: {shape}\nlayers: [{layers}]"), diagnostics)
+    assert ("bias-before-norm" in [item.code for item in diagnostics]) == is_told
 
 
 @pytest.mark.parametrize("name", architecture_names())

@@ -14,6 +14,10 @@ import torchinfo
 from torch import nn
 
 import zoo
+from tests.graph.plan_world import plan_of_text
+from zoo.diagnostics import Diagnostics
+from zoo.graph import compile_plan
+from zoo.models import architecture_names, load_plan
 from zoo.summary import human_count, layer_table, summarize, torchsummary_text, totals_text
 
 Golden = Callable[[str, str], None]
@@ -87,6 +91,32 @@ def test_every_parameter_stands_in_some_row() -> None:
     assert sum(row.params for row in ours.rows) == ours.total_params
 
 
+@pytest.mark.parametrize("name", architecture_names())
+def test_the_rows_of_a_shipped_architecture_add_up(name: str) -> None:
+    plan = load_plan(name, Diagnostics())
+    assert plan is not None
+    inputs = {key: spec.shape[1:] for key, spec in plan.inputs.items()}
+    ours = summarize(compile_plan(plan, device="meta"), inputs, name=name)
+    assert sum(row.params for row in ours.rows) == ours.total_params > 0
+    activations = sum(row.output_shape is not None and row.type != "Parameter" for row in ours.rows)
+    assert activations
+
+
+def test_a_networks_own_parameters_are_rows() -> None:
+    text = "input: [4, 8]\nlayers:\n  pos: {op: Parameter, shape: [1, 4, 8]}\n  sum: {op: add, from: [input, pos]}\n"
+    module = compile_plan(plan_of_text(text + "  fc: {op: Linear, out_features: 2}\n"), device="meta")
+    ours = summarize(module, {"input": (4, 8)}, name="net")
+    assert [(row.name, row.type, row.params) for row in ours.rows] == [("pos", "Parameter", 32), ("fc", "Linear", 18)]
+    assert ours.activation_megabytes == 2 * 4 * 8 / (1 << 20)
+
+
+def test_a_network_of_buffers_alone_is_summed_up_where_they_are() -> None:
+    text = "input: [4, 8]\nlayers:\n  pos: {op: Buffer, shape: [1, 4, 8]}\n  sum: {op: add, from: [input, pos]}\n"
+    module = compile_plan(plan_of_text(text), device="meta")
+    assert summarize(module, {"input": (4, 8)}, name="net").total_params == 0
+    assert summarize(nn.ReLU(), {"input": (4,)}, name="relu").total_params == 0
+
+
 def test_flops_are_two_per_multiply_and_add() -> None:
     module = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(16 * 64, 10, bias=False))
     ours = summarize(module, {"input": (3, 8, 8)}, name="small")
@@ -114,7 +144,8 @@ def test_a_table_for_a_terminal_fits_eighty_columns() -> None:
 
 
 def test_counts_in_three_figures() -> None:
-    assert [human_count(n) for n in (999, 6_573_130, 1.114e9)] == ["999 ", "6.57 M", "1.11 G"]
+    assert [human_count(n) for n in (0, 999, 6_573_130, 1.114e9)] == ["0 ", "999 ", "6.57 M", "1.11 G"]
+    assert [human_count(n) for n in (999_499, 999_999, 999_999_999)] == ["999 k", "1 M", "1 G"]
 
 
 def test_a_table_for_a_terminal_that_wants_no_colour_has_no_escape_codes(monkeypatch: pytest.MonkeyPatch) -> None:

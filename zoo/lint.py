@@ -24,7 +24,8 @@ TRANSPARENT = {
     "dropout", "dropout1d", "dropout2d", "dropout3d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d",
     "StochasticDepth", "DropBlock2d",
 }  # fmt: skip
-NORMS = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm2d", "SyncBatchNorm"}
+# What subtracts the mean of each channel.
+NORMS = {f"{kind}Norm{rank}d" for kind in ("Batch", "Instance") for rank in (1, 2, 3)} | {"instance_norm"}
 # What leaves every dimension where it is, whatever its name: a map in, a map out.
 KEEPS_ORDER = {
     "relu", "ReLU", "relu6", "ReLU6", "gelu", "GELU", "silu", "SiLU", "mish", "Mish", "hardswish", "Hardswish",
@@ -33,11 +34,18 @@ KEEPS_ORDER = {
     "Dropout", "alpha_dropout", "AlphaDropout", "StochasticDepth", "SqueezeExcitation", "GroupNorm", "group_norm",
     "instance_norm", "LocalResponseNorm", "local_response_norm", "LayerNorm", "layer_norm", "RMSNorm", "rms_norm",
     "normalize", "add", "sub", "mul", "div", "maximum", "minimum", "lerp", "clamp", "abs", "square", "sqrt", "pow",
+    "gt", "ge", "lt", "le", "eq", "ne", "where", "masked_fill",
     "softmax", "Softmax", "cat", "chunk", "split", "narrow", "index_select", "flip", "roll", "pad", "interpolate",
     "Upsample", "contiguous", "detach", "channel_shuffle", "ChannelShuffle", "pixel_shuffle", "PixelShuffle",
     "pixel_unshuffle", "PixelUnshuffle",
 }  # fmt: skip
-MAX_POOLS = {"MaxPool2d", "max_pool2d"}  # a constant added before a max-pool is the same constant after it
+# A constant added before a max-pool is the same constant after it.
+MAX_POOLS = {
+    f"{name}{rank}d"
+    for name in ("MaxPool", "max_pool", "AdaptiveMaxPool", "adaptive_max_pool", "FractionalMaxPool")
+    for rank in (1, 2, 3)
+    if (name, rank) != ("FractionalMaxPool", 1)
+}
 SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
 
 
@@ -137,7 +145,7 @@ def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Di
             source = by_path.get(source.reads[0].source)
         if source is None or source.path in outputs or len(readers[source.path]) > 1 or not _has_bias(source.step):
             continue
-        if source.path in shared or not _is_along_channels(source.step):
+        if source.path in shared or not _is_along_channels(source.step, node.step):
             continue
         diagnostics.warning(
             "bias-before-norm",
@@ -148,9 +156,15 @@ def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Di
         )
 
 
-def _is_along_channels(step: Step) -> bool:
-    """Whether its bias lies along dimension 1, whose means a norm subtracts; a Linear's lies along the last."""
-    return not step.op.startswith("Linear") or (isinstance(step.output, TensorSpec) and len(step.output.shape) == 2)
+def _is_along_channels(step: Step, norm: Step) -> bool:
+    """Whether its bias lies along dimension 1, whose means a norm subtracts; a Linear's lies along the last.
+
+    Of two dimensions an instance norm takes the first for the channels, and subtracts the mean over the last.
+    """
+    if not step.op.startswith("Linear"):
+        return True
+    is_flat = isinstance(step.output, TensorSpec) and len(step.output.shape) == 2
+    return is_flat and norm.op.startswith("BatchNorm")
 
 
 def _has_bias(step: Step) -> bool:

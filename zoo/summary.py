@@ -2,14 +2,15 @@
 
 The network is built and run on the ``meta`` device, so that nothing is allocated whatever its size. Rows are
 those of torchsummary (https://github.com/sksq96/pytorch-summary), in its order: leaf modules and modules
-with a forward of their own, as they finish; functions make no row. Unlike torchsummary, a parameter that
-several layers share is counted once.
+with a forward of their own, as they finish; functions make no row. Unlike torchsummary, a parameter that several
+layers share is counted once, and the network's own `Parameter` layers are rows, which stand first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 MEGABYTE = 1 << 20
+_PARAMETER = "Parameter"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. ``output_shape`` bears -1 for the batch; it is nested where several tensors come out."""
+    """One line of the table. ``output_shape`` bears -1 for the batch; it is nested where several tensors come out.
+
+    A network's own parameter is of type ``Parameter`` and has no batch.
+    """
 
     name: str
     type: str
@@ -54,7 +59,7 @@ class Summary:
     @property
     def activation_megabytes(self) -> float:
         """Outputs of all rows for one image, and as much again for their gradients, in fp32."""
-        return 2 * 4 * sum(_numel(row.output_shape) for row in self.rows) / MEGABYTE
+        return 2 * 4 * sum(_numel(row.output_shape) for row in self.rows if row.type != _PARAMETER) / MEGABYTE
 
     @property
     def params_megabytes(self) -> float:
@@ -85,7 +90,8 @@ def summarize(module: nn.Module, inputs: Mapping[str, Shape], *, name: str) -> S
         name: What the summary calls the network.
     """
     watcher = _Watcher(module)
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    held = chain(module.parameters(), module.buffers())
+    device = next((tensor.device for tensor in held), torch.device("cpu"))
     tensors = [torch.zeros((1, *shape), device=device) for shape in inputs.values()]
     was_training = module.training
     module.eval()
@@ -119,7 +125,8 @@ class _Watcher:
             for path, module in root.named_modules()
             if module is not root and not isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
         ]
-        if not self._handles:  # a network that is one leaf is its own row
+        self._is_leaf = not self._handles
+        if self._is_leaf:  # a network that is one leaf is its own row
             self._handles = [root.register_forward_hook(self._hook(""))]
 
     def _hook(self, path: str) -> Any:
@@ -134,8 +141,10 @@ class _Watcher:
 
     def rows(self) -> tuple[Row, ...]:
         ran = {id(module) for _, module, _ in self._finished}
-        seen: set[int] = set()
-        return tuple(
+        own: dict[str, nn.Parameter] = {} if self._is_leaf else dict(self._root.named_parameters(recurse=False))
+        seen = {id(parameter) for parameter in own.values()}
+        free = (Row(name, _PARAMETER, list(each.shape), each.numel()) for name, each in own.items())
+        return *free, *(
             Row(path, type(module).__name__, _shape(output), _own_params(module, ran, seen))
             for path, module, output in self._finished
         )
@@ -231,12 +240,13 @@ def _shape_text(shape: Any) -> str:
         return ", ".join(f"{key}: {_shape_text(value)}" for key, value in shape.items())
     if shape and isinstance(shape[0], list):
         return " | ".join(map(_shape_text, shape))
-    return " x ".join(map(str, shape[1:])) if shape else ""
+    return " x ".join(map(str, shape[1:] if shape[0] == -1 else shape)) if shape else ""
 
 
 def human_count(number: float) -> str:
     """A count in three figures, ready for its unit: ``6.57 M``, ``1.2 G``."""
+    rounded = float(f"{number:.3g}")  # first: 999,999 is a million in three figures
     for limit, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{unit}"
+        if rounded >= limit:
+            return f"{rounded / limit:.3g}{unit}"
     return f"{number:g} "

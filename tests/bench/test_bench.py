@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from tests.train.small_world import Small, small_net, small_training
 from zoo.bench import bare_loop
-from zoo.bench.engine import EngineBench, Turn
+from zoo.bench.engine import EngineBench, Turn, bench_engine
 from zoo.cli import main
+from zoo.errors import UsageError
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -99,3 +102,17 @@ def test_engine_and_bare_loop_take_steps_of_as_many_batches() -> None:
     )
     step()
     assert seen == [4, 4, 4]
+
+
+@pytest.mark.parametrize("short", [{"samples": 40, "batch_size": 40}, {"train": {"epochs": 2, "max_steps": 1}}])
+def test_a_training_without_two_steps_in_a_row_is_too_short(short: dict[str, Any]) -> None:
+    training = small_training(Small(**short), None)
+    with pytest.raises(UsageError, match="too short to measure: it needs at least 2 steps in an epoch"):
+        bench_engine(training, small_net(), flops_per_image=1)
+
+
+def test_two_steps_in_an_epoch_can_be_measured() -> None:
+    training = small_training(Small(samples=80, batch_size=40, train={"epochs": 2}), None)
+    bench = bench_engine(training, small_net(), flops_per_image=1, rounds=1)
+    assert bench.steps == 1
+    assert bench.engine_images_per_second > 0

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -153,15 +152,23 @@ def test_a_training_outlives_whoever_read_its_progress(recipe: Path) -> None:
     assert (recipe.parent / "runs/tiny/0001/result.json").is_file()
 
 
-def test_ctrl_c_is_told(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: object) -> None:
-        signal.raise_signal(signal.SIGINT)
+INTERRUPTED = """
+import signal, sys
+import zoo.assemble.catalogue as catalogue
+from zoo.cli import main
 
-    monkeypatch.setattr("zoo.assemble.catalogue.listing", interrupted)
-    outcome = zoo("ls", "ops", "--json")
-    assert outcome.status == 130
-    assert "stopped by the keyboard" in outcome.err
-    assert json.loads(outcome.out)[0]["message"] == "stopped by the keyboard"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+catalogue.listing = lambda kind: signal.raise_signal(signal.SIGINT)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_is_told() -> None:
+    words = [sys.executable, "-c", INTERRUPTED, "ls", "ops", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130
+    assert "stopped by the keyboard" in done.stderr
+    assert json.loads(done.stdout)[0]["message"] == "stopped by the keyboard"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -34,6 +34,8 @@ def folder_of(root: Path, **counts: dict[str, int]) -> None:
             data = encoded(name)
             for number in range(count):
                 (folder / f"{number}.png").write_bytes(data)
+            if not count:  # a class of some split has to be one of the training split too
+                (folder / "grey.png").write_bytes(encoded("L"))
 
 
 def channels(dataset: Dataset) -> set[int]:

@@ -63,6 +63,8 @@ class Names:
         ("$(max(1, a) + min(depths) + len(depths) + sum(depths))", 17),
         ("$(ceil(2.1) + floor(2.9) + int(2.9) + round(2.6))", 10),
         ("$(round(2.345, 1))", 2.3),
+        ("$(round(2345, -2))", 2300),
+        ("$([7, 8, 9][null:2])", [7, 8]),
         ("$([a, 1] + [2])", [3, 1, 2]),
         ("$([1, 2] * 2)", [1, 2, 1, 2]),
         ("$(1e-3)", 0.001),
@@ -83,7 +85,7 @@ REFUSED = [
     "$(a[0])", "$('x' * 5)", "$([1] * 999999)", "$(a < mode)", "$(-mode)", "$(not a)", "$(max())", "$(len(a))",
     "$(if)", "$(a if a)", "$(1 +* 2)", "$(a; a)", "$(a = 1)", "$(a := 1)", "$(`a`)", "$(f'{a}')",
     "$((-8) ** 0.5)", "$(10 ** 400)", "$(1e308 * 10)", "$(2 ** 62 * 4)", "$(int(mode))", "$(a.channels)",
-    "$(undefined)",
+    "$(undefined)", "$(round(5, -999999999))", "$(round(5, 1.5))", "$(round(5, true))", "$([7, 8][null])",
     "$(" + "(" * 400 + ")" * 400 + ")", "$(" + "1 + " * 100 + "1)", "$(" + "-" * 200 + "1)", "$(1" + "0" * 99 + ")",
     "$(" + "a" * 100_000 + ")", "$(" + "[" * 55 + "]" * 55 + ")", "$(depths" + "[0]" * 90 + ")", "$true", "$and",
 ]  # fmt: skip
@@ -96,6 +98,31 @@ def test_refusals_are_quick_and_have_a_message(text: str) -> None:
         evaluate(parse(text), Names())
     assert time.process_time() - start < 0.5
     assert len(caught.value.message) < 200
+
+
+def test_a_layer_name_that_begins_with_a_digit_has_its_way_out() -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse("$(3x.channels + 1)")
+    assert caught.value.help == "a layer's name that begins with a digit is read as a whole value alone: $3x.channels"
+
+
+class Deep:
+    """A param that holds a list of so many levels."""
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+    def value(self, name: str, parts: tuple[int | str, ...]) -> Any:
+        found: list[Any] = []
+        for _ in range(self.levels - 1):
+            found = [found]
+        return found
+
+
+def test_lists_cannot_grow_deep_from_param_to_param() -> None:
+    assert len(evaluate(parse("$([deep])"), Deep(63))) == 1
+    with pytest.raises(ExpressionError, match="64 levels"):
+        evaluate(parse("$([deep])"), Deep(64))
 
 
 def test_nested_lists_cannot_grow_without_bound() -> None:

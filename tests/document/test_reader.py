@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import Mapping, Scalar, node_at, plain, read_file, read_text, read_value
 
+CHAIN = "a0: &a0 [x]\n" + "".join(f"a{level}: &a{level} [*a{level - 1}]\n" for level in range(1, 2000))
+
 
 def read(text: str) -> tuple[Mapping | None, Diagnostics]:
     diagnostics = Diagnostics()
@@ -37,6 +39,7 @@ NINE_LEVELS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     ("text", "code"),
     [
         (NINE_LEVELS, "too-large"),
+        (CHAIN, "too-deep"),
         ("a: " + "[" * 100_000, "too-deep"),
         ("a: " + "[" * 100_000 + "]" * 100_000, "too-deep"),
         ("- " * 100_000, "too-deep"),
@@ -44,7 +47,7 @@ NINE_LEVELS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("{" * 100_000, "key-not-text"),
         ("a: " + "9" * 100_000, "number-too-long"),
     ],
-    ids=["alias bomb", "open brackets", "brackets", "dashes", "indents", "braces", "digits"],
+    ids=["alias bomb", "chain of aliases", "open brackets", "brackets", "dashes", "indents", "braces", "digits"],
 )
 def test_attacks_end_within_a_second(text: str, code: str) -> None:
     start = time.process_time()
@@ -72,7 +75,12 @@ def test_attacks_end_within_a_second(text: str, code: str) -> None:
         ("a: {<<: 3}", ("bad-merge", 1, 9)),
         ("a: 'x", ("syntax", 1, 6)),
         ("a:\n\tb: 1", ("syntax", 2, 1)),
+        ("%YAML 1.1\n---\na: no", ("directive", 1, 1)),
+        ("%TAG !e! tag:example.org,2000:\n---\na: 1", ("directive", 1, 1)),
+        ("a: &k b\nc: {*k : 1, *k : 2}", ("duplicate-key", 2, 13)),
+        ("&k conv: 1\n*k : 2", ("duplicate-key", 2, 1)),
         ("a: {b: $(depths[0])}", ("unquoted-expression", 1, 8)),
+        ('a: {b: $(x == ")", c)}', ("unquoted-expression", 1, 8)),
         ("a: {b: $(max(1, 2))}", ("unquoted-expression", 1, 8)),
         ("a: [$(d[0]), 2]", ("unquoted-expression", 1, 5)),
     ],
@@ -81,7 +89,10 @@ def test_refusals_have_their_place(text: str, expected: tuple[str, int, int]) ->
     assert refusal(text) == expected
 
 
-@pytest.mark.parametrize("text", ["a: $(max(1, 2))", 'a: {b: "$(depths[0])"}', "a: {b: $(x + (y))}"])
+@pytest.mark.parametrize(
+    "text",
+    ["a: $(max(1, 2))", 'a: {b: "$(depths[0])"}', "a: {b: $(x + (y))}", 'a: {b: $(x == "(")}', "a: {b: $(')' == x)}"],
+)
 def test_whole_expressions_are_read(text: str) -> None:
     node, diagnostics = read(text)
     assert node is not None
@@ -108,6 +119,27 @@ def test_merge_keys_give_way_to_the_mapping_and_to_what_comes_first() -> None:
     assert plain(node)["y"] == {"a": 0, "b": 2, "c": 3}
     assert node_at(node, ["y", "b"])[1].line == 1  # what is merged keeps its place
     assert node_at(node, ["y", "c"])[1].line == 2
+
+
+def test_what_is_merged_stands_where_the_merge_key_does() -> None:
+    node, _ = read("x: &x {b: 1, c: 2, d: 3}\ny: {a: 0, d: 9, <<: *x, c: 8, e: 4}")
+    assert node is not None
+    assert list(plain(node)["y"].items()) == [("a", 0), ("d", 9), ("b", 1), ("c", 8), ("e", 4)]
+
+
+def test_aliases_may_reach_as_deep_as_brackets() -> None:
+    deep = "[" * 40 + "]" * 40
+    assert read(f"a: &a {deep}\nb: {'[' * 20}*a{']' * 20}")[0] is not None
+    assert refusal(f"a: &a {deep}\nb: {'[' * 30}*a{']' * 30}")[0] == "too-deep"
+
+
+def test_a_directive_of_yaml_1_2_is_none_to_speak_of() -> None:
+    assert read("%YAML 1.2\n---\na: 1")[0] is not None
+
+
+def test_an_index_in_flow_style_is_told_to_want_quotes() -> None:
+    _, diagnostics = read("a: {b: $depths[0]}")
+    assert [item.help for item in diagnostics] == ['in flow style an expression with [ ] wants quotes: "$(depths[…])"']
 
 
 def test_every_value_keeps_its_place_also_past_tabs_bom_and_crlf() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from tests.graph.plan_world import HEAD, codes, parameter_count, plan_of_text, planned, trainable_count
 from zoo.diagnostics import Diagnostics
 from zoo.document import load
-from zoo.graph import Ref, Step, TensorSpec, plan_architecture
+from zoo.graph import Ref, Step, TensorSpec, compile_plan, plan_architecture
 
 CONV = "op: Conv2d, kernel_size: 1, out_channels"
 
@@ -408,6 +408,37 @@ def test_a_kind_means_no_buffers() -> None:
     inits = {spec.name: spec.init is not None for spec in plan.root.steps[0].parameters}
     assert inits["weight"]
     assert not any(is_set for name, is_set in inits.items() if name not in ("weight", "bias"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ("{op: Conv2d, out_channels: 24, kernel_size: 2, %s}", None),
+        ("[{op: Conv2d, out_channels: 24, kernel_size: 2, %s}]", None),
+        (
+            "{op: Conv2d, out_channels: 24, kernel_size: 2, groups: 3, %s}",
+            "take 1 channel at a time, the images are [3, ",
+        ),
+        ("{op: Conv2d, out_channels: 24, kernel_size: 40, padding: 8, %s}", "are [40, 40], the images [32, 32]"),
+        ("ReLU, {op: Conv2d, out_channels: 24, kernel_size: 2, %s}", "must read the network's input"),
+    ],
+)
+def test_filters_made_from_images_must_see_them(layers: str, told: str | None) -> None:
+    text = HEAD + f"layers: [{layers % 'init: {weight: patch_whitening}'}]"
+    assert [told in item.message if told else item for item in planned(text)[1]] == ([True] if told else [])
+
+
+def test_a_comparison_chooses_between_values() -> None:
+    text = """input: [4]
+layers:
+  mask: {op: gt, other: 0}
+  less: {op: mul, from: input, other: 0.5}
+  kept: {op: where, from: [mask, input, less]}
+"""
+    plan = plan_of_text(text)
+    assert plan.root.steps[0].output == TensorSpec((-1, 4), "bool")
+    x = torch.tensor([[-2.0, -1.0, 1.0, 2.0]])
+    assert torch.equal(compile_plan(plan)(x), torch.where(x > 0, x, x / 2))
 
 
 def test_a_key_with_nothing_behind_it_says_nothing() -> None:

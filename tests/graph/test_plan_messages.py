@@ -194,6 +194,10 @@ SLIPS: dict[str, list[tuple[str, str | None]]] = {  # layers, or a whole text; a
     ],
     "[{op: ReLU, name: c1}]": [("ReLU: unknown key 'name'", "ReLU takes inplace")],
     "[{op: ReLU, args: {repeat: 3}}]": [("ReLU: unknown key 'repeat'", "ReLU takes inplace")],
+    "[{op: torch.topk, k: 3}]": [("there is no op 'torch.topk'", "it gives places, or an order")],
+    "[{op: grid_sample}]": [("there is no op 'grid_sample'", "it warps along a grid")],
+    "[{op: torch.fft.rfft2}]": [("there is no op 'torch.fft.rfft2'", "its numbers are complex")],
+    "[{op: torchvision.ops.DeformConv2d}]": [("there is no op", "it runs on torchvision's compiled operators alone")],
     "[{op: Tanh, stride: 3}]": [("Tanh: unknown key 'stride'", "Tanh takes no arguments")],
     "{a: ReLU, b: {op: Conv2d, out_channels: $a, kernel_size: 1}}": [
         ("a is a tensor, not a number", "write a.channels, .features, .height, .width or .shape")

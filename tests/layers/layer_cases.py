@@ -115,6 +115,8 @@ FUNCTIONS: list[Case] = [
     *call("div", other=3, rounding_mode="floor"),
     *call("pow", exponent=2),
     *call("pow maximum minimum matmul", SMALL_MAP, SMALL_MAP),
+    *call("gt ge lt le eq ne", SMALL_MAP, SMALL_MAP),
+    *call("gt ge lt le eq ne", SMALL_MAP, other=0.5),
     *call("lerp", SMALL_MAP, SMALL_MAP, weight=0.3),
     *call("cat", SMALL_MAP, SMALL_MAP, dim=1),
     *call("cat", SMALL_MAP),

@@ -114,6 +114,18 @@ def test_functions_of_masks_and_indices() -> None:
     assert ops["masked_fill"].expression(["a", "m"], {"value": "0.0"}) == "torch.masked_fill(a, m, 0.0)"
 
 
+@pytest.mark.parametrize("name", ["gt", "ge", "lt", "le", "eq", "ne"])
+def test_comparisons_make_masks(name: str) -> None:
+    first, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2.0, 2.0, 2.0]])
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
+    mask = eval(f"first {signs[name]} second")
+    assert mask.dtype == torch.bool
+    assert same(ops[name].apply([first, second], {}, {}), mask)
+    assert same(ops[name].apply([first], {}, {"other": 2}), mask)
+    assert ops[name].input_bounds({"other": 2}) == (1, 1)
+    assert ops[name].expression(["x"], {"other": "2"}) == f"torch.{name}(x, 2)"
+
+
 def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:
     lines = []
     for name, arguments, shapes in CASES:
@@ -135,8 +147,11 @@ def test_expressions_read_as_a_person_would_write_them(golden: Any) -> None:
         ("chunk", {"chunks": 2}, 4, (0,)),
         ("relu", {}, 4, ()),
         ("Softmax", {"dim": 0}, 2, (0,)),
-        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2}, 3, (0,)),
-        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 3, ()),
+        ("Softmax2d", {}, 3, (0,)),
+        ("Softmax2d", {}, 4, (1,)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2}, 3, (0, 2)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 3, (1, 2)),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 2, "batch_first": True}, 2, (0, 1)),
     ],
 )
 def test_which_dimensions_are_mixed(name: str, arguments: dict[str, Any], rank: int, dims: tuple[int, ...]) -> None:

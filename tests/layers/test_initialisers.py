@@ -119,6 +119,11 @@ def test_patch_whitening_is_the_sources_formula() -> None:
     assert not torch.allclose(moments, eigenvalues / (eigenvalues.sqrt() + eps) ** 2, atol=1e-2)  # eps outside the root
 
 
+def test_patch_whitening_wants_images_of_the_filters_channels() -> None:
+    with pytest.raises(ValueError, match="the images have 3 channels, the filters 1"):
+        initialisers["patch_whitening"].fill(torch.empty(8, 1, 2, 2), images=correlated_images(), eps=0.0)
+
+
 class Largest(TorchDispatchMode):
     """Notes the largest memory that any operation's result has of its own."""
 

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_text
 from zoo.errors import UsageError
 from zoo.graph import compile_plan
+from zoo.layers import ops
+from zoo.layers.foreign import argument_fault, build_foreign, unknown_model
 from zoo.models import architecture_names, architecture_path, foreign_target, load_plan
+from zoo.models.foreign import _with_head_for
 
 
 @pytest.mark.parametrize("name", architecture_names())
@@ -73,6 +77,50 @@ def test_torchvisions_models_with_their_own_input_and_any_head() -> None:
     assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
     with pytest.raises(UsageError, match="no torchvision model 'resnt18'"):
         foreign_target("torchvision:resnt18")
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_models_with_auxiliary_heads_train_on_the_scores_alone(name: str) -> None:
+    with torch.device("meta"):
+        module = build_foreign("torchvision", name, num_classes=5, init_weights=False).train()
+        assert module(torch.zeros(2, 3, 299, 299)).shape == (2, 5)
+        with pytest.raises(UsageError, match="aux_logits"):
+            build_foreign("torchvision", name, aux_logits=True)
+    text = ops["torchvision"].constructor({"name": repr(name), "num_classes": "5"})
+    assert text.endswith(f"get_model({name!r}, weights=None, num_classes=5, aux_logits=False)")
+
+
+@pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
+def test_no_argument_of_a_model_opens_a_file(key: str, tmp_path: Path) -> None:
+    value = {"file": str(tmp_path / "x.pth")} if "cfg" in key else str(tmp_path / "x.pth")
+    for arguments in ({key: value}, {"kwargs": {key: value}}):
+        fault = argument_fault("timm", "resnet18", arguments)
+        assert fault is not None
+        assert (fault.argument, fault.help) == (key, "write weights: FILE in a recipe")
+        with pytest.raises(UsageError, match=f"takes no {key}"):
+            build_foreign("timm", "resnet18", **arguments)
+
+
+def test_what_a_model_does_not_stand_is_no_bug() -> None:
+    fault = argument_fault("timm", "resnet18", {"base_width": -64})
+    assert fault is not None
+    assert fault.message.startswith("resnet18: ")
+
+
+def test_unknown_weights_of_a_model_offer_the_nearest() -> None:
+    stranger = unknown_model("timm", "resnet18.a1_in1kk")
+    assert stranger is not None
+    assert stranger.message == "there is no set of timm weights 'resnet18.a1_in1kk'"
+    assert "resnet18.a1_in1k" in (stranger.help or "")
+    assert unknown_model("timm", "resnet18.a1_in1k") is None
+
+
+def test_the_head_of_a_pretrained_model_is_replaced_a_convolution_too() -> None:
+    for name, classes in (("squeezenet1_1", 5), ("resnet18", 5), ("squeezenet1_1", 1000)):
+        module = torchvision.models.get_model(name, weights=None)
+        assert _with_head_for(module, classes)(torch.zeros(2, 3, 64, 64)).shape == (2, classes)
+    with pytest.raises(UsageError, match="no head"):
+        _with_head_for(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 5)
 
 
 @pytest.mark.slow

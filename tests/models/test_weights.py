@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -99,6 +100,43 @@ def test_a_truncated_file_is_damaged_not_a_bug(suffix: str, tmp_path: Path) -> N
         path.write_bytes(whole[:kept])
         with pytest.raises(CheckpointError):
             read_weights(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x80\x02.", b"\x80\x02X\x05\x00", b"\x80\x02K", b"\x80\x02}(X", b"\x80\x02h\x01."]
+)
+def test_a_damaged_pickle_is_damaged_not_a_bug(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError):
+        read_weights(path)
+
+
+class Wrapped(nn.Module):
+    """A network with a layer called `module`, and no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.Linear(3, 2)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("kind", [Wrapped, tiny])
+def test_the_names_of_wrappers_are_taken_off_those_of_layers_are_not(prefix: str, kind: Any, tmp_path: Path) -> None:
+    source, target = kind(), kind()
+    save_file({prefix + name: value for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
+    load_weights(target, tmp_path / "w.safetensors")
+    assert equal(source, target)
+
+
+def test_files_without_counts_of_batches_are_read(tmp_path: Path) -> None:
+    source, target = tiny(), tiny()
+    state = {name: value for name, value in source.state_dict().items() if "num_batches" not in name}
+    assert len(state) < len(source.state_dict())
+    save_file(state, tmp_path / "w.safetensors")
+    loaded = load_weights(target, tmp_path / "w.safetensors")
+    assert equal(source, target)
+    assert f"loaded {len(state)} tensors" in loaded.message
 
 
 def test_missing_files_and_things_that_are_no_weights(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Scalar, Sequence, from_data, read_file
+from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint, lint_cam_layer
@@ -95,8 +95,12 @@ def sure_of_data(resolved: Resolved) -> tuple[Shape | None, int | None]:
     found = Diagnostics()
     data = parse_data(resolved.section("data"), found)
     known = known_data(data) if data is not None else None
-    shape = _ask_transforms(resolved, data, found)["image_shape"]
-    return shape, known.classes if known is not None else None
+    if known is None:
+        return None, None
+    names = {str(plain(node)) for node in _list(resolved, "eval", resolved.recipe.transforms.eval).items}
+    if names <= {"Normalize"}:  # the usual list, for which no library has to be loaded
+        return known.image_shape, known.classes
+    return _ask_transforms(resolved, data, found)["image_shape"], known.classes
 
 
 def recheck(resolved: Resolved) -> Parts:

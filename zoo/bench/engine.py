@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from zoo.bench.bare_loop import bare_step, matmul_peak, seconds_for
+from zoo.errors import UsageError
 from zoo.events import EpochFinished, StepLogged
 from zoo.train import Training, fit
 
@@ -114,7 +115,10 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         network: The same network, for the bare loop: ordinary PyTorch code without zoo in it.
         flops_per_image: Of one forward pass.
         rounds: Turns that count; one more of each goes first to warm up.
+
+    Raises UsageError where the training is too short for a turn.
     """
+    _require_length(training)
     runtime = training.runtime
     batch = next(iter(training.train.epoch(1)))
     images = runtime.images(batch.images).clone(memory_format=torch.preserve_format)
@@ -131,7 +135,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
     )
     seconds_for(step, 1, images.device)  # warms up
     steps = math.ceil(TURN_SECONDS / seconds_for(step, 1, images.device))
-    training.log_every = steps = min(steps, MOST_STEPS, max(1, training.steps.per_epoch // 3))
+    training.log_every = steps = min(steps, MOST_STEPS, max(1, _in_a_row(training) // 3))
     data = _data(training, steps * batches)
     turns = []
     for engine_seconds in _engine(training):
@@ -149,6 +153,21 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         precision=runtime.precision,
         batches_per_step=batches,
     )
+
+
+def _in_a_row(training: Training) -> int:
+    """How many steps no epoch's end falls between."""
+    return min(training.steps.per_epoch, training.steps.total)
+
+
+def _require_length(training: Training) -> None:
+    """Two turns must fit into an epoch: one to warm up, and one that counts."""
+    if _in_a_row(training) < 2:
+        raise UsageError(
+            "this training is too short to measure: it needs at least 2 steps in an epoch",
+            code="too-short",
+            help="lower data.batch_size or train.accumulate, or raise train.max_steps",
+        )
 
 
 def _autocast(precision: str) -> torch.dtype | None:

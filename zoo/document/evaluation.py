@@ -27,7 +27,8 @@ from zoo.document.expressions import (
     parse,
     paths,
 )
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, written
+from zoo.document.functions import FUNCTION_VALUES, number_of
+from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, from_data, written
 
 ExpressionValue: TypeAlias = "int | float | bool | str | list[Any] | None"
 
@@ -221,7 +222,7 @@ def _value(tree: Tree, scope: Scope) -> ExpressionValue:
         case Choice(test=test, then=then, otherwise=otherwise):
             return evaluate(then if _truth(evaluate(test, scope)) else otherwise, scope)
         case Call(function=function, arguments=arguments):
-            return _CALLS[function](*[evaluate(argument, scope) for argument in arguments])
+            return FUNCTION_VALUES[function](*[evaluate(argument, scope) for argument in arguments])
         case Index(target=target, parts=parts):
             return _indexed(
                 evaluate(target, scope), [None if part is None else evaluate(part, scope) for part in parts]
@@ -240,14 +241,8 @@ def _truth(value: ExpressionValue) -> bool:
 def _prefix(sign: str, value: ExpressionValue) -> ExpressionValue:
     if sign == "not":
         return not _truth(value)
-    number = _number(value, sign)
+    number = number_of(value, sign)
     return -number if sign == "-" else number
-
-
-def _number(value: ExpressionValue, sign: str) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ExpressionError(f"{sign} wants numbers, the value is {written(value)}")
-    return value
 
 
 def _arithmetic(sign: str, left: ExpressionValue, right: ExpressionValue) -> ExpressionValue:
@@ -259,7 +254,7 @@ def _arithmetic(sign: str, left: ExpressionValue, right: ExpressionValue) -> Exp
         if len(left) * right > MOST_ITEMS:
             raise ExpressionError(f"a list of more than {MOST_ITEMS:,} items", code="number-too-large")
         return left * right
-    first, second = _number(left, sign), _number(right, sign)
+    first, second = number_of(left, sign), number_of(right, sign)
     if sign == "**":
         return _power(first, second)
     result: int | float = _OPERATORS[sign](first, second)
@@ -297,7 +292,9 @@ def _indexed(target: ExpressionValue, parts: list[ExpressionValue]) -> Expressio
     places = [_index(part) for part in parts]
     if len(places) == 3:
         return target[places[0] : places[1] : places[2]]
-    index = places[0] or 0
+    index = places[0]
+    if index is None:
+        raise ExpressionError("an index is a whole number, not null")
     if not -len(target) <= index < len(target):
         raise ExpressionError(f"there is no item {index}: the list has {len(target)}")
     item: ExpressionValue = target[index]
@@ -317,7 +314,15 @@ def _bounded(value: ExpressionValue) -> ExpressionValue:
         raise ExpressionError("a number beyond all bounds", code="number-too-large")
     if isinstance(value, list | str) and _size(value, MOST_ITEMS) > MOST_ITEMS:
         raise ExpressionError(f"a list of more than {MOST_ITEMS:,} items", code="number-too-large")
+    if isinstance(value, list) and _depth(value) > DEEPEST_NESTING:
+        raise ExpressionError(f"lists nested more than {DEEPEST_NESTING} levels deep", code="too-deep")
     return value
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists, and of mappings where a file's list holds some."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if items is None else 1 + max(map(_depth, items), default=0)
 
 
 def _size(value: ExpressionValue, limit: int) -> int:
@@ -329,32 +334,6 @@ def _size(value: ExpressionValue, limit: int) -> int:
         if size > limit:
             break
     return size
-
-
-def _flat(arguments: tuple[ExpressionValue, ...]) -> list[int | float]:
-    """``max(a, b)`` and ``max([a, b])`` alike."""
-    items = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], list) else list(arguments)
-    if not items:
-        raise ExpressionError("at least one value is expected")
-    return [_number(item, "this function") for item in items]
-
-
-def _whole(function: Callable[..., Any]) -> Callable[..., ExpressionValue]:
-    def rounded(value: ExpressionValue, *digits: ExpressionValue) -> ExpressionValue:
-        result: ExpressionValue = function(_number(value, "this function"), *digits)
-        return result
-
-    return rounded
-
-
-def _length(value: ExpressionValue) -> int:
-    if not isinstance(value, list | str):
-        raise ExpressionError(f"len wants a list, the value is {written(value)}")
-    return len(value)
-
-
-def _sum(*arguments: ExpressionValue) -> ExpressionValue:
-    return 0 if arguments == ([],) else sum(_flat(arguments))
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -383,15 +362,3 @@ def _contained(left: ExpressionValue, right: ExpressionValue) -> bool:
     if isinstance(right, str) and isinstance(left, str):
         return left in right
     raise ExpressionError(f"`in` wants a list, the value is {right!r}")
-
-
-_CALLS: dict[str, Callable[..., ExpressionValue]] = {
-    "min": lambda *arguments: min(_flat(arguments)),
-    "max": lambda *arguments: max(_flat(arguments)),
-    "sum": _sum,
-    "len": _length,
-    "round": _whole(round),
-    "int": _whole(int),
-    "ceil": _whole(math.ceil),
-    "floor": _whole(math.floor),
-}

@@ -243,7 +243,13 @@ class _Parser:
     def _unexpected(self, what: str = "") -> NoReturn:
         token = self._token
         found = "the expression ends" if token.kind == "end" else f"unexpected {token.text!r}"
-        raise ExpressionError(f"{found}: {what}" if what else found, token.start, max(token.end, token.start + 1))
+        before = self._tokens[self._at - 1] if self._at else token
+        help = None
+        if token.kind == "path" and before.kind == "number" and before.end == token.start:
+            name = before.text + token.text
+            help = f"a layer's name that begins with a digit is read as a whole value alone: ${name}"
+        message = f"{found}: {what}" if what else found
+        raise ExpressionError(message, token.start, max(token.end, token.start + 1), help=help)
 
     def _choice(self) -> Tree:
         then = self._binary(1)

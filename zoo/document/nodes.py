@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from zoo.diagnostics import Span
 
 ScalarValue: TypeAlias = str | int | float | bool | None
+
+DEEPEST_NESTING = 64  # levels of a file, aliases followed, and of a computed list
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,19 @@ class Scalar:
     span: Span
     text: str = ""
     plain: bool = True
+    depth: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A list of nodes."""
+    """A list of nodes. ``depth`` counts the levels of collections, its own among them."""
 
     items: tuple[Node, ...]
     span: Span
+    depth: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "depth", 1 + max((item.depth for item in self.items), default=0))
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.items)
@@ -51,13 +58,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys (always text) to nodes, in the order of the file."""
+    """Keys (always text) to nodes, in the order of the file. ``depth`` as in a list."""
 
     entries: tuple[Entry, ...]
     span: Span
+    depth: int = field(init=False, repr=False, compare=False)
     _index: dict[str, Entry] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "depth", 1 + max((entry.value.depth for entry in self.entries), default=0))
         object.__setattr__(self, "_index", {entry.key: entry for entry in self.entries})
 
     def __iter__(self) -> Iterator[Entry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 import yaml
 
 from zoo.diagnostics import Diagnostics, Note, Source, Span
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence
 from zoo.document.scalars import resolve
 
 LARGEST_FILE = 1 << 20  # bytes
-DEEPEST_NESTING = 64
 MOST_NODES = 200_000  # after aliases are followed
 
 _NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what YAML 1.2 calls not printable
+_STRING = re.compile(r"""'[^']*(?:'|$)|"[^"]*(?:"|$)""")  # in an expression; the last one may be cut short
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -129,10 +129,13 @@ class _Frame:
     anchor: str | None
     items: list[Node] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
-    merged: dict[str, Entry] = field(default_factory=dict)
-    places: dict[str, Span] = field(default_factory=dict)  # of all keys, `<<` too
+    places: dict[str, Span] = field(default_factory=dict)  # of all keys that stand here, `<<` too
     key: Scalar | None = None
     count: int = 1
+
+    @property
+    def awaits_key(self) -> bool:
+        return self.is_mapping and self.key is None
 
 
 class _Builder:
@@ -160,6 +163,7 @@ class _Builder:
                         self._span(event),
                         help="one file holds one document; remove the '---'",
                     )
+                self._check_directives(event)
             else:
                 self._take(event)
         if self._failed:
@@ -167,6 +171,13 @@ class _Builder:
         if self._root is None:
             self._fail("empty-file", f"{self._source.name} is empty", _point(self._source, 1, 1))
         return self._root
+
+    def _check_directives(self, event: yaml.events.DocumentStartEvent) -> None:
+        if event.version not in (None, (1, 2)):
+            version = ".".join(map(str, event.version))
+            self._fail("directive", f"YAML {version} is not read, YAML 1.2 is", self._span(event), help="remove %YAML")
+        if event.tags:
+            self._fail("directive", "%TAG names tags, which are not allowed", self._span(event), help="remove %TAG")
 
     def _events(self) -> Iterator[yaml.events.Event]:
         given = 0
@@ -201,7 +212,7 @@ class _Builder:
     def _open(self, event: yaml.events.CollectionStartEvent) -> None:
         if len(self._stack) >= DEEPEST_NESTING:
             self._fail("too-deep", f"nested more than {DEEPEST_NESTING} levels deep", self._span(event))
-        if self._stack and self._stack[-1].is_mapping and self._stack[-1].key is None:
+        if self._stack and self._stack[-1].awaits_key:
             self._fail("key-not-text", "a key must be text", self._span(event))
         if event.anchor:
             self._open_anchors.add(event.anchor)
@@ -210,12 +221,9 @@ class _Builder:
     def _close(self, event: yaml.events.Event) -> None:
         frame = self._stack.pop()
         span = self._span(frame.start, event)
-        node: Node
-        if frame.is_mapping:
-            entries = {**frame.merged, **frame.entries}
-            node = Mapping(tuple(entries.values()), span)
-        else:
-            node = Sequence(tuple(frame.items), span)
+        node: Node = (
+            Mapping(tuple(frame.entries.values()), span) if frame.is_mapping else Sequence(tuple(frame.items), span)
+        )
         if frame.anchor:
             self._open_anchors.discard(frame.anchor)
         self._put(node, frame.count, frame.anchor)
@@ -251,8 +259,9 @@ class _Builder:
         frame.key = node
 
     def _take_entry(self, frame: _Frame, key: Scalar, value: Node) -> None:
-        first = frame.places.setdefault(key.text, key.span)
-        if first is not key.span:
+        first = frame.places.get(key.text)
+        frame.places.setdefault(key.text, key.span)
+        if first is not None:
             self._failed = True
             help = "give `<<` a list: <<: [*a, *b]" if key.text == "<<" else "remove one of the two"
             notes = [Note("first here", first)]
@@ -270,7 +279,7 @@ class _Builder:
             if not isinstance(node, Mapping):
                 self._fail("bad-merge", "`<<` takes a mapping or a list of mappings", node.span)
             for entry in node.entries:
-                frame.merged.setdefault(entry.key, entry)
+                frame.entries.setdefault(entry.key, entry)
 
     def _alias(self, event: yaml.events.AliasEvent) -> tuple[Node, int]:
         name = event.anchor or ""
@@ -278,7 +287,13 @@ class _Builder:
             self._fail("alias-loop", f"the alias *{name} stands inside its own anchor", self._span(event))
         if name not in self._anchors:
             self._fail("unknown-alias", f"no anchor &{name} above this alias", self._span(event))
-        return self._anchors[name]
+        node, count = self._anchors[name]
+        if len(self._stack) + node.depth > DEEPEST_NESTING:
+            message = f"nested more than {DEEPEST_NESTING} levels deep once aliases are followed"
+            self._fail("too-deep", message, self._span(event))
+        if isinstance(node, Scalar) and self._stack and self._stack[-1].awaits_key:
+            node = replace(node, span=self._span(event))  # a key stands here, whatever gave it its text
+        return node, count
 
     def _scalar(self, event: yaml.events.ScalarEvent) -> Scalar:
         span = self._span(event)
@@ -340,6 +355,8 @@ def _syntax_help(problem: str, context: str, line: str, column: int, context_mar
             return (
                 f"the keys of a mapping begin in one column: the first in column {begins}, this one in column {column}"
             )
+    if line[column - 1 : column] == "[" and (name := re.search(r"\$(\w[\w.-]*)$", line[: column - 1])):
+        return f'in flow style an expression with [ ] wants quotes: "$({name[1]}[…])"'
     if "flow" in context and context_mark is not None:
         return f"the bracket opened in line {context_mark.line + 1} may not be closed, or a comma is missing"
     if "unexpected ':'" in problem and line[column : column + 1] in tuple("}],"):
@@ -351,4 +368,5 @@ def _syntax_help(problem: str, context: str, line: str, column: int, context_mar
 
 def _is_cut_expression(text: str) -> bool:
     """Whether a plain scalar begins an expression that does not close: its parentheses do not balance."""
-    return text.startswith("$(") and text.count("(") > text.count(")")
+    bare = _STRING.sub("", text)
+    return text.startswith("$(") and bare.count("(") > bare.count(")")

@@ -16,7 +16,9 @@ from zoo.diagnostics import Source, Span
 from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data
 from zoo.document.scalars import resolve
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+ -]*")
+_PLAIN = re.compile(r"(?!\.\.\.)[A-Za-z0-9_./][A-Za-z0-9_./+ -]*")  # three dots end a document
+# What the reader refuses, or YAML 1.1 takes for the end of a line.
+_ODD = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 Comment = Callable[[Span], str]
 
@@ -107,6 +109,13 @@ def _float_text(value: float) -> str:
 
 def _text(value: str) -> str:
     """Text, quoted where it would be read as something else."""
-    if _PLAIN.fullmatch(value) and value == value.strip() and resolve(value) == value:
+    if _PLAIN.fullmatch(value) and value == value.strip() and _reads_as_text(value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _ODD.sub(lambda odd: f"\\u{ord(odd[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _reads_as_text(value: str) -> bool:
+    try:
+        return resolve(value) == value
+    except ValueError:  # a number too long to be read as one
+        return False

@@ -21,6 +21,7 @@ from zoo.graph.plan import Plan, Ref, TensorSpec
 from zoo.graph.texts import BlockText, TextReader
 from zoo.graph.unused import warn_of_unread
 from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown
+from zoo.graph.whitening import check_images_reach
 from zoo.registry import listed
 from zoo.schema.architecture import ArchitectureForm, LibraryForm
 from zoo.schema.check import close, validate
@@ -227,7 +228,7 @@ class _Network:
         block = initialised_by_kind(planned.block, self.document.get("init"), Scope(bound, feeds), self.diagnostics)
         doc, source = self.document.get("doc"), self.document.get("source")
         values = {name: param.value for name, param in bound.items()}
-        return Plan(
+        plan = Plan(
             self._name(),
             str(plain(doc)) if doc else "",
             inputs,
@@ -236,3 +237,5 @@ class _Network:
             values,
             plain(source) if source else {},
         )
+        check_images_reach(plan, self.diagnostics)
+        return plan

@@ -11,7 +11,7 @@ from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.registry import LISTED, listed, meant, unknown
 
-_HOME = re.compile(r"(?:torch\.)?(?:nn\.)?(?:functional\.|F\.)?(?=\w+$)")
+_HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
 LIKELY_KEY = 0.7  # likeness from which a key may be what was meant: short words of one trade are alike
 
 

@@ -14,7 +14,7 @@ from zoo.graph.context import Context, Job, PlanBlock, Told
 from zoo.graph.mismatch import Refusal, explain
 from zoo.graph.params import Call, bind
 from zoo.graph.patterns import bare_init, fits, with_patterns
-from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec
+from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec, Value
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.slips import module_meant
 from zoo.graph.texts import BlockText, LayerText
@@ -130,6 +130,8 @@ class StepMaker:
         except ShapeError as error:
             told.own.add(explain(_refusal(request, wires, place, str(error))))
             return FAILED
+        if not _has_one_batch(op, inferred.output, place, told):
+            return FAILED
         step = Step(
             place.name,
             op.kind,
@@ -220,24 +222,48 @@ def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:
 
 
 def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -> bool:
-    for wire in wires.all:
+    named = [(op.input_names.index(name), wire) for name, wire in wires.named.items()]
+    for index, wire in [*enumerate(wires.positional), *named]:
         spec = wire.feed.value
         if not isinstance(spec, TensorSpec):
             continue
-        for dim in op.mixed_dims(arguments.values, len(spec.shape)):
+        for dim in op.mixed_dims(arguments.values, len(spec.shape), index):
             if 0 <= dim < len(spec.shape) and spec.shape[dim] < 0:
-                node = place.arguments.get("dim")
-                sequence_first = "batch_first" in op.arguments.model_fields
+                node = place.arguments.get("dim") or place.arguments.get("equation")
                 told.own.error(
                     "batch-mixed",
                     f"{op.name} over dimension {dim} would mix up the samples of the batch",
                     node.span if node else place.span,
-                    help="add batch_first: true"
-                    if sequence_first
-                    else "dimension 0 is the batch; the channels are dimension 1",
+                    help=_apart(op, arguments, len(spec.shape)),
                 )
                 return False
     return True
+
+
+def _apart(op: Op, arguments: Arguments, rank: int) -> str:
+    """How the samples of a batch are kept apart."""
+    fields = op.arguments.model_fields
+    if "batch_first" in fields and rank > 2 and not arguments.values.get("batch_first"):
+        return "add batch_first: true"
+    if "dim" in fields:
+        return "dimension 0 is the batch; the channels are dimension 1"
+    return (
+        "dimension 0 is the batch: give what comes in a dimension more, or keep the batch out of those that are mixed"
+    )
+
+
+def _has_one_batch(op: Op, output: Value, place: Place, told: Told) -> bool:
+    """Whether the batch is in one dimension of what comes out; in two, every sample has met every other."""
+    if isinstance(output, TensorSpec) and sum(size < 0 for size in output.shape) > 1:
+        told.own.error(
+            "batch-mixed",
+            f"{op.name} pairs the samples of the batch with each other: {list(output.shape)} comes out",
+            place.span,
+            help="of several inputs with a batch, all have it in the same dimension",
+        )
+        return False
+    items = output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else ()
+    return all(_has_one_batch(op, item, place, told) for item in items)
 
 
 def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[str, Wire]:

@@ -113,13 +113,22 @@ def unknown_name(name: str, params: Mapping[str, Any], feeds: Mapping[str, Any])
             code="undefined-name",
         )
     known = did_you_mean(name, list(params)) if params else "this block has no params"
-    return ExpressionError(f"there is no param {name!r} here", help=known, code="undefined-name")
+    help = _minus_in_name(name, feeds) or known
+    return ExpressionError(f"there is no param {name!r} here", help=help, code="undefined-name")
+
+
+def _minus_in_name(name: str, feeds: Mapping[str, Any]) -> str | None:
+    """The way out where a part of a layer's name was read as a name of its own."""
+    whole = next((feed for feed in feeds if "-" in feed and name in feed.split("-")), None)
+    return f"inside $(…) a - is a minus; {whole} is read as a whole value alone: ${whole}.channels" if whole else None
 
 
 def unknown_layer(name: str, feeds: Mapping[str, Any]) -> ExpressionError:
     """The error for a reference to a layer that is not there."""
     return ExpressionError(
-        f"there is no layer {name!r} above", help=did_you_mean(name, list(feeds)), code="undefined-reference"
+        f"there is no layer {name!r} above",
+        help=_minus_in_name(name, feeds) or did_you_mean(name, list(feeds)),
+        code="undefined-reference",
     )
 
 

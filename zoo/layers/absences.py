@@ -1,4 +1,4 @@
-"""What torch.nn has and the catalogue lacks, with the reason; what is called otherwise here. Floor 2.
+"""What torch has and the catalogue lacks, with the reason; what is called otherwise here. Floor 2.
 
 A test walks torch.nn against both. The reasons are what a message says of such a name.
 """
@@ -76,6 +76,20 @@ ABSENT: dict[str, str] = {
         ["Transformer", "TransformerDecoder", "TransformerEncoder"],
         "a stack of layer modules handed in: repeat TransformerEncoderLayer instead",
     ),
+    **dict.fromkeys(
+        ["argmax", "argmin", "argsort", "sort", "topk"], "it gives places, or an order, through which nothing trains"
+    ),
+    **dict.fromkeys(
+        ["gather", "scatter", "take_along_dim"],
+        "its indices differ from sample to sample: index_select takes the same of all",
+    ),
+    **dict.fromkeys(
+        ["fft", "fft2", "ifft2", "irfft2", "rfft", "rfft2", "stft"], "its numbers are complex: no layer takes them"
+    ),
+    **dict.fromkeys(
+        ["affine_grid", "grid_sample"], "it warps along a grid; interpolate resizes, a recipe's transforms warp"
+    ),
+    **dict.fromkeys(["DeformConv2d", "deform_conv2d"], "it runs on torchvision's compiled operators alone"),
     "CrossMapLRN2d": "superseded by LocalResponseNorm",
     "DataParallel": "a way to run a model, not a layer",
     "EmbeddingBag": "sums bags of indices of varying length: for text",

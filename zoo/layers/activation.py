@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.layers.bounds import Dim
 from zoo.layers.declare import module
-from zoo.layers.op import over
+from zoo.layers.op import along, over
 
 
 def _check_range(low: str, high: str, low_default: float, high_default: float) -> Any:
@@ -41,7 +41,6 @@ _PLAIN = (
     nn.Tanh,
     nn.Threshold,
     nn.PReLU,
-    nn.Softmax2d,
     nn.Identity,
 )
 
@@ -53,6 +52,7 @@ OPS = (
     ),  # torch deprecated the two
     module(nn.RReLU, check=_check_range("lower", "upper", 1 / 8, 1 / 3)),
     module(nn.GLU, mixes=over("dim")),
+    module(nn.Softmax2d, mixes=along(-3)),
     # torch guesses the dimension when it is left out, and warns; here it is asked for
     *(
         module(target, overrides={"dim": (Dim, ...)}, mixes=over("dim"))

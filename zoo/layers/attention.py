@@ -20,13 +20,20 @@ def _check_heads(heads: str, features: str) -> Check:
     return check
 
 
-def _over_sequence(arguments: Mapping[str, Any], rank: int) -> tuple[int, ...]:
-    """Without ``batch_first`` these take dimension 0 for the sequence."""
-    return () if arguments["batch_first"] else (0,)
+def _over_sequence(inputs: int) -> Mixes:
+    """All dimensions of the first so many inputs but the batch's; the others are masks, which mix nothing.
+
+    Without ``batch_first`` the batch is dimension 1, and a tensor of two dimensions is taken for a single sample.
+    """
+
+    def dims(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, ...]:
+        batch = -1 if rank < 3 else 0 if arguments["batch_first"] else 1
+        return tuple(dim for dim in range(rank) if dim != batch) if index < inputs else ()
+
+    return dims
 
 
 _ACTIVATION = {"activation": (Literal["relu", "gelu"], "relu")}
-_SEQUENCE: Mixes = _over_sequence
 
 OPS = (
     module(
@@ -39,8 +46,10 @@ OPS = (
             "vdim": Size | None,
         },
         check=_check_heads("num_heads", "embed_dim"),
-        mixes=_SEQUENCE,
+        mixes=_over_sequence(3),
     ),
-    module(nn.TransformerEncoderLayer, overrides=_ACTIVATION, check=_check_heads("nhead", "d_model"), mixes=_SEQUENCE),
-    module(nn.TransformerDecoderLayer, overrides=_ACTIVATION, check=_check_heads("nhead", "d_model"), mixes=_SEQUENCE),
+    *(
+        module(target, overrides=_ACTIVATION, check=_check_heads("nhead", "d_model"), mixes=_over_sequence(inputs))
+        for target, inputs in ((nn.TransformerEncoderLayer, 1), (nn.TransformerDecoderLayer, 2))
+    ),
 )

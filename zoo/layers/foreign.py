@@ -75,7 +75,10 @@ def build_foreign(
     """A foreign model. Raises UsageError for an unknown name or argument, EnvironmentFault where weights stay away."""
     if stranger := unknown_model(library, name):
         raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
+    if refused := _refused(library, name, kwargs):
+        raise UsageError(refused.message, help=refused.help)
     options = {**kwargs.pop("kwargs", {}), **{key: value for key, value in kwargs.items() if value is not None}}
+    options = {**_own_defaults(library, name), **options}
     build = _build_timm if library == "timm" else _build_torchvision
     try:
         if torch.get_default_device().type == "meta":
@@ -83,6 +86,10 @@ def build_foreign(
         return build(name, pretrained, features, options)
     except (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError) as error:
         raise UsageError(f"{name}: {error}") from error  # arguments it does not stand, or a model without maps
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+            raise
+        raise UsageError(f"{name}: {str(error).partition(chr(10))[0]}") from error
     except OSError as error:
         raise EnvironmentFault(
             f"{library}: the weights of {name} could not be loaded: {error}",
@@ -160,7 +167,19 @@ def unknown_model(library: Library, name: str, span: Span | None = None) -> Diag
     """The message about a name that no model of the library bears; None where one does."""
     names = foreign_names(library)
     bare = name.partition(".")[0] if library == "timm" else name  # `resnet18.a1_in1k` names weights
-    return None if name in names or bare in names else unknown(f"{library} model", bare, names, span)
+    if bare not in names and name not in names:
+        return unknown(f"{library} model", bare, names, span)
+    return None if bare == name or name in names else _unknown_tag(bare, name, span)
+
+
+def _unknown_tag(bare: str, name: str, span: Span | None) -> Diagnostic | None:
+    import timm
+
+    try:
+        timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError:
+        return unknown("set of timm weights", name, timm.list_pretrained(f"{bare}.*"), span)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +191,39 @@ class ArgumentFault:
     help: str | None = None
 
 
+_FILES = (
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "pretrained_model_args",
+    "cache_dir",
+    "weights",
+)
+_WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # of torchvision; they train on more than the scores
+
+
+def _refused(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:
+    """The first argument that a library takes and zoo does not: one that opens a file, or changes what comes out."""
+    own = arguments.get("kwargs")
+    given = {**(own if isinstance(own, dict) else {}), **arguments}
+    for key in _FILES:
+        if given.get(key) is not None:
+            return ArgumentFault(key, f"{name} takes no {key} here", "write weights: FILE in a recipe")
+    if library == "torchvision" and name in _WITH_AUXILIARY_HEADS and given.get("aux_logits"):
+        message = f"{name}: with aux_logits more than the scores comes out in training"
+        return ArgumentFault("aux_logits", message, "leave it out: the auxiliary heads are")
+    return None
+
+
+def _own_defaults(library: Library, name: str) -> dict[str, Any]:
+    """Arguments that zoo gives where the file does not."""
+    return {"aux_logits": False} if library == "torchvision" and name in _WITH_AUXILIARY_HEADS else {}
+
+
 def argument_fault(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:
     """What a model has against arguments, found by building it on the meta device, which allocates nothing."""
+    if refused := _refused(library, name, arguments):
+        return refused
     try:
         with torch.device("meta"):
             build_foreign(library, name, **arguments)
@@ -194,14 +244,14 @@ def _check(library: Library) -> Callable[[Arguments], Fault | None]:
         if stranger is not None:
             return "name", stranger.message, stranger.help
         own = arguments.get("kwargs")
-        fault = argument_fault(library, arguments["name"], own) if own else None
+        fault = argument_fault(library, arguments["name"], {"kwargs": own}) if own else None
         return ("kwargs", fault.message, fault.help) if fault else None
 
     return check
 
 
 def _write_timm(op: Op, arguments: Mapping[str, str]) -> str:
-    texts = _foreign_texts(arguments)
+    texts = _foreign_texts("timm", arguments)
     if arguments.get("features") == "True":
         texts.append("features_only=True")
     return f"timm.create_model({', '.join(texts)})"
@@ -209,7 +259,7 @@ def _write_timm(op: Op, arguments: Mapping[str, str]) -> str:
 
 def _write_torchvision(op: Op, arguments: Mapping[str, str]) -> str:
     weights = "'DEFAULT'" if arguments.get("pretrained") == "True" else "None"
-    name, *rest = [text for text in _foreign_texts(arguments) if not text.startswith("pretrained=")]
+    name, *rest = [text for text in _foreign_texts("torchvision", arguments) if not text.startswith("pretrained=")]
     model = f"torchvision.models.get_model({', '.join([name, f'weights={weights}', *rest])})"
     if arguments.get("features") != "True":
         return model
@@ -219,11 +269,14 @@ def _write_torchvision(op: Op, arguments: Mapping[str, str]) -> str:
     return f"create_feature_extractor({model}, {nodes!r})"
 
 
-def _foreign_texts(arguments: Mapping[str, str]) -> list[str]:
+def _foreign_texts(library: Library, arguments: Mapping[str, str]) -> list[str]:
     texts = [arguments["name"]]
     own = {key: text for key, text in arguments.items() if key not in ("name", "features", "kwargs")}
     texts += [f"{key}={text}" for key, text in own.items()]
-    further = ast.literal_eval(arguments.get("kwargs", "{}"))
+    further = {
+        **_own_defaults(library, ast.literal_eval(arguments["name"])),
+        **ast.literal_eval(arguments.get("kwargs", "{}")),
+    }
     return texts + [f"{key}={value!r}" for key, value in further.items()]
 
 

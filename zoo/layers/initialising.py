@@ -81,6 +81,9 @@ def patch_whitening(
     # Not all at once: a value is in as many patches as a patch has places.
     left = iter(images)
     some = [next(left)]
+    if some[0].shape[0] != weight.shape[1]:
+        found, due = some[0].shape[0], weight.shape[1]
+        raise ValueError(f"the images have {found} channels, the filters {due}")
     size = max(1, 2**18 // some[0].numel())
     some += islice(left, size - 1)
     while some:

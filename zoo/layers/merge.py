@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.layers.bounds import DESCRIBED, Amount, Dim, Margin, Probability, Size
 from zoo.layers.declare import NoArguments, forms, function, no_arguments
-from zoo.layers.op import Op, as_call, over
+from zoo.layers.op import Op, along, as_call, over
 from zoo.schema import ArgsModel, arguments_model
 
 Number = Margin | float
@@ -136,6 +136,23 @@ def _write_einsum(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], tr
     return f"torch.einsum({', '.join([keywords['equation'], *inputs])})"
 
 
+def _summed(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, ...]:
+    """The dimensions of an input that an equation sums over: those whose index is not in the result."""
+    terms, arrow, result = arguments["equation"].replace(" ", "").partition("->")
+    if not arrow:  # the result then has the indices that stand once
+        result = "..." + "".join(letter for letter in terms if terms.count(letter) == 1)
+    term = dict(enumerate(terms.split(","))).get(index, "")
+    before, dots, after = term.partition("...")
+    start, end = len(before), rank - len(after)
+    dims = [dim for dim, letter in [*enumerate(before), *enumerate(after, end)] if letter not in result]
+    return (*dims, *(range(start, end) if dots and dots not in result else ()))
+
+
+def _of_matrices(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, ...]:
+    """A product sums over the first matrix's columns and the second's rows; a vector has but one dimension."""
+    return (-1,) if index == 0 or rank == 1 else (-2,)
+
+
 def _index_select(input: Tensor, index: Tensor, *, dim: int) -> Tensor:
     return torch.index_select(input, dim, index)
 
@@ -154,11 +171,33 @@ def _convolve(rank: int) -> Op:
         "groups": (Size, 1),
     }
     doc = "A convolution by given weights."
+
+    def all_but_batch(arguments: Mapping[str, Any], dims: int, index: int) -> tuple[int, ...]:
+        first = max(dims - rank - 1, 0) if index == 0 else 1  # of the weights, dimension 0 is what comes out
+        return tuple(range(first, dims))
+
     arguments = arguments_model(name, no_arguments, overrides=fields, described=DESCRIBED, doc=doc)
-    return function(f"F.{name}", getattr(F, name), arguments, inputs=("input", "weight", "bias"), min_inputs=2)
+    inputs = ("input", "weight", "bias")
+    return function(f"F.{name}", getattr(F, name), arguments, inputs=inputs, min_inputs=2, mixes=all_but_batch)
 
 
 _PAIR = ("input", "other")
+_COMPARISONS = {
+    "gt": "greater than",
+    "ge": "greater than or equal to",
+    "lt": "less than",
+    "le": "less than or equal to",
+    "eq": "equal to",
+    "ne": "not equal to",
+}
+
+
+def _compare(name: str, words: str) -> Op:
+    doc = f"A mask: where the first input is {words} the second, or a number."
+    return function(
+        f"torch.{name}", getattr(torch, name), Other, inputs=_PAIR, min_inputs=1, second_input="other", doc=doc
+    )
+
 
 OPS = (
     _fold("add", "+", operator.add, "The sum of the inputs, or of the input and a number."),
@@ -166,11 +205,19 @@ OPS = (
     _fold("sub", "-", operator.sub, "The difference of two inputs, or of the input and a number.", any_number=False),
     function("torch.div", torch.div, Divide, inputs=_PAIR, min_inputs=1, second_input="other", writes=_write_division),
     function("torch.pow", torch.pow, Power, inputs=("input", "exponent"), min_inputs=1, second_input="exponent"),
-    function("torch.matmul", torch.matmul, NoArguments, inputs=_PAIR, doc="The product of matrices."),
+    *(_compare(name, words) for name, words in _COMPARISONS.items()),
+    function(
+        "torch.matmul", torch.matmul, NoArguments, inputs=_PAIR, mixes=_of_matrices, doc="The product of matrices."
+    ),
     function("torch.maximum", torch.maximum, NoArguments, inputs=_PAIR, doc="The larger of two, value by value."),
     function("torch.minimum", torch.minimum, NoArguments, inputs=_PAIR, doc="The smaller of two, value by value."),
     function(
-        "torch.bmm", torch.bmm, NoArguments, inputs=("input", "mat2"), doc="The product of matrices, one a sample."
+        "torch.bmm",
+        torch.bmm,
+        NoArguments,
+        inputs=("input", "mat2"),
+        mixes=_of_matrices,
+        doc="The product of matrices, one a sample.",
     ),
     function(
         "torch.where", torch.where, NoArguments, inputs=("condition", "input", "other"), doc="One input or the other."
@@ -182,6 +229,7 @@ OPS = (
         NoArguments,
         inputs=("input", "weight", "bias"),
         min_inputs=2,
+        mixes=along(-1, inputs=2),
         doc="A linear map by given weights.",
     ),
     *(_convolve(rank) for rank in (1, 2, 3)),
@@ -196,7 +244,16 @@ OPS = (
         min_inputs=1,
         any_number=True,
     ),
-    function("torch.einsum", _einsum, Equation, inputs=(), min_inputs=1, any_number=True, writes=_write_einsum),
+    function(
+        "torch.einsum",
+        _einsum,
+        Equation,
+        inputs=(),
+        min_inputs=1,
+        any_number=True,
+        mixes=_summed,
+        writes=_write_einsum,
+    ),
     function(
         "torch.index_select",
         _index_select,
@@ -212,6 +269,7 @@ OPS = (
         inputs=("query", "key", "value", "attn_mask"),
         min_inputs=3,
         follows_training=True,
+        mixes=along(-2, -1, inputs=3),
         writes=_write_attention,
     ),
 )

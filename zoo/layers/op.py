@@ -19,7 +19,7 @@ Inferred = Literal["channels", "features"]  # dimension 1, the last dimension
 Arguments: TypeAlias = Mapping[str, Any]
 Fault: TypeAlias = "tuple[str, str] | tuple[str, str, str | None]"  # argument, message to follow its name, help
 Check: TypeAlias = Callable[[Arguments], "Fault | None"]
-Mixes: TypeAlias = Callable[[Arguments, int], tuple[int, ...]]
+Mixes: TypeAlias = Callable[[Arguments, int, int], tuple[int, ...]]  # of an input: its rank, and which it is
 Writer: TypeAlias = Callable[["Op", Sequence[str], Mapping[str, str], "str | None"], str]
 Constructs: TypeAlias = Callable[["Op", Mapping[str, str]], str]
 
@@ -133,14 +133,15 @@ class Op:
         defaults = {info.alias or name: info.get_default() for name, info in fields.items() if not info.is_required()}
         return {**defaults, **arguments}
 
-    def mixed_dims(self, arguments: Arguments, rank: int) -> tuple[int, ...]:
+    def mixed_dims(self, arguments: Arguments, rank: int, index: int = 0) -> tuple[int, ...]:
         """The dimensions (from 0) along which this op lets a value depend on its neighbours, or takes them apart.
 
-        Where the batch is among them, samples would see each other. ``rank`` is the first input's.
+        Where the batch is among them, samples would see each other. ``index`` says which input is meant, ``rank`` is
+        that input's.
         """
         if self.mixes is None:
             return ()
-        dims = self.mixes(self.complete(arguments), rank)
+        dims = self.mixes(self.complete(arguments), rank, index)
         return tuple(dim + rank if dim < 0 else dim for dim in dims)
 
     def modifies_input(self, arguments: Arguments) -> bool:
@@ -151,10 +152,19 @@ class Op:
 def over(argument: str) -> Mixes:
     """Mixing along the dimension or dimensions that an argument names; None names all."""
 
-    def dims(arguments: Arguments, rank: int) -> tuple[int, ...]:
+    def dims(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
         value = arguments[argument]
         if value is None:
             return tuple(range(rank))
         return (value,) if isinstance(value, int) else tuple(value)
 
     return dims
+
+
+def along(*dims: int, inputs: int | None = None) -> Mixes:
+    """Mixing along these dimensions whatever the arguments: of all inputs, or of the first so many."""
+
+    def fixed(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
+        return dims if inputs is None or index < inputs else ()
+
+    return fixed

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from zoo.layers.bounds import DESCRIBED, Amount, Dim, DimOrDims, Margin, NonNegative, Positive, Size
 from zoo.layers.declare import forms, function, no_arguments
-from zoo.layers.op import Arguments, Op, over
+from zoo.layers.op import Arguments, Op, along, over
 from zoo.layers.pool import MODES, RESIZE, adaptive, check_resize, check_window
 from zoo.schema import ArgsModel, arguments_model
 
@@ -133,7 +133,7 @@ OPS = (
         for target, size in ((F.lp_pool1d, forms(Size, 1)), (F.lp_pool2d, forms(Size, 2)))
     ),
     function("F.gumbel_softmax", F.gumbel_softmax, GumbelSoftmax, mixes=over("dim")),
-    *(function(f"torch.{name}", getattr(torch, name), Triangle) for name in ("tril", "triu")),
+    *(function(f"torch.{name}", getattr(torch, name), Triangle, mixes=along(-2, -1)) for name in ("tril", "triu")),
     function("F.normalize", F.normalize, overrides={"p": Positive}, mixes=over("dim")),
     function("F.layer_norm", F.layer_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),
     function("F.rms_norm", F.rms_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),

@@ -6,7 +6,9 @@ weights are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from torch import nn
@@ -112,12 +114,17 @@ def _input_shape(library: Library, name: str) -> tuple[int, int, int]:
 
 
 def _with_head_for(module: nn.Module, classes: int) -> nn.Module:
-    """Replaces the last linear layer, which is where torchvision's classifiers count their classes."""
-    heads = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
-    if not heads:
-        raise UsageError("this model has no linear head to replace: choose another, or keep its classes")
-    name, head = heads[-1]
-    if head.out_features != classes:
+    """Replaces the last linear layer, or 1x1 convolution, which is where torchvision's classifiers count classes."""
+    weighty = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    name, head = weighty[-1] if weighty else ("", None)
+    make: Callable[..., nn.Module]
+    if isinstance(head, nn.Linear):
+        counts, make = head.out_features, partial(nn.Linear, head.in_features, classes)
+    elif isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1):
+        counts, make = head.out_channels, partial(nn.Conv2d, head.in_channels, classes, 1)
+    else:
+        raise UsageError("this model has no head to replace: choose another, or keep its classes")
+    if counts != classes:
         parent = module.get_submodule(name.rpartition(".")[0])
-        setattr(parent, name.rpartition(".")[2], nn.Linear(head.in_features, classes, bias=head.bias is not None))
+        setattr(parent, name.rpartition(".")[2], make(bias=head.bias is not None))
     return module

@@ -6,6 +6,7 @@ A pickle is read with ``torch.load(weights_only=True)`` and in no other way: wha
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,20 @@ from zoo.errors import CheckpointError
 from zoo.registry import nearest
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
+_PREFIXES = ("module.", "_orig_mod.", "module.")  # compiled inside DataParallel, or the other way round
 _MOST_NAMED = 8
+# What torch's unpickler raises where bytes are missing or others.
+_DAMAGES = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    BadZipFile,
+    AttributeError,
+    TypeError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,10 @@ def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = Tr
     path = Path(path)
     given = read_weights(path)
     own = module.state_dict()
+    given = _unwrapped(given, own)
+    # Files of before PyTorch 0.4.1 lack these counts, which nothing but an average without momentum reads.
+    uncounted = [name for name in own if name.endswith("num_batches_tracked") and name not in given]
+    given |= {name: own[name] for name in uncounted}
     _require_same_names(own, given, path)
     misfits = [name for name, tensor in own.items() if tensor.shape != given[name].shape]
     head = _head_of_other_classes(own, given, misfits) if replace_head else None
@@ -55,9 +73,9 @@ def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = Tr
         )
     module.load_state_dict({name: own[name] if name in misfits else given[name] for name in own})
     if head is None:
-        return LoadedWeights(f"loaded {len(own)} tensors from {path}")
+        return LoadedWeights(f"loaded {len(own) - len(uncounted)} tensors from {path}")
     classes, theirs = own[misfits[0]].shape[0], given[misfits[0]].shape[0]
-    kept = len(own) - len(misfits)
+    kept = len(own) - len(misfits) - len(uncounted)
     message = f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
     return LoadedWeights(message, tuple(misfits))
 
@@ -71,8 +89,15 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(f"there are no weights at {file}", code="no-weights")
-    tensors = _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+
+
+def _unwrapped(given: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the prefixes of DataParallel and torch.compile, where every name bears one and none fits."""
+    for prefix in _PREFIXES:
+        if given and not given.keys() & own.keys() and all(name.startswith(prefix) for name in given):
+            given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
+    return given
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -107,7 +132,7 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
             notes=[str(error).split("\n")[0]],
             help="a pickle can run any program when it is opened; ask for the weights as safetensors",
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, BadZipFile, AttributeError, TypeError) as error:
+    except _DAMAGES as error:
         raise CheckpointError(f"{file} is damaged: {str(error).split(chr(10))[0]}", code="weights-damaged") from error
     return _state_dict(content, file)
 

@@ -1,0 +1,62 @@
+"""The functions that expressions may call: ``min max sum len round int ceil floor``. Floor 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from zoo.document.expressions import ExpressionError
+from zoo.document.nodes import written
+
+MOST_DIGITS = 400  # that `round` keeps or drops: a double has none beyond, and Python takes hours over a billion
+
+
+def number_of(value: Any, sign: str) -> int | float:
+    """The value, where it is a number; ``sign`` is what wants one. Raises ExpressionError."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ExpressionError(f"{sign} wants numbers, the value is {written(value)}")
+    return value
+
+
+def _flat(arguments: tuple[Any, ...]) -> list[int | float]:
+    """``max(a, b)`` and ``max([a, b])`` alike."""
+    items = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], list) else list(arguments)
+    if not items:
+        raise ExpressionError("at least one value is expected")
+    return [number_of(item, "this function") for item in items]
+
+
+def _whole(function: Callable[[Any], int]) -> Callable[[Any], int]:
+    return lambda value: function(number_of(value, "this function"))
+
+
+def _round(value: Any, digits: Any = None) -> int | float:
+    number = number_of(value, "this function")
+    if digits is None:
+        return round(number)
+    if isinstance(digits, bool) or not isinstance(digits, int) or abs(digits) > MOST_DIGITS:
+        raise ExpressionError(f"round takes a whole number of at most {MOST_DIGITS} digits, not {written(digits)}")
+    return round(number, digits)
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, list | str):
+        raise ExpressionError(f"len wants a list, the value is {written(value)}")
+    return len(value)
+
+
+def _sum(*arguments: Any) -> int | float:
+    return 0 if arguments == ([],) else sum(_flat(arguments))
+
+
+FUNCTION_VALUES: dict[str, Callable[..., int | float]] = {
+    "min": lambda *arguments: min(_flat(arguments)),
+    "max": lambda *arguments: max(_flat(arguments)),
+    "sum": _sum,
+    "len": _length,
+    "round": _round,
+    "int": _whole(int),
+    "ceil": _whole(math.ceil),
+    "floor": _whole(math.floor),
+}
