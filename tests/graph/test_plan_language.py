@@ -428,6 +428,11 @@ def test_filters_made_from_images_must_see_them(layers: str, told: str | None) -
     assert [told in item.message if told else item for item in planned(text)[1]] == ([True] if told else [])
 
 
+def test_params_that_wrap_each_other_are_refused_before_they_are_too_deep() -> None:
+    params = ["p0: [1]", *(f"p{number}: [$p{number - 1}]" for number in range(1, 1500))]
+    assert "too-deep" in codes(HEAD + "params:\n  " + "\n  ".join(params) + "\nlayers: [ReLU]\n")
+
+
 def test_a_comparison_chooses_between_values() -> None:
     text = """input: [4]
 layers:

@@ -194,6 +194,14 @@ SLIPS: dict[str, list[tuple[str, str | None]]] = {  # layers, or a whole text; a
     ],
     "[{op: ReLU, name: c1}]": [("ReLU: unknown key 'name'", "ReLU takes inplace")],
     "[{op: ReLU, args: {repeat: 3}}]": [("ReLU: unknown key 'repeat'", "ReLU takes inplace")],
+    "{a-1: ReLU, b: {op: Conv2d, out_channels: $(a-1.channels * 2), kernel_size: 1}}": [
+        ("there is no param 'a' here", "inside $(…) a - is a minus; a-1 is read as a whole value alone: $a-1.channels"),
+        ("there is no layer '1' above", "inside $(…) a - is a minus; a-1 is read"),
+    ],
+    "{my-conv: ReLU, b: {op: Conv2d, out_channels: $(2 * my-conv.channels), kernel_size: 1}}": [
+        ("there is no param 'my' here", "inside $(…) a - is a minus; my-conv is read as a whole value alone"),
+        ("there is no layer 'conv' above", "inside $(…) a - is a minus; my-conv is read"),
+    ],
     "[{op: torch.topk, k: 3}]": [("there is no op 'torch.topk'", "it gives places, or an order")],
     "[{op: grid_sample}]": [("there is no op 'grid_sample'", "it warps along a grid")],
     "[{op: torch.fft.rfft2}]": [("there is no op 'torch.fft.rfft2'", "its numbers are complex")],
