@@ -74,9 +74,8 @@ def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str
     words = ["zoo", "run", path.stem if shipped_recipe(path.stem) == path else str(path)]
     own = f"seed={options.seed}" if options.seeds else None
     words += [word for text in options.all_sets if text != own for word in ("--set", text)]
-    words += [] if options.device == "auto" else ["--device", options.device]
-    words += [] if options.ranks.is_alone else ["--devices", str(options.ranks.count)]
-    words += [] if options.data_dir is None else ["--data-dir", str(options.data_dir)]
+    for name, value in options.surroundings.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
     words += [word for file in plugin_files() for word in ("--plugin", str(file))]
     if not options.seeds:
         return shlex.join([*words, "--run-dir", str(folder), "--resume"])
