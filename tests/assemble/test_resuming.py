@@ -11,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from tests.assemble.test_run import recipe, run, same, weights  # noqa: F401  # a fixture
+from tests.assemble.test_run import run, same, weights
 from zoo.assemble.loading import find_run
 from zoo.assemble.series import newest_run, numbered
 from zoo.assemble.trained import evaluate_run, open_run
@@ -20,7 +20,7 @@ from zoo.models import architecture_path
 
 
 @pytest.fixture
-def own(recipe: Path) -> Path:  # noqa: F811
+def own(recipe: Path) -> Path:
     """A recipe whose network is a file of one's own, that uses a library of one's own."""
     folder = recipe.parent
     (folder / "blocks.yaml").write_text(
@@ -67,14 +67,14 @@ def test_a_run_does_not_go_on_with_another_network(file: str, old: str, new: str
     assert run(own, resume=True, epochs=2)["epochs"] == 2
 
 
-def test_a_shipped_network_that_is_another_by_now_is_not_gone_on_with(recipe: Path) -> None:  # noqa: F811
+def test_a_shipped_network_that_is_another_by_now_is_not_gone_on_with(recipe: Path) -> None:
     run(recipe)
     swap(Path("runs/tiny/0001/architecture.yaml"), "relu: ReLU", "relu: Tanh")
     with pytest.raises(ConfigError, match="the network of"):
         run(recipe, resume=True, epochs=2)
 
 
-def test_a_run_is_tested_with_the_network_it_keeps(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_run_is_tested_with_the_network_it_keeps(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a release in which the shipped architecture is another."""
     result = run(recipe)
     shipped = architecture_path("tiny_resnet")
@@ -93,7 +93,7 @@ def test_a_run_is_tested_with_the_network_it_keeps(recipe: Path, monkeypatch: py
         run(recipe, resume=True, epochs=2)
 
 
-def test_other_data_is_told(recipe: Path) -> None:  # noqa: F811
+def test_other_data_is_told(recipe: Path) -> None:
     run(recipe)
     environment = Path("runs/tiny/0001/env.json")
     began = json.loads(environment.read_text())
@@ -108,7 +108,7 @@ def test_other_data_is_told(recipe: Path) -> None:  # noqa: F811
     assert now["data_fingerprint"] == began["data_fingerprint"]
 
 
-def test_weights_that_a_checkpoint_replaces_may_be_gone(recipe: Path) -> None:  # noqa: F811
+def test_weights_that_a_checkpoint_replaces_may_be_gone(recipe: Path) -> None:
     first = run(recipe)
     save_file(weights(first["run_dir"]), "w.safetensors")
     second = run(recipe, "model.weights=w.safetensors")
@@ -130,7 +130,7 @@ def test_paths_are_relative_to_the_file_that_says_them(own: Path) -> None:
     assert run(child)["test"]["accuracy"] >= 0
 
 
-def test_the_latest_run_is_found_without_the_link(recipe: Path) -> None:  # noqa: F811
+def test_the_latest_run_is_found_without_the_link(recipe: Path) -> None:
     run(recipe)
     run(recipe)
     series = Path("runs/tiny")
@@ -142,7 +142,7 @@ def test_the_latest_run_is_found_without_the_link(recipe: Path) -> None:  # noqa
     assert run(recipe, resume=True, epochs=2)["run_dir"] == "runs/tiny/0001"
 
 
-def test_a_foreign_network_comes_back_as_it_was_trained(recipe: Path) -> None:  # noqa: F811
+def test_a_foreign_network_comes_back_as_it_was_trained(recipe: Path) -> None:
     import zoo
 
     text = recipe.read_text()
@@ -150,7 +150,8 @@ def test_a_foreign_network_comes_back_as_it_was_trained(recipe: Path) -> None:  
     recipe.write_text(
         text.replace(model, "model: {timm: test_resnet, in_chans: 1}").replace("max_lr: 0.2", "max_lr: 0.001")
     )
-    result = run(recipe)
+    # In bf16 oneDNN's weight gradient of a 3x3 convolution on a map of 1x1 reads memory that nobody wrote.
+    result = run(recipe, "train.precision=fp32")
     module = zoo.load_model(result["run_dir"])
     kept = weights(result["run_dir"])
     assert all(torch.equal(value, kept[name]) for name, value in module.state_dict().items())
@@ -160,7 +161,7 @@ def test_a_foreign_network_comes_back_as_it_was_trained(recipe: Path) -> None:  
         assert zoo.summary(target).total_params == result["params"]
 
 
-def test_params_beside_what_has_its_own_are_refused(recipe: Path) -> None:  # noqa: F811
+def test_params_beside_what_has_its_own_are_refused(recipe: Path) -> None:
     import zoo
 
     for target in ("quickstart", str(recipe)):
@@ -168,7 +169,7 @@ def test_params_beside_what_has_its_own_are_refused(recipe: Path) -> None:  # no
             zoo.load_model(target, widht=3)
 
 
-def test_a_folder_of_a_targets_name_does_not_hide_it(recipe: Path) -> None:  # noqa: F811
+def test_a_folder_of_a_targets_name_does_not_hide_it(recipe: Path) -> None:
     import zoo
 
     Path("tiny_resnet").mkdir()
@@ -178,7 +179,7 @@ def test_a_folder_of_a_targets_name_does_not_hide_it(recipe: Path) -> None:  # n
         zoo.summary("no_run")
 
 
-def test_damaged_results_are_told_by_diff(recipe: Path) -> None:  # noqa: F811
+def test_damaged_results_are_told_by_diff(recipe: Path) -> None:
     from zoo.assemble.differences import differences
     from zoo.diagnostics import Diagnostics
 

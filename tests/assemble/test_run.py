@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.cli.conftest import TINY
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import resume_command
@@ -34,14 +33,6 @@ def settle(diagnostics: Diagnostics) -> None:
 def run(recipe: Path, *sets: str, notes: list[str] | None = None, **options: Any) -> dict[str, Any]:
     took = notes if notes is not None else []
     return run_recipe(str(recipe), RunOptions(sets=sets, quiet=True, **options), settle, took.append)
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY.format(epochs=1, reports="[]"))
-    return path
 
 
 def weights(run_dir: str | Path) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from zoo.assemble.complete import complete
 from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
-from zoo.assemble.known_data import known_data, write_known_data
+from zoo.assemble.known_data import describe_data, write_known_data
 from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import architecture_of
 from zoo.assemble.options import RunOptions
@@ -41,7 +41,7 @@ def write_beginning(
     for name, text in architecture_files(resolved, built.base.network).items():
         (folder.path / name).parent.mkdir(exist_ok=True)
         write_atomically(folder.path / name, text)
-    write_known_data(folder, known_data(built.dataset, parts.eval_transforms))
+    write_known_data(folder, describe_data(built.dataset, parts.eval_transforms))
     runtime = built.training.runtime
     facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["written"] = written_paths(resolved.document)

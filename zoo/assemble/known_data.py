@@ -28,7 +28,7 @@ class KnownData(Description):
     one_size: bool = True  # so in runs that said nothing of it
 
 
-def known_data(dataset: Dataset, eval_transforms: Sequence[TransformSpec]) -> KnownData:
+def describe_data(dataset: Dataset, eval_transforms: Sequence[TransformSpec]) -> KnownData:
     """What is known of a data set that is at hand. Statistics, where Normalize asks for them, cost a pass over it."""
     described = dataset.describe(with_statistics=wants_statistics(eval_transforms))
     return KnownData(**asdict(described), one_size=_is_of_one_size(dataset.train))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.build import Foundation, fitting_network, image_shape, lay_foundation, open_data
 from zoo.assemble.check import Parts, checked
-from zoo.assemble.known_data import KnownData, known_data, read_known_data
+from zoo.assemble.known_data import KnownData, describe_data, read_known_data
 from zoo.assemble.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.networks import Shape
@@ -84,7 +84,7 @@ def open_run(
     dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
-    data, shape = known_data(dataset, parts.eval_transforms), image_shape(base.test)
+    data, shape = describe_data(dataset, parts.eval_transforms), image_shape(base.test)
     module = base.module.eval()
     return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, module, shape, dataset, base)
 

@@ -65,9 +65,8 @@ def read_run(path: Path) -> Run:
     evidence = read_json(path, result.get("steps"))
 
     def arrays(name: str) -> Arrays | None:
-        return (
-            read_arrays(path, name) if evidence else None
-        )  # what a recording left that was cut short, or is another's
+        """Nothing of a recording that was cut short, or is a shorter training's."""
+        return read_arrays(path, name) if evidence else None
 
     return Run(
         path=path,
