@@ -135,6 +135,12 @@ class StoppedBySignal(ZooError):
         return 130 if self.signal_number == 2 else 143
 
 
+def in_a_line(error: Exception) -> str:
+    """An exception of another library's for people: its kind, and the first line of what it says."""
+    said = str(error).partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def refuse_windows() -> None:
     """Raises :class:`EnvironmentFault` on Windows, which lacks the locks and signals that runs are kept whole by."""
     if sys.platform == "win32":

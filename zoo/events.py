@@ -30,7 +30,11 @@ class TrainingStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepLogged(Event):
-    """Running figures, every log interval; never every step. ``lrs`` are the rates of all steps since the last."""
+    """Running figures, every log interval; never every step.
+
+    ``lr`` is the first parameter group's rate, ``lrs`` has it of all steps since the last event, and ``group_lrs`` the
+    same of each other group, by its label.
+    """
 
     epoch: int
     step: int
@@ -42,6 +46,7 @@ class StepLogged(Event):
     epoch_eta_seconds: float
     run_eta_seconds: float
     lrs: tuple[float, ...] = ()
+    group_lrs: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from zoo.report.classes import ClassRow, class_accuracy, confusion_chart
 from zoo.report.evidence import read_arrays, write_arrays, write_json
 from zoo.report.folder import read_run, siblings
 from zoo.report.headline import headline
-from zoo.report.sections import top_level
+from zoo.report.rates import top_level
 from zoo.report.theme import PAPER, _styled
 
 
@@ -98,7 +98,7 @@ def test_long_class_names_leave_the_charts_their_room(copy_of: Path) -> None:
             FigureCanvasAgg(figure).draw()
         (axes,) = figure.axes
         assert axes.get_position().width > 0.3
-        assert [label.get_text() for label in axes.get_yticklabels()][2] == "2 of a rather long-wind…"
+        assert [label.get_text() for label in axes.get_yticklabels()][2] == "2 of a rather l…rd bird"
 
 
 def test_a_class_without_images_has_no_accuracy(copy_of: Path) -> None:
@@ -164,6 +164,17 @@ def test_a_remark_stands_in_place_of_a_report(copy_of: Path) -> None:
     path.write_text(json.dumps({**data, "remarks": {"gradcam": "no layer has a map"}}))
     text = render(copy_of, ["gradcam"]).read_text(encoding="utf-8")
     assert "Not made: no layer has a map." in text
+
+
+def test_a_section_that_cannot_be_drawn_costs_no_other(copy_of: Path) -> None:
+    path = copy_of / "evidence" / "evidence.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "lr_find": {"lrs": [0.1]}}))
+    told: list[str] = []
+    text = render(copy_of, note=told.append).read_text(encoding="utf-8")
+    assert told == ["no lr_find in the report: KeyError: 'losses'"]
+    assert "Not drawn: KeyError: &#39;losses&#39;." in text
+    assert "learning rate</text>" in text
 
 
 def test_another_folder_is_no_run(tmp_path: Path) -> None:
@@ -300,6 +311,30 @@ def test_the_learning_rate_says_whose_it_is(copy_of: Path) -> None:
     text = render(copy_of, ["lr_schedule"]).read_text(encoding="utf-8")
     assert "it (of AdamW head, the first group of parameters) falls from 0.02" in text
     assert "learning rate of AdamW head</text>" in text
+
+
+def groups_logged(run_dir: Path, others: dict[str, list[float]]) -> str:
+    """The page of a run whose steps.jsonl has the rates of several groups, the first of them called ``SGD head``."""
+    changed(run_dir / "env.json", parameter_groups=["SGD head", *others])
+    line = {"event": "step", "step": 30, "lr": 0.05, "lrs": [0.01, 0.04, 0.1, 0.05], "group_lrs": others}
+    (run_dir / "steps.jsonl").write_text(json.dumps(line) + "\n")
+    return render(run_dir, ["lr_schedule"]).read_text(encoding="utf-8")
+
+
+def test_groups_whose_rates_are_in_proportion_share_a_chart_with_its_numbers(copy_of: Path) -> None:
+    text = groups_logged(copy_of, {"SGD": [0.001, 0.004, 0.01, 0.005]})
+    assert "that of SGD head begins at 0.01" in text
+    assert "the other groups&#39; are in proportion" in text
+    assert "learning rate of SGD head</text>" in text
+    assert ">SGD</th><td>begins at 0.001, rises to 0.01 and ends at 0.005</td>" in text
+
+
+def test_groups_with_courses_of_their_own_are_drawn_as_shares(copy_of: Path) -> None:
+    text = groups_logged(copy_of, {"SGD": [0.001, 0.004, 0.01, 0.005], "Muon": [0.24, 0.12, 0.06, 0.0]})
+    assert "each of 3 groups of parameters has a course of its own" in text
+    assert "SGD head and 1 more</text>" in text
+    assert ">Muon</text>" in text
+    assert ">Muon</th><td>falls from 0.24 and ends at 0</td>" in text
 
 
 def test_one_rule_was_taken(copy_of: Path) -> None:

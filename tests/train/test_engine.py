@@ -70,9 +70,10 @@ def test_events_metrics_and_figures(training: MakeTraining) -> None:
     assert (started.steps, started.steps_per_epoch, started.start_step) == (15, 6, 0)
     assert set(started.choices) == {"device", "precision", "layout", "compile"}
     logged = only(events, StepLogged)
-    assert [event.step for event in logged] == [2, 4, 6, 8, 10, 12, 14]
-    assert [len(event.lrs) for event in logged] == [2] * 7
-    assert all(event.lrs[1] == event.lr != event.lrs[0] for event in logged)
+    assert [event.step for event in logged] == [2, 4, 6, 8, 10, 12, 14, 15]
+    assert [len(event.lrs) for event in logged] == [2] * 7 + [1]
+    assert all(event.lrs[-1] == event.lr for event in logged)
+    assert all(event.lr != event.lrs[0] for event in logged[:-1])
     epochs = only(events, EpochFinished)
     assert [event.step for event in epochs] == [6, 12, 15]
     assert one.folder is not None

@@ -24,7 +24,7 @@ from zoo.assemble.resuming import folder_of, read_result, require_same_beginning
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
-from zoo.errors import StoppedBySignal, UsageError, ZooError
+from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished
 from zoo.train import (
     ConsoleProgress,
@@ -228,7 +228,7 @@ def _report(
         )
         for name, reason in remarks.items():
             note(f"no {name} in the report: {reason}")
-        note(f"report {render(folder.path)}")
+        note(f"report {render(folder.path, note=note)}")
 
 
 @contextlib.contextmanager
@@ -239,7 +239,7 @@ def _costing_no_result(folder: RunFolder, note: Note) -> Iterator[None]:
     except ZooError as error:
         note(f"warning: the report could not be made: {error.message}")
     except Exception as error:
-        note(f"warning: the report could not be made: {type(error).__name__}: {error}; try `zoo report {folder.path}`")
+        note(f"warning: the report could not be made: {in_a_line(error)}; try `zoo report {folder.path}`")
 
 
 def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, note: Note) -> None:

@@ -127,7 +127,7 @@ def report(session: Session, run: RunArgument) -> None:
     from zoo.assemble.loading import find_run
     from zoo.report import render
 
-    path: Any = render(find_run(run))
+    path: Any = render(find_run(run), note=session.note)
     if session.as_json:
         print_json({"report": str(path)})
     else:

@@ -71,50 +71,6 @@ def _curve(axes: Axes, run: Run, figure_of: str, theme: Theme) -> None:
         axes.legend(loc="best", handlelength=2.2)
 
 
-def schedule_points(run: Run) -> tuple[list[float], list[float], str]:
-    """x, learning rate, and what x counts: steps where the run logged them, else epochs."""
-    at_step: dict[float, float] = {}
-    for line in run.steps:
-        if "step" in line and line.get("lr") is not None:
-            lrs = line.get("lrs") or [line["lr"]]  # of every step up to this one, in newer runs
-            at_step |= {line["step"] - back: lr for back, lr in enumerate(reversed(lrs))}
-    if len(at_step) > len(run.epochs):
-        # The steps after the last look left no line: the last of them stands with its epoch.
-        at_step |= {line["step"]: line["lr"] for line in run.epochs if "step" in line and line.get("lr") is not None}
-        return sorted(at_step), [at_step[step] for step in sorted(at_step)], "step"
-    epochs = [(line["epoch"], line["lr"]) for line in run.epochs if line.get("lr") is not None]
-    return [epoch for epoch, _ in epochs], [lr for _, lr in epochs], "epoch"
-
-
-def first_group(run: Run) -> str:
-    """Which parameters' learning rate the run logged; empty where it is that of all."""
-    groups = run.environment.get("parameter_groups") or []
-    return str(groups[0]) if len(groups) > 1 else ""
-
-
-def lr_schedule(run: Run) -> Draw:
-    """The learning rate as it was."""
-
-    def draw(theme: Theme) -> Figure:
-        figure, (axes,) = blank(theme)
-        xs, lrs, unit = schedule_points(run)
-        axes.plot(xs, lrs, color=theme.train, marker="o" if len(xs) < 3 else None)
-        if lrs:
-            _mark(axes, xs[lrs.index(max(lrs))], max(lrs), f"peak {max(lrs):.4g}", theme)
-        axes.set_ylim(0, 1.16 * max(lrs, default=1.0) or 1.0)
-        group = first_group(run)
-        axes.set_title(f"learning rate of {group}" if group else "learning rate")
-        axes.set_xlabel(unit)
-        return figure
-
-    return draw
-
-
-def _mark(axes: Axes, x: float, y: float, text: str, theme: Theme) -> None:
-    axes.plot(x, y, "o", color=theme.test, markersize=5)
-    axes.annotate(text, (x, y), xytext=(8, 4), textcoords="offset points")
-
-
 def lr_find(test: dict[str, Any]) -> Draw:
     """The LR range test: loss over learning rate, and what every rule suggests."""
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.report.theme import Draw, Theme, blank
+from zoo.report.theme import Draw, Theme, blank, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WRITTEN_CELLS = 20  # up to this many classes the confusion matrix has its numbers written in
-LONGEST_LABEL = 24  # characters of a class's name beside a chart
 NO_IMAGES = "no images"  # instead of an accuracy
 
 
@@ -86,7 +85,7 @@ def class_accuracy(rows: Sequence[ClassRow]) -> Draw:
         mean = 100 * sum(row.hits for row in rows) / max(1, sum(row.total for row in rows))
         axes.axvline(mean, color=theme.test, linewidth=1.4, linestyle=(0, (3, 2)))
         axes.set_title(f"accuracy by class (all: {mean:.2f} %)")
-        axes.set_yticks(range(len(rows)), [_label(row.name) for row in rows])
+        axes.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
         axes.set_xlim(0, 108)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
@@ -107,7 +106,7 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         axes.grid(visible=False)
         step = max(1, -(-len(names) // 50))
         ticks = range(0, len(names), step)
-        labels = [_label(names[tick]) for tick in ticks]
+        labels = [short_name(names[tick]) for tick in ticks]
         axes.set_xticks(ticks, labels, rotation=90, fontsize=9 if step == 1 else 6)
         axes.set_yticks(ticks, labels, fontsize=9 if step == 1 else 6)
         axes.set_xlabel("predicted")
@@ -118,11 +117,6 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Draw:
         return figure
 
     return draw
-
-
-def _label(name: str) -> str:
-    """A name that leaves the chart its room."""
-    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1].rstrip()}…"
 
 
 def _coloured(strength: NDArray[np.float64], theme: Theme) -> NDArray[np.float64]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from zoo.report import about, mistakes, sections
+from zoo.errors import ZooError, in_a_line
+from zoo.report import about, mistakes, rates, sections
 from zoo.report.folder import Run, read_run
 from zoo.report.headline import headline
 from zoo.report.sections import Section
@@ -19,42 +20,58 @@ _BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's
     "confusion": mistakes.confusion,
     "misclassified": mistakes.misclassified,
     "gradcam": mistakes.gradcam,
-    "lr_schedule": sections.lr_schedule,
+    "lr_schedule": rates.lr_schedule,
     "lr_find": sections.lr_find,
     "augmentations": sections.augmentations,
     "summary": sections.summary,
 }
 _TITLES = {
+    "curves": "Loss and accuracy",
+    "class_accuracy": "Accuracy by class",
+    "confusion": "Confusion",
     "misclassified": "Misclassified",
     "gradcam": "What the network looked at",
+    "lr_schedule": "Learning rate",
+    "lr_find": "LR range test",
     "augmentations": "Augmentation",
     "summary": "The network",
 }
 
 
-def render(run_dir: Path | str, reports: Sequence[str] | None = None) -> Path:
+def render(
+    run_dir: Path | str, reports: Sequence[str] | None = None, note: Callable[[str], None] = lambda text: None
+) -> Path:
     """Makes figures/ and report.html of a run from its folder alone; returns the page's path.
 
     ``reports`` picks sections; by default those that the recipe asked for. What was not recorded is left out; what
-    could not be recorded says why. The page loads nothing from anywhere. Raises CheckpointError where the folder
-    is no run's or is broken, EnvironmentFault where it cannot be written.
+    could not be recorded says why, and so does what cannot be drawn, of which ``note`` is told. The page loads nothing
+    from anywhere. Raises CheckpointError where the folder is no run's or is broken, EnvironmentFault where it cannot be
+    written.
     """
     run = read_run(Path(run_dir))
     wanted = run.evidence.get("reports", REPORTS) if reports is None else reports
     figures = run.path / "figures"
     with disk_faults(figures):
         figures.mkdir(exist_ok=True)
-        made = [_section(name, run, figures) for name in _BUILDERS if name in wanted]
+        made = [_section(name, run, figures, note) for name in _BUILDERS if name in wanted]
     made += [about.recipe(run), about.environment(run), about.reproduce(run), about.linked(run)]
     page = run.path / "report.html"
     write_atomically(page, _html(run, [section for section in made if section is not None]))
     return page
 
 
-def _section(name: str, run: Run, figures: Path) -> Section | None:
+def _section(name: str, run: Run, figures: Path, note: Callable[[str], None]) -> Section | None:
+    """One section; what it fails of costs no other."""
     if name in run.remarks:
-        return Section(name, _TITLES.get(name, name), remark=f"Not made: {run.remarks[name]}.")
-    return _BUILDERS[name](run, figures)
+        return Section(name, _TITLES[name], remark=f"Not made: {run.remarks[name]}.")
+    try:
+        return _BUILDERS[name](run, figures)
+    except (ZooError, OSError):
+        raise
+    except Exception as error:
+        reason = in_a_line(error)
+        note(f"no {name} in the report: {reason}")
+        return Section(name, _TITLES[name], remark=f"Not drawn: {reason}.")
 
 
 def _html(run: Run, made: list[Section]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import EnvironmentFault, ZooError
+from zoo.errors import EnvironmentFault, ZooError, in_a_line
 from zoo.report import charts, evidence
 from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions, range_test_data
 from zoo.report.theme import save_png
@@ -95,13 +95,8 @@ def _remarking(remarks: dict[str, str], *reports: str) -> Iterator[None]:
     except EnvironmentFault:
         raise
     except Exception as error:
-        said = error.message if isinstance(error, ZooError) else _in_a_line(error)
+        said = error.message if isinstance(error, ZooError) else in_a_line(error)
         remarks.update(dict.fromkeys(reports, said))
-
-
-def _in_a_line(error: Exception) -> str:
-    said = str(error).partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def draw_range_test(test: LRRangeTest, path: Path) -> Path:

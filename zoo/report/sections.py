@@ -6,12 +6,10 @@ to show, and the section is left out or bears the remark that the recording left
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.diagnostics import counted
 from zoo.report import charts, pictures
 from zoo.report.folder import Run
 from zoo.report.headline import Tile, percent
@@ -80,45 +78,6 @@ def _figures_of(epoch: Data, splits: list[str]) -> list[str]:
         found = epoch.get(split) or {}
         cells += [f"{found['loss']:.4f}", percent(found.get("accuracy"))] if found else ["", ""]
     return cells
-
-
-def lr_schedule(run: Run, figures: Path) -> Section | None:
-    """The learning rate over the training."""
-    xs, lrs, unit = charts.schedule_points(run)
-    if not xs:
-        return None
-    draw = charts.lr_schedule(run)
-    save_png(draw, figures / "lr_schedule.png")
-    # Not every step leaves a line; of a lengthened training the result is that of the shorter one.
-    length = max(xs[-1], run.result.get("steps") or 0) if unit == "step" else xs[-1]
-    group = charts.first_group(run)
-    whose = f" (of {group}, the first group of parameters)" if group else ""
-    text = f"Over {counted(length, unit)} it{whose} {_course(lrs)}."
-    written = top_level(run.resolved, ("optimizer", "schedule"))
-    data = {"chart": chart(draw, "lr-schedule", f"The learning rate: {text}"), "recipe": highlighted(written)}
-    return Section("lr_schedule", "Learning rate", data, text, ("figures/lr_schedule.png",))
-
-
-def _course(lrs: Sequence[float]) -> str:
-    """How a rate went, in words."""
-    first, last, low, high = (f"{lr:.4g}" for lr in (lrs[0], lrs[-1], min(lrs), max(lrs)))
-    if low == high:
-        return f"stays at {first}"
-    if high != first:
-        by_way_of = f"begins at {first}, rises to {high} and ends at {last}"
-        return f"rises from {first} to {last}" if last == high else by_way_of
-    depth = "" if last == low else f" to {low}"
-    return f"falls from {first}{depth} and ends at {last}"
-
-
-def top_level(text: str, keys: Sequence[str]) -> str:
-    """The lines of a YAML file that belong to these top-level keys, in the file's order."""
-    chosen, kept = False, []
-    for line in text.splitlines():
-        if line[:1] not in ("", " ", "-", "#"):
-            chosen = line.partition(":")[0] in keys
-        kept += [line] if chosen and not line.startswith("#") else []
-    return "\n".join(kept)
 
 
 def highlighted(text: str) -> Any:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def short_name(name: str) -> str:
+    """A name that leaves a chart its room: its middle is left out, for names often differ at their ends."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    tail = LONGEST_NAME // 3
+    return f"{name[: LONGEST_NAME - 1 - tail].rstrip()}…{name[-tail:].strip()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Theme:
     """The colours of a chart."""
@@ -31,6 +39,8 @@ class Theme:
     validation: str
     ground: str
 
+
+LONGEST_NAME = 24  # characters beside a chart
 
 PAPER = Theme("#1b1f24", "#5b6470", "#e3e6ea", "#2458c5", "#b4420f", "#0b7365", "#ffffff")
 MARKERS = Theme("#010101", "#020202", "#030303", "#040404", "#050505", "#060606", "#070707")

@@ -202,13 +202,12 @@ class _Loop:
             progress.batch += 1
             if progress.batch % accumulate and progress.batch < batches.steps:
                 continue
-            progress.step, progress.lr = progress.step + 1, self.training.optimization.lr
-            progress.lrs.append(progress.lr)
+            progress.count_step(self.training.optimization.lrs)
             self.clock.step(images=self.stepper.update(progress.step, progress.lr))
+            if progress.step % log_every == 0 or self._is_trained:
+                yield self._log()
             if self._is_trained:
                 break
-            if progress.step % log_every == 0:
-                yield self._log()
             if self._minutes_are_up():
                 yield from self.save_last()
             self.signals.check()
@@ -235,8 +234,9 @@ class _Loop:
             epoch_eta_seconds=seconds * min(progress.epoch * per_epoch - progress.step, steps_left),
             run_eta_seconds=seconds * steps_left + self._evaluation_seconds * epochs_left,
             lrs=tuple(progress.lrs),
+            group_lrs={label: tuple(lrs) for label, lrs in progress.group_lrs.items()},
         )
-        progress.lrs.clear()
+        progress.lrs, progress.group_lrs = [], {}
         self.clock.start()
         return event
 

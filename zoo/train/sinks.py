@@ -34,6 +34,7 @@ class MetricsFile:
             _append(self._folder.metrics_csv, _csv_line(line, header=not _has_content(self._folder.metrics_csv)))
         elif isinstance(event, StepLogged):
             line = {key: getattr(event, key) for key in ("epoch", "step", "loss", "accuracy", "lr", "lrs")}
+            line |= {"group_lrs": event.group_lrs} if event.group_lrs else {}
             _append(self._folder.steps, json.dumps({"event": "step", **line}) + "\n", durable=False)
 
 

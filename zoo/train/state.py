@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,12 +31,21 @@ class Progress:
     steps_closed: bool = False  # all its steps are done, its test is not
     lr: float = 0.0  # of the last step
     lrs: list[float] = field(default_factory=list)  # of the steps since the last one that was logged
+    group_lrs: dict[str, list[float]] = field(default_factory=dict)  # the same of each group but the first
     epoch_seconds: float = 0.0  # of its training steps
     train_seconds: float = 0.0  # of all training steps
     total_seconds: float = 0.0
     best_epoch: int | None = None
     best_accuracy: float | None = None
     last_train: dict[str, float] | None = None  # figures of the last whole epoch
+
+    def count_step(self, lrs: Mapping[str, float]) -> None:
+        """One more step was taken, at these rates: each group's, by label."""
+        self.lr, *_ = lrs.values()
+        self.step += 1
+        self.lrs.append(self.lr)
+        for label, lr in list(lrs.items())[1:]:
+            self.group_lrs.setdefault(label, []).append(lr)
 
     def next_epoch(self) -> None:
         """Turns to the next epoch's first batch."""

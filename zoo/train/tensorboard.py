@@ -48,7 +48,8 @@ class TensorBoardFiles:
         if isinstance(event, TrainingStarted):
             self._writer = _writer(self._folder, event.start_step + 1)
         elif isinstance(event, StepLogged):
-            self._write(event.step, {"step/loss": event.loss, "step/accuracy": event.accuracy, "lr": event.lr})
+            rates = {"lr": event.lr} | {f"lr/{label}": lrs[-1] for label, lrs in event.group_lrs.items()}
+            self._write(event.step, {"step/loss": event.loss, "step/accuracy": event.accuracy, **rates})
         elif isinstance(event, EpochFinished):
             splits = {"train": event.train, "test": event.test, "validation": event.validation}
             figures = {f"{name}/{key}": value for name, split in splits.items() for key, value in (split or {}).items()}

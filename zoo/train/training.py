@@ -69,8 +69,8 @@ class OptimizationLike(Protocol):
         """The optimizers, in order."""
 
     @property
-    def lr(self) -> float:
-        """The learning rate of the first group."""
+    def lrs(self) -> Mapping[str, float]:
+        """The learning rate of each group of parameters, by its label; the first is the one that is told."""
 
     def step(self, skip: Tensor | None = None) -> None:
         """Updates the parameters, unless the scalar ``skip`` on their device is true."""
