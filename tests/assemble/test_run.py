@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.assemble.build import Foundation, lay_foundation, open_data
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import resume_command
@@ -353,6 +354,31 @@ def test_the_command_that_goes_on_names_the_plugins(
 )
 def test_epochs_keep_all_their_digits(epochs: float, text: str) -> None:
     assert RunOptions(epochs=epochs).all_sets == (f"train.epochs={text}",)
+
+
+@pytest.mark.parametrize("asked", ["auto", "bf16"])
+def test_bf16_is_left_where_its_gradient_is_wrong(recipe: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.train.runtime.cpu_bf16_unit", lambda: "AVX512-BF16")
+    text = recipe.read_text()
+    model = next(line for line in text.splitlines() if line.startswith("model:"))
+
+    def foundation() -> Foundation:
+        options = RunOptions(device="cpu", sets=(f"train.precision={asked}",))
+        resolved, parts = prepare(str(recipe), options, raise_if_errors)
+        return lay_foundation(resolved, parts, open_data(resolved, options), options)
+
+    assert foundation().runtime.precision == "bf16"  # the control: no map of this network is as small
+    recipe.write_text(text.replace(model, "model: {timm: test_resnet, in_chans: 1}"))
+    base = foundation()
+    reason = "exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
+    if asked == "auto":
+        assert base.runtime.precision == "fp32"
+        assert reason in base.runtime.choices["precision"]
+        with base.runtime.fabric.autocast():
+            assert base.module(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
+    else:
+        assert base.runtime.precision == "bf16"
+        assert reason in base.notes[0]
 
 
 def test_what_a_run_writes_of_itself_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,9 @@ from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.train import Averaging, Runtime, Training, count_steps
+from zoo.train.misread import misread_layer
 from zoo.train.ranks import Ranks
+from zoo.train.runtime import Choice
 from zoo.train.state import seed_everything
 
 SMALLEST_EVAL_BATCH = 500
@@ -94,8 +96,23 @@ def lay_foundation(
     seed_everything(recipe.seed)
     module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
     runtime.place(module)
+    notes = (*notes, *_settle_precision(runtime, settings.precision, module, network))
     loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
     return Foundation(runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *notes))
+
+
+def _settle_precision(runtime: Runtime, requested: str, module: nn.Module, network: Network) -> tuple[str, ...]:
+    """Leaves bf16 where PyTorch's gradient of a layer is wrong in it, or warns where bf16 was asked for."""
+    if runtime.device.type != "cpu" or runtime.precision != "bf16":
+        return ()
+    layer = misread_layer(module, torch.zeros(1, *next(iter(network.inputs.values()))))
+    if layer is None:
+        return ()
+    reason = f"the stride of {layer} exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
+    if requested != "auto":
+        return (f"warning: {reason}; train.precision: fp32 is right",)
+    runtime.change_precision(Choice("fp32", reason))
+    return ()
 
 
 def build(

@@ -148,6 +148,14 @@ def _precision_plugin(precision: str, device_type: str) -> FabricPrecision:
     return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", device=device_type)
 
 
+def _fabric(precision: str, device: torch.device) -> Fabric:
+    return Fabric(
+        accelerator=device.type,
+        devices=[device.index] if device.type == "cuda" else 1,
+        plugins=[_precision_plugin(precision, device.type)],
+    )
+
+
 @dataclass(eq=False)
 class Runtime:
     """A device, a precision (``fp32``, ``bf16``, ``fp16``), a layout and algorithms, and the forward pass in them.
@@ -182,13 +190,8 @@ class Runtime:
         choices = {"device": where, "precision": arithmetic, "layout": layout, "compile": eager}
         if deterministic or on.type == "cuda":  # a CPU has but one algorithm for each operation
             choices["algorithms"] = choose_algorithms(deterministic)
-        fabric = Fabric(
-            accelerator=on.type,
-            devices=[on.index] if on.type == "cuda" else 1,
-            plugins=[_precision_plugin(arithmetic.value, on.type)],
-        )
         return cls(
-            fabric,
+            _fabric(arithmetic.value, on),
             on,
             arithmetic.value,
             layout.value == "channels_last",
@@ -197,6 +200,11 @@ class Runtime:
             {name: str(choice) for name, choice in choices.items()},
             ranks,
         )
+
+    def change_precision(self, choice: Choice) -> None:
+        """Settles the precision anew, for a reason that only the network shows; before anything is trained."""
+        self.fabric, self.precision = _fabric(choice.value, self.device), choice.value
+        self.choices["precision"] = str(choice)
 
     @contextmanager
     def tuned(self) -> Iterator[None]:
