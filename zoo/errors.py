@@ -36,7 +36,7 @@ NO_MEMORY_SIGNS = (
 class ZooError(Exception):
     """Base of all errors that are not bugs. Terse inside; whoever knows the place adds it."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1  # of the command that it ends
     default_code: ClassVar[str] = "zoo"
 
     def __init__(
@@ -128,11 +128,7 @@ class StoppedBySignal(ZooError):
     def __init__(self, message: str, *, signal_number: int, help: str | None = None) -> None:
         super().__init__(message, help=help)
         self.signal_number = signal_number
-
-    @property
-    def status(self) -> int:
-        """The process's exit status."""
-        return 130 if self.signal_number == 2 else 143
+        self.exit_code = 130 if signal_number == 2 else 143
 
 
 def in_a_line(error: Exception) -> str:

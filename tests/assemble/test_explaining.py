@@ -18,7 +18,7 @@ from zoo.assemble.explaining import ExplainOptions, explain_target
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
 from zoo.assemble.trained import open_run, predict_images
-from zoo.errors import UsageError, raise_if_errors
+from zoo.errors import DataError, UsageError, raise_if_errors
 from zoo.explain import Explanation
 from zoo.train import evaluate
 
@@ -112,6 +112,18 @@ def test_images_of_several_sizes_are_not_squashed_before_the_transforms(
     (tmp_path / "run/data.json").write_text(json.dumps({**facts, "one_size": True}))
     (squashed,) = predict_images(str(tmp_path / "run"), [file], top=1)  # the control
     assert squashed["classes"][0]["probability"] != pytest.approx(confidence, abs=1e-3)
+
+
+def test_an_image_that_a_transform_refuses_is_named(place: Path, tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "speck.png"
+    shutil.copytree(place / "run", run)
+    before, found, after = (run / "resolved.yaml").read_text().partition("  eval:\n    - SmallestMaxSize:\n")
+    crop = after.index("    - CenterCrop:")
+    assert found
+    (run / "resolved.yaml").write_text(f"{before}  eval:\n{after[crop:]}")  # nothing enlarges the speck
+    Image.new("RGB", (4, 4)).save(file)
+    with pytest.raises(DataError, match=r"speck\.png: CenterCrop fails"):
+        predict_images(str(run), [file], top=1)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ def test_the_second_time_it_is_taken_from_the_cache_and_says_so(find: Find, note
     second = find()
     assert not second.found.is_new
     assert second.found.range_test == first.found.range_test  # to the last bit of every figure
-    assert notes == [f"LR range test: {first.found.lr:.6g} (minimum), run before and kept in {path}"]
+    assert notes == [
+        f"LR range test: {first.found.lr:.6g} (minimum), run before and kept in {path}",
+        "warning: no learning rate made the loss fall in the LR range test: better write one by hand",  # of 12 steps
+    ]
     assert kept(tmp_path) == [path]
     assert find(cache=False).found.is_new
 

@@ -67,6 +67,16 @@ def test_a_run_does_not_go_on_with_another_network(file: str, old: str, new: str
     assert run(own, resume=True, epochs=2)["epochs"] == 2
 
 
+def test_a_run_of_which_only_the_best_is_left_does_not_go_on_with_another_network_either(own: Path) -> None:
+    run(own)
+    shelf = Path("runs/tiny/0001/checkpoints")
+    shutil.rmtree(shelf / "best")
+    (shelf / "last").rename(shelf / "best")
+    swap(own.parent / "net.yaml", "start_dim: 1}", "start_dim: 1}\n  more: Tanh")
+    with pytest.raises(ConfigError, match=r"the network of .* began with"):
+        run(own, resume=True, epochs=2)
+
+
 def test_a_shipped_network_that_is_another_by_now_is_not_gone_on_with(recipe: Path) -> None:
     run(recipe)
     swap(Path("runs/tiny/0001/architecture.yaml"), "relu: ReLU", "relu: Tanh")

@@ -425,7 +425,11 @@ layers:
 def test_a_run_that_ended_inside_an_epoch_is_not_lengthened(recipe: Path) -> None:
     first = run(recipe, epochs=1.5)
     assert run(recipe, epochs=1.5, resume=True) == first
-    with pytest.raises(ConfigError, match=r"ended inside an epoch, after 1\.5: it cannot be lengthened"):
+    message = r"ended inside an epoch, after 1\.5: it cannot be lengthened"
+    with pytest.raises(ConfigError, match=message):
+        run(recipe, epochs=3, resume=True)
+    (Path(first["run_dir"]) / "result.json").unlink()  # it was killed before it had a result
+    with pytest.raises(ConfigError, match=message):
         run(recipe, epochs=3, resume=True)
 
 

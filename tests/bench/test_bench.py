@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.train.small_world import Small, small_net, small_training
 from zoo.bench import bare_loop
-from zoo.bench.engine import EngineBench, Turn, bench_engine
+from zoo.bench.engine import EngineBench, Turn, _engine, bench_engine
 from zoo.cli import main
 from zoo.errors import UsageError
 
@@ -47,6 +47,12 @@ def test_the_bare_loop_trains() -> None:
     )
     assert bare_loop.seconds_for(step, 2, torch.device("cpu")) > 0
     assert not torch.equal(before, network[1].weight)
+
+
+def test_an_interval_that_the_training_cuts_short_is_not_measured() -> None:
+    training = small_training(Small(train={"max_steps": 5}), None)  # within an epoch: 2, 4, 5
+    assert training.log_every == 2
+    assert len(list(_engine(training))) == 2
 
 
 def test_the_share_of_the_peak_counts_three_passes() -> None:

@@ -181,6 +181,15 @@ def test_a_sum_over_samples_is_shown_per_sample(parse: Parse) -> None:
     assert curve.raw_losses[0] == pytest.approx(find(parse, fresh()).raw_losses[0], rel=1e-5)
 
 
+def test_a_loss_that_only_rises_is_told(parse: Parse) -> None:
+    def ascends(loss: Tensor) -> None:
+        (-loss).backward()
+
+    optimization = parse(RECIPE).build_for_range_test(model := fresh(), Diagnostics())
+    assert not lr_range_test(model, nn.CrossEntropyLoss(), optimization, Batches(), SETTINGS, backward=ascends).falls
+    assert find(parse, fresh()).falls
+
+
 def test_a_loss_that_is_never_finite_is_told(parse: Parse) -> None:
     model = fresh()
     with torch.no_grad():

@@ -14,6 +14,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError
 from zoo.optim import Optimization, find_optimizer, optimizer_names, optimizers
 from zoo.optim.catalogue import REFUSED
+from zoo.optim.guard import stepped_unless
 
 CIFAR10_94 = """\
 optimizer:
@@ -199,11 +200,12 @@ def test_a_step_that_is_skipped_leaves_no_trace(name: str, parse: Parse) -> None
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "cifar10_94"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "cifar10_94", "Rprop", "rmsproptf", "madgrad"])
 def test_a_first_step_that_is_skipped_leaves_no_trace(name: str, parse: Parse) -> None:
-    """fp16 begins so: the loss scale is too large at first."""
+    """fp16 begins so: the loss scale is too large at first. State may begin with ones, or with the weights."""
     model, twin = small_net(), small_net()
-    mine, theirs = build(parse, RECIPES[name], model), build(parse, RECIPES[name], twin)
+    text = RECIPES.get(name, f"optimizer: {{name: {name}, lr: 0.01}}")
+    mine, theirs = build(parse, text, model), build(parse, text, twin)
     backward(model, 0)
     mine.step(skip=torch.ones(()))
     for net, optimization in ((model, mine), (twin, theirs)):
@@ -212,6 +214,27 @@ def test_a_first_step_that_is_skipped_leaves_no_trace(name: str, parse: Parse) -
             backward(net, step)
             optimization.step()
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+class Nested(torch.optim.Optimizer):
+    """An optimizer whose state lies in a list, in which it puts a new tensor at each step."""
+
+    def step(self, closure: Any = None) -> None:
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                sums = self.state[parameter].setdefault("sums", [torch.ones_like(parameter)])
+                sums[0] = sums[0] + parameter.grad
+                parameter -= sums[0]
+
+
+def test_state_in_lists_comes_back_after_a_skipped_step() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = Nested([parameter], {})
+    for gradient, skip in ((1.0, 0.0), (float("nan"), 1.0), (2.0, 0.0)):
+        parameter.grad = torch.full((2,), gradient)
+        stepped_unless(torch.tensor(skip), optimizer)
+    assert optimizer.state[parameter]["sums"][0].tolist() == [4.0, 4.0]
+    assert parameter.tolist() == [-6.0, -6.0]
 
 
 def test_control_the_same_step_not_skipped_is_seen(parse: Parse) -> None:

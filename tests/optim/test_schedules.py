@@ -151,6 +151,30 @@ def test_peak_at_the_first_value_divides_nothing_by_zero(text: str, parse: Parse
         by_hand(lambda o: lr_scheduler.OneCycleLR(o, 0.2, total_steps=5, pct_start=0.2), 5)
 
 
+def test_a_peak_in_epochs_of_a_cycle_with_another_length_is_told() -> None:
+    cycle = "{name: OneCycleLR, max_lr: 0.1, peak_epoch: 2, total_steps: 490}"
+    _, diagnostics = read(f"optimizer: {{name: SGD}}\nschedule: {cycle}")
+    (error,) = diagnostics.errors
+    assert "total_steps gives the cycle a length of its own" in error.message
+
+
+@pytest.mark.parametrize(
+    ("freeze", "epochs", "told"), [("{until: 30}", 10, True), ("{until: 3}", 10, False), ("{after: 30}", 10, False)]
+)
+def test_a_freeze_that_outlasts_the_training_is_warned_of(freeze: str, epochs: int, told: bool) -> None:
+    spec, _ = read(f'optimizer: {{name: SGD, groups: [{{match: "fc.*", freeze: {freeze}}}]}}')
+    assert spec is not None
+    diagnostics = Diagnostics()
+    spec.check(epochs, diagnostics)
+    assert [item.code for item in diagnostics] == (["never-thawed"] if told else [])
+
+
+def test_a_freeze_that_begins_again_before_it_ends_is_told() -> None:
+    _, diagnostics = read('optimizer: {name: SGD, groups: [{match: "fc.*", freeze: {until: 8, after: 2}}]}')
+    (error,) = diagnostics.errors
+    assert "these would never train" in error.message
+
+
 def test_peak_outside_the_training_is_told_at_its_value() -> None:
     spec, _ = read("optimizer: {name: SGD}\nschedule: {name: OneCycleLR, max_lr: 0.1, peak_epoch: 30}")
     assert spec is not None

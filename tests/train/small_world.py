@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from zoo.errors import StoppedBySignal, ZooError
+from zoo.errors import ZooError
 from zoo.events import Event
 from zoo.optim.running import GroupsView, Optimization, RunningGroup, RunningSchedule
 from zoo.schema.recipe import EvalSection, TrainSection
@@ -66,7 +66,7 @@ class SmallBatches:
 
     def __init__(self, samples: int, size: int, seed: int, *, shuffle: bool = True, ranks: Ranks = ALONE) -> None:
         self.ranks = ranks
-        self.samples, self.size, self.seed, self.shuffle = samples, size, seed, shuffle
+        self.samples, self.batch_size, self.seed, self.shuffle = samples, size, seed, shuffle
         self.steps = -(-samples // size)
         self.poison: tuple[int, int] | None = None
         generator = torch.Generator().manual_seed(11)
@@ -77,7 +77,7 @@ class SmallBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[SmallBatch]:
         generator = torch.Generator().manual_seed(self.seed * 1000 + epoch)
         order = torch.randperm(self.samples, generator=generator) if self.shuffle else torch.arange(self.samples)
-        for number, indices in enumerate(order.split(self.size)):
+        for number, indices in enumerate(order.split(self.batch_size)):
             if number < start:
                 continue
             sharing = min(self.ranks.count, max(1, len(indices) // 2))
@@ -268,7 +268,7 @@ def _train(folder: Path, small: Small, trap: Trap | None, said: Path, environmen
             if trap and trap.call:
                 trap.lay()
             if small.forgets_random_state:
-                state._set_random_state = lambda saved: None
+                state._set_random_state = lambda *saved: None
             with RunFolder.at(folder, resume=small.resume) if is_first else nullcontext() as held:
                 training = small_training(small, held)
                 metrics = MetricsFile(held) if held is not None else None
@@ -282,7 +282,7 @@ def _train(folder: Path, small: Small, trap: Trap | None, said: Path, environmen
             out.write(f"{type(error).__name__}: {error.message}\n")
             for note in error.notes:
                 out.write(f"{note.message}\n")
-            sys.exit(error.status if isinstance(error, StoppedBySignal) else error.exit_code)
+            sys.exit(error.exit_code)
 
 
 def traces(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tests.train.small_world import SmallBatches, one_cycle, only, run, small_ne
 from zoo.errors import StoppedBySignal
 from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.optim import SWA
+from zoo.optim.running import Optimization, RunningGroup
 from zoo.schema.recipe import TrainSection
 from zoo.train import Training, count_steps, engine, fit
 from zoo.train.evaluation import Evaluation
@@ -67,7 +68,7 @@ def test_events_metrics_and_figures(training: MakeTraining) -> None:
     one = training(train={"epochs": 2.5}, evaluation={"tta": "flip"})
     events = run(one)
     (started,) = only(events, TrainingStarted)
-    assert (started.steps, started.steps_per_epoch, started.start_step) == (15, 6, 0)
+    assert (started.epochs, started.steps, started.steps_per_epoch, started.start_step) == (2.5, 15, 6, 0)
     assert set(started.choices) == {"device", "precision", "layout", "compile"}
     logged = only(events, StepLogged)
     assert [event.step for event in logged] == [2, 4, 6, 8, 10, 12, 14, 15]
@@ -88,6 +89,20 @@ def test_events_metrics_and_figures(training: MakeTraining) -> None:
     assert one.final is not None
     assert one.final.probabilities is not None
     assert one.final.probabilities.shape == (40, 4)
+
+
+def test_the_rate_of_every_group_is_logged_at_every_step(training: MakeTraining) -> None:
+    one = training(train={"epochs": 1.5})
+    body, head = one.model[0], one.model[8]  # type: ignore[index]
+    groups = [{"params": list(body.parameters())}, {"params": list(head.parameters()), "lr": 0.3}]
+    labels = [RunningGroup(label, 0, place, (), None) for place, label in enumerate(("SGD 0.*", "SGD"))]
+    one.optimization = Optimization([torch.optim.SGD(groups, lr=0.1)], labels)
+    logged = only(run(one), StepLogged)
+    assert sum(len(event.lrs) for event in logged) == one.steps.total == 9
+    assert [event.group_lrs for event in logged] == [{"SGD": (0.3,) * len(event.lrs)} for event in logged]
+    assert one.folder is not None
+    lines = [json.loads(text) for text in one.folder.steps.read_text().splitlines()]
+    assert [line["group_lrs"] for line in lines] == [{"SGD": [0.3] * len(line["lrs"])} for line in lines]
 
 
 def test_it_learns(training: MakeTraining) -> None:
@@ -140,16 +155,35 @@ def test_the_time_left_counts_every_batch(
     assert logged.run_eta_seconds == 24 - accumulate
 
 
-def test_accumulated_batches_make_the_step_of_their_union(training: MakeTraining) -> None:
-    parts = without_noise(training(train={"epochs": 2, "accumulate": 4}, batch_size=8, samples=64))
-    whole = without_noise(training(train={"epochs": 2}, batch_size=32, samples=64))
-    apart = without_noise(training(train={"epochs": 2}, batch_size=8, samples=64))
+@pytest.mark.parametrize(("size", "accumulate", "samples"), [(8, 4, 64), (16, 3, 70)])  # 70: its last batch has 6
+def test_accumulated_batches_make_the_step_of_their_union(
+    size: int, accumulate: int, samples: int, training: MakeTraining
+) -> None:
+    parts = without_noise(training(train={"epochs": 2, "accumulate": accumulate}, batch_size=size, samples=samples))
+    whole = without_noise(training(train={"epochs": 2}, batch_size=size * accumulate, samples=samples))
+    apart = without_noise(training(train={"epochs": 2}, batch_size=size, samples=samples))
     for one in (parts, whole, apart):
         run(one)
     own, other = parts.model.state_dict(), whole.model.state_dict()
     for name in own:
         torch.testing.assert_close(own[name], other[name], rtol=1e-4, atol=1e-6)
     assert not torch.allclose(apart.model.state_dict()["0.weight"], other["0.weight"], rtol=1e-3)
+
+
+def test_the_time_left_counts_the_tests_that_are_left(training: MakeTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = training(train={"epochs": 5}, evaluation={"every": 2})
+    now = 0.0
+
+    def evaluated(*arguments: Any, **options: Any) -> Evaluation:
+        nonlocal now
+        now += 100.0
+        return Evaluation(loss=1.0, accuracy=0.5, samples=2)
+
+    monkeypatch.setattr(engine.time, "monotonic", lambda: now)
+    monkeypatch.setattr(engine, "evaluate", evaluated)
+    monkeypatch.setattr(engine, "StepClock", lambda: StepClock(lambda: now))
+    left = {event.epoch: event.run_eta_seconds for event in fit(one) if isinstance(event, StepLogged)}
+    assert {epoch: round(seconds, -1) for epoch, seconds in left.items()} == {1: 0, 2: 0, 3: 200, 4: 200, 5: 100}
 
 
 def test_the_gradient_is_clipped(training: MakeTraining) -> None:
@@ -338,6 +372,7 @@ def test_a_run_stopped_after_its_last_step_within_an_epoch_takes_no_other(
         list(fit(begun))
     resumed = only(run(training(**small, resume=True)), TrainingFinished)[0].result
     assert (resumed["steps"], resumed["test"]) == (train["max_steps"], expected["test"])
+    assert resumed["images_per_second"] > 0  # the process before took the steps
 
 
 def test_a_best_accuracy_of_nought_is_not_beaten_by_another_nought(training: MakeTraining) -> None:

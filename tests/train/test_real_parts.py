@@ -126,7 +126,7 @@ def _signalled(folder: Path, after: float) -> None:
                 if isinstance(event, StepLogged) and event.step == 3:
                     signal_group.start()
     except StoppedBySignal as stopped:
-        sys.exit(stopped.status)
+        sys.exit(stopped.exit_code)
 
 
 def test_a_signal_to_worker_and_training_stops_resumably(tmp_path: Path) -> None:

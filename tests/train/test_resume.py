@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_killed_after_an_event(tmp_path: Path, uninterrupted: dict[str, Any], mo
     code, _ = in_process(tmp_path / "run", SMALL, Trap(after=moment))
     assert code == -signal.SIGKILL
     assert resumed(tmp_path / "run", SMALL) == uninterrupted
+
+
+def test_what_goes_on_from_the_best_leaves_a_last(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    """As where a run was killed in its last epoch between the two checkpoints."""
+    in_process(tmp_path / "run", EPOCHS_ONLY)
+    shelf = tmp_path / "run" / "checkpoints"
+    shutil.rmtree(shelf / "best")
+    (shelf / "last").rename(shelf / "best")
+    assert resumed(tmp_path / "run", EPOCHS_ONLY)["model"] == uninterrupted["model"]
 
 
 def test_killed_twice(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:

@@ -156,10 +156,10 @@ class Greedy(nn.Module):
 def test_out_of_memory_is_exit_6_with_advice() -> None:
     one = small_training(Small(), None)
     one.model = Greedy()
-    with pytest.raises(EnvironmentFault, match="out of memory at batch size 15") as caught:
+    with pytest.raises(EnvironmentFault, match="out of memory at batch size 16") as caught:
         list(fit(one))
     assert caught.value.exit_code == 6
-    assert "data.batch_size=7" in (caught.value.help or "")
+    assert "data.batch_size=8" in (caught.value.help or "")
     assert one.train.steps == 6  # the batch is as it was
 
 

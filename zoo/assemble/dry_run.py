@@ -177,6 +177,10 @@ class _FirstBatch:
     def samples(self) -> int:
         return len(next(self.epoch(1)).indices)
 
+    @property
+    def batch_size(self) -> int:
+        return self.samples
+
     def epoch(self, epoch: int, start: int = 0) -> Any:
         yield next(iter(self.batches.epoch(epoch)))
 

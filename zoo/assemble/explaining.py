@@ -127,7 +127,7 @@ def _question_of(opened: TrainedNetwork, options: ExplainOptions) -> _Question:
 
 def _named_images(opened: TrainedNetwork, paths: Sequence[Path]) -> Iterator[_Images]:
     for files in _parts(image_files(paths)):
-        seen = network_images(opened, [read_image(file, opened.data.image_shape[0]) for file in files])
+        seen = network_images(opened, files)
         yield _Images(seen, _as_seen(opened, seen), [file.name for file in files])
 
 

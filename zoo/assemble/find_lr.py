@@ -19,7 +19,7 @@ from zoo.train.folder import disk_faults
 
 @dataclass(frozen=True)
 class FoundRate:
-    """The curve, what every rule suggests, and the rate a run would use."""
+    """The curve, what every rule suggests, and the rate that `find` takes."""
 
     found: Found
     figure: Path | None = None
@@ -44,7 +44,7 @@ class FoundRate:
         width = max(map(len, test.suggestions))
         lines = [*curve(test.lrs, test.losses), ""]
         lines += [f"{name:<{width}}  {rate:.4g}" for name, rate in test.suggestions.items()]
-        lines.append(f"a run would use {self.found.lr!r} ({test.rule})")
+        lines.append(f"find takes {self.found.lr!r} ({test.rule})")
         if self.found.kept is not None:
             lines.append(f"{'kept' if self.found.is_new else 'run before and kept'} in {self.found.kept}")
         lines.append(str(self.figure) if self.figure else "--out DIR draws the curve")

@@ -111,6 +111,7 @@ def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: 
     if known is not None:
         known = known.by(parts.optimization.find_settings.rule)
         note(f"LR range test: {known.chosen:.6g} ({known.rule}), run before and kept in {kept.path}")
+        _doubt(known, note)
         return Found(known, known.chosen, kept.path)
     found = _ran(resolved, parts, base, optimization, note)
     return replace(found, kept=kept.path if kept.write(found.range_test) else None)
@@ -137,7 +138,13 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
             on_step=_progress(settings, note),
         )
     note(f"LR range test: {test.chosen:.6g} ({test.rule})")
+    _doubt(test, note)
     return Found(test, test.chosen, is_new=True)
+
+
+def _doubt(test: LRRangeTest, note: Note) -> None:
+    if not test.falls:
+        note("warning: no learning rate made the loss fall in the LR range test: better write one by hand")
 
 
 def _progress(settings: FindSettings, note: Note) -> Callable[[int, float, float], None]:

@@ -34,6 +34,7 @@ from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
 from zoo.models import load_plan
 from zoo.train import RunFolder
+from zoo.train.shelf import Shelf
 
 FREE = ("doc", "reports", "explain", "target", "tracking")
 
@@ -179,9 +180,9 @@ def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: 
 
 
 def _ended_inside_an_epoch(folder: RunFolder, epochs: Any) -> bool:
-    """Whether a finished run has closed an epoch that it had not gone through: its rest is lost to it."""
+    """Whether a run has closed an epoch that it had not gone through, tested or not: its rest is lost to it."""
     is_whole = epochs is None or float(epochs).is_integer()
-    return not is_whole and folder.result.is_file() and bool(read_result(folder.path).get("epochs") == epochs)
+    return not is_whole and Shelf(folder.checkpoints).epochs_behind > float(epochs)
 
 
 def _told(change: Change, stored: Mapping, now: Mapping, folder: RunFolder) -> Diagnostic:

@@ -38,6 +38,7 @@ from zoo.train import (
     make_result,
 )
 from zoo.train.ranks import ALONE
+from zoo.train.shelf import Shelf
 from zoo.train.tensorboard import has_tensorboard
 
 RUNS = Path("runs")
@@ -120,7 +121,7 @@ def _run(
 ) -> dict[str, Any]:
     dataset = _opened(resolved, options)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
-    is_resumed = folder is not None and options.resume and (folder.checkpoints / "last").is_dir()
+    is_resumed = folder is not None and options.resume and not Shelf(folder.checkpoints).is_empty
     built = build(resolved, parts, dataset, options, with_weights=not is_resumed)
     if is_resumed and folder is not None:
         require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)

@@ -68,7 +68,7 @@ def open_network(
     runtime = Runtime.choose(device, settings.precision, settings.channels_last, settings.compile)
     channels, height, width = data.image_shape
     blank = np.zeros((height, width, channels), dtype=np.uint8)
-    shape = tuple(_seen_by_network([blank], resolved, parts, data, runtime).shape[1:])
+    shape = tuple(_seen_by_network([blank], ["an image"], resolved, parts, data, runtime).shape[1:])
     module = runtime.place(fitting_network(resolved, parts, data, shape).untrained.build())
     load_checkpoint(module, path, checkpoint)
     return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval(), shape)
@@ -138,8 +138,7 @@ def predict_images(
     with torch.inference_mode():
         forward = opened.runtime.forward(opened.module)
         for path in images:
-            image = read_image(path, opened.data.image_shape[0])
-            logits = forward(opened.runtime.images(network_images(opened, [image])))
+            logits = forward(opened.runtime.images(network_images(opened, [path])))
             likeliest = _likeliest(logits.softmax(dim=1)[0].cpu(), opened.data.classes, top)
             told.append({"image": str(path), "classes": likeliest})
     return told
@@ -153,24 +152,32 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
     ]
 
 
-def network_images(opened: TrainedNetwork, pixels: Sequence[Image]) -> Tensor:
-    """Images of any size (uint8, HWC, as the data's in channels) as the network sees them, float32 BCHW on the device.
+def network_images(opened: TrainedNetwork, files: Sequence[Path]) -> Tensor:
+    """Images of any size as the network sees them, float32 BCHW on the device. Raises DataError.
 
     Where the data's images are of one size, these are resized to it before the transforms for evaluation.
     """
+    channels, height, width = opened.data.image_shape
+    pixels = [read_image(file, channels) for file in files]
     if opened.data.one_size:
-        _, height, width = opened.data.image_shape
         pixels = [resized(image, height, width) for image in pixels]
-    return _seen_by_network(pixels, opened.resolved, opened.parts, opened.data, opened.runtime)
+    names = [str(file) for file in files]
+    return _seen_by_network(pixels, names, opened.resolved, opened.parts, opened.data, opened.runtime)
 
 
 def _seen_by_network(
-    pixels: Sequence[Image], resolved: Resolved, parts: Parts, data: KnownData, runtime: Runtime
+    pixels: Sequence[Image],
+    names: Sequence[str],
+    resolved: Resolved,
+    parts: Parts,
+    data: KnownData,
+    runtime: Runtime,
 ) -> Tensor:
-    """Images under the recipe's transforms for evaluation, float32 BCHW on the device."""
-    labels, names = np.zeros(len(pixels), dtype=np.int64), [f"image {number}" for number in range(len(pixels))]
+    """Images (uint8, HWC, as the data's in channels) under the recipe's transforms for evaluation, float32 BCHW."""
+    labels = np.zeros(len(pixels), dtype=np.int64)
+    decode = pixels.__getitem__
     batches = make_batches(
-        ArraySplit(np.stack(pixels), labels) if data.one_size else LazySplit(pixels.__getitem__, labels, names, names),
+        ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(decode, labels, names, names),
         parts.eval_transforms,
         batch_size=len(pixels),
         shuffle=False,

@@ -34,7 +34,7 @@ def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
             print_json([item.as_data() for item in known.diagnostics])
     except BrokenPipeError:
         forget(sys.stdout)
-    return known.status if isinstance(known, StoppedBySignal) else known.exit_code
+    return known.exit_code
 
 
 def as_zoo_error(error: BaseException) -> ZooError:

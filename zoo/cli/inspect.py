@@ -46,6 +46,10 @@ InputShape = Annotated[
 ]
 
 
+_SUMMARISED = (
+    "A recipe or an architecture (file or name), timm:NAME, torchvision:NAME, a run folder or a checkpoint; "
+    "default: the whole zoo, a line each."
+)
 _MOST_VALUES = 2**40  # of an input: what comes of it has to be countable in 64 bits
 
 
@@ -63,7 +67,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 
 def summary(
     session: Session,
-    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="Default: the whole zoo, a line each.")] = None,
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help=_SUMMARISED)] = None,
     table: Annotated[
         TableFormat, typer.Option("--format", metavar="table|torchsummary", help="How to print it.")
     ] = TableFormat.table,
@@ -151,7 +155,7 @@ def eject(
     out: OutFile = None,
     input_shape: InputShape = None,
 ) -> None:
-    """Write a network as one plain PyTorch file without zoo in it."""
+    """Write a network as one plain Python file without zoo in it."""
     from zoo.assemble.targets import planned
     from zoo.exchange.eject import eject as source_of
 

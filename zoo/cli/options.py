@@ -15,7 +15,7 @@ TargetArgument = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A recipe file, an architecture file or name, timm:NAME, torchvision:NAME, or a run folder.",
+        help="A recipe or an architecture (file or name), a run folder, or one of its checkpoints.",
     ),
 ]
 Sets = Annotated[
@@ -23,9 +23,12 @@ Sets = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a value, for example train.epochs=3; VALUE is YAML."),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where data sets are (default: $ZOO_DATA, ./data).")
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Looked in for data sets before $ZOO_DATA, ./data and the cache."),
 ]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.")
+]
 
 
 def _file(text: str) -> Path:

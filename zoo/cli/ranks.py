@@ -171,7 +171,7 @@ def _outcome(ranks: list[_Rank], hanging: list[_Rank], came: list[int], *, as_js
         print_messages(error.diagnostics)
         if as_json:
             print_json([item.as_data() for item in error.diagnostics])
-        return error.status if isinstance(error, StoppedBySignal) else error.exit_code
+        return error.exit_code
     # Where one fails the others lose it: that is not what has to be told.
     ends = sorted((rank for rank in ranks if rank.code), key=_lost_another)
     teller = ends[0] if ends else ranks[0]

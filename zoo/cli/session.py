@@ -51,7 +51,12 @@ _FILES = (
     ("plugin", list[Path], None, typer.Option("--plugin", metavar="FILE.py", help="Own ops, transforms, sources.")),
 )
 _ALL = (
-    ("quiet", bool, False, typer.Option("--quiet", "-q", help="No progress, no notes; errors only.")),
+    (
+        "quiet",
+        bool,
+        False,
+        typer.Option("--quiet", "-q", help="No progress, no notes; a training still warns."),
+    ),
     ("debug", bool, False, typer.Option("--debug", help="Show our own tracebacks.")),
 )
 _JSON = (("as_json", bool, False, typer.Option("--json", help="One JSON document on stdout.")),)

@@ -38,7 +38,8 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, try one batch, estimate memory, time.")] = False,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", metavar="N", help="As --set train.epochs=N; may extend on --resume.")
+        float | None,
+        typer.Option("--epochs", metavar="N", help="As --set train.epochs=N; may grow on --resume."),
     ] = None,
     seeds: Seeds = None,
     device: Device = "auto",
@@ -185,7 +186,7 @@ def find_lr(
     out: Out = None,
     no_cache: NoCache = False,
 ) -> None:
-    """Run the LR range test: the curve, what every rule suggests, the one that would be used."""
+    """Run the LR range test: the curve, what every rule suggests, what `find` takes."""
     from zoo.assemble.find_lr import find_learning_rate
     from zoo.assemble.options import RunOptions
 

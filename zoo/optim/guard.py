@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+_STEPPED = "_parameters_that_stepped"  # an attribute of the optimizer's, which is in no state dict
 
 
 def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
     """Steps the optimizer; where the scalar tensor ``skip`` is true, parameters and state stay as they were.
 
     Fused kernels and Muon take the decision themselves. For the others the old values are kept and selected
-    afterwards, which costs a copy of parameters and state.
+    afterwards, which costs a copy of parameters and state. A parameter's first step makes its state out of nothing,
+    which cannot be undone: there, once, the device is asked.
     """
     if getattr(optimizer, "_step_supports_amp_scaling", False):
         _told(skip, optimizer)
         return
-    before = {id(tensor): tensor.clone() for tensor in _tensors(optimizer, skip)}
+    moving = _moving(optimizer)
+    stepped: set[int] = optimizer.__dict__.setdefault(_STEPPED, set())
+    new = {id(parameter) for parameter in moving} - stepped
+    if new:
+        if not bool(skip):
+            optimizer.step()
+            stepped |= new
+        return
+    before = {place: tensor.clone() for place, tensor in _tensors(optimizer, moving, skip)}
     optimizer.step()
     with torch.no_grad():
-        for tensor in _tensors(optimizer, skip):
-            old = before.get(id(tensor))  # state made by this very step starts from zero
-            tensor.copy_(torch.where(skip.bool(), torch.zeros_like(tensor) if old is None else old, tensor))
+        for place, tensor in _tensors(optimizer, moving, skip):
+            if place in before:
+                tensor.copy_(torch.where(skip.bool(), before[place], tensor))
 
 
 def _told(skip: Tensor, optimizer: Optimizer) -> None:
@@ -32,8 +46,25 @@ def _told(skip: Tensor, optimizer: Optimizer) -> None:
     del optimizer.found_inf, optimizer.grad_scale  # type: ignore[attr-defined]  # likewise
 
 
-def _tensors(optimizer: Optimizer, skip: Tensor) -> list[Tensor]:
-    """Parameters that are about to move, and their state; step counters kept on the host stay out."""
-    moving = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    states = [value for p in moving for value in optimizer.state.get(p, {}).values() if isinstance(value, Tensor)]
-    return [*moving, *(value for value in states if value.device == skip.device)]
+def _moving(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def _tensors(optimizer: Optimizer, moving: list[Tensor], skip: Tensor) -> Iterator[tuple[tuple[Hashable, ...], Tensor]]:
+    """Parameters that move, and their state, each with its place; step counters kept on the host stay out."""
+    for number, parameter in enumerate(moving):
+        yield (number,), parameter
+        for place, tensor in _leaves(optimizer.state.get(parameter, {}), (number,)):
+            if tensor.device == skip.device:
+                yield place, tensor
+
+
+def _leaves(value: Any, place: tuple[Hashable, ...]) -> Iterator[tuple[tuple[Hashable, ...], Tensor]]:
+    if isinstance(value, Tensor):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, (*place, key))
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _leaves(item, (*place, number))

@@ -37,6 +37,16 @@ class FreezeKeys(ArgsModel):
     until: _EPOCHS | None = Field(None, description="they train from this epoch on")
     after: _EPOCHS | None = Field(None, description="they train up to this epoch")
 
+    @model_validator(mode="after")
+    def _trains_between(self) -> FreezeKeys:
+        if self.until is not None and self.after is not None and self.after <= self.until:
+            raise PydanticCustomError(
+                "order",
+                "`until` is when training begins and `after` when it ends: these would never train",
+                {"at": "after"},
+            )
+        return self
+
 
 class GroupKeys(SelectorKeys):
     """What a group says beside its optimizer's arguments."""

@@ -54,6 +54,8 @@ class OptimizationSpec:
         """Tells what does not fit a training of this many epochs."""
         for schedule in self.schedules():
             schedule.check(epochs, diagnostics)
+        for group in (group for optimizer in self.optimizers for group in optimizer.groups):
+            group.check(epochs, diagnostics)
 
     def check_model(self, model: nn.Module, diagnostics: Diagnostics) -> None:
         """Tells of parameters that nobody or two own, that an optimizer refuses, of groups that take nothing.

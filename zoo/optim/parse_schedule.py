@@ -87,6 +87,9 @@ def _tell_contradictions(
 
     if values.get("peak_epoch") is not None and "pct_start" in values:
         tell("pct_start", "peak_epoch and pct_start say the same thing", "keep one of them")
+    if values.get("peak_epoch") is not None and values.get("total_steps") is not None:
+        message = "it counts epochs of the whole training, and total_steps gives the cycle a length of its own"
+        tell("peak_epoch", message, "pct_start says where in the cycle the peak is")
     if values.get("annihilation") is False and "final_div_factor" in values:
         tell("final_div_factor", "annihilation: false means final_div_factor: 1", "keep one of them")
     if entry.name == "ReduceLROnPlateau" and values.get("interval") == "step":

@@ -59,6 +59,11 @@ class LRRangeTest:
     rule: Rule
     chosen: float
 
+    @property
+    def falls(self) -> bool:
+        """Whether any rate brought the smoothed loss below where it began: if not, the suggestions say little."""
+        return min(self.losses) < self.losses[0]
+
     def by(self, rule: Rule) -> LRRangeTest:
         """The same test, its rate taken by another rule: the sweep knows nothing of rules."""
         return replace(self, rule=rule, chosen=self.suggestions[rule])
@@ -85,7 +90,7 @@ def lr_range_test(
     where autocast goes, ``backward`` where the loss is scaled, ``update`` (default: the optimizers' step) where
     gradients are unscaled and clipped; ``accumulate`` batches make a step. ``on_step`` is told how many steps are done,
     the rate and the loss. The result depends on the model, the batches and the settings alone. Raises DivergedError
-    where no rate makes the loss fall.
+    where the loss is finite at no rate; whether it falls, :attr:`LRRangeTest.falls` says.
     """
     settings = settings or FindSettings()
     backward_pass = _BackwardPass(loss, forward or model, backward, accumulate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zoo.diagnostics import Span
+from zoo.diagnostics import Diagnostics, Span
 from zoo.optim.catalogue import OptimizerEntry
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.selection import Selector
@@ -31,6 +31,16 @@ class GroupSpec:
     lr_scale: float = 1.0
     schedule: ScheduleSpec | None = None
     freeze: Freeze | None = None
+
+    def check(self, epochs: float, diagnostics: Diagnostics) -> None:
+        """Warns of a freeze that outlasts a training of this many epochs."""
+        if self.freeze is not None and not self.freeze.always and self.freeze.until >= epochs:
+            diagnostics.warning(
+                "never-thawed",
+                f"{self.selector}: frozen until epoch {self.freeze.until:g}, in a training of {epochs:g} epochs",
+                self.span,
+                help="freeze: true says so; else let it thaw earlier, or train for longer",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,13 +142,15 @@ class TrainSection(Section):
     )
     max_steps: Count | None = Field(None, description="optimizer steps after which training ends at the latest")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: autocast to what the hardware multiplies, bf16 or else fp16; fp32 where neither"
+        "auto", description="auto: mixed precision where the hardware has it, bf16 or else fp16; fp32 elsewhere"
     )
     compile: bool | Literal["auto"] = Field(
         "auto", description="torch.compile; auto: only where it was measured to be faster, so far nowhere"
     )
     channels_last: bool | Literal["auto"] = Field("auto", description="memory format; auto: wherever it is faster")
-    deterministic: bool = Field(False, description="on a GPU only kernels that repeat themselves bit for bit; slower")
+    deterministic: bool = Field(
+        False, description="on a GPU kernels that repeat themselves bit for bit, where there are such; slower"
+    )
     grad_clip: Annotated[float, Field(gt=0)] | None = Field(None, description="largest norm of the gradient")
     accumulate: Count = Field(1, description="batches whose gradients make one optimizer step")
     ema: EmaSection | None = Field(None, description="exponential moving average of the weights")
@@ -189,7 +191,7 @@ class TargetSection(Section):
 class TrackingSection(Section):
     """Where metrics go beside metrics.jsonl and metrics.csv."""
 
-    tensorboard: bool = Field(False, description="event files in the run folder (needs the extra `tracking`)")
+    tensorboard: bool = Field(False, description="event files in the run folder (needs `pip install 'zoo[tracking]'`)")
 
 
 class Recipe(Section):

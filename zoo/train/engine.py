@@ -39,7 +39,7 @@ from zoo.train.checkpoint import read_checkpoint
 from zoo.train.evaluation import TTA, Evaluation, evaluate
 from zoo.train.metrics import StepClock
 from zoo.train.runtime import machine_faults
-from zoo.train.shelf import Shelf
+from zoo.train.shelf import LAST, Shelf
 from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.step import Stepper
 from zoo.train.training import BatchesLike, BatchLike, Training
@@ -51,8 +51,8 @@ def fit(training: Training) -> Generator[Event, None, None]:
     Raises DivergedError, EnvironmentFault (memory, disk), CheckpointError (nothing to resume from), and
     StoppedBySignal once a verified checkpoint is written.
     """
-    batch_size = -(-training.train.samples // training.train.steps)
-    with machine_faults(batch_size), training.runtime.tuned(), SignalWatch(training.runtime.ranks) as signals:
+    runtime = training.runtime
+    with machine_faults(training.train.batch_size), runtime.tuned(), SignalWatch(runtime.ranks) as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:
@@ -60,6 +60,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
                 yield from loop.epoch()
             if training.final is None:  # resumed behind the last test, and no checkpoint holds its predictions
                 training.final = loop.test(last=True)
+            yield from loop.save_last()  # what went on from `best` may have no `last`, or an older one
             signals.check()
         except Interrupted as interruption:
             yield from loop.save_last()
@@ -88,7 +89,8 @@ class _Loop:
         self.shelf = Shelf(training.folder.checkpoints, training.settings.checkpoint.keep) if training.folder else None
         self.runtime.place(training.model)
         self.stepper = Stepper(training)
-        self._evaluation_seconds = 0.0
+        self._test_seconds = 0.0  # of the last test, with what came before it
+        self._refresh_seconds = 0.0  # what the averages' statistics took before it
         self._since = self._saved_at = time.monotonic()
         self._saved_position: tuple[int, int, bool] | None = None
 
@@ -106,7 +108,7 @@ class _Loop:
         if training.validation is None:
             yield Message("info", "best is chosen by the test set: there is no validation split (data.validation)")
         yield TrainingStarted(
-            epochs=self.steps.total / self.steps.per_epoch,
+            epochs=training.epochs,
             steps=self.steps.total,
             steps_per_epoch=self.steps.per_epoch,
             start_step=self.progress.step,
@@ -127,7 +129,7 @@ class _Loop:
             yield Message("info", "there is no checkpoint to resume from yet: starting from the beginning")
             return
         self.progress = state.restore(self.training, self.stepper.meter, checkpoint)
-        self._saved_position = self._position
+        self._saved_position = self._position if checkpoint.path.name == LAST else None
         self.ranks.meet()  # all have read it: it may be replaced
         yield Message("info", f"resumed from {checkpoint.path} at step {self.progress.step}")
 
@@ -137,24 +139,18 @@ class _Loop:
         state.keep_averages(training)
         return TrainingFinished(
             {
-                "epochs": _plain(self._epochs_trained()),
+                "epochs": _plain(training.epochs),
                 "steps": progress.step,
                 "seed": training.seed,
                 "train": progress.last_train,
                 "test": final.figures,
                 "best": {"epoch": progress.best_epoch, "accuracy": progress.best_accuracy},
                 "seconds": {"total": self._total_seconds(), "train": progress.train_seconds},
-                "images_per_second": self.clock.images_per_second,
+                "images_per_second": progress.images_per_second,
                 "device": str(self.runtime.device),
                 "precision": self.runtime.precision,
             }
         )
-
-    def _epochs_trained(self) -> float:
-        """As the recipe has them, where it was not `max_steps` that ended the training."""
-        epochs, most = self.training.settings.epochs, self.training.settings.max_steps
-        by_epochs = epochs is not None and (most is None or self.steps.total < most)
-        return epochs if epochs is not None and by_epochs else self.steps.total / self.steps.per_epoch
 
     def stopped_by(self, interruption: Interrupted) -> StoppedBySignal:
         """What ends a training that a signal stopped."""
@@ -197,8 +193,7 @@ class _Loop:
         # A run that was stopped after its last step, in the midst of an epoch, resumes with what follows that step.
         left: Iterable[BatchLike] = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
         for batch in left:
-            batches_of_step = min(accumulate, batches.steps - progress.batch // accumulate * accumulate)
-            self.stepper.backward(batch, share=1 / batches_of_step)
+            self.stepper.backward(batch, share=batch.whole / self.training.images_of_step(progress.batch))
             progress.batch += 1
             if progress.batch % accumulate and progress.batch < batches.steps:
                 continue
@@ -222,7 +217,7 @@ class _Loop:
         figures = self._look()
         seconds, per_epoch = self.clock.step_seconds, self.steps.per_epoch
         steps_left = self.steps.total - progress.step
-        epochs_left = self.steps.epochs - progress.epoch + 1
+        tests_left = sum(map(self._is_tested, range(progress.epoch, self.steps.epochs + 1)))
         event = StepLogged(
             epoch=progress.epoch,
             step=progress.step,
@@ -230,9 +225,9 @@ class _Loop:
             loss=figures["loss"],
             accuracy=figures["accuracy"],
             lr=progress.lr,
-            images_per_second=self.clock.images_per_second,
+            images_per_second=progress.images_per_second,
             epoch_eta_seconds=seconds * min(progress.epoch * per_epoch - progress.step, steps_left),
-            run_eta_seconds=seconds * steps_left + self._evaluation_seconds * epochs_left,
+            run_eta_seconds=seconds * steps_left + self._test_seconds * tests_left,
             lrs=tuple(progress.lrs),
             group_lrs={label: tuple(lrs) for label, lrs in progress.group_lrs.items()},
         )
@@ -244,10 +239,12 @@ class _Loop:
         """What follows an epoch's last step. A run stopped later resumes with the test, not with this."""
         progress = self.progress
         progress.last_train = self._look()
+        began = time.monotonic()
         if self._is_tested(progress.epoch):
             with self.runtime.fabric.autocast():
                 for averaging in self.training.averaging:
                     averaging.refresh_statistics(self._training_images())
+        self._refresh_seconds = time.monotonic() - began
         progress.steps_closed = True
 
     def _look(self) -> dict[str, float]:
@@ -276,15 +273,17 @@ class _Loop:
                 validation = self._evaluate(training.validation)
         if last:
             training.final = test
-        self._evaluation_seconds = time.monotonic() - began
+        seconds = self._refresh_seconds + time.monotonic() - began
+        if test is not None:
+            self._test_seconds = seconds
         assert progress.last_train is not None
         return EpochFinished(
             epoch=progress.epoch,
             step=progress.step,
             train=progress.last_train,
             lr=progress.lr,
-            seconds=progress.epoch_seconds + self._evaluation_seconds,
-            images_per_second=self.clock.images_per_second,
+            seconds=progress.epoch_seconds + seconds,
+            images_per_second=progress.images_per_second,
             test=test.figures if test else None,
             validation=validation.figures if validation else None,
             is_best=self._is_best(validation or test),
@@ -373,6 +372,7 @@ class _Loop:
         before = self.clock.seconds
         self.runtime.synchronize()
         self.clock.stop()
+        self.progress.images_per_second = self.clock.images_per_second or self.progress.images_per_second
         self.progress.epoch_seconds += self.clock.seconds - before
         self.progress.train_seconds += self.clock.seconds - before
 

@@ -12,7 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.errors import CheckpointError
-from zoo.train.checkpoint import Checkpoint, DamagedCheckpointError, Manifest, read_checkpoint, read_manifest, verify
+from zoo.train.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    Manifest,
+    epochs_behind,
+    read_checkpoint,
+    read_manifest,
+    verify,
+)
 from zoo.train.folder import disk_faults, fsync_folder
 
 LAST, BEST = "last", "best"
@@ -25,6 +33,16 @@ class Shelf:
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path
         self.keep = keep
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint at all, not even one that a killed process left under a hidden name."""
+        return not any(self.path.glob("[!.]*")) and not (self.path / _OLD_BEST).exists()
+
+    @property
+    def epochs_behind(self) -> int:
+        """How many epochs the checkpoint that has come farthest has gone through."""
+        return max((epochs_behind(folder) for folder in self.path.glob("[!.]*")), default=0)
 
     def tidy(self) -> None:
         """Removes what a killed process left half-written. Only whoever holds the run folder may call it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ class Progress:
     lr: float = 0.0  # of the last step
     lrs: list[float] = field(default_factory=list)  # of the steps since the last one that was logged
     group_lrs: dict[str, list[float]] = field(default_factory=dict)  # the same of each group but the first
+    images_per_second: float = 0.0  # the median step's, as this process or the one before it has it
     epoch_seconds: float = 0.0  # of its training steps
     train_seconds: float = 0.0  # of all training steps
     total_seconds: float = 0.0
@@ -64,24 +66,24 @@ def seed_everything(seed: int, rank: int = 0) -> None:
     torch.manual_seed(seed)
 
 
-def _random_state() -> dict[str, Any]:
+def _random_state(device: torch.device) -> dict[str, Any]:
     numpy_state = np.random.get_state()
     name, keys, *rest = numpy_state
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
     }
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device.type == "cuda" and state["cuda"]:
+        torch.cuda.set_rng_state(state["cuda"][0], device)  # it may be another GPU than it was
 
 
 def _state_tensors(model: nn.Module) -> TensorStore:
@@ -110,7 +112,7 @@ def keep_averages(training: Training) -> None:
 
 def own_state(meter: Meter) -> dict[str, Any]:
     """What each of several ranks has for itself: all else is the same on all."""
-    return {"random": _random_state(), "meter": {"sums": meter.sums.cpu(), "samples": meter.samples}}
+    return {"random": _random_state(meter.sums.device), "meter": {"sums": meter.sums.cpu(), "samples": meter.samples}}
 
 
 def save(training: Training, progress: Progress, of_ranks: Sequence[dict[str, Any]], path: Path) -> None:
@@ -141,7 +143,12 @@ def _journals(training: Training) -> tuple[Path, ...]:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    """A journal's size once all of it is on the disk: one that is shorter after a power cut could not be cut to it."""
+    if not path.exists():
+        return 0
+    with disk_faults(path), path.open("rb") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size
 
 
 def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progress:
@@ -175,18 +182,18 @@ def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progres
 
 def _restore_own(training: Training, meter: Meter, of_ranks: Sequence[dict[str, Any]]) -> None:
     """Gives this rank what it had; where there are more or fewer ranks than there were, the first takes all sums."""
-    ranks = training.runtime.ranks
+    ranks, device = training.runtime.ranks, training.runtime.device
     if ranks.count == len(of_ranks):
         own = of_ranks[ranks.rank]
         meter.load(own["meter"]["sums"], own["meter"]["samples"])
-        _set_random_state(own["random"])
+        _set_random_state(own["random"], device)
         return
     if not ranks.is_first:
         seed_everything(training.seed, ranks.rank)
         return
     meters = [one["meter"] for one in of_ranks]
     meter.load(sum(one["sums"] for one in meters), sum(one["samples"] for one in meters))
-    _set_random_state(of_ranks[0]["random"])
+    _set_random_state(of_ranks[0]["random"], device)
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:

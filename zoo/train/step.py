@@ -47,7 +47,7 @@ class Stepper:
             self._indices.append(batch.indices)
         self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
         self._images += batch.whole
-        # A mean over the step's batches and their parts; a loss that is a sum over samples stays one.
+        # A mean over the step's images; a loss that is a sum over samples stays one.
         factor = float(batch.weight > 0) if self._loss_is_sum else share * batch.weight
         if loss.requires_grad:  # else everything is frozen for now
             runtime.fabric.backward(loss if factor == 1 else loss * factor)

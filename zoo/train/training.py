@@ -50,6 +50,10 @@ class BatchesLike(Protocol):
     """Batches of a split; an epoch's content is a function of (seed, epoch) alone."""
 
     @property
+    def batch_size(self) -> int:
+        """Images of a batch; an epoch's last one may have fewer."""
+
+    @property
     def steps(self) -> int:
         """Batches an epoch."""
 
@@ -161,6 +165,20 @@ class Training:
     def steps(self) -> Steps:
         """How many steps the training takes."""
         return count_steps(self.train.steps, self.settings)
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training set, as the recipe has them where it is not `max_steps` that ends the training."""
+        epochs, most, steps = self.settings.epochs, self.settings.max_steps, self.steps
+        by_epochs = epochs is not None and (most is None or steps.total < most)
+        return epochs if epochs is not None and by_epochs else steps.total / steps.per_epoch
+
+    def images_of_step(self, batch: int) -> int:
+        """Images in all batches of the step that this batch of an epoch (from 0) is in: the last may have fewer."""
+        accumulate, size = self.settings.accumulate, self.train.batch_size
+        first = batch // accumulate * accumulate
+        last = min(first + accumulate, self.train.steps)
+        return min((last - first) * size, self.train.samples - first * size)
 
     @property
     def logging_steps(self) -> int:

@@ -24,6 +24,7 @@ from zoo.errors import UsageError, raise_if_errors
 from zoo.exchange.eject import eject
 from zoo.summary import summarize
 from zoo.train import Runtime
+from zoo.train.misread import misread_layer
 
 LR = 0.01  # low enough for any network to train in peace
 CIFAR10 = 50_000  # images: where none are at hand, an epoch is taken to be as long as CIFAR-10's
@@ -72,7 +73,11 @@ def make_task(
     if runtime.precision == "fp16":
         raise UsageError("the forms know fp32 and bf16", help="--set train.precision=fp32")
     torch.manual_seed(resolved.recipe.seed)
-    state = parts.network.build().state_dict()
+    network = parts.network.build()
+    state = network.state_dict()
+    shape = next(iter(parts.network.inputs.values()))
+    if runtime.precision == "bf16" and runtime.device.type == "cpu" and misread_layer(network, torch.zeros(1, *shape)):
+        raise UsageError("zoo would leave bf16 for this network, the others not", help="--set train.precision=fp32")
     optimizer = resolved.recipe.optimizer
     assert isinstance(optimizer, dict)
     summary = summarize(parts.network.build("meta"), parts.network.inputs, name=parts.network.name)

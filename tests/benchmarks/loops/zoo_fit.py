@@ -36,6 +36,10 @@ class WatchedBatches:
     def samples(self) -> int:
         return self.batches.samples
 
+    @property
+    def batch_size(self) -> int:
+        return self.batches.batch_size
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[BatchLike]:
         return iter(self.turns.watch(self.batches.epoch(epoch, start)))
 
