@@ -203,6 +203,16 @@ def counted(number: float, noun: str) -> str:
     return f"{figure} {noun}" if number == 1 else f"{figure} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``42 s``, ``3 min 20 s``, ``1 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.3g} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 def count_line(diagnostics: Iterable[Diagnostic]) -> str:
     """The one line that counts: ``2 errors, 1 warning``."""
     items = list(diagnostics)

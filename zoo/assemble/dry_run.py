@@ -17,7 +17,7 @@ from zoo.assemble.finding import with_lr
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
-from zoo.diagnostics import counted
+from zoo.diagnostics import counted, duration
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import TTA, Forward
 from zoo.train.runtime import machine_faults
@@ -77,7 +77,7 @@ class Estimate:
             f"training  {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}",
             f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
-            f"time      about {_duration(self.total_seconds)}, tests included",
+            f"time      about {duration(self.total_seconds)}, tests included",
         ]
         return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
 
@@ -190,9 +190,3 @@ def _peak_memory(device: torch.device) -> tuple[int, str]:
         return torch.cuda.max_memory_allocated(device), "of the GPU"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024), "of this process, its libraries included"
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

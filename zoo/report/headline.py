@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.diagnostics import counted
+from zoo.diagnostics import counted, duration
 from zoo.report.folder import Run
 from zoo.summary import human_count
 
@@ -61,16 +61,6 @@ def headline(run: Run) -> Headline:
 def percent(fraction: float | None, unit: str = " %") -> str:
     """A fraction as per cent with two decimals; empty for None."""
     return "" if fraction is None else f"{100 * fraction:.2f}{unit}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``42 s``, ``3 min 20 s``, ``1 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.3g} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _verdicts(result: dict[str, Any], test: dict[str, Any]) -> Iterator[Chip]:
