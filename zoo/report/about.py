@@ -42,8 +42,10 @@ def recipe(run: Run) -> Section | None:
 
 
 def environment(run: Run) -> Section | None:
-    """Versions, device and whatever else env.json says."""
-    rows = [{"label": label, "value": value} for label, value in _flat(run.environment)]
+    """Versions, device and whatever else env.json says in a few words."""
+    long = ("written", "began")  # which values the recipe writes, and all that was so before a run was resumed
+    shown = {key: value for key, value in run.environment.items() if key not in long}
+    rows = [{"label": label, "value": value} for label, value in _flat(shown)]
     return Section("environment", "Environment", {"rows": rows}, files=("env.json",)) if rows else None
 
 
