@@ -45,6 +45,11 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     golden("transforms.txt", complaints(WRONG))
 
 
+def test_a_sequence_that_half_of_the_images_do_without_is_warned_of() -> None:
+    assert "half of the images do without" in complaints("[Sequential: {transforms: [HorizontalFlip]}]")
+    assert complaints("[Sequential: {transforms: [HorizontalFlip], p: 0.5}]").strip() == ""
+
+
 def test_what_is_for_training_only() -> None:
     for name in ("AlternatingFlip", "CutMix", "MixUp"):
         assert "transform for training" in complaints(f"[{name}]", where="eval")

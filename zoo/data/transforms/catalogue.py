@@ -156,6 +156,9 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformS
     children = _children(name, written.get("transforms"), diagnostics, where)
     if children is None:
         return None
+    if name == "Sequential" and written.get("p") is None:
+        message = "Sequential: without p, half of the images do without what is in it (albumentations' default is 0.5)"
+        diagnostics.warning("half-applied", message, span, help="p: 1 for all images, or p: 0.5 to say so")
     return _tried(TransformSpec(name, plain(written.without(["transforms"])), span, children), diagnostics)
 
 
