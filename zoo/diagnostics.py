@@ -203,6 +203,11 @@ def counted(number: float, noun: str) -> str:
     return f"{figure} {noun}" if number == 1 else f"{figure} {noun}s"
 
 
+def percent(fraction: float | None, unit: str = " %") -> str:
+    """A fraction as per cent with two decimals; empty for None."""
+    return "" if fraction is None else f"{100 * fraction:.2f}{unit}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: ``42 s``, ``3 min 20 s``, ``1 h 05 min``."""
     whole = round(seconds)

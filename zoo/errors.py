@@ -131,9 +131,15 @@ class StoppedBySignal(ZooError):
         self.exit_code = 130 if signal_number == 2 else 143
 
 
+def first_line(error: object, default: str = "no reason is given") -> str:
+    """The first line of what an exception of another library's says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else default
+
+
 def in_a_line(error: Exception) -> str:
     """An exception of another library's for people: its kind, and the first line of what it says."""
-    said = str(error).partition("\n")[0].rstrip(".")
+    said = first_line(error, "").rstrip(".")
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 

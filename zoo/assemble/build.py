@@ -23,7 +23,7 @@ from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
-from zoo.errors import ConfigError, raise_if_errors
+from zoo.errors import ConfigError, first_line, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
@@ -263,7 +263,7 @@ def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:
     try:
         loss(logits, labels)
     except (RuntimeError, ValueError, IndexError) as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return None
 
 

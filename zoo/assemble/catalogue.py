@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.shipped import recipe_names, shipped_recipe
-from zoo.diagnostics import Diagnostics, counted
+from zoo.diagnostics import Diagnostics, counted, percent
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
 from zoo.registry import did_you_mean
@@ -124,7 +124,7 @@ def _outcome(recipe: Path) -> str:
     """What a run came to, in a few words."""
     try:
         result = json.loads((recipe.parent / "result.json").read_text(encoding="utf-8"))
-        return f"test accuracy {100 * result['test']['accuracy']:.2f} % after {counted(result['epochs'], 'epoch')}"
+        return f"test accuracy {percent(result['test']['accuracy'])} after {counted(result['epochs'], 'epoch')}"
     except (OSError, ValueError, KeyError, TypeError):
         return "not finished"
 

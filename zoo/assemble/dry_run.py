@@ -11,16 +11,18 @@ from typing import Any
 
 import torch
 
-from zoo.assemble.build import Built, build, open_data
+from zoo.assemble.build import build, open_data
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.finding import with_lr
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.diagnostics import counted, duration
+from zoo.schema.recipe import TTA
 from zoo.train import Training, evaluate
-from zoo.train.evaluation import TTA, Forward
+from zoo.train.evaluation import Forward
 from zoo.train.runtime import machine_faults
+from zoo.train.step import Stepper
 from zoo.train.training import BatchesLike
 
 PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
@@ -98,9 +100,10 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     built = build(resolved, parts, dataset, options)
     training = built.training
     with machine_faults(parts.data.batch_size), training.runtime.tuned():
-        forward = training.runtime.forward(training.model)
-        (loss, step_seconds), evaluation_seconds = _steps(built, forward), _evaluation_seconds(training, forward)
-    counted = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+        stepper = Stepper(training)
+        loss, step_seconds = _steps(training, stepper)
+        evaluation_seconds = _evaluation_seconds(training, stepper.forward)
+    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
     return Estimate(
         recipe=resolved.recipe.name,
@@ -108,11 +111,11 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
         params=sum(parameter.numel() for parameter in training.model.parameters()),
         input_shape=tuple(next(iter(built.base.network.inputs.values()))),
         classes=len(dataset.classes),
-        samples={name: len(split) for name, split in counted.items() if split is not None},
+        samples={name: len(split) for name, split in splits.items() if split is not None},
         epochs=training.steps.total / training.steps.per_epoch,
         steps=training.steps.total,
         batch_size=parts.data.batch_size,
-        batches_per_step=_batches_per_step(training),
+        batches_per_step=training.batches_per_step,
         loss=loss,
         step_seconds=step_seconds,
         evaluation_seconds=evaluation_seconds,
@@ -122,30 +125,22 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
     )
 
 
-def _batches_per_step(training: Training) -> int:
-    return min(training.settings.accumulate, training.train.steps)
-
-
-def _steps(built: Built, forward: Forward) -> tuple[float, float]:
+def _steps(training: Training, stepper: Stepper) -> tuple[float, float]:
     """The loss of the first batch, and the seconds of a step after the first; of its batches one is measured."""
-    training = built.training
-    runtime, optimization = training.runtime, training.optimization
+    runtime, losses, batch_seconds, update_seconds = training.runtime, [], 0.0, 0.0
     training.model.train()
-    losses, batch_seconds, update_seconds = [], 0.0, 0.0
-    for _ in range(1 + TIMED_STEPS):
+    for step in range(1, 2 + TIMED_STEPS):
         batch = next(iter(training.train.epoch(1)))
         runtime.synchronize()
         began = time.perf_counter()
-        loss = training.loss(forward(runtime.images(batch.images)), batch.labels.to(runtime.device))
-        runtime.fabric.backward(loss)
+        stepper.backward(batch, share=1.0)
         runtime.synchronize()
         update_began = time.perf_counter()
-        optimization.step()
-        optimization.zero_grad()
+        stepper.update(step, lr=0.0)  # told where a loss is not finite, which nobody asks here
         runtime.synchronize()
         batch_seconds, update_seconds = update_began - began, time.perf_counter() - update_began
-        losses.append(float(loss.detach()))
-    return losses[0], batch_seconds * _batches_per_step(training) + update_seconds
+        losses.append(stepper.meter.read()["loss"])
+    return losses[0], batch_seconds * training.batches_per_step + update_seconds
 
 
 def _evaluation_seconds(training: Training, forward: Forward) -> float:

@@ -12,11 +12,12 @@ from zoo.assemble.layout import RESOLVED
 from zoo.assemble.networks import Network
 from zoo.assemble.series import newest_run, numbered
 from zoo.assemble.targets import is_run, network, run_of
-from zoo.diagnostics import Diagnostics, counted
+from zoo.diagnostics import Diagnostics
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.models import load_weights
 from zoo.registry import did_you_mean
 from zoo.train import Checkpoint, read_checkpoint
+from zoo.train.state import require_fit
 
 RUNS = Path("runs")
 
@@ -57,17 +58,7 @@ def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
             help=did_you_mean(name, there),
         )
     checkpoint = read_checkpoint(folder)
-    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    kept = {key: tuple(value.shape) for key, value in checkpoint.model.items()}
-    if own != kept:
-        differing = sorted(key for key in own.keys() | kept.keys() if own.get(key) != kept.get(key))
-        raise CheckpointError(
-            f"{folder} does not fit the network: it differs in {counted(len(differing), 'tensor')}",
-            notes=[
-                f"{key}: {kept.get(key, 'none')} in the checkpoint, {own.get(key, 'none')} here"
-                for key in differing[:8]
-            ],
-        )
+    require_fit(module.state_dict(), checkpoint.model, folder)
     module.load_state_dict(checkpoint.model)
     return checkpoint
 

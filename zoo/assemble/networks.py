@@ -18,7 +18,7 @@ from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Mapping
-from zoo.errors import UsageError
+from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
 from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan, parse_arguments
@@ -62,8 +62,7 @@ class Network:
             if self.foreign is None:
                 raise
             shapes = ", ".join(str(list(shape)) for shape in self.inputs.values())
-            reason = (str(error).splitlines() or ["no reason given"])[0]
-            message = f"{self.name} cannot take images of {shapes}: {reason}"
+            message = f"{self.name} cannot take images of {shapes}: {first_line(error)}"
             raise UsageError(message, code="input-shape", help="its own input is what `zoo summary` shows") from None
 
     @property

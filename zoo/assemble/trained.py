@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ from zoo.data.decoding import Encoded, decode
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
 from zoo.errors import DataError, UsageError, raise_if_errors
+from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
-
-TTA = ("none", "flip", "flip_translate")
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def evaluate_run(
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Loss, accuracy and accuracy class by class of a run on its test set."""
-    if tta is not None and tta not in TTA:
-        raise UsageError(f"--tta wants one of {', '.join(TTA)}, got {tta!r}")
+    if tta is not None and tta not in get_args(TTA):
+        raise UsageError(f"--tta wants one of {', '.join(get_args(TTA))}, got {tta!r}")
     opened = open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
     views: Any = tta or opened.resolved.recipe.eval.tta
     base = opened.base

@@ -123,7 +123,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
     batch = next(iter(training.train.epoch(1)))
     images = runtime.images(batch.images).clone(memory_format=torch.preserve_format)
     runtime.place(network)
-    batches = min(training.settings.accumulate, training.train.steps)
+    batches = training.batches_per_step
     step = bare_step(
         network,
         torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True),

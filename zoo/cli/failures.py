@@ -12,7 +12,7 @@ import traceback
 
 from zoo.cli.output import print_json, print_messages
 from zoo.cli.streams import OutputClosedError, forget
-from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError
+from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line
 
 _INTERRUPTED = 130
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
@@ -48,7 +48,7 @@ def as_zoo_error(error: BaseException) -> ZooError:
             return UsageError("a command is missing: zoo run quickstart is a good first one", help=_usage_help(error))
         return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
-        return EnvironmentFault(f"out of memory: {_first_line(error)}", code="out-of-memory", help=_ADVICE)
+        return EnvironmentFault(f"out of memory: {first_line(error)}", code="out-of-memory", help=_ADVICE)
     if type(error).__name__ == "AcceleratorError":
         from zoo.train.runtime import accelerator_fault
 
@@ -65,7 +65,7 @@ class _OwnError(ZooError):
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(
-            f"a bug of ours: {type(error).__name__}: {_first_line(error)}",
+            f"a bug of ours: {type(error).__name__}: {first_line(error, 'no message')}",
             help="please report it with the command and its output under --debug",
         )
 
@@ -83,11 +83,6 @@ def _usage_help(error: BaseException) -> str:
 def _sentence(text: str) -> str:
     text = " ".join(text.split()).rstrip(".").replace(": Value error, ", ": ")
     return text[:1].lower() + text[1:]
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"
 
 
 def _is_torch_out_of_memory(error: BaseException) -> bool:

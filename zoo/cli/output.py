@@ -25,11 +25,6 @@ def print_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def percent(fraction: float) -> str:
-    """A fraction as people read it."""
-    return f"{100 * fraction:.2f} %"
-
-
 def print_json(data: Any) -> None:
     """A result as one JSON document, to stdout. What is not finite becomes null: JSON has no word for it."""
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
-from zoo.cli.output import percent, print_json, print_text
+from zoo.cli.output import print_json, print_text
 from zoo.cli.ranks import start_ranks
 from zoo.cli.session import Session, command
+from zoo.diagnostics import percent
 from zoo.errors import UsageError
 from zoo.launch import announced
 
@@ -160,6 +161,8 @@ def _seed_list(text: str) -> list[int]:
 
 def _outcome(result: dict[str, Any]) -> str:
     """The lines that end a run."""
+    from zoo.train.result import verdicts
+
     test, target = result.get("test") or {}, result.get("target") or {}
     lines = []
     if test.get("accuracy") is not None:
@@ -167,12 +170,10 @@ def _outcome(result: dict[str, Any]) -> str:
         lines.append(
             f"test accuracy {percent(test['accuracy'])}" + (f", with TTA {percent(tta)}" if tta is not None else "")
         )
-    for name, wanted in target.items():
-        if name.startswith("test_accuracy") and wanted is not None:
-            reached = test.get(name.removeprefix("test_"))
-            of = " with TTA" if name.endswith("_tta") else ""
-            met = reached is not None and reached >= wanted
-            lines.append(f"target {percent(wanted)}{of}: {'met' if met else 'not met'}")
+    for verdict in verdicts(target, test):
+        of = " with TTA" if verdict.name.endswith("_tta") else ""
+        said = "not measured" if verdict.reached is None else "met" if verdict.is_met else "not met"
+        lines.append(f"target {percent(verdict.bar)}{of}: {said}")
     lines.append(f"run folder {result['run_dir']}")
     return "\n".join(lines)
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out
-from zoo.cli.output import percent, print_json, print_text
+from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
+from zoo.diagnostics import percent
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, one of its checkpoints, or a recipe's name: its latest run.")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, first_line
 from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
 from zoo.explain.methods import Method, find_method
 from zoo.explain.private import private_copy
@@ -88,7 +88,7 @@ def _errors(method: Method, layer: MapLayer) -> Iterator[None]:
     except (torch.OutOfMemoryError, UsageError):
         raise
     except (RuntimeError, AssertionError, ValueError, IndexError, TypeError, np.linalg.LinAlgError) as error:
-        said = str(error).partition("\n")[0] or type(error).__name__
+        said = first_line(error, type(error).__name__)
         raise UsageError(
             f"{method.name} cannot explain layer {layer.name!r} of this network",
             code="cannot-explain",

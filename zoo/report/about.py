@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from zoo.diagnostics import percent
 from zoo.report.folder import Run, checkpoint_files, siblings
-from zoo.report.headline import percent
 from zoo.report.sections import Section, highlighted
 
 FILES = {

@@ -21,7 +21,6 @@ from zoo.summary import summarize, torchsummary_text
 
 if TYPE_CHECKING:
     from zoo.data import Batches, Dataset, TransformSpec
-    from zoo.optim.range_test import LRRangeTest
     from zoo.schema.recipe import ExplainSection
     from zoo.train import Evaluation
 
@@ -132,18 +131,6 @@ def _resized(image: Pixels, size: tuple[int, ...]) -> Pixels:
     if picture.size != (size[1], size[0]):
         picture = ImageOps.pad(picture, (size[1], size[0]), color=128 if grey else (128, 128, 128))
     return np.asarray(picture, np.uint8).reshape(*size[:2], -1)
-
-
-def range_test_data(test: LRRangeTest) -> dict[str, Any]:
-    """The LR range test as plain data."""
-    return {
-        "lrs": list(test.lrs),
-        "losses": list(test.losses),
-        "raw_losses": list(test.raw_losses),
-        "suggestions": dict(test.suggestions),
-        "rule": test.rule,
-        "chosen": test.chosen,
-    }
 
 
 def layer_table(finished: Finished, name: str) -> dict[str, Any]:

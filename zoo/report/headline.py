@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.diagnostics import counted, duration
+from zoo.diagnostics import counted, duration, percent
 from zoo.report.folder import Run
 from zoo.summary import human_count
+from zoo.train.result import verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +59,16 @@ def headline(run: Run) -> Headline:
     return Headline(run.name, _doc(run), percent(accuracy, ""), of_what, chips, list(_tiles(run, test)))
 
 
-def percent(fraction: float | None, unit: str = " %") -> str:
-    """A fraction as per cent with two decimals; empty for None."""
-    return "" if fraction is None else f"{100 * fraction:.2f}{unit}"
-
-
 def _verdicts(result: dict[str, Any], test: dict[str, Any]) -> Iterator[Chip]:
-    for name, bar in (result.get("target") or {}).items():
-        reached = test.get(name.removeprefix("test_"))
-        if name == "met" or bar is None:
-            continue
-        what = f"target of {100 * bar:g} %" + (" with test-time augmentation" if name.endswith("_tta") else "")
-        if reached is None:
+    for verdict in verdicts(result.get("target") or {}, test):
+        with_tta = " with test-time augmentation" if verdict.name.endswith("_tta") else ""
+        what = f"target of {100 * verdict.bar:g} %{with_tta}"
+        if verdict.reached is None:
             yield Chip("missed", f"✗ {what}: not measured")
-        elif reached >= bar:
+        elif verdict.is_met:
             yield Chip("met", f"✓ {what}: met")
         else:
-            yield Chip("missed", f"✗ {what}: missed by {_points(bar - reached)} points")
+            yield Chip("missed", f"✗ {what}: missed by {_points(verdict.bar - verdict.reached)} points")
 
 
 def _points(fraction: float) -> str:

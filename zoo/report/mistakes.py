@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.diagnostics import percent
 from zoo.explain import ANY_CLASS, Cell, Explanation
 from zoo.report import classes, pictures
 from zoo.report.folder import Run
-from zoo.report.headline import percent
-from zoo.report.sections import Image, Section, embedded
+from zoo.report.sections import Image, Section, embedded, recorded
 from zoo.report.theme import save_png
 
 
@@ -40,7 +40,7 @@ def class_accuracy(run: Run, figures: Path) -> Section | None:
         for number, row in enumerate(rows)
     ]
     files = ("figures/class_accuracy.png", "figures/class_accuracy.txt")
-    return Section("class_accuracy", "Accuracy by class", {"rows": data, "text": text}, "", files)
+    return recorded("class_accuracy", {"rows": data, "text": text}, files=files)
 
 
 def confusion(run: Run, figures: Path) -> Section | None:
@@ -66,9 +66,8 @@ def confusion(run: Run, figures: Path) -> Section | None:
         data["cells"] = _cells(counts, names, links)
     else:
         data["image"] = _png(path)
-    return Section(
-        "confusion", "Confusion", data, "Rows are the true class, columns the prediction.", ("figures/confusion.png",)
-    )
+    lead = "Rows are the true class, columns the prediction."
+    return recorded("confusion", data, lead, ("figures/confusion.png",))
 
 
 def _cells(
@@ -96,7 +95,7 @@ def misclassified(run: Run, figures: Path) -> Section | None:
     if shown is None:
         return None
     if not len(shown["indices"]):
-        return Section("misclassified", "Misclassified", remark="Not one test image was misclassified.")
+        return recorded("misclassified", remark="Not one test image was misclassified.")
     pictures.gallery(shown, run.classes, figures / "misclassified.png")
     accuracy = [row.accuracy for row in classes.class_rows(_counts(run), run.classes)]
     with_map = len(run.cams["predicted"]) if run.cams else 0
@@ -114,13 +113,8 @@ def misclassified(run: Run, figures: Path) -> Section | None:
     cards = shown["indices"]
     total = int((run.predictions["labels"] != run.predictions["predictions"]).sum()) if run.predictions else 0
     lead = f"{len(cards)} of {total:,} mistakes: the most confident of every class first."
-    return Section(
-        "misclassified",
-        "Misclassified",
-        {"groups": groups, "dense": len(cards) < 3 * len(groups)},
-        lead,
-        ("figures/misclassified.png",),
-    )
+    data = {"groups": groups, "dense": len(cards) < 3 * len(groups)}
+    return recorded("misclassified", data, lead, ("figures/misclassified.png",))
 
 
 def _card(run: Run, place: int, has_map: bool) -> dict[str, Any]:
@@ -161,13 +155,7 @@ def gradcam(run: Run, figures: Path) -> Section | None:
     lead = f"{made['method']} at {made['layer']}: the brighter a place, the more it contributed to {what}."
     if explanation.remark:
         lead = f"{lead} {explanation.remark[0].upper()}{explanation.remark[1:]}."
-    return Section(
-        "gradcam",
-        "What the network looked at",
-        {"cards": cards, "gallery": _in_gallery(run)},
-        lead,
-        ("figures/gradcam.png",),
-    )
+    return recorded("gradcam", {"cards": cards, "gallery": _in_gallery(run)}, lead, ("figures/gradcam.png",))
 
 
 def _explained(run: Run, place: int) -> Cell:

@@ -10,7 +10,7 @@ from zoo.errors import ZooError, in_a_line
 from zoo.report import about, mistakes, rates, sections
 from zoo.report.folder import Run, read_run
 from zoo.report.headline import headline
-from zoo.report.sections import Section
+from zoo.report.sections import Section, recorded
 from zoo.schema.recipe import REPORTS
 from zoo.train.folder import disk_faults, write_atomically
 
@@ -24,17 +24,6 @@ _BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's
     "lr_find": sections.lr_find,
     "augmentations": sections.augmentations,
     "summary": sections.summary,
-}
-_TITLES = {
-    "curves": "Loss and accuracy",
-    "class_accuracy": "Accuracy by class",
-    "confusion": "Confusion",
-    "misclassified": "Misclassified",
-    "gradcam": "What the network looked at",
-    "lr_schedule": "Learning rate",
-    "lr_find": "LR range test",
-    "augmentations": "Augmentation",
-    "summary": "The network",
 }
 
 
@@ -63,7 +52,7 @@ def render(
 def _section(name: str, run: Run, figures: Path, note: Callable[[str], None]) -> Section | None:
     """One section; what it fails of costs no other."""
     if name in run.remarks:
-        return Section(name, _TITLES[name], remark=f"Not made: {run.remarks[name]}.")
+        return recorded(name, remark=f"Not made: {run.remarks[name]}.")
     try:
         return _BUILDERS[name](run, figures)
     except (ZooError, OSError):
@@ -71,7 +60,7 @@ def _section(name: str, run: Run, figures: Path, note: Callable[[str], None]) ->
     except Exception as error:
         reason = in_a_line(error)
         note(f"no {name} in the report: {reason}")
-        return Section(name, _TITLES[name], remark=f"Not drawn: {reason}.")
+        return recorded(name, remark=f"Not drawn: {reason}.")
 
 
 def _html(run: Run, made: list[Section]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.diagnostics import counted
 from zoo.report.folder import Run
-from zoo.report.sections import Section, chart, highlighted
+from zoo.report.sections import Section, chart, highlighted, recorded
 from zoo.report.theme import Draw, Theme, blank, save_png, short_name
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def lr_schedule(run: Run, figures: Path) -> Section | None:
         "recipe": highlighted(written),
         "groups": [{"name": course.group, "said": course.in_words()} for course in found] if len(found) > 1 else [],
     }
-    return Section("lr_schedule", "Learning rate", data, text, ("figures/lr_schedule.png",))
+    return recorded("lr_schedule", data, text, ("figures/lr_schedule.png",))
 
 
 def _said(found: Sequence[Course]) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import EnvironmentFault, ZooError, in_a_line
 from zoo.report import charts, evidence
-from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions, range_test_data
+from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions
 from zoo.report.theme import save_png
 from zoo.schema.recipe import REPORTS, ExplainSection
 
@@ -58,7 +59,7 @@ def record(
         with _remarking(remarks, "augmentations"):
             evidence.write_arrays(run_dir, "augmentations", augmentations(finished))
     if "lr_find" in wanted and range_test is not None:
-        data["lr_find"] = range_test_data(range_test)
+        data["lr_find"] = asdict(range_test)
     if "summary" in wanted:
         with _remarking(remarks, "summary"):
             data["summary"] = layer_table(finished, model_name)
@@ -101,4 +102,4 @@ def _remarking(remarks: dict[str, str], *reports: str) -> Iterator[None]:
 
 def draw_range_test(test: LRRangeTest, path: Path) -> Path:
     """Draws the curve of an LR range test, with every rule's suggestion, into a PNG file; returns its path."""
-    return save_png(charts.lr_find(range_test_data(test)), path)
+    return save_png(charts.lr_find(asdict(test)), path)

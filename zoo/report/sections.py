@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo.diagnostics import percent
 from zoo.report import charts, pictures
 from zoo.report.folder import Run
-from zoo.report.headline import Tile, percent
+from zoo.report.headline import Tile
 from zoo.report.theme import Draw, inline_svg, save_png
 from zoo.summary import human_count
 
@@ -29,6 +30,24 @@ class Section:
     lead: str = ""
     files: tuple[str, ...] = ()
     remark: str = ""
+
+
+TITLES = {  # of what a run records, in no order
+    "curves": "Loss and accuracy",
+    "class_accuracy": "Accuracy by class",
+    "confusion": "Confusion",
+    "misclassified": "Misclassified",
+    "gradcam": "What the network looked at",
+    "lr_schedule": "Learning rate",
+    "lr_find": "LR range test",
+    "augmentations": "Augmentation",
+    "summary": "The network",
+}
+
+
+def recorded(name: str, data: Data | None = None, lead: str = "", files: tuple[str, ...] = (), **more: str) -> Section:
+    """The section of a report that a recipe can ask for, under its title; ``more`` is a ``title`` or a ``remark``."""
+    return Section(name, **{"title": TITLES[name]} | more, data=data or {}, lead=lead, files=files)
 
 
 @dataclass(frozen=True)
@@ -67,9 +86,8 @@ def curves(run: Run, figures: Path) -> Section | None:
         for what in ("loss", "accuracy")
     ]
     save_png(charts.loss_and_accuracy(run), figures / "curves.png")
-    return Section(
-        "curves", "Loss and accuracy", {"charts": drawn, "rows": rows, "columns": columns}, "", ("figures/curves.png",)
-    )
+    data = {"charts": drawn, "rows": rows, "columns": columns}
+    return recorded("curves", data, files=("figures/curves.png",))
 
 
 def _figures_of(epoch: Data, splits: list[str]) -> list[str]:
@@ -118,7 +136,7 @@ def lr_find(run: Run, figures: Path) -> Section | None:
         "chart": chart(draw, "lr-find", "loss over learning rate; the table has what each rule suggests"),
         "rows": rows,
     }
-    return Section("lr_find", "LR range test", data, "", ("figures/lr_find.png",))
+    return recorded("lr_find", data, files=("figures/lr_find.png",))
 
 
 def augmentations(run: Run, figures: Path) -> Section | None:
@@ -135,9 +153,7 @@ def augmentations(run: Run, figures: Path) -> Section | None:
     columns = ["as it is", *(f"epoch {number}" for number in range(1, seen.shape[1] + 1))]
     when = f"epochs 1 to {seen.shape[1]}" if seen.shape[1] > 1 else "epoch 1"
     lead = f"Training images: each row begins with the image as it is; then what the network saw of it in {when}."
-    return Section(
-        "augmentations", "Augmentation", {"rows": rows, "columns": columns}, lead, ("figures/augmentations.png",)
-    )
+    return recorded("augmentations", {"rows": rows, "columns": columns}, lead, ("figures/augmentations.png",))
 
 
 def summary(run: Run, figures: Path) -> Section | None:
@@ -158,13 +174,8 @@ def summary(run: Run, figures: Path) -> Section | None:
     ]
     (figures / "summary.txt").write_text(found["text"] + "\n", encoding="utf-8")
     data = {"tiles": tiles, "rows": rows, "text": found["text"]}
-    return Section(
-        "summary",
-        f"The network: {found['name']}" if found["name"] else "The network",
-        data,
-        "",
-        ("figures/summary.txt",),
-    )
+    title = f"The network: {found['name']}" if found["name"] else TITLES["summary"]
+    return recorded("summary", data, files=("figures/summary.txt",), title=title)
 
 
 def _shape(shape: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+TTA = Literal["none", "flip", "flip_translate"]  # views of each test image that are averaged
 ReportName = Literal[
     "curves",
     "lr_schedule",
@@ -168,7 +169,7 @@ class TrainSection(Section):
 class EvalSection(Section):
     """How the network is tested."""
 
-    tta: Literal["none", "flip", "flip_translate"] = Field("none", description="views averaged at the last test")
+    tta: TTA = Field("none", description="views averaged at the last test")
     batch_size: Count | None = Field(None, description="images at once; default: as in training, at least 500")
     every: Count = Field(1, description="epochs between tests; the last epoch is always tested")
 

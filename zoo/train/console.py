@@ -8,6 +8,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from zoo.diagnostics import percent
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 
 FULL_WIDTH = 110  # columns that the full lines take at most, as a rule
@@ -97,7 +98,7 @@ def step_text(event: StepLogged, *, short: bool = False) -> str:
             f"epoch {clock(event.epoch_eta_seconds)}, run {clock(event.run_eta_seconds)} left"
         )
     return (
-        f"loss {event.loss:.4f}  acc {100 * event.accuracy:.2f} %  lr {event.lr:.4g}  "
+        f"loss {event.loss:.4f}  acc {percent(event.accuracy)}  lr {event.lr:.4g}  "
         f"{event.images_per_second:,.0f} images/s  epoch {clock(event.epoch_eta_seconds)}  "
         f"run {clock(event.run_eta_seconds)}"
     )
@@ -110,9 +111,9 @@ def epoch_text(event: EpochFinished, epochs: float, *, short: bool = False) -> s
     for name in ("train", "validation", "test"):
         figures: dict[str, float] | None = getattr(event, name)
         if figures is not None:
-            parts.append(f"{name} {words[0]}{figures['loss']:.4f} {words[1]}{100 * figures['accuracy']:.2f} %")
+            parts.append(f"{name} {words[0]}{figures['loss']:.4f} {words[1]}{percent(figures['accuracy'])}")
             if "accuracy_tta" in figures:
-                parts[-1] += f" (TTA {100 * figures['accuracy_tta']:.2f} %)"
+                parts[-1] += f" (TTA {percent(figures['accuracy_tta'])})"
     speed = f"{event.images_per_second:,.0f}"
     parts += [f"{speed}/s"] if short else [f"lr {event.lr:.4g}", f"{speed} images/s"]
     parts.append(clock(event.seconds))

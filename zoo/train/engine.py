@@ -34,9 +34,10 @@ from torch import Tensor
 
 from zoo.errors import StoppedBySignal, WorkerError
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
+from zoo.schema.recipe import TTA
 from zoo.train import state
 from zoo.train.checkpoint import read_checkpoint
-from zoo.train.evaluation import TTA, Evaluation, evaluate
+from zoo.train.evaluation import Evaluation, evaluate
 from zoo.train.metrics import StepClock
 from zoo.train.runtime import machine_faults
 from zoo.train.shelf import LAST, Shelf

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,13 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.schema.recipe import TTA
 from zoo.train.metrics import Meter, is_sum
 from zoo.train.ranks import Ranks
 from zoo.train.runtime import Runtime
 from zoo.train.training import BatchesLike
 
 Forward = Callable[[Tensor], Tensor]
-TTA = Literal["none", "flip", "flip_translate"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented, not marked so
 from torch.distributed.rendezvous import rendezvous
 
-from zoo.errors import WorkerError
+from zoo.errors import WorkerError, first_line
 from zoo.launch import STORE_FD, Place, announced
 
 T = TypeVar("T")
@@ -130,12 +130,11 @@ class Ranks(Place):
             raise
         except RuntimeError as error:
             late = "imed out" in str(error)
-            reason = (str(error).strip().splitlines() or ["no reason is given"])[0]
             what = "another rank did not answer in time" if late else "the connection to another rank broke"
             raise WorkerError(
                 f"rank {self.rank} of {self.count} stops: {what}",
                 code="rank-lost",
-                notes=(reason,),
+                notes=(first_line(error),),
                 help="the last checkpoint is kept: --resume goes on from it",
             ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,32 @@ def make_result(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A figure that was asked for (``test_accuracy``, ``test_accuracy_tta``), its bar, and what was reached."""
+
+    name: str
+    bar: float
+    reached: float | None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bar was reached."""
+        return self.reached is not None and self.reached >= self.bar
+
+
+def verdicts(target: Mapping[str, Any], test: Mapping[str, Any]) -> list[Verdict]:
+    """A verdict on every figure of a target that has a bar; ``test`` holds the last test's figures."""
+    return [
+        Verdict(name, bar, test.get(name.removeprefix("test_")))
+        for name, bar in target.items()
+        if name.startswith("test_") and bar is not None
+    ]
+
+
 def judge(target: Mapping[str, float | None], test: Mapping[str, Any]) -> dict[str, Any] | None:
     """The target with ``met``: whether every figure asked for was reached. None where nothing was asked for."""
-    asked = {name: bar for name, bar in target.items() if bar is not None}
-    if not asked:
+    found = verdicts(target, test)
+    if not found:
         return None
-    reached = {name: test[name.removeprefix("test_")] for name in asked}
-    return {**asked, "met": all(reached[name] is not None and reached[name] >= bar for name, bar in asked.items())}
+    return {**{verdict.name: verdict.bar for verdict in found}, "met": all(verdict.is_met for verdict in found)}

@@ -24,7 +24,7 @@ from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
 from zoo.diagnostics import counted
-from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError
+from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError, first_line
 from zoo.launch import Place
 from zoo.train.ranks import ALONE, Ranks
 
@@ -309,7 +309,7 @@ def machine_faults(batch_size: int) -> Iterator[None]:
             raise _out_of_memory(str(error), batch_size) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise EnvironmentFault(
-                f"torch.compile failed here: {str(error).splitlines()[0]}", code="compile", help="train.compile: false"
+                f"torch.compile failed here: {first_line(error)}", code="compile", help="train.compile: false"
             ) from error
         raise
 
@@ -317,7 +317,7 @@ def machine_faults(batch_size: int) -> Iterator[None]:
 def accelerator_fault(error: BaseException) -> EnvironmentFault:
     """What is told of ``torch.AcceleratorError``: a kernel that cannot run here, or one that failed."""
     return EnvironmentFault(
-        f"the GPU failed: {str(error).splitlines()[0] if str(error) else 'it does not say why'}",
+        f"the GPU failed: {first_line(error, 'it does not say why')}",
         code="accelerator",
         notes=("kernels run behind the program: what it was doing just now need not be what failed",),
         help="CUDA_LAUNCH_BLOCKING=1 in the environment shows where; --device cpu tells whether it is the GPU",
@@ -326,7 +326,7 @@ def accelerator_fault(error: BaseException) -> EnvironmentFault:
 
 def _out_of_memory(text: str, batch_size: int) -> EnvironmentFault:
     return EnvironmentFault(
-        f"out of memory at batch size {batch_size}: {text.splitlines()[0] if text else 'the allocation failed'}",
+        f"out of memory at batch size {batch_size}: {first_line(text, 'the allocation failed')}",
         code="out-of-memory",
         notes=(
             f"{os.cpu_count()} CPUs, {torch.cuda.device_count()} GPUs; the batch size was left as the recipe has it",

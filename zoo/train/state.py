@@ -21,6 +21,8 @@ from zoo.train.folder import disk_faults
 from zoo.train.metrics import Meter
 from zoo.train.training import Training
 
+MOST_NAMED = 20  # tensors that do not fit, in one message
+
 
 @dataclass
 class Progress:
@@ -196,20 +198,27 @@ def _restore_own(training: Training, meter: Meter, of_ranks: Sequence[dict[str, 
     _set_random_state(of_ranks[0]["random"], device)
 
 
+def require_fit(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], source: Path) -> None:
+    """Raises CheckpointError naming each saved tensor that is not one of a network's ``own`` state, name and shape."""
+    complaints = [f"{name} is missing" for name in own.keys() - saved.keys()]
+    complaints += [f"{name} is not in the network" for name in saved.keys() - own.keys()]
+    complaints += [
+        f"{name} is {list(saved[name].shape)}, the network has {list(own[name].shape)}"
+        for name in own.keys() & saved.keys()
+        if saved[name].shape != own[name].shape
+    ]
+    if complaints:
+        shown = sorted(complaints)[:MOST_NAMED]
+        more = [f"and {len(complaints) - len(shown)} more"] if len(complaints) > len(shown) else []
+        raise CheckpointError(
+            f"the weights in {source} do not fit the network", code="weights-mismatch", notes=[*shown, *more]
+        )
+
+
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
     """Copies a state dict into a model, strides too. Raises CheckpointError naming each tensor that does not fit."""
     own = model.state_dict()
-    complaints = [f"{name} is missing" for name in own.keys() - tensors.keys()]
-    complaints += [f"{name} is not in the network" for name in tensors.keys() - own.keys()]
-    complaints += [
-        f"{name} is {list(tensors[name].shape)}, the network has {list(own[name].shape)}"
-        for name in own.keys() & tensors.keys()
-        if tensors[name].shape != own[name].shape
-    ]
-    if complaints:
-        raise CheckpointError(
-            f"the weights in {source} do not fit the network", code="weights-mismatch", notes=sorted(complaints)
-        )
+    require_fit(own, tensors, source)
     for name, tensor in own.items():
         saved = tensors[name]
         if tensor.stride() != saved.stride():

@@ -173,6 +173,11 @@ class Training:
         by_epochs = epochs is not None and (most is None or steps.total < most)
         return epochs if epochs is not None and by_epochs else steps.total / steps.per_epoch
 
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of an optimizer step, an epoch's last ones aside."""
+        return min(self.settings.accumulate, self.train.steps)
+
     def images_of_step(self, batch: int) -> int:
         """Images in all batches of the step that this batch of an epoch (from 0) is in: the last may have fewer."""
         accumulate, size = self.settings.accumulate, self.train.batch_size

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from zoo.data.transforms import albumentations, geometry, mixing, pixels
-from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
+from zoo.data.transforms.forms import ANY_FACTS, BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping as MappingNode
@@ -216,7 +216,7 @@ def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | Non
     if spec.entry.own is not None:
         return spec
     try:
-        spec.build(Facts(mean=(0.5,), std=(0.5,), classes=1, samples=1))
+        spec.build(ANY_FACTS)
     except (ValueError, TypeError, ArithmeticError) as error:
         diagnostics.error("bad-value", f"{spec.name}: {error}", spec.span)
         return None

@@ -26,6 +26,9 @@ class Facts:
     samples: int
 
 
+ANY_FACTS = Facts(mean=(0.5,), std=(0.5,), classes=1, samples=1)  # to build a transform before there is data
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The images in front of a transform: sizes in pixels, and whether they are uint8 still or float32 by now."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from zoo.data.transforms import albumentations
 from zoo.data.transforms.catalogue import TransformSpec
-from zoo.data.transforms.forms import Facts
+from zoo.data.transforms.forms import ANY_FACTS
 from zoo.diagnostics import Diagnostics, counted
+from zoo.errors import first_line
 
 ImageSize = tuple[int, int, int]  # height, width, channels
 
@@ -87,7 +88,7 @@ def _keeps(spec: TransformSpec) -> bool:
 
 
 def _tried(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
-    transform = spec.build(Facts(mean=(0.5,), std=(0.5,), classes=1, samples=1))
+    transform = spec.build(ANY_FACTS)
     transform.p = 1.0
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -107,5 +108,5 @@ def _refuse(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whos
         pad = f"PadIfNeeded: {{min_height: {max(height, tall)}, min_width: {max(width, wide)}}}"
         diagnostics.error("image-size", message, spec.span, help=f"a smaller crop, or before it `- {pad}`")
     else:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        diagnostics.error("image-size", f"{spec.name}: {origin}, and it fails on them: {reason}", spec.span)
+        message = f"{spec.name}: {origin}, and it fails on them: {first_line(error)}"
+        diagnostics.error("image-size", message, spec.span)
