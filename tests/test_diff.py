@@ -168,6 +168,12 @@ def _is_reason(value: Any) -> bool:
     return isinstance(value, str) and " " in value
 
 
+def test_a_free_tensor_of_zeros_is_as_usual() -> None:
+    text = "input: [3, 8, 8]\nlayers: {p: {op: Parameter, shape: [3, 1, 1]%s}, a: {op: add, from: [input, p]}}"
+    assert diff_plans(plan(text % ""), plan(text % ", init: zeros")) == []
+    assert diff_plans(plan(text % ""), plan(text % ", init: ones")) != []
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -176,6 +182,7 @@ def _is_reason(value: Any) -> bool:
             "{op: Conv2d, out_channels: 4, kernel_size: [3, 3], stride: 1}",
         ),
         ("{op: AvgPool2d, kernel_size: 2}", "{op: AvgPool2d, kernel_size: 2, stride: 2}"),
+        ("{op: AdaptiveAvgPool2d, output_size: 1}", "{op: AdaptiveAvgPool2d, output_size: [1, 1]}"),
     ],
 )
 def test_what_is_written_otherwise_is_no_difference(one: str, other: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torchinfo
+from rich.console import Console
 from torch import nn
 
 import zoo
@@ -121,6 +122,31 @@ def test_flops_are_two_per_multiply_and_add() -> None:
     module = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(16 * 64, 10, bias=False))
     ours = summarize(module, {"input": (3, 8, 8)}, name="small")
     assert ours.flops == 2 * (16 * 64 * 27 + 16 * 64 * 10)
+
+
+class Bilinear(nn.Module):
+    """Two products of which torch's own counter knows neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = nn.Bilinear(6, 6, 5, bias=False)
+        self.vector = nn.Parameter(torch.zeros(5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.pair(x, x) @ self.vector
+        return scores
+
+
+def test_products_with_vectors_and_of_three_are_counted() -> None:
+    assert summarize(Bilinear(), {"input": (6,)}, name="products").flops == 2 * (5 * 6 * 6) + 2 * 5
+
+
+def test_names_are_no_markup() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    summary = summarize(module, {"input": (4,)}, name="net [small] [/x]")
+    text = io.StringIO()
+    Console(file=text, width=100).print(layer_table(summary))
+    assert "net [small] [/x]" in text.getvalue()
 
 
 def test_the_mode_comes_back_and_frozen_parameters_are_told() -> None:

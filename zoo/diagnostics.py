@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
 LONGEST_LINE = 200  # characters of a source line that a message shows
+
+
+@lru_cache(maxsize=8)
+def _lines(text: str) -> list[str]:
+    return text.splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class Source:
 
     def line(self, number: int) -> str:
         """The line with this number, counted from 1; empty where there is none."""
-        lines = self.text.splitlines()
+        lines = _lines(self.text)
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
 

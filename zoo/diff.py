@@ -12,7 +12,10 @@ from zoo.document.writer import scalar_text
 from zoo.graph.plan import Output, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.layers import ops
 
-_PER_DIMENSION = {"kernel_size", "stride", "padding", "dilation", "output_padding"}  # one number stands for all
+# One number stands for all of their dimensions.
+_PER_DIMENSION = {"kernel_size", "stride", "padding", "dilation", "output_padding", "output_size"}
+
+_FREE = ("Parameter", "Buffer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def _describe(step: Step) -> str:
         f"gives {_output(step.body.output)}" if step.body is not None and not step.body.is_sequential else "",
         f"-> {_shape(step.output)}",
         f"{count:,} parameters" if count else "",
-        ", ".join(filter(None, map(_setting, step.parameters))),
+        ", ".join(filter(None, (_setting(parameter, is_free=step.op in _FREE) for parameter in step.parameters))),
     ]
     return " ".join(filter(None, parts))
 
@@ -127,9 +130,11 @@ def _reads(step: Step) -> str:
     return ", ".join([*inputs, *(f"{name}={_ref(ref)}" for name, ref in {**step.named_inputs, **like}.items())])
 
 
-def _setting(parameter: ParameterSpec) -> str:
-    """How a parameter or buffer starts, and whether it stays so; nothing where both are as usual."""
-    said = [] if parameter.init is None else [f"init {parameter.init.name}({_keywords(parameter.init.arguments)})"]
+def _setting(parameter: ParameterSpec, *, is_free: bool) -> str:
+    """How a parameter or buffer starts, and whether it stays so; nothing where both are usual: a free one is zeros."""
+    init = parameter.init
+    is_usual = init is None or (is_free and init.name == "zeros")
+    said = [] if init is None or is_usual else [f"init {init.name}({_keywords(init.arguments)})"]
     if not (parameter.trainable or parameter.is_buffer):
         said.append("frozen")
     return " ".join(filter(None, [parameter.name, *said])) if said else ""

@@ -48,7 +48,6 @@ class Summary:
     rows: tuple[Row, ...]
     total_params: int
     trainable_params: int
-    buffers: int
     flops: int
 
     @property
@@ -95,7 +94,7 @@ def summarize(module: nn.Module, inputs: Mapping[str, Shape], *, name: str) -> S
     tensors = [torch.zeros((1, *shape), device=device) for shape in inputs.values()]
     was_training = module.training
     module.eval()
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_FLOPS)
     try:
         with counter:
             module(*tensors)
@@ -109,9 +108,24 @@ def summarize(module: nn.Module, inputs: Mapping[str, Shape], *, name: str) -> S
         rows=watcher.rows(),
         total_params=sum(p.numel() for p in parameters),
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        buffers=sum(b.numel() for b in module.buffers()),
         flops=counter.get_total_flops(),
     )
+
+
+def _of_vectors(a: Shape, b: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return 2 * prod(a)
+
+
+def _of_three(a: Shape, b: Shape, c: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return 2 * a[0] * prod(b)  # nn.Bilinear's: images x features, out x features x features, images x features
+
+
+# Products that torch's counter does not know: a matrix or a vector with a vector, and nn.Bilinear's.
+_FLOPS = {
+    torch.ops.aten.mv: _of_vectors,
+    torch.ops.aten.dot: _of_vectors,
+    torch.ops.aten._trilinear: _of_three,
+}
 
 
 class _Watcher:
@@ -212,15 +226,17 @@ def layer_table(summary: Summary) -> Table:
     """The layer table for a terminal."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     # No style but rules: what is no colour (bold, italic) would be written in spite of NO_COLOR.
-    table = Table(title=summary.name, title_justify="left", title_style="", header_style="", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(summary.name), title_justify="left", title_style="", header_style="", box=box.SIMPLE_HEAD)
     table.add_column("layer", overflow="fold")
     table.add_column("type", overflow="fold")
     table.add_column("output shape", justify="right", overflow="fold")
     table.add_column("parameters", justify="right", no_wrap=True)
     for row in summary.rows:
-        table.add_row(row.name, row.type, _shape_text(row.output_shape), f"{row.params:,}" if row.params else "")
+        cells = (row.name, row.type, _shape_text(row.output_shape), f"{row.params:,}" if row.params else "")
+        table.add_row(*map(Text, cells))  # names may hold what rich would take for its markup
     return table
 
 

@@ -146,6 +146,17 @@ def test_diff_of_a_run_with_recipe_checkpoint_and_architecture(workplace: Path, 
     assert "prep.conv" in layers  # the run's network is narrower
 
 
+def test_diff_of_runs_tells_of_their_networks(workplace: Path, zoo: Zoo) -> None:
+    own = zoo("config", "tiny.yaml").out
+    assert "architecture: tiny_resnet" in own
+    again = {change["path"] for change in json.loads(zoo("diff", "tiny.yaml", "runs/tiny/0001", "--json").out)}
+    assert "model.architecture" not in again  # the run calls its network by the file that it keeps
+    run = ("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]", "--quiet")
+    assert zoo(*run, "--set", "model.width=4", "--run-dir", "narrow").status == 0
+    paths = {change["path"] for change in json.loads(zoo("diff", "runs/tiny/0001", "narrow", "--json").out)}
+    assert "prep.conv" in paths
+
+
 def test_find_lr_tells_every_rule(workplace: Path, zoo: Zoo) -> None:
     found = json.loads(zoo("find-lr", "tiny.yaml", "--json", "--out", "found", "--quiet").out)
     assert set(found["suggestions"]) == {"valley", "steep", "minimum", "slide"}

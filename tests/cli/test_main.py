@@ -152,6 +152,26 @@ def test_a_training_outlives_whoever_read_its_progress(recipe: Path) -> None:
     assert (recipe.parent / "runs/tiny/0001/result.json").is_file()
 
 
+def test_a_training_outlives_its_terminal(recipe: Path) -> None:
+    """What is written to a terminal that was closed fails with EIO, not with a broken pipe."""
+    main_end, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "run", recipe], cwd=recipe.parent, stdout=terminal, stderr=terminal,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    os.read(main_end, 1)  # it has begun to speak
+    os.close(main_end)
+    process.wait(120)
+    assert (recipe.parent / "runs/tiny/0001/result.json").is_file()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_are_closed_from_the_start_are_no_error(closed: str) -> None:
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m zoo ls {closed}"], check=False, timeout=60)
+    assert done.returncode == 0
+
+
 INTERRUPTED = """
 import signal, sys
 import zoo.assemble.catalogue as catalogue

@@ -57,6 +57,14 @@ def test_an_unknown_optimizer_is_told_without_torchs_compiler(recipe: Path, zoo:
     assert (outcome.status, "did you mean SGD" in outcome.err) == (2, True)
 
 
+def test_a_drawing_for_markdown_is_a_block_of_it(tmp_path: Path, zoo: Zoo) -> None:
+    assert zoo("draw", "tiny_resnet", "-o", tmp_path / "net.md").status == 0
+    assert zoo("draw", "tiny_resnet", "-o", tmp_path / "net.mmd").status == 0
+    plain = (tmp_path / "net.mmd").read_text(encoding="utf-8")
+    assert plain.startswith("flowchart TB\n")
+    assert (tmp_path / "net.md").read_text(encoding="utf-8") == f"```mermaid\n{plain}```\n"
+
+
 def test_what_is_not_one_of_the_forms_of_a_drawing_is_not_written(tmp_path: Path, zoo: Zoo) -> None:
     outcome = zoo("draw", "tiny_resnet", "-o", tmp_path / "net.png")
     assert outcome.status == 2

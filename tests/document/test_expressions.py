@@ -186,6 +186,18 @@ def test_names_are_filled_in() -> None:
     assert fill_in(scalar, Names(), Diagnostics()) == "layer2_3"
 
 
+def test_what_is_wrong_in_a_name_has_its_place() -> None:
+    diagnostics = Diagnostics()
+    node = read_text("x: layer$(1)_$(nope)", diagnostics)
+    assert node is not None
+    scalar = node.get("x")
+    assert isinstance(scalar, Scalar)
+    assert fill_in(scalar, Names(), diagnostics) is None
+    (error,) = diagnostics
+    assert error.span is not None
+    assert scalar.span.source.text[error.span.column - 1 : error.span.end_column - 1] == "nope"
+
+
 _NUMBERS = st.integers(-9, 9).map(str) | st.floats(0.1, 9, allow_nan=False).map(lambda x: f"{x:.3f}")
 _TEXTS = st.recursive(
     _NUMBERS,

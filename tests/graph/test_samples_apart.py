@@ -26,6 +26,8 @@ MIXED = {
     "paired": ("[16]", '{op: einsum, equation: "bi,ci->bc", from: [input, input]}'),
     "triangle": ("[16]", "tril"),
     "linear by samples": ("[16]", "{op: linear, from: [input, input]}"),
+    "squeezed with the map": ("[3, 1, 1]", "{op: squeeze, dim: [0, 2, 3]}"),
+    "rotated into the channels": ("[3, 8, 8]", "{op: rot90, dims: [0, 1]}"),
 }
 
 

@@ -140,7 +140,7 @@ FUNCTIONS: list[Case] = [
     *call("expand", (2, 4, 1, 1), size=[-1, -1, 3, 3]),
     *call("roll", shifts=[1, -2], dims=[2, 3]),
     *call("flip", dims=[3]),
-    *call("rot90", k=1),
+    *call("rot90", k=1, dims=[2, 3]),
     *call("select", dim=1, index=-1),
     *call("narrow", dim=1, start=1, length=2),
     *call("chunk", chunks=2, dim=1),

@@ -8,6 +8,7 @@ from typing import Literal
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
 from zoo.assemble.layout import RESOLVED, RESULT
+from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import read_result
 from zoo.assemble.shipped import shipped_recipe
 from zoo.assemble.targets import FOREIGN, is_run, planned, run_file, run_of
@@ -21,19 +22,35 @@ from zoo.schema.recipe import is_recipe
 def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
     """What differs between two TARGETs: of recipes and runs every setting, of two runs what came out too.
 
-    Where one is an architecture, the two networks are compared. A checkpoint stands for its run.
+    Where one is an architecture, the two networks are compared; where one is a run, which keeps a network of its own,
+    they are compared as well. A checkpoint stands for its run.
     """
     kinds = (_kind(a), _kind(b))
     if "architecture" in kinds:
-        first, second = (planned(target, diagnostics) for target in (a, b))
-        return diff_plans(first, second) if first is not None and second is not None else []
+        return _networks(a, b, diagnostics) or []
     names = [
         str(run_file(run_of(Path(t)), RESOLVED)) if kind == "run" else t for t, kind in zip((a, b), kinds, strict=True)
     ]
     settings = _compared([_recipe(name, diagnostics) for name in names])
+    if "run" not in kinds:
+        return settings
+    networks = _networks(a, b, diagnostics) if all(_has_graph(name) for name in names) else None
+    if networks is not None:  # a run calls its network by the file that it keeps
+        settings = [*(change for change in settings if change.path != "model.architecture"), *networks]
     if kinds != ("run", "run"):
         return settings
     return [*settings, *diff_data(*(_result(run_of(Path(target))) for target in (a, b)))]
+
+
+def _networks(a: str, b: str, diagnostics: Diagnostics) -> list[Change] | None:
+    first, second = (planned(target, diagnostics) for target in (a, b))
+    return diff_plans(first, second) if first is not None and second is not None else None
+
+
+def _has_graph(recipe: str) -> bool:
+    """Whether a recipe's network is an architecture, not another library's model."""
+    resolved = resolve(recipe, (), Diagnostics())
+    return resolved is not None and resolved.recipe.model.architecture is not None
 
 
 def _kind(target: str) -> Literal["architecture", "recipe", "run"]:

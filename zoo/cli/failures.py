@@ -32,7 +32,7 @@ def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
         print_messages(known.diagnostics)
         if as_json:
             print_json([item.as_data() for item in known.diagnostics])
-    except BrokenPipeError:
+    except OSError:
         forget(sys.stdout)
     return known.exit_code
 

@@ -146,7 +146,10 @@ def draw(
         raise UsageError(f"a drawing is SVG or Mermaid, not {out.suffix or out.name}", help="name it .svg, .mmd or .md")
     is_svg = form is DrawFormat.svg or (form is None and suffix == ".svg")
     picture = drawing(plan, depth=depth)
-    _deliver(session, svg(picture) if is_svg else mermaid(picture), out, target)
+    text = svg(picture) if is_svg else mermaid(picture)
+    if suffix == ".md" and not is_svg:
+        text = f"```mermaid\n{text}```\n"
+    _deliver(session, text, out, target)
 
 
 def eject(

@@ -1,6 +1,7 @@
 """Standard streams that outlive their readers and hold any text. Roof.
 
-A reader may go at any time (``zoo run … 2>&1 | head``): what is told there is for people, and no training ends for it.
+A reader may go at any time (``zoo run … 2>&1 | head``, a terminal that closes): what is told there is for people, and
+no training ends for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -20,8 +22,12 @@ class OutputClosedError(Exception):
 @contextmanager
 def lasting_streams() -> Iterator[None]:
     """Has stderr fall silent where nobody reads it any more, and both write what their encoding lacks as escapes."""
-    stderr = sys.stderr
-    for stream in (sys.stdout, stderr):
+    stdout, stderr = sys.stdout, sys.stderr
+    if stdout is None:  # closed by whoever started this: `>&-`
+        sys.stdout = stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the process's life
+    if stderr is None:
+        stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # likewise
+    for stream in (stdout, stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.stderr = _Lasting(stderr)
@@ -49,7 +55,7 @@ class _Lasting:
         """Writes, or drops the text."""
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             forget(self._stream)
             return len(text)
 
@@ -57,5 +63,5 @@ class _Lasting:
         """Flushes, or drops what is left."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             forget(self._stream)

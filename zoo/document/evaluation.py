@@ -136,13 +136,21 @@ def _unescaped(text: str) -> str:
 def fill_in(node: Scalar, scope: Scope, diagnostics: Diagnostics) -> str | None:
     """Text with expressions in it, ``denselayer$(i + 1)``, as text. None where one has no value."""
     try:
-        pieces = _pieces(str(node.value))
-        return "".join(piece if fixed else str(_printed(evaluate(parse(piece), scope))) for fixed, piece in pieces)
+        return "".join(text if at is None else _filled(text, at, scope) for at, text in _pieces(str(node.value)))
     except ExpressionError as error:
         report(error, node, diagnostics)
     except MutedError:
         pass
     return None
+
+
+def _filled(text: str, at: int, scope: Scope) -> str:
+    """The value of an expression that begins at this place of a scalar, which its error is told by."""
+    try:
+        return str(_printed(evaluate(parse(text), scope)))
+    except ExpressionError as error:
+        error.start, error.end = (at + max(0, error.start), at + (error.end if error.start >= 0 else len(text)))
+        raise
 
 
 def _printed(value: ExpressionValue) -> int | str:
@@ -151,20 +159,20 @@ def _printed(value: ExpressionValue) -> int | str:
     return value
 
 
-def _pieces(text: str) -> list[tuple[bool, str]]:
-    """Splits at expressions; each piece with whether it is plain text."""
-    pieces: list[tuple[bool, str]] = []
+def _pieces(text: str) -> list[tuple[int | None, str]]:
+    """Splits at expressions; each of them with the place where it begins, plain text with None."""
+    pieces: list[tuple[int | None, str]] = []
     at = 0
     while match := _PIECE.search(text, at):
-        pieces.append((True, text[at : match.start()]))
+        pieces.append((None, text[at : match.start()]))
         if match[0] == "$$":
-            pieces.append((True, "$"))
+            pieces.append((None, "$"))
             at = match.end()
             continue
         end = _closing(text, match.start() + 1) if match[0] == "$" else _name_end(text, match.start() + 1)
-        pieces.append((False, text[match.start() : end]))
+        pieces.append((match.start(), text[match.start() : end]))
         at = end
-    return [*pieces, (True, text[at:])]
+    return [*pieces, (None, text[at:])]
 
 
 def _closing(text: str, start: int) -> int:

@@ -15,7 +15,7 @@ _SHAPES: dict[Kind, tuple[str, str]] = {
 
 
 def mermaid(drawing: Drawing) -> str:
-    """Flowchart text, top to bottom; GitHub and GitLab render it in Markdown."""
+    """Flowchart text, top to bottom; GitHub and GitLab render it in a Markdown block ```mermaid."""
     numbers = {node.id: f"n{number}" for number, node in enumerate(drawing.nodes)}
     lines = ["flowchart TB"]
     for node in drawing.nodes:

@@ -135,9 +135,11 @@ OPS = (
     function("F.gumbel_softmax", F.gumbel_softmax, GumbelSoftmax, mixes=over("dim")),
     *(function(f"torch.{name}", getattr(torch, name), Triangle, mixes=along(-2, -1)) for name in ("tril", "triu")),
     function("F.normalize", F.normalize, overrides={"p": Positive}, mixes=over("dim")),
-    function("F.layer_norm", F.layer_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),
-    function("F.rms_norm", F.rms_norm, overrides={"normalized_shape": Size | tuple[Size, ...]}),
-    function("F.group_norm", F.group_norm),
+    *(
+        function(f"F.{target.__name__}", target, overrides={"normalized_shape": tuple[Size, ...]}, inputs=("input",))
+        for target in (F.layer_norm, F.rms_norm)
+    ),
+    function("F.group_norm", F.group_norm, inputs=("input",)),
     function("F.instance_norm", F.instance_norm, leave_out=("use_input_stats", "momentum"), inputs=("input",)),
     function("F.local_response_norm", F.local_response_norm),
     function("F.interpolate", F.interpolate, overrides={**RESIZE, "mode": MODES}, check=check_resize),

@@ -129,7 +129,7 @@ class Rot90(ArgsModel):
     """Rotates the plane of two dimensions by quarter turns."""
 
     k: int = Field(1, ge=-4, le=4, description="how many quarter turns")
-    dims: tuple[Dim, Dim] = Field((2, 3), description="the plane: from the first towards the second")
+    dims: tuple[Dim, Dim] = Field(description="the plane: from the first towards the second; [2, 3] is an image's")
 
 
 class Select(ArgsModel):
@@ -192,7 +192,7 @@ OPS = (
     function("torch.permute", torch.permute, Permute),
     function("torch.transpose", torch.transpose, Transpose),
     function("torch.movedim", torch.movedim, Movedim),
-    function("torch.squeeze", torch.squeeze, Squeeze),
+    function("torch.squeeze", torch.squeeze, Squeeze, mixes=over("dim")),
     function("torch.unsqueeze", torch.unsqueeze, Unsqueeze),
     function("torch.tile", torch.tile, Tile),
     function("torch.repeat_interleave", torch.repeat_interleave, RepeatInterleave),
