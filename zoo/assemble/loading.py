@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from zoo.assemble.layout import RESOLVED
-from zoo.assemble.networks import Network
 from zoo.assemble.series import newest_run, numbered
 from zoo.assemble.targets import is_run, network, run_of
 from zoo.diagnostics import Diagnostics, counted
@@ -123,12 +122,3 @@ def _latest_of_all() -> Path:
     if not runs:
         raise CheckpointError("there is no run under ./runs yet", code="no-run", help="zoo run quickstart makes one")
     return max(runs, key=lambda run: ((run / "checkpoints" / "last").is_dir(), (run / RESOLVED).stat().st_mtime))
-
-
-def network_of_run(run: Path) -> Network:
-    """The network that a run trained."""
-    diagnostics = Diagnostics()
-    found = network(str(run), diagnostics)
-    raise_if_errors(diagnostics)
-    assert found is not None
-    return found

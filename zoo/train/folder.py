@@ -144,11 +144,6 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def figures(self) -> Path:
-        """``figures/``."""
-        return self.path / "figures"
-
-    @property
     def metrics(self) -> Path:
         """``metrics.jsonl``: an object for every epoch."""
         return self.path / "metrics.jsonl"
@@ -172,11 +167,6 @@ class RunFolder:
     def result(self) -> Path:
         """``result.json``: there once the run is finished."""
         return self.path / "result.json"
-
-    @property
-    def report(self) -> Path:
-        """``report.html``."""
-        return self.path / "report.html"
 
     def write_json(self, name: str, data: Any) -> Path:
         """Writes a JSON file whole or not at all. Raises EnvironmentFault."""
