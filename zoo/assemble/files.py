@@ -17,10 +17,10 @@ from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import architecture_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
+from zoo.disk import write_atomically
 from zoo.document import Mapping
 from zoo.document.writer import escaped, write
 from zoo.train import RunFolder
-from zoo.train.folder import write_atomically
 
 
 def write_beginning(

@@ -13,8 +13,8 @@ from zoo.assemble.build import open_data
 from zoo.assemble.finding import Found, run_range_test
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.run import prepare
+from zoo.disk import disk_faults
 from zoo.report import draw_range_test
-from zoo.train.folder import disk_faults
 
 
 @dataclass(frozen=True)

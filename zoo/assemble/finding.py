@@ -23,13 +23,13 @@ from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_tes
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
+from zoo.disk import write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.errors import raise_if_errors
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
-from zoo.train.folder import write_atomically
 from zoo.train.ranks import ALONE
 from zoo.train.runtime import machine_faults
 from zoo.train.step import unguarded_update

@@ -30,11 +30,11 @@ from zoo.assemble.options import Note
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.data.places import user_cache
+from zoo.disk import disk_faults, write_atomically
 from zoo.document import plain
 from zoo.errors import EnvironmentFault
 from zoo.exchange.eject import eject
 from zoo.optim import LRRangeTest, Optimization
-from zoo.train.folder import disk_faults, write_atomically
 
 FORMAT = 1
 _OF_THE_DATA = ("workers", "worker_timeout")  # how batches are made, not what is in them

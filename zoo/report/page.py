@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from zoo.disk import disk_faults, write_atomically
 from zoo.errors import ZooError, in_a_line
 from zoo.report import about, mistakes, rates, sections
 from zoo.report.folder import Run, read_run
 from zoo.report.headline import headline
 from zoo.report.sections import Section
 from zoo.schema.recipe import REPORTS
-from zoo.train.folder import disk_faults, write_atomically
 
 _BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's order: outcome first, then causes
     "curves": sections.curves,

@@ -9,52 +9,14 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from zoo.disk import disk_faults, write_atomically
 from zoo.errors import EnvironmentFault, UsageError
 
 _LOCK = ".lock"
 _held: set[Path] = set()  # POSIX locks do not keep a process from locking twice
-
-
-@contextmanager
-def disk_faults(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals (disk full, read-only, no permission) into EnvironmentFault."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write {error.filename or path}: {error.strerror or error}",
-            code="disk",
-            help="free some space, or write to another folder",
-        ) from error
-
-
-def fsync_folder(path: Path) -> None:
-    """Makes what was renamed in a folder last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all. Raises EnvironmentFault."""
-    with disk_faults(path):
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        fsync_folder(path.parent)
 
 
 class RunFolder:

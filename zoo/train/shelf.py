@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo.disk import disk_faults, fsync_folder
 from zoo.errors import CheckpointError
 from zoo.train.checkpoint import (
     Checkpoint,
@@ -21,7 +22,6 @@ from zoo.train.checkpoint import (
     read_manifest,
     verify,
 )
-from zoo.train.folder import disk_faults, fsync_folder
 
 LAST, BEST = "last", "best"
 _OLD_BEST = ".best.old"
