@@ -30,6 +30,7 @@ from zoo.diagnostics import counted
 from zoo.errors import UsageError
 from zoo.explain import Explanation, explain, find_method, layers_with_maps, seen_pixels
 from zoo.explain.layers import choose_layer
+from zoo.layout import FIGURES
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import ExplainSection
 from zoo.train import evaluate
@@ -74,7 +75,7 @@ def explain_target(target: str | None, options: ExplainOptions, note: Note) -> d
         question = _question_of(opened, options)
         shown = _test_images(opened, options, question.target_class)
     explanations = [question.answered(opened.module, images) for images in shown]
-    return _deliver(explanations, options, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
+    return _deliver(explanations, options, options.out or opened.path / FIGURES, opened.resolved.recipe.name, note)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import Any
 
 from zoo.assemble.build import Foundation, lay_foundation
 from zoo.assemble.check import Parts, recheck
-from zoo.assemble.layout import RANGE_TEST
 from zoo.assemble.options import Note, RunOptions
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
@@ -26,6 +25,7 @@ from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.disk import write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.errors import raise_if_errors
+from zoo.layout import RANGE_TEST
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe

@@ -17,7 +17,6 @@ from zoo.assemble.build import Built, Foundation, build, open_data
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
-from zoo.assemble.layout import RESULT
 from zoo.assemble.options import Note, RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.resuming import folder_of, read_result, require_same_beginning, resume_command, take_up
@@ -26,6 +25,7 @@ from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
 from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished
+from zoo.layout import RESULT, RUNS, TENSORBOARD
 from zoo.train import (
     ConsoleProgress,
     Evaluation,
@@ -40,8 +40,6 @@ from zoo.train import (
 from zoo.train.ranks import ALONE
 from zoo.train.shelf import Shelf
 from zoo.train.tensorboard import has_tensorboard
-
-RUNS = Path("runs")
 
 
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
@@ -171,7 +169,7 @@ def _train(
         stack.enter_context(_saying_how_to_go_on(folder, resolved, options))
         listeners: list[Listener] = [MetricsFile(folder), stack.enter_context(ConsoleProgress(quiet=options.quiet))]
         if resolved.recipe.tracking.tensorboard:
-            listeners.append(stack.enter_context(TensorBoardFiles(folder.path / "tensorboard")))
+            listeners.append(stack.enter_context(TensorBoardFiles(folder.path / TENSORBOARD)))
         for event in fit(training):
             for listener in listeners:
                 listener(event)

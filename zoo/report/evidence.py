@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from zoo.disk import disk_faults, write_atomically
 from zoo.errors import CheckpointError
+from zoo.layout import EVIDENCE
 
-FOLDER = "evidence"
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -37,7 +37,7 @@ def begin(run_dir: Path) -> None:
 
     Of that evidence.json goes first: without it the rest counts for nothing. Raises EnvironmentFault.
     """
-    folder = run_dir / FOLDER
+    folder = run_dir / EVIDENCE
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder / "evidence.json", *sorted(folder.glob("*.npz"))):
@@ -47,7 +47,7 @@ def begin(run_dir: Path) -> None:
 def write_json(run_dir: Path, data: Mapping[str, Any]) -> None:
     """Writes evidence.json. Raises EnvironmentFault."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(run_dir / FOLDER / "evidence.json", text)
+    write_atomically(run_dir / EVIDENCE / "evidence.json", text)
 
 
 def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -56,7 +56,7 @@ def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -
     np.savez_compressed(
         buffer, allow_pickle=False, **{key: np.ascontiguousarray(array) for key, array in arrays.items()}
     )
-    write_atomically(run_dir / FOLDER / f"{name}.npz", buffer.getvalue())
+    write_atomically(run_dir / EVIDENCE / f"{name}.npz", buffer.getvalue())
 
 
 def has_evidence(run_dir: Path, steps: int | None) -> bool:
@@ -72,7 +72,7 @@ def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
 
     Without ``steps`` that of any. Raises CheckpointError where it is broken.
     """
-    path = run_dir / FOLDER / "evidence.json"
+    path = run_dir / EVIDENCE / "evidence.json"
     if not path.is_file():
         return {}
     try:
@@ -87,7 +87,7 @@ def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
 
 def read_arrays(run_dir: Path, name: str) -> Arrays | None:
     """The arrays of ``name.npz``; None where the run recorded none. Raises CheckpointError where they are broken."""
-    path = run_dir / FOLDER / f"{name}.npz"
+    path = run_dir / EVIDENCE / f"{name}.npz"
     if not path.exists():
         return None
     try:

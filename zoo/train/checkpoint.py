@@ -29,10 +29,11 @@ from torch import Tensor
 
 from zoo.disk import disk_faults, fsync_folder
 from zoo.errors import CheckpointError
+from zoo.layout import MANIFEST
 from zoo.train.encoding import TensorStore
 
 FORMAT = 1
-MODEL, TRAINING, PLAIN, MANIFEST = "model.safetensors", "training.safetensors", "training.json", "manifest.json"
+MODEL, TRAINING, PLAIN = "model.safetensors", "training.safetensors", "training.json"
 
 
 class DamagedCheckpointError(CheckpointError):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zoo.disk import disk_faults, fsync_folder
 from zoo.errors import CheckpointError
+from zoo.layout import BEST, LAST
 from zoo.train.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -23,7 +24,6 @@ from zoo.train.checkpoint import (
     verify,
 )
 
-LAST, BEST = "last", "best"
 _OLD_BEST = ".best.old"
 
 
