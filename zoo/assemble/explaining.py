@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.assemble.networks import Shape, foreign_network
-from zoo.assemble.options import Note
+from zoo.assemble.options import Say
 from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
     TrainedNetwork,
@@ -55,7 +55,7 @@ class ExplainOptions:
     data_dir: Path | None = None
 
 
-def explain_target(target: str | None, options: ExplainOptions, note: Note) -> dict[str, Any]:
+def explain_target(target: str | None, options: ExplainOptions, note: Say) -> dict[str, Any]:
     """Draws the maps; the figure's path, and what each image was taken for."""
     if options.images and options.misclassified is not None:
         raise UsageError(
@@ -193,7 +193,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[str, Any]:
+def _explain_foreign(target: str, options: ExplainOptions, note: Say) -> dict[str, Any]:
     """A pretrained model of timm or torchvision, on images that are named."""
     if not options.images:
         raise UsageError(f"{target} has no test images of its own", help="name some with --images")
@@ -245,7 +245,7 @@ def _normalised(pixels: Sequence[Image], mean: Channels, std: Channels) -> Tenso
 
 
 def _deliver(
-    explanations: Sequence[Explanation], options: ExplainOptions, out: Path, name: str, note: Note
+    explanations: Sequence[Explanation], options: ExplainOptions, out: Path, name: str, note: Say
 ) -> dict[str, Any]:
     """Draws a figure of each part, tells what was found, and gives it as data."""
     first, cells = explanations[0], [cell for part in explanations for cell in part.cells]

@@ -20,8 +20,7 @@ from zoo.assemble.files import resolved_document
 from zoo.assemble.finding import saved_range_test, with_document, with_lr
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.networks import Network
-from zoo.assemble.options import Note as Say
-from zoo.assemble.options import RunOptions
+from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.shipped import shipped_recipe

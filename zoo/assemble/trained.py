@@ -175,9 +175,9 @@ def _seen_by_network(
 ) -> Tensor:
     """Images (uint8, HWC, as the data's in channels) under the recipe's transforms for evaluation, float32 BCHW."""
     labels = np.zeros(len(pixels), dtype=np.int64)
-    decode = pixels.__getitem__
+    pick = pixels.__getitem__
     batches = make_batches(
-        ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(decode, labels, names, names),
+        ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(pick, labels, names, names),
         parts.eval_transforms,
         batch_size=len(pixels),
         shuffle=False,
