@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,9 @@ def imported(*arguments: str) -> set[str]:
 )
 def test_a_command_imports_what_it_needs(arguments: list[str], needed: str) -> None:
     assert imported(*arguments) == set(needed.split())
+
+
+@pytest.mark.parametrize("command", ["draw", "eject"])
+def test_a_file_is_written_without_what_training_needs(command: str, tmp_path: Path) -> None:
+    assert not imported(command, "custom_resnet", "-o", str(tmp_path / "out")) & set(TRAINING.split())
+    assert (tmp_path / "out").stat().st_size

@@ -12,7 +12,7 @@ from zoo.errors import CheckpointError
 from zoo.report import render
 from zoo.report.about import command_to_repeat, reproduce
 from zoo.report.classes import ClassRow, class_accuracy, confusion_chart
-from zoo.report.evidence import read_arrays, write_arrays, write_json
+from zoo.report.evidence import begin, read_arrays, write_arrays, write_json
 from zoo.report.folder import read_run, siblings
 from zoo.report.headline import headline
 from zoo.report.rates import top_level
@@ -207,6 +207,7 @@ def test_a_pickle_among_the_evidence_is_refused(copy_of: Path) -> None:
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     arrays = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "b": np.zeros((0, 4), np.uint8)}
+    begin(tmp_path)
     write_arrays(tmp_path, "some", arrays)
     found = read_arrays(tmp_path, "some")
     assert found is not None
@@ -241,6 +242,7 @@ def test_a_hundred_classes_and_large_images_fit_the_page(tmp_path: Path) -> None
         "confidence": confidence,
         "true_confidence": 1 - confidence,
     }
+    begin(tmp_path)
     write_arrays(tmp_path, "predictions", columns)
     wrong = np.flatnonzero(labels != predictions)[:4]
     images = random.integers(0, 255, (4, 224, 300, 3), dtype=np.uint8)

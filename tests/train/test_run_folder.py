@@ -1,4 +1,4 @@
-"""Rows 31 and 33: read-only folders and two runs on one folder; numbering, `latest`, atomic files."""
+"""Rows 31 and 33: read-only folders and two runs on one folder; numbering, `latest`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.train import RunFolder
-from zoo.train.folder import write_atomically
 
 
 def test_folders_are_numbered_and_latest_points_at_the_newest(tmp_path: Path) -> None:
@@ -104,17 +103,3 @@ def test_one_process_does_not_hold_a_folder_twice(tmp_path: Path) -> None:
         RunFolder(folder.path).lock()
     with RunFolder(folder.path):
         pass
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "result.json"
-    write_atomically(path, "old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EnvironmentFault, match="No space left"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

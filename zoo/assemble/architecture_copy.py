@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.defaults import DEFAULT, with_value
-from zoo.assemble.layout import ARCHITECTURE, LIBRARIES
 from zoo.assemble.networks import Network, architecture_of
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Node, Scalar, Sequence, from_data, plain, read_file
 from zoo.document.writer import escaped, write, write_data
 from zoo.graph import SHIPPED, find_library
+from zoo.layout import ARCHITECTURE, LIBRARIES
 from zoo.models import read_architecture
 
 

@@ -16,6 +16,7 @@ from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, counted, percent
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
+from zoo.layout import RECIPE, RESULT, RUNS, numbered
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import REPORT_DOCS
 
@@ -117,13 +118,14 @@ def _reports() -> Iterable[Item]:
 
 
 def _runs() -> Iterable[Item]:
-    return [Item(str(path.parent), _outcome(path)) for path in sorted(Path("runs").glob("*/[0-9]*/recipe.yaml"))]
+    runs = [run for series in sorted(RUNS.glob("*")) for run in numbered(series) if (run / RECIPE).is_file()]
+    return [Item(str(run), _outcome(run)) for run in runs]
 
 
-def _outcome(recipe: Path) -> str:
+def _outcome(run: Path) -> str:
     """What a run came to, in a few words."""
     try:
-        result = json.loads((recipe.parent / "result.json").read_text(encoding="utf-8"))
+        result = json.loads((run / RESULT).read_text(encoding="utf-8"))
         return f"test accuracy {percent(result['test']['accuracy'])} after {counted(result['epochs'], 'epoch')}"
     except (OSError, ValueError, KeyError, TypeError):
         return "not finished"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.fitting import check_fit, known_data, shape_after
+from zoo.assemble.fitting import check_fit, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
@@ -94,7 +94,7 @@ def sure_of_data(resolved: Resolved) -> tuple[Shape | None, int | None]:
     """Shape of the images that reach the network, and classes, as far as they are sure before the data is opened."""
     found = Diagnostics()
     data = parse_data(resolved.section("data"), found)
-    known = known_data(data) if data is not None else None
+    known = known_before_opening(data) if data is not None else None
     if known is None:
         return None, None
     names = {str(plain(node)) for node in _list(resolved, "eval", resolved.recipe.transforms.eval).items}

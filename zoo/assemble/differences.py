@@ -7,7 +7,6 @@ from typing import Literal
 
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
-from zoo.assemble.layout import RESOLVED, RESULT
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import read_result
 from zoo.assemble.shipped import shipped_recipe
@@ -15,6 +14,7 @@ from zoo.assemble.targets import FOREIGN, is_run, planned, run_file, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
+from zoo.layout import RESOLVED, RESULT
 from zoo.models import architecture_names
 from zoo.schema.recipe import is_recipe
 

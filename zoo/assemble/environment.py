@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from zoo.assemble.layout import ENVIRONMENT
 from zoo.assemble.plugins import plugin_files
+from zoo.layout import ENVIRONMENT
 
 PACKAGES = (
     "zoo",

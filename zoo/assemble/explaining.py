@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.assemble.networks import Shape, foreign_network
-from zoo.assemble.options import Note
+from zoo.assemble.options import Say
 from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
     TrainedNetwork,
@@ -30,6 +30,7 @@ from zoo.diagnostics import counted
 from zoo.errors import UsageError
 from zoo.explain import Explanation, explain, find_method, layers_with_maps, seen_pixels
 from zoo.explain.layers import choose_layer
+from zoo.layout import FIGURES
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import ExplainSection
 from zoo.train import evaluate
@@ -54,7 +55,7 @@ class ExplainOptions:
     data_dir: Path | None = None
 
 
-def explain_target(target: str | None, options: ExplainOptions, note: Note) -> dict[str, Any]:
+def explain_target(target: str | None, options: ExplainOptions, note: Say) -> dict[str, Any]:
     """Draws the maps; the figure's path, and what each image was taken for."""
     if options.images and options.misclassified is not None:
         raise UsageError(
@@ -74,7 +75,7 @@ def explain_target(target: str | None, options: ExplainOptions, note: Note) -> d
         question = _question_of(opened, options)
         shown = _test_images(opened, options, question.target_class)
     explanations = [question.answered(opened.module, images) for images in shown]
-    return _deliver(explanations, options, options.out or opened.path / "figures", opened.resolved.recipe.name, note)
+    return _deliver(explanations, options, options.out or opened.path / FIGURES, opened.resolved.recipe.name, note)
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _explain_foreign(target: str, options: ExplainOptions, note: Note) -> dict[str, Any]:
+def _explain_foreign(target: str, options: ExplainOptions, note: Say) -> dict[str, Any]:
     """A pretrained model of timm or torchvision, on images that are named."""
     if not options.images:
         raise UsageError(f"{target} has no test images of its own", help="name some with --images")
@@ -244,7 +245,7 @@ def _normalised(pixels: Sequence[Image], mean: Channels, std: Channels) -> Tenso
 
 
 def _deliver(
-    explanations: Sequence[Explanation], options: ExplainOptions, out: Path, name: str, note: Note
+    explanations: Sequence[Explanation], options: ExplainOptions, out: Path, name: str, note: Say
 ) -> dict[str, Any]:
     """Draws a figure of each part, tells what was found, and gives it as data."""
     first, cells = explanations[0], [cell for part in explanations for cell in part.cells]

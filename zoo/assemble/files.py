@@ -13,14 +13,14 @@ from zoo.assemble.defaults import with_value
 from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
 from zoo.assemble.known_data import describe_data, write_known_data
-from zoo.assemble.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.assemble.networks import architecture_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
+from zoo.disk import write_atomically
 from zoo.document import Mapping
 from zoo.document.writer import escaped, write
+from zoo.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
 from zoo.train import RunFolder
-from zoo.train.folder import write_atomically
 
 
 def write_beginning(

@@ -11,10 +11,10 @@ from typing import Any
 
 from zoo.assemble.build import open_data
 from zoo.assemble.finding import Found, run_range_test
-from zoo.assemble.options import Note, RunOptions, Settle
+from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import prepare
+from zoo.disk import disk_faults
 from zoo.report import draw_range_test
-from zoo.train.folder import disk_faults
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _spread(values: Sequence[float], size: int) -> list[int]:
 
 
 def find_learning_rate(
-    recipe: str, options: RunOptions, settle: Settle, note: Note, *, out: Path | None = None
+    recipe: str, options: RunOptions, settle: Settle, note: Say, *, out: Path | None = None
 ) -> FoundRate:
     """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
     resolved, parts = prepare(recipe, options, settle)

@@ -16,20 +16,20 @@ from typing import Any
 
 from zoo.assemble.build import Foundation, lay_foundation
 from zoo.assemble.check import Parts, recheck
-from zoo.assemble.layout import RANGE_TEST
-from zoo.assemble.options import Note, RunOptions
+from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
+from zoo.disk import write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.errors import raise_if_errors
+from zoo.layout import RANGE_TEST
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
-from zoo.train.folder import write_atomically
 from zoo.train.ranks import ALONE
 from zoo.train.runtime import machine_faults
 from zoo.train.step import unguarded_update
@@ -76,7 +76,7 @@ def saved_range_test(folder: Path) -> Found | None:
 
 
 def find_and_set(
-    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Note
+    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Say
 ) -> tuple[Resolved, Parts, Found | None]:
     """Runs the range test where the recipe asks for it, and puts the number it found into the recipe."""
     if not parts.optimization.finds_lr:
@@ -100,7 +100,7 @@ def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> 
     return Found(range_test_of(facts["range_test"]), facts["lr"], kept, facts["is_new"])
 
 
-def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Note) -> Found:
+def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Say) -> Found:
     """The LR range test of a recipe, in isolation; from the cache where it was run before."""
     base = lay_foundation(resolved, parts, dataset, options)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
@@ -117,7 +117,7 @@ def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: 
     return replace(found, kept=kept.path if kept.write(found.range_test) else None)
 
 
-def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optimization, note: Note) -> Found:
+def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optimization, note: Say) -> Found:
     settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
     train = resolved.recipe.train
     note(
@@ -142,12 +142,12 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
     return Found(test, test.chosen, is_new=True)
 
 
-def _doubt(test: LRRangeTest, note: Note) -> None:
+def _doubt(test: LRRangeTest, note: Say) -> None:
     if not test.falls:
         note("warning: no learning rate made the loss fall in the LR range test: better write one by hand")
 
 
-def _progress(settings: FindSettings, note: Note) -> Callable[[int, float, float], None]:
+def _progress(settings: FindSettings, note: Say) -> Callable[[int, float, float], None]:
     """Tells how far the test is, every tenth of its steps and at most every few seconds."""
     began = told = time.monotonic()
 

@@ -12,7 +12,7 @@ from zoo.errors import DataError
 from zoo.graph.plan import TensorSpec
 
 
-def known_data(data: DataSettings) -> Known | None:
+def known_before_opening(data: DataSettings) -> Known | None:
     """What is sure of a recipe's data set before it is opened; None where its files decide."""
     return sources[data.source].known(data)
 
@@ -22,7 +22,7 @@ def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostic
 
     A transform that no image of its size can pass is told as an error.
     """
-    known = known_data(data)
+    known = known_before_opening(data)
     if known is None:
         return None
     channels, height, width = known.image_shape
@@ -37,7 +37,7 @@ def check_fit(
 
     ``shape`` is that of the images that reach the network.
     """
-    known = known_data(data)
+    known = known_before_opening(data)
     if known is None or shape is None:
         return
     if network.foreign is not None:

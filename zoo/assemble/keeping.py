@@ -12,10 +12,10 @@ from pathlib import Path
 
 from zoo.assemble.defaults import DEFAULT, origins
 from zoo.assemble.environment import read_environment
-from zoo.assemble.layout import RECIPE
 from zoo.assemble.shipped import find_parent
 from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Sequence, from_data, load, plain, read_file
+from zoo.layout import RECIPE
 
 IsWritten = Callable[[str], bool]  # of a value's path: keys and indices with dots between
 

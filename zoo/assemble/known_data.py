@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from zoo.assemble.layout import DATA
 from zoo.data import Dataset, Description, TransformSpec, wants_statistics
 from zoo.data.dataset import Split
 from zoo.errors import CheckpointError
+from zoo.layout import DATA
 from zoo.train import RunFolder
 
 LOOKED_AT = 32  # training images that are decoded to learn whether their sizes differ

@@ -8,18 +8,15 @@ from typing import Any
 
 from torch import nn
 
-from zoo.assemble.layout import RESOLVED
-from zoo.assemble.networks import Network
-from zoo.assemble.series import newest_run, numbered
+from zoo.assemble.series import newest_run
 from zoo.assemble.targets import is_run, network, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
+from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RUNS, numbered
 from zoo.models import load_weights
 from zoo.registry import did_you_mean
 from zoo.train import Checkpoint, read_checkpoint
 from zoo.train.state import require_fit
-
-RUNS = Path("runs")
 
 
 def load_target(target: str, *, weights: str | Path | None = None, params: dict[str, Any] | None = None) -> nn.Module:
@@ -49,9 +46,9 @@ def load_target(target: str, *, weights: str | Path | None = None, params: dict[
 
 def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
     """Loads a run's checkpoint, verified, into a module. Raises CheckpointError."""
-    folder = run / "checkpoints" / name
+    folder = run / CHECKPOINTS / name
     if not folder.is_dir():
-        there = sorted(path.name for path in (run / "checkpoints").glob("[!.]*"))
+        there = sorted(path.name for path in (run / CHECKPOINTS).glob("[!.]*"))
         raise CheckpointError(
             f"{run} has no checkpoint {name!r}",
             notes=[f"there {'is' if len(there) == 1 else 'are'} {', '.join(there) or 'none'}"],
@@ -70,7 +67,7 @@ def run_and_checkpoint(text: str | None, checkpoint: str | None = None) -> tuple
     """
     path = Path(text) if text is not None else None
     if path is None or not _is_checkpoint(path):
-        return find_run(text), checkpoint or "last"
+        return find_run(text), checkpoint or LAST
     named = path.absolute().name
     if checkpoint not in (None, named):
         raise UsageError(
@@ -113,13 +110,4 @@ def _latest_of_all() -> Path:
     runs = [run for series in RUNS.glob("*") for run in numbered(series) if (run / RESOLVED).is_file()]
     if not runs:
         raise CheckpointError("there is no run under ./runs yet", code="no-run", help="zoo run quickstart makes one")
-    return max(runs, key=lambda run: ((run / "checkpoints" / "last").is_dir(), (run / RESOLVED).stat().st_mtime))
-
-
-def network_of_run(run: Path) -> Network:
-    """The network that a run trained."""
-    diagnostics = Diagnostics()
-    found = network(str(run), diagnostics)
-    raise_if_errors(diagnostics)
-    assert found is not None
-    return found
+    return max(runs, key=lambda run: ((run / CHECKPOINTS / LAST).is_dir(), (run / RESOLVED).stat().st_mtime))

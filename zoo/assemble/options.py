@@ -14,7 +14,7 @@ from zoo.train.ranks import ALONE, Ranks, join
 from zoo.train.runtime import choose_device
 
 Settle = Callable[[Diagnostics], None]  # shows warnings, raises ConfigError where there are errors
-Note = Callable[[str], None]  # a line for people
+Say = Callable[[str], None]  # a line for people
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,15 +26,15 @@ from zoo.assemble.check import Parts
 from zoo.assemble.environment import device_name, versions
 from zoo.assemble.files import resolved_document
 from zoo.assemble.networks import Network
-from zoo.assemble.options import Note
+from zoo.assemble.options import Say
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.data.places import user_cache
+from zoo.disk import disk_faults, write_atomically
 from zoo.document import plain
 from zoo.errors import EnvironmentFault
 from zoo.exchange.eject import eject
 from zoo.optim import LRRangeTest, Optimization
-from zoo.train.folder import disk_faults, write_atomically
 
 FORMAT = 1
 _OF_THE_DATA = ("workers", "worker_timeout")  # how batches are made, not what is in them
@@ -46,7 +46,7 @@ class KeptRangeTest:
     ``note`` is told of what is broken or cannot be kept.
     """
 
-    def __init__(self, key: dict[str, Any], note: Note) -> None:
+    def __init__(self, key: dict[str, Any], note: Say) -> None:
         self._key, self._note = key, note
         self.path = user_cache() / "lr_range_tests" / f"{_digest(_canonical(key))[:32]}.json"
 

@@ -19,19 +19,17 @@ from zoo.assemble.environment import read_environment
 from zoo.assemble.files import resolved_document
 from zoo.assemble.finding import saved_range_test, with_document, with_lr
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
-from zoo.assemble.layout import ARCHITECTURE, RESOLVED, RESULT
 from zoo.assemble.networks import Network
-from zoo.assemble.options import Note as Say
-from zoo.assemble.options import RunOptions
+from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved
-from zoo.assemble.series import numbered
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Scalar, Sequence, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
+from zoo.layout import ARCHITECTURE, RESOLVED, RESULT, numbered
 from zoo.models import load_plan
 from zoo.train import RunFolder
 from zoo.train.shelf import Shelf

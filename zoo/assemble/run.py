@@ -17,8 +17,7 @@ from zoo.assemble.build import Built, Foundation, build, open_data
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.files import write_beginning
 from zoo.assemble.finding import Found, find_and_set, save_range_test, saved_range_test
-from zoo.assemble.layout import RESULT
-from zoo.assemble.options import Note, RunOptions, Settle
+from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.resuming import folder_of, read_result, require_same_beginning, resume_command, take_up
 from zoo.assemble.trained import open_run
@@ -26,6 +25,7 @@ from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
 from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished
+from zoo.layout import RESULT, RUNS, TENSORBOARD
 from zoo.train import (
     ConsoleProgress,
     Evaluation,
@@ -40,8 +40,6 @@ from zoo.train import (
 from zoo.train.ranks import ALONE
 from zoo.train.shelf import Shelf
 from zoo.train.tensorboard import has_tensorboard
-
-RUNS = Path("runs")
 
 
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
@@ -61,7 +59,7 @@ def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved,
     return resolved, parts
 
 
-def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Note) -> dict[str, Any]:
+def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> dict[str, Any]:
     """Trains a recipe, tests it, writes its run folder; returns what `result.json` holds.
 
     Of several ranks the first alone writes. Raises the errors of :mod:`zoo.errors`, each of which knows its exit code.
@@ -117,7 +115,7 @@ def _saying_how_to_go_on(folder: RunFolder, resolved: Resolved, options: RunOpti
 
 
 def _run(
-    folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Note, started: float
+    folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Say, started: float
 ) -> dict[str, Any]:
     dataset = _opened(resolved, options)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
@@ -160,7 +158,7 @@ def _train(
     built: Built,
     found: Found | None,
     options: RunOptions,
-    note: Note,
+    note: Say,
     started: float,
 ) -> dict[str, Any]:
     training = built.training
@@ -171,7 +169,7 @@ def _train(
         stack.enter_context(_saying_how_to_go_on(folder, resolved, options))
         listeners: list[Listener] = [MetricsFile(folder), stack.enter_context(ConsoleProgress(quiet=options.quiet))]
         if resolved.recipe.tracking.tensorboard:
-            listeners.append(stack.enter_context(TensorBoardFiles(folder.path / "tensorboard")))
+            listeners.append(stack.enter_context(TensorBoardFiles(folder.path / TENSORBOARD)))
         for event in fit(training):
             for listener in listeners:
                 listener(event)
@@ -203,7 +201,7 @@ def _report(
     evaluation: Evaluation,
     steps: int,
     found: Found | None,
-    note: Note,
+    note: Say,
 ) -> None:
     """Records and renders the reports. What fails here is told; the run, which went well, is not lost."""
     recipe = resolved.recipe
@@ -233,7 +231,7 @@ def _report(
 
 
 @contextlib.contextmanager
-def _costing_no_result(folder: RunFolder, note: Note) -> Iterator[None]:
+def _costing_no_result(folder: RunFolder, note: Say) -> Iterator[None]:
     """Turns what a report fails of into a warning."""
     try:
         yield
@@ -243,7 +241,7 @@ def _costing_no_result(folder: RunFolder, note: Note) -> Iterator[None]:
         note(f"warning: the report could not be made: {in_a_line(error)}; try `zoo report {folder.path}`")
 
 
-def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, note: Note) -> None:
+def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, note: Say) -> None:
     """Makes the reports of a finished run that was killed before they were recorded: its last weights are tested again.
 
     The run is opened from its own folder, so that what is tested is what was trained.

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.assemble.options import Note, RunOptions, Settle
+from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import run_recipe
 from zoo.train import RunFolder
 
 
-def run_seeds(recipe: str, options: RunOptions, seeds: Sequence[int], settle: Settle, note: Note) -> dict[str, Any]:
+def run_seeds(recipe: str, options: RunOptions, seeds: Sequence[int], settle: Settle, note: Say) -> dict[str, Any]:
     """Trains once per seed. ``spread`` is the sample standard deviation; figures are the last epoch's."""
     runs: list[dict[str, Any]] = []
     each = options.for_seeds(seeds)

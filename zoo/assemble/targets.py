@@ -6,7 +6,6 @@ from pathlib import Path
 
 from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
-from zoo.assemble.layout import ARCHITECTURE, RESOLVED
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
 from zoo.assemble.shipped import recipe_names, shipped_recipe
@@ -14,6 +13,7 @@ from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
+from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED
 from zoo.models import architecture_names
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
@@ -110,7 +110,7 @@ def is_run(path: Path) -> bool:
 def run_of(folder: Path) -> Path:
     """The run folder that a checkpoint's folder lies in; any other folder itself."""
     whole = folder.absolute()
-    if whole.parent.name != "checkpoints" or (folder / RESOLVED).is_file():
+    if whole.parent.name != CHECKPOINTS or (folder / RESOLVED).is_file():
         return folder
     return folder.parent.parent if len(folder.parts) > 2 else whole.parent.parent
 

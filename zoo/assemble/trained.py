@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from zoo.assemble.build import Foundation, fitting_network, image_shape, lay_foundation, open_data
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.known_data import KnownData, describe_data, read_known_data
-from zoo.assemble.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.networks import Shape
 from zoo.assemble.options import RunOptions
@@ -25,6 +24,7 @@ from zoo.data.decoding import Encoded, decode
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
 from zoo.errors import DataError, UsageError, raise_if_errors
+from zoo.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
 
@@ -174,9 +174,9 @@ def _seen_by_network(
 ) -> Tensor:
     """Images (uint8, HWC, as the data's in channels) under the recipe's transforms for evaluation, float32 BCHW."""
     labels = np.zeros(len(pixels), dtype=np.int64)
-    decode = pixels.__getitem__
+    pick = pixels.__getitem__
     batches = make_batches(
-        ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(decode, labels, names, names),
+        ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(pick, labels, names, names),
         parts.eval_transforms,
         batch_size=len(pixels),
         shuffle=False,

@@ -14,7 +14,6 @@ from zoo.cli.output import print_json, print_messages
 from zoo.cli.streams import OutputClosedError, forget
 from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line
 
-_INTERRUPTED = 130
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
 
 

@@ -174,7 +174,7 @@ def _deliver(session: Session, text: str, out: Path | None, target: str) -> None
     if out is None:
         print_text(text)
         return
-    from zoo.train.folder import disk_faults, write_atomically
+    from zoo.disk import disk_faults, write_atomically
 
     if out.is_dir():
         raise UsageError(f"{out} is a folder: what is written is a file", help="name the file, or leave -o out")

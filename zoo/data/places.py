@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from zoo.errors import DataError
 
 DATA_VARIABLE = "ZOO_DATA"
 CACHE_VARIABLE = "ZOO_CACHE"
@@ -57,6 +59,19 @@ class Places:
         """The folders that a ``path`` in a recipe may mean: below each root, then as it stands."""
         below = [root / (path or "") for _, root in self.roots]
         return below if path is None else [*below, Path(path).expanduser()]
+
+    def find(self, path: str | None, holds: Callable[[Path], object], missing: str) -> Path:
+        """The first of the :meth:`candidates` that ``holds`` data. Raises DataError with the message ``missing``."""
+        candidates = self.candidates(path)
+        for folder in candidates:
+            if holds(folder):
+                return folder
+        raise DataError(
+            missing,
+            code="data-not-found",
+            notes=[f"looked at {folder.absolute()}" for folder in candidates],
+            help="name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set",
+        )
 
     @property
     def home(self) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Entry, Mapping, Node, Scalar, plain
+from zoo.document import Entry, Mapping, Node, Scalar
 from zoo.document.evaluation import names_read, substitute
 from zoo.graph.plan import TensorSpec
 from zoo.graph.values import Feed, Scope, shown
@@ -139,9 +139,3 @@ def call_keywords(op: Op, node: Node | None, scope: Scope, diagnostics: Diagnost
         return None
     model = validate(op.call, value, diagnostics, what=f"{op.name}: call")
     return None if model is None else given(model)
-
-
-def plain_or_none(node: Node | None, scope: Scope, diagnostics: Diagnostics) -> Any:
-    """A node's value with its expressions evaluated; None where it has none."""
-    value = None if node is None else substitute(node, scope, diagnostics)
-    return None if value is None else plain(value)

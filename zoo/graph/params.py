@@ -11,7 +11,7 @@ from zoo.document import Entry, Node, Scalar, plain
 from zoo.document import Mapping as MappingNode
 from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.names import check_param_name
-from zoo.graph.values import UNKNOWN, Feed, Param, Scope, Unknown
+from zoo.graph.values import UNKNOWN, Feed, Param, Scope
 from zoo.registry import did_you_mean, listed
 from zoo.schema.architecture import TYPE_NAMES, ParamForm
 from zoo.schema.check import close, validate
@@ -195,8 +195,3 @@ def unknown_params(
                 entry.key_span,
                 help=did_you_mean(entry.key, known) if known else f"{what} takes no params",
             )
-
-
-def is_unknown(param: Param) -> bool:
-    """Whether a param's value failed."""
-    return isinstance(param.value, Unknown)

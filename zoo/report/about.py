@@ -7,25 +7,42 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zoo.diagnostics import percent
+from zoo.layout import (
+    ARCHITECTURE,
+    CHECKPOINTS,
+    DATA,
+    ENVIRONMENT,
+    EVIDENCE,
+    FIGURES,
+    METRICS,
+    METRICS_CSV,
+    RANGE_TEST,
+    RECIPE,
+    REPORT,
+    RESOLVED,
+    RESULT,
+    STEPS,
+    TENSORBOARD,
+)
 from zoo.report.folder import Run, checkpoint_files, siblings
 from zoo.report.sections import Section, highlighted
 
 FILES = {
-    "report.html": "this page",
-    "result.json": "the outcome",
-    "metrics.jsonl": "every epoch's figures, one object per line",
-    "metrics.csv": "the same as a table",
-    "data.json": "class names, image shape, normalisation",
-    "steps.jsonl": "loss of every log interval, learning rate of every step",
-    "recipe.yaml": "the recipe as it was written",
-    "resolved.yaml": "the recipe with every value",
-    "architecture.yaml": "the network as it was built",
-    "lr_find.json": "the LR range test",
-    "env.json": "versions, device, seed, commit, fingerprint of the data",
-    "checkpoints": "the weights: last and best",
-    "tensorboard": "the same for TensorBoard",
-    "figures": "this page's pictures",
-    "evidence": "what this page was made from",
+    REPORT: "this page",
+    RESULT: "the outcome",
+    METRICS: "every epoch's figures, one object per line",
+    METRICS_CSV: "the same as a table",
+    DATA: "class names, image shape, normalisation",
+    STEPS: "loss of every log interval, learning rate of every step",
+    RECIPE: "the recipe as it was written",
+    RESOLVED: "the recipe with every value",
+    ARCHITECTURE: "the network as it was built",
+    RANGE_TEST: "the LR range test",
+    ENVIRONMENT: "versions, device, seed, commit, fingerprint of the data",
+    CHECKPOINTS: "the weights: last and best",
+    TENSORBOARD: "the same for TensorBoard",
+    FIGURES: "this page's pictures",
+    EVIDENCE: "what this page was made from",
 }
 
 
@@ -33,11 +50,11 @@ def recipe(run: Run) -> Section | None:
     """The recipe as written; with every value, and the architecture, folded away."""
     titles = (
         ("as written", run.recipe),
-        ("With every value (resolved.yaml)", run.resolved),
-        ("The network as built (architecture.yaml)", run.architecture),
+        (f"With every value ({RESOLVED})", run.resolved),
+        (f"The network as built ({ARCHITECTURE})", run.architecture),
     )
     texts = [{"title": title, "html": highlighted(text)} for title, text in titles if text.strip()]
-    files = tuple(name for name in ("recipe.yaml", "resolved.yaml", "architecture.yaml") if (run.path / name).exists())
+    files = tuple(name for name in (RECIPE, RESOLVED, ARCHITECTURE) if (run.path / name).exists())
     return Section("recipe", "Recipe", {"texts": texts}, files=files) if texts else None
 
 
@@ -46,7 +63,7 @@ def environment(run: Run) -> Section | None:
     long = ("written", "began")  # which values the recipe writes, and all that was so before a run was resumed
     shown = {key: value for key, value in run.environment.items() if key not in long}
     rows = [{"label": label, "value": value} for label, value in _flat(shown)]
-    return Section("environment", "Environment", {"rows": rows}, files=("env.json",)) if rows else None
+    return Section("environment", "Environment", {"rows": rows}, files=(ENVIRONMENT,)) if rows else None
 
 
 def reproduce(run: Run) -> Section:
@@ -68,14 +85,12 @@ def linked(run: Run) -> Section:
 
 def files(run: Run) -> list[dict[str, str]]:
     """The run's files that are there, each with what it holds."""
-    return [
-        {"href": name, "doc": doc} for name, doc in FILES.items() if name == "report.html" or (run.path / name).exists()
-    ]
+    return [{"href": name, "doc": doc} for name, doc in FILES.items() if name == REPORT or (run.path / name).exists()]
 
 
 def command_to_repeat(run: Run) -> str:
     """The one command that trains the same again; empty where there is nothing to run it from."""
-    return f"zoo run {_folder(run)}/resolved.yaml{_given(run)}" if run.resolved.strip() else ""
+    return f"zoo run {_folder(run)}/{RESOLVED}{_given(run)}" if run.resolved.strip() else ""
 
 
 def _folder(run: Run) -> str:
@@ -110,7 +125,7 @@ def _commands(run: Run) -> Iterator[str]:
     command = run.environment.get("command")
     if command:
         yield f"# it was: {_as_typed(command)}"
-    yield f"zoo run {folder}/resolved.yaml{_given(run)}    # every value written out"
+    yield f"zoo run {folder}/{RESOLVED}{_given(run)}    # every value written out"
     yield f"zoo eval {folder}{given}                 # test the weights again"
     yield f"zoo explain {folder}{given}              # more maps: --method, --layer, --misclassified, --class"
     yield f"zoo report {folder}               # this page again"

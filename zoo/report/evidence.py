@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,34 +25,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.disk import disk_faults, write_atomically
 from zoo.errors import CheckpointError
-from zoo.train.folder import disk_faults
+from zoo.layout import EVIDENCE
 
-FOLDER = "evidence"
 Arrays = dict[str, NDArray[Any]]
 
 
 def begin(run_dir: Path) -> None:
-    """Clears away an earlier recording; evidence.json first, without which the rest counts for nothing."""
-    folder = run_dir / FOLDER
+    """Makes the folder and clears away an earlier recording.
+
+    Of that evidence.json goes first: without it the rest counts for nothing. Raises EnvironmentFault.
+    """
+    folder = run_dir / EVIDENCE
     with disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         for path in (folder / "evidence.json", *sorted(folder.glob("*.npz"))):
             path.unlink(missing_ok=True)
 
 
 def write_json(run_dir: Path, data: Mapping[str, Any]) -> None:
-    """Writes evidence.json."""
+    """Writes evidence.json. Raises EnvironmentFault."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    _replace(run_dir / FOLDER / "evidence.json", text.encode())
+    write_atomically(run_dir / EVIDENCE / "evidence.json", text)
 
 
 def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes ``name.npz``."""
+    """Writes ``name.npz``. Raises EnvironmentFault."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, allow_pickle=False, **{key: np.ascontiguousarray(array) for key, array in arrays.items()}
     )
-    _replace(run_dir / FOLDER / f"{name}.npz", buffer.getvalue())
+    write_atomically(run_dir / EVIDENCE / f"{name}.npz", buffer.getvalue())
 
 
 def has_evidence(run_dir: Path, steps: int | None) -> bool:
@@ -69,7 +72,7 @@ def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
 
     Without ``steps`` that of any. Raises CheckpointError where it is broken.
     """
-    path = run_dir / FOLDER / "evidence.json"
+    path = run_dir / EVIDENCE / "evidence.json"
     if not path.is_file():
         return {}
     try:
@@ -84,7 +87,7 @@ def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
 
 def read_arrays(run_dir: Path, name: str) -> Arrays | None:
     """The arrays of ``name.npz``; None where the run recorded none. Raises CheckpointError where they are broken."""
-    path = run_dir / FOLDER / f"{name}.npz"
+    path = run_dir / EVIDENCE / f"{name}.npz"
     if not path.exists():
         return None
     try:
@@ -92,17 +95,6 @@ def read_arrays(run_dir: Path, name: str) -> Arrays | None:
             return {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _broken(path, error) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def _broken(path: Path, cause: object) -> CheckpointError:

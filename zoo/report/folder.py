@@ -8,6 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError
+from zoo.layout import (
+    ARCHITECTURE,
+    CHECKPOINTS,
+    ENVIRONMENT,
+    MANIFEST,
+    METRICS,
+    RECIPE,
+    REPORT,
+    RESOLVED,
+    RESULT,
+    STEPS,
+    numbered,
+)
 from zoo.report.evidence import Arrays, read_arrays, read_json
 
 Data = dict[str, Any]
@@ -56,12 +69,12 @@ class Run:
 def read_run(path: Path) -> Run:
     """Reads a run folder. Raises CheckpointError where it is none, or where a file in it is broken."""
     path = Path(path)
-    if not any((path / name).exists() for name in ("result.json", "metrics.jsonl", "resolved.yaml")):
+    if not any((path / name).exists() for name in (RESULT, METRICS, RESOLVED)):
         raise CheckpointError(
             f"{path} is no run folder",
-            help="a run folder holds metrics.jsonl and resolved.yaml; `zoo ls runs` lists them",
+            help=f"a run folder holds {METRICS} and {RESOLVED}; `zoo ls runs` lists them",
         )
-    result = _json(path / "result.json")
+    result = _json(path / RESULT)
     evidence = read_json(path, result.get("steps"))
 
     def arrays(name: str) -> Arrays | None:
@@ -71,12 +84,12 @@ def read_run(path: Path) -> Run:
     return Run(
         path=path,
         result=result,
-        environment=_json(path / "env.json"),
-        epochs=[line for line in _json_lines(path / "metrics.jsonl") if line.get("event") == "epoch"],
-        steps=_json_lines(path / "steps.jsonl"),
-        recipe=_text(path / "recipe.yaml"),
-        resolved=_text(path / "resolved.yaml"),
-        architecture=_text(path / "architecture.yaml"),
+        environment=_json(path / ENVIRONMENT),
+        epochs=[line for line in _json_lines(path / METRICS) if line.get("event") == "epoch"],
+        steps=_json_lines(path / STEPS),
+        recipe=_text(path / RECIPE),
+        resolved=_text(path / RESOLVED),
+        architecture=_text(path / ARCHITECTURE),
         evidence=evidence,
         predictions=arrays("predictions"),
         mistakes=arrays("mistakes"),
@@ -97,7 +110,7 @@ class CheckpointFile:
 def checkpoint_files(path: Path) -> list[CheckpointFile]:
     """What the checkpoints' manifests list."""
     found = []
-    for manifest in sorted((path / "checkpoints").glob("*/manifest.json")):
+    for manifest in sorted((path / CHECKPOINTS).glob(f"*/{MANIFEST}")):
         files = _json(manifest).get("files", {})
         found += [CheckpointFile(manifest.parent.name, str(name), _sum(entry)) for name, entry in sorted(files.items())]
     return found
@@ -116,20 +129,18 @@ class Sibling:
 def siblings(path: Path, limit: int = 12) -> list[Sibling]:
     """The newest other finished runs beside this one that have a report, newest first; broken ones are passed over."""
     here = path.resolve()
-    if not here.name.isdecimal():
+    runs = numbered(here.parent)
+    if here not in runs:
         return []
-    others = sorted(
-        (other for other in here.parent.iterdir() if other.name.isdecimal() and other != here), reverse=True
-    )
     found = []
-    for other in others:
+    for other in reversed([run for run in runs if run != here]):
         try:
-            result = _json(other / "result.json")
+            result = _json(other / RESULT)
         except CheckpointError:
             continue
-        if result and (other / "report.html").exists():
+        if result and (other / REPORT).exists():
             accuracy = (result.get("test") or {}).get("accuracy")
-            found.append(Sibling(other.name, accuracy, result.get("epochs"), f"../{other.name}/report.html"))
+            found.append(Sibling(other.name, accuracy, result.get("epochs"), f"../{other.name}/{REPORT}"))
     return found[:limit]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from zoo.disk import disk_faults, write_atomically
 from zoo.errors import ZooError, in_a_line
+from zoo.layout import FIGURES, REPORT
 from zoo.report import about, mistakes, rates, sections
 from zoo.report.folder import Run, read_run
 from zoo.report.headline import headline
 from zoo.report.sections import Section, recorded
 from zoo.schema.recipe import REPORTS
-from zoo.train.folder import disk_faults, write_atomically
 
 _BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's order: outcome first, then causes
     "curves": sections.curves,
@@ -39,12 +40,12 @@ def render(
     """
     run = read_run(Path(run_dir))
     wanted = run.evidence.get("reports", REPORTS) if reports is None else reports
-    figures = run.path / "figures"
+    figures = run.path / FIGURES
     with disk_faults(figures):
         figures.mkdir(exist_ok=True)
         made = [_section(name, run, figures, note) for name in _BUILDERS if name in wanted]
     made += [about.recipe(run), about.environment(run), about.reproduce(run), about.linked(run)]
-    page = run.path / "report.html"
+    page = run.path / REPORT
     write_atomically(page, _html(run, [section for section in made if section is not None]))
     return page
 

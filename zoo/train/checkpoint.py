@@ -27,12 +27,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from torch import Tensor
 
+from zoo.disk import disk_faults, fsync_folder
 from zoo.errors import CheckpointError
+from zoo.layout import MANIFEST
 from zoo.train.encoding import TensorStore
-from zoo.train.folder import disk_faults, fsync_folder
 
 FORMAT = 1
-MODEL, TRAINING, PLAIN, MANIFEST = "model.safetensors", "training.safetensors", "training.json", "manifest.json"
+MODEL, TRAINING, PLAIN = "model.safetensors", "training.safetensors", "training.json"
 
 
 class DamagedCheckpointError(CheckpointError):

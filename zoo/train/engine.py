@@ -34,13 +34,14 @@ from torch import Tensor
 
 from zoo.errors import StoppedBySignal, WorkerError
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
+from zoo.layout import LAST
 from zoo.schema.recipe import TTA
 from zoo.train import state
 from zoo.train.checkpoint import read_checkpoint
 from zoo.train.evaluation import Evaluation, evaluate
 from zoo.train.metrics import StepClock
 from zoo.train.runtime import machine_faults
-from zoo.train.shelf import LAST, Shelf
+from zoo.train.shelf import Shelf
 from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.step import Stepper
 from zoo.train.training import BatchesLike, BatchLike, Training

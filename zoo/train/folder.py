@@ -9,52 +9,15 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from zoo.disk import disk_faults, write_atomically
 from zoo.errors import EnvironmentFault, UsageError
+from zoo.layout import CHECKPOINTS, MANIFEST, METRICS, METRICS_CSV, RESOLVED, RESULT, STEPS, numbered
 
 _LOCK = ".lock"
 _held: set[Path] = set()  # POSIX locks do not keep a process from locking twice
-
-
-@contextmanager
-def disk_faults(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals (disk full, read-only, no permission) into EnvironmentFault."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write {error.filename or path}: {error.strerror or error}",
-            code="disk",
-            help="free some space, or write to another folder",
-        ) from error
-
-
-def fsync_folder(path: Path) -> None:
-    """Makes what was renamed in a folder last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all. Raises EnvironmentFault."""
-    with disk_faults(path):
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        fsync_folder(path.parent)
 
 
 class RunFolder:
@@ -74,7 +37,7 @@ class RunFolder:
         with disk_faults(series):
             _require_writable(series)
             series.mkdir(parents=True, exist_ok=True)
-            number = 1 + max((int(path.name) for path in series.iterdir() if path.name.isdecimal()), default=0)
+            number = 1 + max((int(path.name) for path in numbered(series)), default=0)
             while True:
                 folder = series / f"{number:04d}"
                 try:
@@ -135,33 +98,28 @@ class RunFolder:
     @property
     def _is_a_runs(self) -> bool:
         # `checkpoints` alone is a name that others give their folders too.
-        of_a_run = (_LOCK, "resolved.yaml", "checkpoints/*/manifest.json")
+        of_a_run = (_LOCK, RESOLVED, f"{CHECKPOINTS}/*/{MANIFEST}")
         return any(next(self.path.glob(pattern), None) is not None for pattern in of_a_run)
 
     @property
     def checkpoints(self) -> Path:
         """``checkpoints/``."""
-        return self.path / "checkpoints"
-
-    @property
-    def figures(self) -> Path:
-        """``figures/``."""
-        return self.path / "figures"
+        return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:
         """``metrics.jsonl``: an object for every epoch."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def metrics_csv(self) -> Path:
         """``metrics.csv``: the same as a table."""
-        return self.path / "metrics.csv"
+        return self.path / METRICS_CSV
 
     @property
     def steps(self) -> Path:
         """``steps.jsonl``: an object for every log interval."""
-        return self.path / "steps.jsonl"
+        return self.path / STEPS
 
     @property
     def journals(self) -> tuple[Path, ...]:
@@ -171,12 +129,7 @@ class RunFolder:
     @property
     def result(self) -> Path:
         """``result.json``: there once the run is finished."""
-        return self.path / "result.json"
-
-    @property
-    def report(self) -> Path:
-        """``report.html``."""
-        return self.path / "report.html"
+        return self.path / RESULT
 
     def write_json(self, name: str, data: Any) -> Path:
         """Writes a JSON file whole or not at all. Raises EnvironmentFault."""

@@ -11,7 +11,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo.disk import disk_faults, fsync_folder
 from zoo.errors import CheckpointError
+from zoo.layout import BEST, LAST
 from zoo.train.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -21,9 +23,7 @@ from zoo.train.checkpoint import (
     read_manifest,
     verify,
 )
-from zoo.train.folder import disk_faults, fsync_folder
 
-LAST, BEST = "last", "best"
 _OLD_BEST = ".best.old"
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zoo.disk import disk_faults
 from zoo.events import EpochFinished, Event, StepLogged
-from zoo.train.folder import RunFolder, disk_faults
+from zoo.train.folder import RunFolder
 
 Listener = Callable[[Event], None]
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.disk import disk_faults
 from zoo.errors import CheckpointError
 from zoo.train.checkpoint import Checkpoint, write_checkpoint
 from zoo.train.encoding import TensorStore, decode, encode, with_strides
-from zoo.train.folder import disk_faults
 from zoo.train.metrics import Meter
 from zoo.train.training import Training
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from zoo.data.dataset import Dataset
-from zoo.data.decoding import IMAGE_EXTENSIONS, Encoded, EncodedSplit, decode_splits, images_below
+from zoo.data.decoding import IMAGE_EXTENSIONS, Encoded, EncodedSplit, images_below
 from zoo.data.places import Places
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.own import OwnFiles, chosen_parts, own_dataset
+from zoo.data.sources.source import Source
 from zoo.errors import DataError
 
 _VALIDATION_NAMES = ("val", "valid", "validation")
 
 
-class ImageFolder(SourceArguments):
+class ImageFolder(OwnFiles):
     """Folders of images, one a class: train/CLASS/… and test/CLASS/…, perhaps val/CLASS/…; images of any size."""
-
-    path: str | None = Field(
-        None, description="the folder that holds train and test; looked for in the data places, then here"
-    )
-    channels: Literal[1, 3] | None = Field(
-        None, description="1 makes all images grey, 3 RGB; left out, 3 where any image of any split is in colour"
-    )
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -71,31 +63,21 @@ def _refuse_empty(folder: Path) -> None:
 
 def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
     """A data set of one's own in image folders. Without ``test``, ``val`` stands in for it."""
-    folder = _find(arguments.path, places)
+    missing = "no image folders: none of the folders has train/CLASS/… in it"
+    folder = places.find(arguments.path, lambda folder: class_folders(folder / "train"), missing)
     classes = tuple(path.name for path in class_folders(folder / "train"))
-    held = next((folder / name for name in _VALIDATION_NAMES if class_folders(folder / name)), None)
-    test = folder / "test" if class_folders(folder / "test") else held
-    if test is None:
-        raise DataError(f"{folder}: neither test nor val holds class folders", help="a run is measured on a test split")
-    parts = [folder / "train", test] if held in (None, test) else [folder / "train", test, held]
-    splits, skipped = decode_splits(
-        [find_split(part, classes) for part in parts], channels=arguments.channels, skip_corrupt=places.skip_corrupt
+    test, *held = (_if_split(folder / name) for name in ("test", *_VALIDATION_NAMES))
+    parts = chosen_parts(
+        folder / "train",
+        test,
+        next(filter(None, held), None),
+        missing=f"{folder}: neither test nor val holds class folders",
     )
-    validation = splits[2] if len(splits) > 2 else None
-    return Dataset(folder.name, splits[0], splits[1], classes, validation, skipped, found=str(folder))
+    return own_dataset(folder, [find_split(part, classes) for part in parts], classes, arguments, places)
 
 
-def _find(path: str | None, places: Places) -> Path:
-    candidates = places.candidates(path)
-    for folder in candidates:
-        if class_folders(folder / "train"):
-            return folder
-    raise DataError(
-        "no image folders: none of the folders has train/CLASS/… in it",
-        code="data-not-found",
-        notes=[f"looked at {folder.absolute()}" for folder in candidates],
-        help="name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set",
-    )
+def _if_split(folder: Path) -> Path | None:
+    return folder if class_folders(folder) else None
 
 
 SOURCE = Source("image_folder", ImageFolder, open_image_folder)

@@ -9,15 +9,15 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from zoo.data.dataset import Dataset, Labels
-from zoo.data.decoding import Encoded, EncodedSplit, decode_splits
+from zoo.data.decoding import Encoded, EncodedSplit
 from zoo.data.places import Places
-from zoo.data.sources.source import Source, SourceArguments
+from zoo.data.sources.own import OwnFiles, chosen_parts, own_dataset
+from zoo.data.sources.source import Source
 from zoo.diagnostics import counted
 from zoo.errors import DataError
 
@@ -26,46 +26,22 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")
 _LABEL_COLUMNS = ("label", "fine_label", "labels")
 
 
-class Parquet(SourceArguments):
+class Parquet(OwnFiles):
     """Parquet in the Hugging Face layout: train*, test*, perhaps validation*.parquet; columns img or image, label."""
-
-    path: str | None = Field(
-        None, description="the folder that holds the files; looked for in the data places, then here"
-    )
-    channels: Literal[1, 3] | None = Field(
-        None, description="1 makes all images grey, 3 RGB; left out, 3 where any image of any split is in colour"
-    )
 
 
 def open_parquet(arguments: Parquet, places: Places) -> Dataset:
     """A data set of one's own in parquet. Without ``test``, ``validation`` stands in for it."""
-    folder = _find(arguments.path, places)
-    held = shards(folder, "validation")
-    test = shards(folder, "test") or held
-    if not test:
-        raise DataError(
-            f"{folder}: neither test*.parquet nor validation*.parquet", help="a run is measured on a test split"
-        )
-    parts = [shards(folder, "train"), test, held]
-    found = [read_split(part) for part in (parts[:2] if held in ([], test) else parts)]
-    encoded, names = [split for split, _ in found], found[0][1]
-    splits, skipped = decode_splits(encoded, channels=arguments.channels, skip_corrupt=places.skip_corrupt)
-    classes = names or tuple(str(label) for label in range(int(encoded[0].labels.max()) + 1))
-    validation = splits[2] if len(splits) > 2 else None
-    return Dataset(folder.name, splits[0], splits[1], classes, validation, skipped, found=str(folder))
-
-
-def _find(path: str | None, places: Places) -> Path:
-    candidates = places.candidates(path)
-    for folder in candidates:
-        if shards(folder, "train"):
-            return folder
-    raise DataError(
-        "no parquet files: none of the folders has train*.parquet in it",
-        code="data-not-found",
-        notes=[f"looked at {folder.absolute()}" for folder in candidates],
-        help="name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set",
+    missing = "no parquet files: none of the folders has train*.parquet in it"
+    folder = places.find(arguments.path, lambda folder: shards(folder, "train"), missing)
+    parts = chosen_parts(
+        *(shards(folder, split) for split in ("train", "test", "validation")),
+        missing=f"{folder}: neither test*.parquet nor validation*.parquet",
     )
+    found = [read_split(part) for part in parts]
+    splits, names = [split for split, _ in found], found[0][1]
+    classes = names or tuple(str(label) for label in range(int(splits[0].labels.max()) + 1))
+    return own_dataset(folder, splits, classes, arguments, places)
 
 
 def shards(folder: Path, split: str) -> list[Path]:

@@ -1,0 +1,38 @@
+"""A disk that is full, a folder that is gone; files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from zoo.disk import disk_faults, write_atomically
+from zoo.errors import EnvironmentFault
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_text_is_utf_8_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "text", "§\r\n")
+    write_atomically(tmp_path / "bytes", b"\x00\xff\r\n")
+    assert (tmp_path / "text").read_bytes() == b"\xc2\xa7\r\n"
+    assert (tmp_path / "bytes").read_bytes() == b"\x00\xff\r\n"
+
+
+def test_a_refusal_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match=r"gone/file: No such file") as caught, disk_faults(tmp_path):
+        (tmp_path / "gone" / "file").touch()
+    assert (caught.value.code, caught.value.exit_code) == ("disk", 6)

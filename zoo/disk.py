@@ -1,0 +1,47 @@
+"""Writing to a disk that may refuse: files whole or not at all, refusals as errors of zoo. Floor 0."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo.errors import EnvironmentFault
+
+
+@contextmanager
+def disk_faults(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusals (disk full, read-only, no permission) into EnvironmentFault."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot write {error.filename or path}: {error.strerror or error}",
+            code="disk",
+            help="free some space, or write to another folder",
+        ) from error
+
+
+def fsync_folder(path: Path) -> None:
+    """Makes what was renamed in a folder last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file whole or not at all, a text as UTF-8. Raises EnvironmentFault."""
+    with disk_faults(path):
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with draft.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        fsync_folder(path.parent)

@@ -1,0 +1,33 @@
+"""Where runs lie, and the names of what a run writes into its folder. Floor 0; cheap to import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUNS = Path("runs")  # RUNS/NAME/0001: the runs of one recipe are numbered folders side by side
+
+RECIPE = "recipe.yaml"  # as written
+RESOLVED = "resolved.yaml"  # every value with its default
+ARCHITECTURE = "architecture.yaml"  # the graph as built
+LIBRARIES = "libraries"  # a folder: the block libraries that it uses
+ENVIRONMENT = "env.json"
+DATA = "data.json"  # the classes' names, the images' shape, the statistics that Normalize took
+RANGE_TEST = "lr_find.json"
+METRICS = "metrics.jsonl"  # an object for every epoch
+METRICS_CSV = "metrics.csv"  # the same as a table
+STEPS = "steps.jsonl"  # an object for every log interval
+TENSORBOARD = "tensorboard"  # a folder
+RESULT = "result.json"  # there once the run is finished
+EVIDENCE = "evidence"  # a folder: what the report is made from
+FIGURES = "figures"  # a folder: the report's pictures
+REPORT = "report.html"
+
+CHECKPOINTS = "checkpoints"  # a folder of folders: LAST, BEST, older ones
+LAST, BEST = "last", "best"
+MANIFEST = "manifest.json"  # in each of these
+
+
+def numbered(series: Path) -> list[Path]:
+    """The folders that runs made there, first to last; a copy under another name is none."""
+    found = (path for path in series.glob("[0-9]*") if path.name.isdecimal() and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
