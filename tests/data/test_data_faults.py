@@ -373,7 +373,7 @@ def test_damaged_idx_files(lonely: Path) -> None:
             opened("{source: mnist}")
     path.rename(path.with_suffix(".gz"))
     path.with_suffix(".gz").write_bytes(gzip.compress(whole)[:-12])
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"train-images.*\.gz: cannot be read"):
         opened("{source: mnist}")
 
 
