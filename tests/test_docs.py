@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shlex
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,13 +65,22 @@ def as_run_here(command: list[str]) -> list[str]:
     return [*command, *SHORT]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like a fresh checkout, with one short run in it."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["run", "quickstart", "--quiet", *SHORT]) == 0
+    return folder
+
+
+@pytest.fixture
+def workspace(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to work in."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    assert main(["run", "quickstart", "--quiet", *SHORT]) == 0
-    return tmp_path
+    return shutil.copytree(checkout, tmp_path, symlinks=True, dirs_exist_ok=True)
 
 
 @pytest.mark.slow

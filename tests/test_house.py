@@ -52,7 +52,9 @@ def test_torch_stays_upstairs() -> None:
     ground = [*modules, "document", "schema"]
     for name in ground:
         path = ROOT / "zoo" / name
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        assert files, name
+        for file in files:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

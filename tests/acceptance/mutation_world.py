@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,21 @@ Change = Callable[[str | int, Node], list[tuple[str | int, Node]]]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A shipped file with one thing changed: where, what, and the text that results."""
+    """A shipped file with one thing changed: where, what, and the text that results, written when it is asked for."""
 
     file: str
-    where: str
+    document: Mapping
+    route: Route
     what: str
-    text: str
+    change: Change
+
+    @property
+    def where(self) -> str:
+        return ".".join(map(str, self.route))
+
+    @cached_property
+    def text(self) -> str:
+        return write(changed(self.document, self.route, self.change))
 
     def __str__(self) -> str:
         return f"{self.file} {self.where}: {self.what}"
@@ -92,7 +101,7 @@ def mutations(path: Path) -> Iterator[Mutation]:
     document = read(path)
     for where, value in places(document):
         for what, change in changes(value):
-            yield Mutation(path.name, ".".join(map(str, where)), what, write(changed(document, where, change)))
+            yield Mutation(path.name, document, where, what, change)
 
 
 def changes(value: Node) -> Iterator[tuple[str, Change]]:
@@ -115,5 +124,4 @@ def mistyped(path: Path) -> Iterator[tuple[str, Mutation]]:
     for where, _ in places(document):
         key = where[-1]
         if isinstance(key, str):
-            text = write(changed(document, where, lambda key, value: [(f"{key}x", value)]))
-            yield key, Mutation(path.name, ".".join(map(str, where)), "mistyped", text)
+            yield key, Mutation(path.name, document, where, "mistyped", lambda key, value: [(f"{key}x", value)])

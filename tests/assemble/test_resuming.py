@@ -138,7 +138,14 @@ def test_paths_are_relative_to_the_file_that_says_them(own: Path) -> None:
     child = own.parent / "kids" / "child.yaml"
     child.parent.mkdir()
     child.write_text("extends: ../tiny.yaml\nseed: 5\n")
-    assert run(child)["test"]["accuracy"] >= 0
+    (child.parent / "net.yaml").write_text("input: [1, 8, 8]\nlayers: [{op: Nonsense}]\n")  # another's of that name
+    of_parent, of_child = (run(file) for file in (own, child))
+    assert (of_child["seed"], of_child["params"]) == (5, of_parent["params"])
+    kept = [Path(result["run_dir"]) for result in (of_parent, of_child)]
+    assert len({(folder / "architecture.yaml").read_text() for folder in kept}) == 1
+    for folder in kept:
+        (library,) = (folder / "libraries").iterdir()
+        assert yaml.safe_load(library.read_text()) == yaml.safe_load((own.parent / "blocks.yaml").read_text())
 
 
 def test_the_latest_run_is_found_without_the_link(recipe: Path) -> None:

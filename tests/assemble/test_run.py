@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ from zoo.assemble.seeds import run_seeds
 from zoo.assemble.targets import planned
 from zoo.cli import main
 from zoo.diagnostics import Diagnostics
-from zoo.errors import ConfigError, DataError, StoppedBySignal, UsageError, raise_if_errors
+from zoo.errors import ConfigError, DataError, EnvironmentFault, StoppedBySignal, UsageError, raise_if_errors
 from zoo.graph import Ref
-from zoo.train import read_checkpoint
+from zoo.models import architecture_path
+from zoo.train import RunFolder, read_checkpoint
 
 
 def settle(diagnostics: Diagnostics) -> None:
@@ -234,8 +236,12 @@ def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
 
 def test_a_run_folder_in_use_or_full_is_not_taken(recipe: Path) -> None:
     run(recipe, run_dir=Path("here"))
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="the run folder here is not empty"):
         run(recipe, run_dir=Path("here"))
+    holder = f"another run holds here: process {os.getpid()}"
+    with RunFolder(Path("here")), pytest.raises(EnvironmentFault, match=holder):
+        run(recipe, run_dir=Path("here"), resume=True, epochs=2)
+    assert run(recipe, run_dir=Path("here"), resume=True, epochs=2)["epochs"] == 2
 
 
 def test_more_classes_in_the_data_than_in_the_head(recipe: Path) -> None:
@@ -254,8 +260,14 @@ def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:
 
 
 def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_written(recipe: Path) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"MaxPool2d: the window .* is larger than the map") as caught:
         run(recipe, "transforms={train: [{Resize: {height: 1, width: 1}}], eval: [{Resize: {height: 1, width: 1}}]}")
+    shipped = architecture_path("tiny_resnet")
+    assert shipped is not None
+    assert caught.value.code == "shape-mismatch"
+    place, line, _ = str(caught.value.span).rsplit(":", 2)
+    assert place.endswith("tiny_resnet.yaml")
+    assert "MaxPool2d" in shipped.read_text().splitlines()[int(line) - 1]
     assert not Path("runs").exists()
 
 
@@ -297,9 +309,17 @@ def test_a_folder_of_somebodys_own_is_not_resumed(recipe: Path) -> None:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-@pytest.mark.parametrize("slip", ["loss={weight: [1.0, 2.0]}", "data={source: image_folder, path: nowhere}"])
-def test_nothing_is_written_before_recipe_and_data_are_right(slip: str, resume: bool, recipe: Path) -> None:
-    with pytest.raises((ConfigError, DataError)):
+@pytest.mark.parametrize(
+    ("slip", "fault", "said"),
+    [
+        ("loss={weight: [1.0, 2.0]}", ConfigError, "does not fit 10 classes"),
+        ("data={source: image_folder, path: nowhere}", DataError, "no image folders"),
+    ],
+)
+def test_nothing_is_written_before_recipe_and_data_are_right(
+    slip: str, fault: type[ConfigError | DataError], said: str, resume: bool, recipe: Path
+) -> None:
+    with pytest.raises(fault, match=said):
         run(recipe, slip, run_dir=Path("here"), resume=resume)
     assert [path.name for path in recipe.parent.iterdir()] == ["tiny.yaml"]
 
@@ -443,9 +463,14 @@ def test_epochs_that_max_steps_cut_off_are_not_told_as_trained(recipe: Path) -> 
 TRIANGLE = "schedule={name: PiecewiseLinear, epochs: [0, 1], factors: [1, 0]}"
 
 
-def test_a_training_goes_on_while_everything_is_frozen(recipe: Path) -> None:
-    result = run(recipe, TRIANGLE, "optimizer.lr=1", epochs=2)
-    assert result["epochs"] == 2
+def test_a_training_goes_on_at_a_rate_of_zero_and_moves_no_parameter(recipe: Path) -> None:
+    until_zero, beyond = (run(recipe, TRIANGLE, "optimizer.lr=1", epochs=epochs) for epochs in (1, 2))
+    assert (until_zero["epochs"], beyond["epochs"]) == (1, 2)
+    before, after = weights(until_zero["run_dir"]), weights(beyond["run_dir"])
+    buffers = {name for name in before if "running_" in name or "num_batches" in name}
+    assert {name for name in before if not torch.equal(before[name], after[name])} == buffers  # it did see images
+    lower = weights(run(recipe, TRIANGLE.replace("[0, 1]", "[0, 2]"), "optimizer.lr=1", epochs=2)["run_dir"])
+    assert not torch.equal(lower["fc.weight"], before["fc.weight"])  # the control
 
 
 def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> None:

@@ -105,10 +105,10 @@ def test_pretrained_models_see_images_normalised_as_their_library_says(
 
 
 def test_what_needs_the_data_says_so(alone: Path) -> None:
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="no image folders"):
         evaluate_run("run")
     (Path("run") / "data.json").unlink()  # as of a run from before there was one
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="no image folders"):
         predict_images("run", [Path("one.png")])
 
 

@@ -24,11 +24,12 @@ PRINTING = "pydantic rich pygments"
 ALL = " ".join((TORCH, COMPILER, NETWORKS, DATA, TRAINING, PRINTING))
 
 
-def imported(*arguments: str) -> set[str]:
-    """Which of the libraries a command imports in a process of its own."""
+def imported(*arguments: str, status: int = 0, said: str = "") -> set[str]:
+    """Which of the libraries a command imports in a process of its own; how it ends, and a part of what it says."""
     done = subprocess.run([sys.executable, "-c", COMMAND, ALL, *arguments], capture_output=True, text=True, check=True)
-    status, *found = done.stdout.splitlines()[-1].split()
-    assert status == "0", done.stderr
+    ended, *found = done.stdout.splitlines()[-1].split()
+    assert int(ended) == status, done.stderr
+    assert said in done.stderr
     return set(found)
 
 

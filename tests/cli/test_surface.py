@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import torch
 
 import zoo
 from tests.cli.conftest import Zoo
+from zoo.cli.app import app
 from zoo.errors import ConfigError, UsageError
 
 NAMES = [
@@ -23,13 +25,19 @@ RUNS = {
 OPTIONS = {
     "run": RUNS,
     "summary": {"--format", "--input"},
-    "explain": {"--method", "--layer", "--images", "--misclassified", "--class", "--out", "--data-dir"},
+    "explain": {"--method", "--layer", "--images", "--misclassified", "--class", "--out", "--data-dir", "--device"},
     "config": {"--set"},
-    "find-lr": {"--set", "--data-dir", "--out", "--no-cache"},
-    "eval": {"--checkpoint", "--tta", "--data-dir"},
-    "bench": {"--set", "--data-dir"},
+    "find-lr": {"--set", "--data-dir", "--device", "--out", "--no-cache"},
+    "eval": {"--checkpoint", "--tta", "--data-dir", "--device"},
+    "bench": {"--set", "--data-dir", "--device"},
     "check": set(),
+    "draw": {"--format", "--input", "--depth", "--out"},
+    "eject": {"--input", "--out"},
+    "predict": {"--checkpoint", "--top", "--device"},
+    **{command: set() for command in ("cp", "diff", "ls", "report", "schema")},
 }
+EVERYWHERE = {"--strict", "--plugin", "--debug", "--quiet", "--help"}
+WITHOUT_JSON = {"draw", "eject", "schema"}  # what they print is a file
 
 
 def test_the_names_of_the_package_are_these_and_each_is_there() -> None:
@@ -47,9 +55,13 @@ def test_importing_the_package_imports_no_torch() -> None:
 
 @pytest.mark.parametrize("command", list(OPTIONS))
 def test_the_options_of_a_command(command: str, zoo: Zoo) -> None:
-    words = zoo(command, "--help").out.replace(",", " ").split()
-    found = {word for word in words if word.startswith("--")}
-    assert OPTIONS[command] | {"--strict", "--plugin", "--debug", "--quiet", "--json", "--help"} <= found
+    found = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", zoo(command, "--help").out))
+    json = set() if command in WITHOUT_JSON else {"--json"}
+    assert found == OPTIONS[command] | EVERYWHERE | json
+
+
+def test_every_command_is_among_them() -> None:
+    assert {command.name for command in app.registered_commands} == set(OPTIONS)
 
 
 def test_load_model_gives_a_plain_module() -> None:

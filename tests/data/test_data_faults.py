@@ -90,17 +90,21 @@ def test_no_damage_to_a_png_passes_unseen(pictures: Pictures) -> None:
     np.testing.assert_array_equal(decode(Encoded(whole, "x")), pictures.test_images[0])
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1", "CMYK", "I;16"])
-@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "JPEG"])
+MODES = {  # those that Pillow writes
+    "PNG": ("RGB", "L", "P", "RGBA", "LA", "1", "I;16"),
+    "BMP": ("RGB", "L", "P", "RGBA", "1"),
+    "TIFF": ("RGB", "L", "P", "RGBA", "LA", "1", "CMYK", "I;16"),
+    "JPEG": ("RGB", "L", "1", "CMYK"),
+}
+
+
+@pytest.mark.parametrize(("form", "mode"), [(form, mode) for form, modes in MODES.items() for mode in modes])
 def test_every_mode_decodes_as_pillow_converts_it(mode: str, form: str, pictures: Pictures) -> None:
     stream = io.BytesIO()
     image = Pillow.fromarray(pictures.test_images[1])
     grey = np.asarray(image.convert("L"), dtype=np.uint16)
     image = Pillow.fromarray(grey * 257) if mode == "I;16" else image.convert(mode)
-    try:
-        image.save(stream, format=form)
-    except OSError:
-        pytest.skip(f"{form} has no {mode}")
+    image.save(stream, format=form)
     saved = Encoded(stream.getvalue(), "x")
     again = Pillow.open(io.BytesIO(stream.getvalue()))
     if mode == "I;16":  # Pillow would clip it at 255
@@ -373,7 +377,7 @@ def test_damaged_idx_files(lonely: Path) -> None:
             opened("{source: mnist}")
     path.rename(path.with_suffix(".gz"))
     path.with_suffix(".gz").write_bytes(gzip.compress(whole)[:-12])
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"train-images.*\.gz: cannot be read"):
         opened("{source: mnist}")
 
 

@@ -75,6 +75,10 @@ def test_parameter_counts_are_those_of_the_literature(name: str) -> None:
     assert (total, trainable) == COUNTS[name]
 
 
+def test_every_shipped_network_but_our_own_small_one_has_a_count_here() -> None:
+    assert set(architecture_names()) - set(COUNTS) == {"tiny_resnet"}
+
+
 def assert_equal_with_same_weights(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> None:
     """Names in order, and outputs to the last bit; one changed weight must show."""
     assert list(ours.state_dict()) == list(theirs.state_dict())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import time
 
 import pytest
@@ -79,10 +79,6 @@ def test_shapes_and_counts_are_the_modules(text: str) -> None:
     for path, spec in shapes.items():
         assert isinstance(spec, TensorSpec)
         assert tuple(seen[path]) == (2, *spec.shape[1:]), path
-    wrong = dict(shapes, **{path: TensorSpec((-1, 99)) for path in list(shapes)[:1]})
-    assert all(tuple(seen[p]) == (2, *s.shape[1:]) for p, s in wrong.items() if isinstance(s, TensorSpec)) != bool(
-        shapes
-    )
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -154,4 +150,5 @@ def test_any_change_of_a_character_is_a_plan_or_a_message(text: str, data: st.Da
     assert (plan is None) == bool(diagnostics.errors)
     for item in diagnostics:
         assert item.span is not None
-        assert math.isfinite(len(render(item)))
+        assert render(item).startswith((f"error[{item.code}]: ", f"warning[{item.code}]: "))
+        assert f"\n --> my_net.yaml:{item.span.line}:{item.span.column}\n" in re.sub(" +-->", " -->", render(item))

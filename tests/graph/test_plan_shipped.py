@@ -1,4 +1,4 @@
-"""The shipped architectures: exact counts, and every single key and reference of theirs, mistyped."""
+"""The shipped architectures: the counts they state, and every single key and reference of theirs, mistyped."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ from zoo.document import Entry, Mapping, Node, Scalar, Sequence, read_file
 from zoo.graph import plan_architecture
 
 FILES = sorted(ARCHITECTURES.glob("*.yaml"))
-COUNTS = {
-    "custom_resnet": 6_573_130,
-    "cifar_resnet18": 11_173_962,
-    "densenet121": 6_956_298,
-    "shufflenet_v2_x1_0": 2_278_604,
-    "vit_tiny_patch16_224": 5_717_416,
-    "airbench94": 1_972_792,
-}
+WITHOUT_A_COUNT = {"tiny_resnet"}  # every other file's doc line states one
 
 
 def read(path: Path) -> Mapping:
@@ -37,16 +30,10 @@ def test_counts_are_those_of_the_doc_line(path: Path) -> None:
     plan = plan_architecture(read(path), diagnostics)
     assert plan is not None
     assert not diagnostics
-    stated = re.search(r"([\d,]+) parameters", plan.doc)
-    if stated:
-        assert parameter_count(plan) == int(stated[1].replace(",", ""))
-    assert parameter_count(plan) == COUNTS.get(path.stem, parameter_count(plan))
-    if path.stem == "airbench94":
-        assert trainable_count(plan) == 1_971_352
-
-
-def test_the_reference_files_are_among_them() -> None:
-    assert set(COUNTS) <= {path.stem for path in FILES}
+    stated = re.findall(r"([\d,]+) parameters", plan.doc)
+    assert stated == ([] if path.stem in WITHOUT_A_COUNT else [f"{parameter_count(plan):,}"])
+    trainable = re.findall(r"([\d,]+) trainable", plan.doc)
+    assert trainable in ([], [f"{trainable_count(plan):,}"])
 
 
 def keys(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

@@ -225,7 +225,10 @@ def test_the_valley_ignores_ups_and_downs() -> None:
 
 def test_rules_need_points() -> None:
     assert suggest([0.1], [1.0]) == {}
-    assert all(suggest([0.1, 0.2, 0.3], [3.0, 2.0, 1.0]).values())
+    found = suggest([0.1, 0.2, 0.3], [3.0, 2.0, 1.0])
+    assert set(found) == {"valley", "steep", "minimum", "slide"}
+    assert found.pop("minimum") == pytest.approx(0.3 / 10)
+    assert set(found.values()) <= {0.1, 0.2, 0.3}
 
 
 def test_accumulated_batches_and_a_scaled_loss_make_the_step_of_their_union(parse: Parse) -> None:

@@ -379,6 +379,13 @@ def test_many_steps_are_walked_again_in_no_time(parse: Parse) -> None:
     began = time.process_time()
     resumed.load_state_dict({**begun.state_dict(), "steps": 9000})
     assert time.process_time() - began < 2
+    stepped = SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    by_hand = lr_scheduler.OneCycleLR(stepped, 0.1, total_steps=10_000)
+    stepped.step()
+    for _ in range(9000):
+        by_hand.step()
+    assert resumed.lr == by_hand.get_last_lr()[0]
+    assert 0 < resumed.lr < 0.1
 
 
 def test_piecewise_linear_in_a_sequence_runs_on_the_sequences_clock(parse: Parse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -232,11 +233,11 @@ def test_each_rank_has_a_device(monkeypatch: pytest.MonkeyPatch, device: str, gp
 def test_each_rank_draws_numbers_of_its_own() -> None:
     from zoo.train.state import seed_everything
 
-    drawn = []
-    for rank in (0, 1, 2):
-        seed_everything(5, rank)
-        drawn.append(float(torch.rand(())))
-    seed_everything(5)
-    assert float(torch.rand(())) == drawn[0]
-    assert len(set(drawn)) == 3
-    assert np.random.rand() is not None
+    def drawn(*rank: int) -> tuple[float, float, float]:
+        seed_everything(5, *rank)
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    ranks = [drawn(rank) for rank in (0, 1, 2)]
+    assert drawn() == ranks[0]
+    for of_one_generator in zip(*ranks, strict=True):
+        assert len(set(of_one_generator)) == 3
