@@ -26,13 +26,19 @@ def add_to(app: typer.Typer) -> None:
 
 def bench(
     session: Session,
-    what: Annotated[What, typer.Argument(metavar="transforms|engine", help="What is measured.")],
+    what: Annotated[
+        What,
+        typer.Argument(
+            metavar="transforms|engine",
+            help="Batched transforms beside albumentations', or the engine beside a bare loop.",
+        ),
+    ],
     recipe: RecipeArgument,
     sets: Sets = None,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Measure images a second, side by side: batched transforms, or the engine against a bare loop."""
+    """Measure images a second of two forms, side by side."""
     from zoo.assemble.benching import bench_recipe_engine, bench_recipe_transforms
     from zoo.assemble.options import RunOptions
 

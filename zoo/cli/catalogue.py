@@ -24,10 +24,11 @@ def add_to(app: typer.Typer) -> None:
 def ls(
     session: Session,
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="architectures, recipes, ops, transforms, optimizers, …")
+        str | None,
+        typer.Argument(metavar="KIND", help="architectures, ops, transforms, …; default: the kinds there are."),
     ] = None,
 ) -> None:
-    """List what there is: architectures, recipes, ops, transforms, optimizers, schedules, sources, runs, ..."""
+    """List what there is: architectures, recipes, ops, runs."""
     from zoo.assemble.catalogue import KINDS, listing
 
     if kind is None:

@@ -73,7 +73,7 @@ def summary(
     ] = TableFormat.table,
     input_shape: InputShape = None,
 ) -> None:
-    """Show a network's layers, parameters and FLOPs; without a target the whole zoo."""
+    """Show a network's layers, parameters and FLOPs."""
     from zoo.assemble.views import summarize_target, summarize_zoo
     from zoo.summary import torchsummary_text
 
@@ -190,10 +190,10 @@ def diff(
     session: Session,
     a: Annotated[str, typer.Argument(metavar="A", help="An architecture, a recipe, a run or a checkpoint.")],
     b: Annotated[
-        str, typer.Argument(metavar="B", help="Another; with an architecture among them the networks are compared.")
+        str, typer.Argument(metavar="B", help="Another; networks are compared where one is an architecture or a run.")
     ],
 ) -> None:
-    """Show what differs between two architectures, recipes, runs or checkpoints."""
+    """Show what differs between two networks, recipes or runs."""
     from zoo.assemble.differences import differences
     from zoo.diff import text
 

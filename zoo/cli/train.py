@@ -187,7 +187,7 @@ def find_lr(
     out: Out = None,
     no_cache: NoCache = False,
 ) -> None:
-    """Run the LR range test: the curve, what every rule suggests, what `find` takes."""
+    """Run the LR range test: its curve, what each rule suggests."""
     from zoo.assemble.find_lr import find_learning_rate
     from zoo.assemble.options import RunOptions
 
