@@ -56,6 +56,8 @@ def _broken(text: str, indent: int, used: int, after: int = 0) -> str:
     if indent + used + len(text) + after <= LINE_LENGTH:
         return text
     node = ast.parse(text, mode="eval").body
+    if isinstance(node, ast.ListComp):
+        return _broken_loop(text, node, indent)
     items = _items(node)
     if not items:
         return text
@@ -68,6 +70,14 @@ def _broken(text: str, indent: int, used: int, after: int = 0) -> str:
         head = len(item) - len(_bare(item))
         lines.append(" " * inner + item[:head] + _broken(item[head:], inner, head, after=1) + ",")
     return "\n".join([opening, *lines, " " * indent + closing])
+
+
+def _broken_loop(text: str, node: ast.ListComp, indent: int) -> str:
+    """A list comprehension: its element, then its loop, each on a line of its own."""
+    inner = indent + 4
+    start, end = node.elt.col_offset, node.elt.end_col_offset or 0
+    element = _broken(text[start:end], inner, 0)
+    return "\n".join(["[", " " * inner + element, " " * inner + text[end:-1].strip(), " " * indent + "]"])
 
 
 def _bare(item: str) -> str:
