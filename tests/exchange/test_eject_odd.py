@@ -8,6 +8,7 @@ import pytest
 
 from tests.exchange.test_eject import assert_clean, assert_twins, plan_text
 from zoo.exchange.eject import eject
+from zoo.graph import compile_plan
 
 GROWING = """
 name: growing
@@ -42,4 +43,41 @@ def test_a_loop_in_a_loop_has_an_index_of_its_own(yaml: str, tmp_path: Path) -> 
     text = eject(plan)
     assert text.count(" in range(") == 2
     assert_twins(plan, text)
+    assert_clean(text, tmp_path)
+
+
+WITHOUT_SIZES = """
+name: without-sizes
+input: [8, 8, 8]
+layers:
+  conv: {op: Conv2d, kernel_size: 1, out_channels: 4}
+  scale: {op: Parameter, shape: [], init: {name: constant, val: 2.0}}
+  mul: {op: mul, from: [conv, scale]}
+  count: {op: Buffer, shape: [], dtype: int64}
+  add: {op: add, from: [mul, count]}
+"""
+
+DTYPES = """
+name: dtypes
+input: [8, 8, 8]
+blocks:
+  Shift:
+    params: {dtype: str}
+    layers:
+      conv: {op: Conv2d, kernel_size: 1, out_channels: 8}
+      shift: {op: Buffer, shape: [1], dtype: $dtype}
+      add: {op: add, from: [conv, shift]}
+layers:
+  a: {op: Shift, dtype: int64}
+  b: {op: Shift, dtype: float32}
+"""
+
+
+@pytest.mark.parametrize("yaml", [WITHOUT_SIZES, DTYPES])
+def test_free_tensors(yaml: str, tmp_path: Path) -> None:
+    plan = plan_text(yaml)
+    text = eject(plan)
+    ejected = assert_twins(plan, text)
+    dtypes = [tensor.dtype for tensor in compile_plan(plan).state_dict().values()]
+    assert [tensor.dtype for tensor in ejected.state_dict().values()] == dtypes
     assert_clean(text, tmp_path)

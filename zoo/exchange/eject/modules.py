@@ -106,5 +106,6 @@ def free_tensor_text(step: StepForm, texts: Texts) -> str:
     given = dict(step.built)
     shape = given["shape"]
     sizes = ", ".join(value_text(item, texts) for item in shape.items) if isinstance(shape, Items) else texts[shape]
-    dtype = texts[given["dtype"]].strip('"') if "dtype" in given else "float32"
-    return f"torch.zeros({sizes}{'' if dtype == 'float32' else f', dtype=torch.{dtype}'})"
+    dtype = texts[given["dtype"]] if "dtype" in given else '"float32"'
+    named = f"torch.{dtype[1:-1]}" if dtype.startswith('"') else f"getattr(torch, {dtype})"
+    return f"torch.zeros({sizes or '()'}{'' if named == 'torch.float32' else f', dtype={named}'})"
