@@ -81,3 +81,31 @@ def test_free_tensors(yaml: str, tmp_path: Path) -> None:
     dtypes = [tensor.dtype for tensor in compile_plan(plan).state_dict().values()]
     assert [tensor.dtype for tensor in ejected.state_dict().values()] == dtypes
     assert_clean(text, tmp_path)
+
+
+OPTIONAL = """
+name: optional
+input: [8, 8, 8]
+blocks:
+  Up:
+    params: {grow: bool}
+    layers:
+      up:
+        op: ConvTranspose2d
+        when: $grow
+        out_channels: 8
+        kernel_size: 2
+        stride: 2
+        call: {output_size: [16, 16]}
+      conv: {op: Conv2d, kernel_size: 1, out_channels: 8}
+layers:
+  a: {op: Up, grow: true}
+  b: {op: Up, grow: false}
+"""
+
+
+def test_an_optional_module_that_is_called_with_keywords(tmp_path: Path) -> None:
+    plan = plan_text(OPTIONAL)
+    text = eject(plan)
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)
