@@ -109,3 +109,23 @@ def test_an_optional_module_that_is_called_with_keywords(tmp_path: Path) -> None
     text = eject(plan)
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
+
+
+CUTS = """
+name: cuts
+input: [8, 8, 8]
+blocks:
+  Cut: {params: {n: int}, layers: {parts: {op: chunk, chunks: $n, dim: 1}}}
+layers:
+  conv: {op: Conv2d, kernel_size: 1, out_channels: 8}
+  a: {op: Cut, n: 2}
+  b: {op: Cut, n: 4, from: conv}
+output: [a.0, b.3]
+"""
+
+
+def test_a_block_that_gives_more_or_fewer_values() -> None:
+    plan = plan_text(CUTS)
+    text = eject(plan)
+    assert "[B, 8, 8, 8] to tensors." in text
+    assert_twins(plan, text)
