@@ -129,3 +129,23 @@ def test_a_block_that_gives_more_or_fewer_values() -> None:
     text = eject(plan)
     assert "[B, 8, 8, 8] to tensors." in text
     assert_twins(plan, text)
+
+
+KEYS = """
+name: keys
+input: [8, 8, 8]
+layers:
+  pair:
+    layers:
+      a: {op: Conv2d, kernel_size: 1, out_channels: 8}
+      b: {op: Conv2d, from: input, kernel_size: 1, out_channels: 8}
+    output: {größe: a, länge: b}
+  cat: {op: cat, dim: 1, from: [pair.größe, pair.länge, pair.größe, pair.länge, pair.größe, pair.länge]}
+"""
+
+
+def test_a_long_line_with_letters_beyond_ascii(tmp_path: Path) -> None:
+    plan = plan_text(KEYS)
+    text = eject(plan)
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)

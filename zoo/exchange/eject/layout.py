@@ -20,7 +20,7 @@ def statement(text: str, indent: int) -> str:
     value = getattr(node, "value", None)
     if not isinstance(value, ast.expr):
         return line
-    start, end = value.col_offset, value.end_col_offset or len(text)
+    start, end = _place(text, value)
     return " " * indent + text[:start] + _broken(text[start:end], indent, start) + text[end:]
 
 
@@ -58,7 +58,7 @@ def _broken(text: str, indent: int, used: int, after: int = 0) -> str:
     node = ast.parse(text, mode="eval").body
     if isinstance(node, ast.ListComp):
         return _broken_loop(text, node, indent)
-    items = _items(node)
+    items = [_place(text, item) for item in _items(node)]
     if not items:
         return text
     first, last = items[0], items[-1]
@@ -75,7 +75,7 @@ def _broken(text: str, indent: int, used: int, after: int = 0) -> str:
 def _broken_loop(text: str, node: ast.ListComp, indent: int) -> str:
     """A list comprehension: its element, then its loop, each on a line of its own."""
     inner = indent + 4
-    start, end = node.elt.col_offset, node.elt.end_col_offset or 0
+    start, end = _place(text, node.elt)
     element = _broken(text[start:end], inner, 0)
     return "\n".join(["[", " " * inner + element, " " * inner + text[end:-1].strip(), " " * indent + "]"])
 
@@ -88,12 +88,14 @@ def _bare(item: str) -> str:
     return value if equals and name.isidentifier() and not value.startswith("=") else item
 
 
-def _items(node: ast.expr) -> list[tuple[int, int]]:
-    """Where the items of a call, list, tuple or dict begin and end."""
+def _items(node: ast.expr) -> list[ast.expr | ast.keyword]:
+    """The items of a call, list or tuple."""
     if isinstance(node, ast.Call):
-        parts: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
-    elif isinstance(node, ast.List | ast.Tuple):
-        parts = list(node.elts)
-    else:
-        return []
-    return [(part.col_offset, part.end_col_offset or part.col_offset) for part in parts]
+        return [*node.args, *node.keywords]
+    return list(node.elts) if isinstance(node, ast.List | ast.Tuple) else []
+
+
+def _place(text: str, node: ast.expr | ast.keyword) -> tuple[int, int]:
+    """Where a part of a line begins and ends. Python counts the bytes, of which a letter may take several."""
+    line = text.encode()
+    return len(line[: node.col_offset].decode()), len(line[: node.end_col_offset].decode())
