@@ -149,3 +149,23 @@ def test_a_long_line_with_letters_beyond_ascii(tmp_path: Path) -> None:
     text = eject(plan)
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
+
+
+LAYERS = """
+name: returns
+doc: Gives "several"
+input: [8, 8, 8]
+layers:
+  a_layer_of_a_long_name: {op: Conv2d, kernel_size: 1, out_channels: 8}
+  another_layer_of_a_long_name: {op: Conv2d, kernel_size: 1, out_channels: 8}
+  yet_another_layer_of_a_long_name: {op: Conv2d, kernel_size: 1, out_channels: 8}
+"""
+
+
+@pytest.mark.parametrize("output", ["[{}, {}, {}]", "{{a: {}, b=c: {}, c: {}}}"])
+def test_a_long_line_that_returns_several_values(output: str, tmp_path: Path) -> None:
+    names = ("a_layer_of_a_long_name", "another_layer_of_a_long_name", "yet_another_layer_of_a_long_name")
+    plan = plan_text(f"{LAYERS}output: {output.format(*names)}\n")
+    text = eject(plan)
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)
