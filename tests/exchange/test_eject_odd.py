@@ -169,3 +169,20 @@ def test_a_long_line_that_returns_several_values(output: str, tmp_path: Path) ->
     text = eject(plan)
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
+
+
+METHOD = """
+name: method
+input: [8, 8, 8]
+layers:
+  conv: {op: Conv2d, kernel_size: 1, out_channels: 8}
+  add: {op: add, other: 2}
+  repeat: {op: repeat, repeats: [1, 2, 1, 1]}
+"""
+
+
+def test_a_method_of_a_sum_that_ends_in_a_number() -> None:
+    plan = plan_text(METHOD)
+    text = eject(plan)
+    assert "(self.conv(x) + 2).repeat(" in text or "(x + 2).repeat(" in text
+    assert_twins(plan, text)

@@ -177,7 +177,7 @@ class _Writer:
             plain = self._expression(step, {**texts, inner.name: text})
             if _is_operator(text):
                 bracketed = self._expression(step, {**texts, inner.name: f"({text})"})
-                plain = plain if ast.dump(ast.parse(plain)) == ast.dump(ast.parse(bracketed)) else bracketed
+                plain = plain if _means_the_same(plain, bracketed) else bracketed
             text = plain
         return text
 
@@ -225,3 +225,11 @@ def _reads_well(inner: Step, outer: Step) -> bool:
 
 def _is_operator(text: str) -> bool:
     return isinstance(ast.parse(text, mode="eval").body, _OPERATORS)
+
+
+def _means_the_same(plain: str, bracketed: str) -> bool:
+    """Whether a text needs no brackets: ``x + 2.expand(…)`` is no Python without them."""
+    try:
+        return ast.dump(ast.parse(plain)) == ast.dump(ast.parse(bracketed))
+    except SyntaxError:
+        return False
