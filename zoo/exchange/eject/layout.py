@@ -46,6 +46,8 @@ def docstring(paragraphs: list[str], indent: int) -> str:
         if len(line) + 6 <= width:
             return f'{pad}"""{line}"""'
     blocks = [_filled(part, width - 3 if index == 0 else width) for index, part in enumerate(parts)]
+    if len(blocks) == 1 and "\n" not in blocks[0]:  # the quotes alone are too much: formatters would not part with them
+        blocks = [_filled(parts[0], width - 7)]
     return textwrap.indent('"""' + "\n\n".join(blocks) + '\n"""', pad)
 
 
