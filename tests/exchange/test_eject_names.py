@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from torch import nn
 
 from tests.exchange.test_eject import assert_clean, assert_twins, network_of, plan_text
+from zoo.assemble import plugins
 from zoo.exchange.eject import eject
+from zoo.layers import ops
 
 TAKEN = """
 name: f
@@ -112,3 +117,76 @@ def test_a_network_that_is_a_list_is_a_sequential(tmp_path: Path) -> None:
     assert isinstance(network_of(text), nn.Sequential)
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
+
+
+PLUGIN = """
+from torch import Tensor
+
+import zoo
+
+
+@zoo.op
+def shifted(x: Tensor, *, by: float = 1.0) -> Tensor:
+    return x + by
+
+
+@zoo.op
+def h(x: Tensor) -> Tensor:
+    return 2 * x
+
+
+@zoo.op
+def Gate(x: Tensor) -> Tensor:
+    return x * x
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(plugins, "_loaded", set())
+    monkeypatch.setattr(plugins, "_files", [])
+    (tmp_path / "own_functions.py").write_text(PLUGIN)
+    with ops.temporarily():
+        plugins.load_plugins([tmp_path / "own_functions.py"])
+        yield
+    sys.modules.pop("own_functions", None)
+
+
+CONV = "conv: {op: Conv2d, out_channels: 8, kernel_size: 1}"
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        f"""input: [8, 8, 8]
+layers:
+  {CONV}
+  shifted: shifted
+  again: {{op: Conv2d, out_channels: 8, kernel_size: 1}}
+  more: {{op: Conv2d, out_channels: 8, kernel_size: 1}}
+  last: {{op: shifted, by: 2.0}}
+  sum: {{op: add, from: [shifted, last]}}
+""",
+        """input: {shifted: [8, 8, 8], b: [8, 8, 8]}
+layers:
+  conv: {op: Conv2d, from: shifted, out_channels: 8, kernel_size: 1}
+  a: shifted
+  sum: {op: add, from: [shifted, a, b]}
+""",
+        f"""input: {{x: [8, 8, 8], out: [8, 8, 8]}}
+layers:
+  {CONV.replace("op: Conv2d", "op: Conv2d, from: x")}
+  a: h
+  b: {{op: Conv2d, out_channels: 8, kernel_size: 1}}
+  c: h
+  d: {{op: add, from: [c, x, out]}}
+""",
+        f"""input: [8, 8, 8]
+layers:
+  Gate: {{layers: {{{CONV}, gate: Gate, sum: {{op: add, from: [gate, input]}}}}}}
+""",
+    ],
+)
+def test_a_plugins_function_is_not_hidden_by_what_bears_its_name(yaml: str, plugin: None) -> None:
+    plan = plan_text(yaml)
+    assert_twins(plan, eject(plan))

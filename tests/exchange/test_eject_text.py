@@ -42,3 +42,11 @@ def test_a_docstring_keeps_a_shape_in_one_line() -> None:
         text = docstring([f"{'x' * length} [B, channels, 2 * H, 2 * W] to [B, 4 * channels, H // 2, W // 2]."], 8)
         assert "[B, channels, 2 * H, 2 * W]" in text
         assert "[B, 4 * channels, H // 2, W // 2]." in text
+
+
+def test_a_docstring_of_any_length_is_as_formatters_want_it(tmp_path: Path) -> None:
+    lines = ["word " * number + "x" * more for number in range(12, 20) for more in range(1, 6)]
+    parts = [docstring([text], 4) for line in lines for text in (line, f'{line[:-1]}"{line[-1]}"')]
+    text = '"""Classes."""\n\n\n' + "\n\n\n".join(f"class C{number}:\n{part}" for number, part in enumerate(parts))
+    assert max(map(len, text.splitlines())) <= 88
+    assert_clean(text + "\n", tmp_path)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zoo.graph.plan import Block, ParameterSpec, Plan, Step
 from zoo.graph.python_text import class_identifier
-from zoo.graph.source import forward_of
+from zoo.graph.source import forward_of, imported_names
 from zoo.layers import initialisers, ops
 
 
@@ -106,6 +106,8 @@ def _class_text(block: Block, name: str) -> str:
 
 def _compose(block: Block, name: str) -> nn.Module:
     """A block's module: its class, then its parameters and submodules in the order of its steps."""
+    if name in imported_names(block):  # a plugin's function may be called like the layer that calls it
+        name += "Layer"
     module = _block_class(name, _class_text(block, name))()
     for step in block.steps:
         if step.kind in ("parameter", "buffer"):

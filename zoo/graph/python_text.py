@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import json
 import keyword
 import re
 from collections.abc import Mapping
+from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -63,3 +65,16 @@ def fresh(name: str, taken: set[str]) -> str:
         text += "_"
     taken.add(text)
     return text
+
+
+@cache
+def imported(line: str) -> tuple[ast.alias, ...]:
+    """What one import names."""
+    node = ast.parse(line).body[0]
+    assert isinstance(node, ast.Import | ast.ImportFrom)
+    return tuple(node.names)
+
+
+def bound(alias: ast.alias) -> str:
+    """The name by which a file reads what it imports."""
+    return alias.asname or alias.name.partition(".")[0]

@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from zoo.graph.plan import Block, Ref, Step
-from zoo.graph.python_text import attribute, fresh, literal
+from zoo.graph.python_text import attribute, bound, fresh, imported, literal
 from zoo.layers import ops
 
 # How an argument of a function, or a keyword of a forward call, is written: (step, name, value, inputs' texts).
@@ -51,7 +51,7 @@ class Forward:
 
 def input_variables(block: Block) -> tuple[str, ...]:
     """The parameters of a block's forward: ``x`` for the input that has no name of its own."""
-    taken: set[str] = set()
+    taken = imported_names(block)
     return tuple(fresh("x" if name == "input" else name, taken) for name in block.inputs)
 
 
@@ -65,6 +65,12 @@ def forward_of(
     """
     writer = _Writer(block, argument_text or (lambda step, name, value, inputs: literal(value)), conditions or {})
     return Forward(input_variables(block), tuple(writer.statements()))
+
+
+def imported_names(block: Block) -> set[str]:
+    """The names by which the block's functions are called: a variable of such a name would hide the function."""
+    lines = {line for step in block.steps if step.kind == "function" for line in ops[step.op].imports}
+    return {bound(alias) for line in lines for alias in imported(line)}
 
 
 def _is_plain_attribute(step: Step) -> bool:
@@ -88,7 +94,8 @@ class _Writer:
             self._readers.setdefault(ref.name, []).append("")
         self._picked = {ref.name for step in block.steps for ref in step.refs if ref.picks}  # not one tensor
         self._bodies = {step.name: step.body for step in block.steps}
-        taken = {*self._texts.values(), "x", "out"}
+        self._imported = imported_names(block)
+        taken = {*self._texts.values(), *self._imported, "x", "out"}
         self._own = {step.name: fresh(step.name, taken) for step in block.steps}
         self._texts |= {step.name: attribute(step.name) for step in block.steps if _is_plain_attribute(step)}
 
@@ -151,7 +158,7 @@ class _Writer:
         inputs = [self._texts[name] for name in self._block.inputs]
         if inputs[0] == "x" and last_line.get(self._block.inputs[0], -1) <= 0:
             return "x"
-        taken = {*inputs, *self._own.values()}
+        taken = {*inputs, *self._own.values(), *self._imported}
         return next((name for name in ("out", "x", "h", "y") if name not in taken), fresh("out", set(taken)))
 
     def _output(self) -> str:
@@ -170,7 +177,7 @@ class _Writer:
             plain = self._expression(step, {**texts, inner.name: text})
             if _is_operator(text):
                 bracketed = self._expression(step, {**texts, inner.name: f"({text})"})
-                plain = plain if ast.dump(ast.parse(plain)) == ast.dump(ast.parse(bracketed)) else bracketed
+                plain = plain if _means_the_same(plain, bracketed) else bracketed
             text = plain
         return text
 
@@ -218,3 +225,11 @@ def _reads_well(inner: Step, outer: Step) -> bool:
 
 def _is_operator(text: str) -> bool:
     return isinstance(ast.parse(text, mode="eval").body, _OPERATORS)
+
+
+def _means_the_same(plain: str, bracketed: str) -> bool:
+    """Whether a text needs no brackets: ``x + 2.expand(…)`` is no Python without them."""
+    try:
+        return ast.dump(ast.parse(plain)) == ast.dump(ast.parse(bracketed))
+    except SyntaxError:
+        return False

@@ -10,10 +10,11 @@ from math import prod
 from zoo.exchange.eject.classes import EjectedClass, classes_of
 from zoo.exchange.eject.instances import instances_of
 from zoo.exchange.eject.layout import docstring
-from zoo.exchange.eject.names import ClassNames, bound, import_lines, imported, reserved_names
+from zoo.exchange.eject.names import ClassNames, import_lines, reserved_names
 from zoo.exchange.eject.settings import Settings, settings_of
 from zoo.exchange.eject.writing import class_text, is_torch_init
 from zoo.graph import Plan
+from zoo.graph.python_text import bound, imported
 from zoo.layers import initialisers
 
 

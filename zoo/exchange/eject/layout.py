@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
 
 LINE_LENGTH = 88
 _SHAPE = re.compile(r"\[[^\[\]]{1,60}\]")  # a longer one does not fit into any line
@@ -20,7 +22,7 @@ def statement(text: str, indent: int) -> str:
     value = getattr(node, "value", None)
     if not isinstance(value, ast.expr):
         return line
-    start, end = value.col_offset, value.end_col_offset or len(text)
+    start, end = _place(text, value)
     return " " * indent + text[:start] + _broken(text[start:end], indent, start) + text[end:]
 
 
@@ -39,9 +41,13 @@ def docstring(paragraphs: list[str], indent: int) -> str:
     pad = " " * indent
     width = LINE_LENGTH - indent
     parts = [paragraph.replace("\\", "\\\\").replace('"""', "'''").strip() for paragraph in paragraphs if paragraph]
-    if len(parts) == 1 and len(parts[0]) + 6 <= width and not parts[0].endswith('"'):
-        return f'{pad}"""{parts[0]}"""'
+    if len(parts) == 1:
+        line = parts[0] + (" " if parts[0].endswith('"') else "")
+        if len(line) + 6 <= width:
+            return f'{pad}"""{line}"""'
     blocks = [_filled(part, width - 3 if index == 0 else width) for index, part in enumerate(parts)]
+    if len(blocks) == 1 and "\n" not in blocks[0]:  # the quotes alone are too much: formatters would not part with them
+        blocks = [_filled(parts[0], width - 7)]
     return textwrap.indent('"""' + "\n\n".join(blocks) + '\n"""', pad)
 
 
@@ -56,34 +62,55 @@ def _broken(text: str, indent: int, used: int, after: int = 0) -> str:
     if indent + used + len(text) + after <= LINE_LENGTH:
         return text
     node = ast.parse(text, mode="eval").body
-    items = _items(node)
+    if isinstance(node, ast.ListComp):
+        return _broken_loop(text, node, indent)
+    items = _items(text, node)
     if not items:
         return text
-    first, last = items[0], items[-1]
-    opening, closing = text[: first[0]].rstrip(), text[last[1] :].lstrip(", ")
+    opening, closing = text[: items[0].start].rstrip(), text[items[-1].end :].lstrip(", ")
+    if isinstance(node, ast.Tuple) and not opening:  # the values that a forward returns
+        opening, closing = "(", ")"
     inner = indent + 4
     lines = []
-    for start, end in items:
-        item = text[start:end]
-        head = len(item) - len(_bare(item))
-        lines.append(" " * inner + item[:head] + _broken(item[head:], inner, head, after=1) + ",")
+    for item in items:
+        head, value = text[item.start : item.value], text[item.value : item.end]
+        lines.append(" " * inner + head + _broken(value, inner, len(head), after=1) + ",")
     return "\n".join([opening, *lines, " " * indent + closing])
 
 
-def _bare(item: str) -> str:
-    """An argument without its keyword or star."""
-    if item.startswith("*"):
-        return item.lstrip("*")
-    name, equals, value = item.partition("=")
-    return value if equals and name.isidentifier() and not value.startswith("=") else item
+def _broken_loop(text: str, node: ast.ListComp, indent: int) -> str:
+    """A list comprehension: its element, then its loop, each on a line of its own."""
+    inner = indent + 4
+    start, end = _place(text, node.elt)
+    element = _broken(text[start:end], inner, 0)
+    return "\n".join(["[", " " * inner + element, " " * inner + text[end:-1].strip(), " " * indent + "]"])
 
 
-def _items(node: ast.expr) -> list[tuple[int, int]]:
-    """Where the items of a call, list, tuple or dict begin and end."""
+class _Item(NamedTuple):
+    """Where in a line an item begins, where its value does (behind a keyword, key or star), and where it ends."""
+
+    start: int
+    value: int
+    end: int
+
+
+def _items(text: str, node: ast.expr) -> list[_Item]:
+    """The items of a call, list, tuple or dict."""
+    whole: Sequence[ast.expr | ast.keyword | None]
     if isinstance(node, ast.Call):
-        parts: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
+        whole, values = [*node.args, *node.keywords], [*node.args, *(keyword.value for keyword in node.keywords)]
+    elif isinstance(node, ast.Dict):
+        whole, values = node.keys, node.values
     elif isinstance(node, ast.List | ast.Tuple):
-        parts = list(node.elts)
+        whole, values = node.elts, node.elts
     else:
         return []
-    return [(part.col_offset, part.end_col_offset or part.col_offset) for part in parts]
+    bare = [value.value if isinstance(value, ast.Starred) else value for value in values]
+    pairs = zip(whole, bare, strict=True)
+    return [_Item(_place(text, one or value)[0], *_place(text, value)) for one, value in pairs]
+
+
+def _place(text: str, node: ast.expr | ast.keyword) -> tuple[int, int]:
+    """Where a part of a line begins and ends. Python counts the bytes, of which a letter may take several."""
+    line = text.encode()
+    return len(line[: node.col_offset].decode()), len(line[: node.end_col_offset].decode())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from zoo.exchange.eject.classes import EjectedClass
 from zoo.exchange.eject.forms import Chain, Construct, Fixed, Items, Run, Slot, StepForm
 from zoo.exchange.eject.solving import Parameter
-from zoo.graph.python_text import literal
+from zoo.graph.python_text import fresh, literal
 from zoo.layers import ops
 
 MOST_POSITIONAL = 3
@@ -61,13 +63,28 @@ def chain_items(chain: Chain, texts: Texts) -> list[str]:
 
 def _loop(run: Run, count: str, texts: Texts) -> str:
     """``*[Bottleneck(64 + 32 * i) for i in range(6)]``."""
+    index = _index(texts) if run.growing else "_"
     grown = dict(texts)
     for slot, increment in run.growing:
-        by = texts[increment]
-        term = "i" if by == "1" else f"{by} * i"
-        grown[slot] = f"{texts[slot]} + {term}" if not by.startswith("-") else f"{texts[slot]} - {by[1:]} * i"
-    index = "i" if run.growing else "_"
+        grown[slot] = _grown(texts[slot], texts[increment], index)
     return f"*[{module_text(run.item, grown)} for {index} in range({count})]"
+
+
+def _index(texts: Texts) -> str:
+    """A loop's index: a name that nothing inside reads, be it a parameter or the index of a loop around it."""
+    read = set(re.findall(r"\w+", " ".join(texts.values())))
+    return next((name for name in "ijkmn" if name not in read), None) or fresh("i", read)
+
+
+def _grown(start: str, by: str, index: str) -> str:
+    """``64 + 32 * i``; an increment that itself grows in a loop around this one stands in parentheses."""
+    if by == "1":
+        return f"{start} + {index}"
+    if by.startswith("-") and by[1:].isdigit():
+        return f"{start} - {by[1:]} * {index}"
+    node = ast.parse(by, mode="eval").body
+    is_sum = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
+    return f"{start} + {f'({by})' if is_sum else by} * {index}"
 
 
 def _class_call(cls: EjectedClass, arguments: Mapping[str, str]) -> str:
@@ -89,5 +106,6 @@ def free_tensor_text(step: StepForm, texts: Texts) -> str:
     given = dict(step.built)
     shape = given["shape"]
     sizes = ", ".join(value_text(item, texts) for item in shape.items) if isinstance(shape, Items) else texts[shape]
-    dtype = texts[given["dtype"]].strip('"') if "dtype" in given else "float32"
-    return f"torch.zeros({sizes}{'' if dtype == 'float32' else f', dtype=torch.{dtype}'})"
+    dtype = texts[given["dtype"]] if "dtype" in given else '"float32"'
+    named = f"torch.{dtype[1:-1]}" if dtype.startswith('"') else f"getattr(torch, {dtype})"
+    return f"torch.zeros({sizes or '()'}{'' if named == 'torch.float32' else f', dtype={named}'})"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 
 from zoo.exchange.eject.instances import Instance
 from zoo.graph import Plan
-from zoo.graph.python_text import class_identifier
+from zoo.graph.python_text import bound, class_identifier, imported
 from zoo.layers import initialisers, ops
 
 
@@ -24,18 +23,6 @@ def import_lines(plan: Plan) -> set[str]:
 
 def _initialisers(plan: Plan) -> set[str]:
     return {spec.init.name for _, step in plan.walk() for spec in step.parameters if spec.init is not None}
-
-
-def imported(line: str) -> list[ast.alias]:
-    """What one import names."""
-    node = ast.parse(line).body[0]
-    assert isinstance(node, ast.Import | ast.ImportFrom)
-    return node.names
-
-
-def bound(alias: ast.alias) -> str:
-    """The name by which the file reads what it imports."""
-    return alias.asname or alias.name.partition(".")[0]
 
 
 def reserved_names(plan: Plan) -> set[str]:

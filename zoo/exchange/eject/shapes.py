@@ -28,11 +28,11 @@ class _Sizes:
 
     def shown(self, values: Sequence[Value]) -> str:
         """One value's shape, over all instances."""
-        if all(isinstance(value, tuple) for value in values):
-            parts = list(zip(*(value for value in values if isinstance(value, tuple)), strict=True))
-            return f"({', '.join(self.shown(part) for part in parts)})"
-        if all(isinstance(value, dict) for value in values):
-            dicts = [value for value in values if isinstance(value, dict)]
+        tuples = [value for value in values if isinstance(value, tuple)]
+        if len(tuples) == len(values) and len(set(map(len, tuples))) == 1:
+            return f"({', '.join(self.shown(part) for part in zip(*tuples, strict=True))})"
+        dicts = [value for value in values if isinstance(value, dict)]
+        if len(dicts) == len(values) and len(set(map(tuple, dicts))) == 1:
             return f"{{{', '.join(f'{name}: {self.shown([each[name] for each in dicts])}' for name in dicts[0])}}}"
         shapes = [value.shape for value in values if isinstance(value, TensorSpec)]
         if len(shapes) < len(values) or len({len(shape) for shape in shapes}) > 1:

@@ -54,8 +54,13 @@ def _passes(full: Form, part: Form, settled: Mapping[str, Ref]) -> dict[str, Ref
 
 
 def _could_hand_on(step: StepForm) -> list[Ref]:
-    """The values that a layer may stand aside for: a module's one input, any input of a function."""
+    """The values that a layer may stand aside for: a module's one input, any input of a function.
+
+    A module that is called with keywords is not one: ``nn.Identity`` takes none.
+    """
     if step.named_inputs or step.kind not in ("module", "block", "function"):
+        return []
+    if step.kind != "function" and step.keywords:
         return []
     if step.kind == "function":
         return list(dict.fromkeys(step.inputs))
