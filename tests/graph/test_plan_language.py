@@ -498,3 +498,12 @@ def test_a_default_reads_the_params_above_it() -> None:
 def test_functions_take_the_values_that_they_take(call: str) -> None:
     _, diagnostics = planned(HEAD + f'layers: [{{op: Linear, out_features: "$({call})"}}]')
     assert [item.message.split(" takes ")[0] for item in diagnostics.errors] == [call.partition("(")[0]]
+
+
+@pytest.mark.parametrize("op", ["softmax", "log_softmax", "Softmax"])
+def test_a_dimension_that_is_not_there_is_told(op: str) -> None:
+    """On the meta device torch lets softmax have any."""
+    assert codes(f"input: [4, 8]\nlayers: {{a: {{op: {op}, dim: 2}}, b: {{op: {op}, dim: -2}}}}") == []
+    assert codes(f"input: [4, 8]\nlayers: {{a: {{op: {op}, dim: 3}}}}") == codes(
+        "input: [4, 8]\nlayers: {a: {op: mean, dim: 3}}"
+    )

@@ -127,6 +127,7 @@ class StepMaker:
         request = _request(op, arguments, wires, call)
         try:
             inferred = self._context.shapes.infer(request)
+            _require_dimension(op, arguments, request)
         except ShapeError as error:
             told.own.add(explain(_refusal(request, wires, place, str(error))))
             return FAILED
@@ -238,6 +239,17 @@ def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Plac
                 )
                 return False
     return True
+
+
+def _require_dimension(op: Op, arguments: Arguments, request: Request) -> None:
+    """Raises ShapeError, in torch's words, for a dimension that is not there: softmax takes it on the meta device."""
+    dim = op.complete(arguments.values).get("dim")
+    if op.mixes is None or op.gathers or not isinstance(dim, int):
+        return
+    values = (*request.inputs, *request.named.values())
+    rank = max((len(value.shape) for value in values if isinstance(value, TensorSpec)), default=0)
+    if not -rank <= dim < rank:
+        raise ShapeError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
 
 
 def _apart(op: Op, arguments: Arguments, rank: int) -> str:
