@@ -204,3 +204,105 @@ def test_damaged_results_are_told_by_diff(recipe: Path) -> None:
     (Path(second) / "result.json").write_text("[1]")
     with pytest.raises(CheckpointError, match=r"result\.json is no mapping"):
         differences(first, second, Diagnostics())
+
+
+def test_epochs_may_grow_on_resume_and_the_schedule_is_laid_out_anew(recipe: Path) -> None:
+    run(recipe)
+    longer = run(recipe, resume=True, epochs=2)
+    assert longer["epochs"] == 2
+    lines = [json.loads(text) for text in Path("runs/tiny/0001/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, resume=True, epochs=1)
+    assert caught.value.code == "recipe-changed"
+
+
+def test_a_longer_training_that_was_killed_goes_on_though_the_shorter_ones_result_is_there(recipe: Path) -> None:
+    run(recipe)
+    result_file = Path("runs/tiny/0001/result.json")
+    of_the_shorter = result_file.read_bytes()
+    longer = run(recipe, resume=True, epochs=2)
+    result_file.write_bytes(of_the_shorter)  # as a kill before the longer one's result leaves it
+    notes: list[str] = []
+    again = run(recipe, resume=True, epochs=2, notes=notes)
+    assert (again["epochs"], again["test"]) == (2, longer["test"])
+    assert not [note for note in notes if "finished" in note]
+
+
+def test_a_key_that_came_into_the_language_since_is_no_change(recipe: Path) -> None:
+    first = run(recipe)
+    resolved = Path("runs/tiny/0001/resolved.yaml")
+    text = resolved.read_text()
+    resolved.write_text(text.replace("  deterministic: false\n", ""))
+    assert resolved.read_text() != text
+    assert run(recipe, resume=True) == first
+    with pytest.raises(ConfigError, match="deterministic"):  # control: written, it is one
+        run(recipe, "train.deterministic=false", resume=True)
+
+
+def swapped(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_default_that_has_changed_since_stays_as_the_run_began_with_it(recipe: Path) -> None:
+    first, resolved = run(recipe), Path("runs/tiny/0001/resolved.yaml")
+    swapped(resolved, "  compile: auto\n", "  compile: false\n")
+    swapped(resolved, "  pct_start: 0.3\n", "  pct_start: 0.2\n  phases: 2\n")  # as if that had been a default too
+    assert run(recipe, resume=True) == first
+    with pytest.raises(ConfigError, match=r"schedule\.pct_start is 0\.3"):  # control: written, it is a change
+        run(recipe, "schedule.pct_start=0.3", resume=True)
+    longer = run(recipe, resume=True, epochs=2)
+    assert longer["steps"] == 2 * first["steps"]
+    text = resolved.read_text()
+    assert "  compile: false\n" in text
+    assert "  pct_start: 0.2\n" in text
+    assert "phases" not in text
+    assert run(recipe, resume=True, epochs=2) == longer
+
+
+def test_what_was_set_when_a_run_began_is_no_default(recipe: Path) -> None:
+    first, facts = run(recipe, "train.grad_clip=1.0"), Path("runs/tiny/0001/env.json")
+    assert "train.grad_clip" in json.loads(facts.read_text())["written"]
+    with pytest.raises(ConfigError, match=r"train\.grad_clip is not there"):
+        run(recipe, resume=True)
+    swapped(recipe, "momentum: 0.9", "nesterov: false")
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum is 0"):
+        run(recipe, "train.grad_clip=1.0", resume=True)
+    swapped(recipe, "nesterov: false", "momentum: 0.9")
+    facts.unlink()  # of a run that did not record what was written, its recipe tells
+    assert run(recipe, resume=True) == first
+    swapped(recipe, "momentum: 0.9", "nesterov: false")
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum is 0"):
+        run(recipe, resume=True)
+
+
+def test_a_found_rate_in_one_of_several_optimizers_is_kept_on_resume(recipe: Path) -> None:
+    found = "{find: {steps: 10, end_lr: 0.5}}"
+    optimizer = f"[{{name: SGD, params: {{kind: conv}}, lr: 0.1}}, {{name: SGD, params: rest, lr: {found}}}]"
+    first = run(recipe, f"optimizer={optimizer}", "schedule=null")
+    again = run(recipe, f"optimizer={optimizer}", "schedule=null", resume=True)
+    assert again == first
+
+
+def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
+    run(recipe)
+    recipe.write_text(recipe.read_text().replace("momentum: 0.9", "momentum: 0.8"))
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, "doc=changed", "reports=[]", resume=True)
+    (error,) = caught.value.diagnostics
+    assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 began with 0.9"
+    assert error.span is not None
+    assert str(error.span).startswith(f"{recipe}:5:")
+
+
+def test_a_run_that_ended_inside_an_epoch_is_not_lengthened(recipe: Path) -> None:
+    first = run(recipe, epochs=1.5)
+    assert run(recipe, epochs=1.5, resume=True) == first
+    message = r"ended inside an epoch, after 1\.5: it cannot be lengthened"
+    with pytest.raises(ConfigError, match=message):
+        run(recipe, epochs=3, resume=True)
+    (Path(first["run_dir"]) / "result.json").unlink()  # it was killed before it had a result
+    with pytest.raises(ConfigError, match=message):
+        run(recipe, epochs=3, resume=True)

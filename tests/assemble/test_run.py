@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.assemble.build import Foundation, lay_foundation, open_data
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import resume_command
@@ -25,7 +24,6 @@ from zoo.cli import main
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError, DataError, EnvironmentFault, StoppedBySignal, UsageError, raise_if_errors
 from zoo.graph import Ref
-from zoo.models import architecture_path
 from zoo.train import RunFolder, read_checkpoint
 
 
@@ -117,86 +115,6 @@ def test_resume_before_anything_begins_from_the_beginning(recipe: Path, capsys: 
     assert len([line for line in told if "from the beginning" in line]) == 1
 
 
-def test_epochs_may_grow_on_resume_and_the_schedule_is_laid_out_anew(recipe: Path) -> None:
-    run(recipe)
-    longer = run(recipe, resume=True, epochs=2)
-    assert longer["epochs"] == 2
-    lines = [json.loads(text) for text in Path("runs/tiny/0001/metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [1, 2]
-    with pytest.raises(ConfigError) as caught:
-        run(recipe, resume=True, epochs=1)
-    assert caught.value.code == "recipe-changed"
-
-
-def test_a_longer_training_that_was_killed_goes_on_though_the_shorter_ones_result_is_there(recipe: Path) -> None:
-    run(recipe)
-    result_file = Path("runs/tiny/0001/result.json")
-    of_the_shorter = result_file.read_bytes()
-    longer = run(recipe, resume=True, epochs=2)
-    result_file.write_bytes(of_the_shorter)  # as a kill before the longer one's result leaves it
-    notes: list[str] = []
-    again = run(recipe, resume=True, epochs=2, notes=notes)
-    assert (again["epochs"], again["test"]) == (2, longer["test"])
-    assert not [note for note in notes if "finished" in note]
-
-
-def test_a_key_that_came_into_the_language_since_is_no_change(recipe: Path) -> None:
-    first = run(recipe)
-    resolved = Path("runs/tiny/0001/resolved.yaml")
-    text = resolved.read_text()
-    resolved.write_text(text.replace("  deterministic: false\n", ""))
-    assert resolved.read_text() != text
-    assert run(recipe, resume=True) == first
-    with pytest.raises(ConfigError, match="deterministic"):  # control: written, it is one
-        run(recipe, "train.deterministic=false", resume=True)
-
-
-def swapped(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def test_a_default_that_has_changed_since_stays_as_the_run_began_with_it(recipe: Path) -> None:
-    first, resolved = run(recipe), Path("runs/tiny/0001/resolved.yaml")
-    swapped(resolved, "  compile: auto\n", "  compile: false\n")
-    swapped(resolved, "  pct_start: 0.3\n", "  pct_start: 0.2\n  phases: 2\n")  # as if that had been a default too
-    assert run(recipe, resume=True) == first
-    with pytest.raises(ConfigError, match=r"schedule\.pct_start is 0\.3"):  # control: written, it is a change
-        run(recipe, "schedule.pct_start=0.3", resume=True)
-    longer = run(recipe, resume=True, epochs=2)
-    assert longer["steps"] == 2 * first["steps"]
-    text = resolved.read_text()
-    assert "  compile: false\n" in text
-    assert "  pct_start: 0.2\n" in text
-    assert "phases" not in text
-    assert run(recipe, resume=True, epochs=2) == longer
-
-
-def test_what_was_set_when_a_run_began_is_no_default(recipe: Path) -> None:
-    first, facts = run(recipe, "train.grad_clip=1.0"), Path("runs/tiny/0001/env.json")
-    assert "train.grad_clip" in json.loads(facts.read_text())["written"]
-    with pytest.raises(ConfigError, match=r"train\.grad_clip is not there"):
-        run(recipe, resume=True)
-    swapped(recipe, "momentum: 0.9", "nesterov: false")
-    with pytest.raises(ConfigError, match=r"optimizer\.momentum is 0"):
-        run(recipe, "train.grad_clip=1.0", resume=True)
-    swapped(recipe, "nesterov: false", "momentum: 0.9")
-    facts.unlink()  # of a run that did not record what was written, its recipe tells
-    assert run(recipe, resume=True) == first
-    swapped(recipe, "momentum: 0.9", "nesterov: false")
-    with pytest.raises(ConfigError, match=r"optimizer\.momentum is 0"):
-        run(recipe, resume=True)
-
-
-def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        run(recipe, "train={max_steps: 2, swa: {start_epoch: 1.5}}")
-    (error,) = caught.value.diagnostics
-    assert error.code == "swa-outside-training"
-    assert not Path("runs").exists()
-
-
 def test_each_seed_of_several_resumes_its_own_folder(recipe: Path) -> None:
     options = RunOptions(quiet=True)
     first = run_seeds(str(recipe), options, [0, 1], settle, lambda text: None)
@@ -215,25 +133,6 @@ def test_a_run_of_deterministic_kernels_says_so(recipe: Path) -> None:
     assert algorithms == ["deterministic (asked for)", None]
 
 
-def test_a_found_rate_in_one_of_several_optimizers_is_kept_on_resume(recipe: Path) -> None:
-    found = "{find: {steps: 10, end_lr: 0.5}}"
-    optimizer = f"[{{name: SGD, params: {{kind: conv}}, lr: 0.1}}, {{name: SGD, params: rest, lr: {found}}}]"
-    first = run(recipe, f"optimizer={optimizer}", "schedule=null")
-    again = run(recipe, f"optimizer={optimizer}", "schedule=null", resume=True)
-    assert again == first
-
-
-def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
-    run(recipe)
-    recipe.write_text(recipe.read_text().replace("momentum: 0.9", "momentum: 0.8"))
-    with pytest.raises(ConfigError) as caught:
-        run(recipe, "doc=changed", "reports=[]", resume=True)
-    (error,) = caught.value.diagnostics
-    assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 began with 0.9"
-    assert error.span is not None
-    assert str(error.span).startswith(f"{recipe}:5:")
-
-
 def test_a_run_folder_in_use_or_full_is_not_taken(recipe: Path) -> None:
     run(recipe, run_dir=Path("here"))
     with pytest.raises(UsageError, match="the run folder here is not empty"):
@@ -242,33 +141,6 @@ def test_a_run_folder_in_use_or_full_is_not_taken(recipe: Path) -> None:
     with RunFolder(Path("here")), pytest.raises(EnvironmentFault, match=holder):
         run(recipe, run_dir=Path("here"), resume=True, epochs=2)
     assert run(recipe, run_dir=Path("here"), resume=True, epochs=2)["epochs"] == 2
-
-
-def test_more_classes_in_the_data_than_in_the_head(recipe: Path) -> None:
-    recipe.write_text(recipe.read_text().replace("classes: 10", "classes: 5"))
-    with pytest.raises(DataError) as caught:
-        run(recipe)
-    assert caught.value.message == "tiny_resnet tells 5 classes apart, digits has 10"
-    assert str(caught.value.span).startswith(f"{recipe}:3:")
-    assert not Path("runs").exists()
-
-
-def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:
-    with pytest.raises(ConfigError, match="does not fit 10 classes"):
-        run(recipe, "loss={weight: [1.0, 2.0]}")
-    assert not Path("runs").exists()
-
-
-def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_written(recipe: Path) -> None:
-    with pytest.raises(ConfigError, match=r"MaxPool2d: the window .* is larger than the map") as caught:
-        run(recipe, "transforms={train: [{Resize: {height: 1, width: 1}}], eval: [{Resize: {height: 1, width: 1}}]}")
-    shipped = architecture_path("tiny_resnet")
-    assert shipped is not None
-    assert caught.value.code == "shape-mismatch"
-    place, line, _ = str(caught.value.span).rsplit(":", 2)
-    assert place.endswith("tiny_resnet.yaml")
-    assert "MaxPool2d" in shipped.read_text().splitlines()[int(line) - 1]
-    assert not Path("runs").exists()
 
 
 def test_weights_averages_and_validation_together(recipe: Path) -> None:
@@ -324,27 +196,6 @@ def test_nothing_is_written_before_recipe_and_data_are_right(
     assert [path.name for path in recipe.parent.iterdir()] == ["tiny.yaml"]
 
 
-@pytest.mark.parametrize(
-    ("loss", "mixing", "fits"),
-    [
-        ("{name: MultiMarginLoss}", "MixUp", False),
-        ("{ignore_index: 3}", "CutMix", False),
-        ("{label_smoothing: 0.1}", "MixUp", True),
-        ("{ignore_index: 3}", "HorizontalFlip", True),
-    ],
-)
-def test_a_loss_that_cannot_take_mixed_labels(loss: str, mixing: str, fits: bool, recipe: Path) -> None:
-    sets = (f"loss={loss}", f"transforms.train=[Normalize, {mixing}]", "train.max_steps=1")
-    if fits:
-        run(recipe, *sets)
-        return
-    with pytest.raises(ConfigError, match=f"does not take the mixed labels that {mixing} makes") as caught:
-        run(recipe, *sets)
-    assert caught.value.code == "loss-misfit"
-    assert caught.value.span is not None
-    assert not Path("runs").exists()
-
-
 def test_a_report_that_a_kill_prevented_is_made_on_resume(recipe: Path) -> None:
     first, notes = run(recipe, "reports=[class_accuracy]", "eval={tta: flip}"), []
     folder = Path(first["run_dir"])
@@ -374,31 +225,6 @@ def test_the_command_that_goes_on_names_the_plugins(
 )
 def test_epochs_keep_all_their_digits(epochs: float, text: str) -> None:
     assert RunOptions(epochs=epochs).all_sets == (f"train.epochs={text}",)
-
-
-@pytest.mark.parametrize("asked", ["auto", "bf16"])
-def test_bf16_is_left_where_its_gradient_is_wrong(recipe: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.train.runtime.cpu_bf16_unit", lambda: "AVX512-BF16")
-    text = recipe.read_text()
-    model = next(line for line in text.splitlines() if line.startswith("model:"))
-
-    def foundation() -> Foundation:
-        options = RunOptions(device="cpu", sets=(f"train.precision={asked}",))
-        resolved, parts = prepare(str(recipe), options, raise_if_errors)
-        return lay_foundation(resolved, parts, open_data(resolved, options), options)
-
-    assert foundation().runtime.precision == "bf16"  # the control: no map of this network is as small
-    recipe.write_text(text.replace(model, "model: {timm: test_resnet, in_chans: 1}"))
-    base = foundation()
-    reason = "exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
-    if asked == "auto":
-        assert base.runtime.precision == "fp32"
-        assert reason in base.runtime.choices["precision"]
-        with base.runtime.fabric.autocast():
-            assert base.module(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
-    else:
-        assert base.runtime.precision == "bf16"
-        assert reason in base.notes[0]
 
 
 def test_what_a_run_writes_of_itself_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,17 +268,6 @@ layers:
     assert resolved.recipe.doc == "pays $money"
 
 
-def test_a_run_that_ended_inside_an_epoch_is_not_lengthened(recipe: Path) -> None:
-    first = run(recipe, epochs=1.5)
-    assert run(recipe, epochs=1.5, resume=True) == first
-    message = r"ended inside an epoch, after 1\.5: it cannot be lengthened"
-    with pytest.raises(ConfigError, match=message):
-        run(recipe, epochs=3, resume=True)
-    (Path(first["run_dir"]) / "result.json").unlink()  # it was killed before it had a result
-    with pytest.raises(ConfigError, match=message):
-        run(recipe, epochs=3, resume=True)
-
-
 def test_epochs_that_max_steps_cut_off_are_not_told_as_trained(recipe: Path) -> None:
     result = run(recipe, "train.max_steps=2", epochs=4)
     assert result["steps"] == 2
@@ -471,13 +286,3 @@ def test_a_training_goes_on_at_a_rate_of_zero_and_moves_no_parameter(recipe: Pat
     assert {name for name in before if not torch.equal(before[name], after[name])} == buffers  # it did see images
     lower = weights(run(recipe, TRIANGLE.replace("[0, 1]", "[0, 2]"), "optimizer.lr=1", epochs=2)["run_dir"])
     assert not torch.equal(lower["fc.weight"], before["fc.weight"])  # the control
-
-
-def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> None:
-    head = "{op: flatten, start_dim: 1}, {op: Linear, out_features: 10}"
-    net = f"layers: [{{op: Conv2d, out_channels: 4, kernel_size: 8}}, BatchNorm2d, {head}]"
-    Path("net.yaml").write_text(f"input: [1, 8, 8]\n{net}\n")
-    sets = ("model={architecture: net.yaml}", "data.batch_size=479")  # 1,438 images: three batches, and one image
-    with pytest.raises(ConfigError, match="a batch of its own"):
-        run(recipe, *sets)
-    assert run(recipe, *sets, "data.drop_last=true", "train.max_steps=2")["steps"] == 2

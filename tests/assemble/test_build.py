@@ -1,0 +1,106 @@
+"""What recipe, data and network have to agree on before anything trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.assemble.test_run import run
+from zoo.assemble.build import Foundation, lay_foundation, open_data
+from zoo.assemble.options import RunOptions
+from zoo.assemble.run import prepare
+from zoo.errors import ConfigError, DataError, raise_if_errors
+from zoo.models import architecture_path
+
+
+def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, "train={max_steps: 2, swa: {start_epoch: 1.5}}")
+    (error,) = caught.value.diagnostics
+    assert error.code == "swa-outside-training"
+    assert not Path("runs").exists()
+
+
+def test_more_classes_in_the_data_than_in_the_head(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("classes: 10", "classes: 5"))
+    with pytest.raises(DataError) as caught:
+        run(recipe)
+    assert caught.value.message == "tiny_resnet tells 5 classes apart, digits has 10"
+    assert str(caught.value.span).startswith(f"{recipe}:3:")
+    assert not Path("runs").exists()
+
+
+def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="does not fit 10 classes"):
+        run(recipe, "loss={weight: [1.0, 2.0]}")
+    assert not Path("runs").exists()
+
+
+def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_written(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match=r"MaxPool2d: the window .* is larger than the map") as caught:
+        run(recipe, "transforms={train: [{Resize: {height: 1, width: 1}}], eval: [{Resize: {height: 1, width: 1}}]}")
+    shipped = architecture_path("tiny_resnet")
+    assert shipped is not None
+    assert caught.value.code == "shape-mismatch"
+    place, line, _ = str(caught.value.span).rsplit(":", 2)
+    assert place.endswith("tiny_resnet.yaml")
+    assert "MaxPool2d" in shipped.read_text().splitlines()[int(line) - 1]
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "mixing", "fits"),
+    [
+        ("{name: MultiMarginLoss}", "MixUp", False),
+        ("{ignore_index: 3}", "CutMix", False),
+        ("{label_smoothing: 0.1}", "MixUp", True),
+        ("{ignore_index: 3}", "HorizontalFlip", True),
+    ],
+)
+def test_a_loss_that_cannot_take_mixed_labels(loss: str, mixing: str, fits: bool, recipe: Path) -> None:
+    sets = (f"loss={loss}", f"transforms.train=[Normalize, {mixing}]", "train.max_steps=1")
+    if fits:
+        run(recipe, *sets)
+        return
+    with pytest.raises(ConfigError, match=f"does not take the mixed labels that {mixing} makes") as caught:
+        run(recipe, *sets)
+    assert caught.value.code == "loss-misfit"
+    assert caught.value.span is not None
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("asked", ["auto", "bf16"])
+def test_bf16_is_left_where_its_gradient_is_wrong(recipe: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.train.runtime.cpu_bf16_unit", lambda: "AVX512-BF16")
+    text = recipe.read_text()
+    model = next(line for line in text.splitlines() if line.startswith("model:"))
+
+    def foundation() -> Foundation:
+        options = RunOptions(device="cpu", sets=(f"train.precision={asked}",))
+        resolved, parts = prepare(str(recipe), options, raise_if_errors)
+        return lay_foundation(resolved, parts, open_data(resolved, options), options)
+
+    assert foundation().runtime.precision == "bf16"  # the control: no map of this network is as small
+    recipe.write_text(text.replace(model, "model: {timm: test_resnet, in_chans: 1}"))
+    base = foundation()
+    reason = "exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
+    if asked == "auto":
+        assert base.runtime.precision == "fp32"
+        assert reason in base.runtime.choices["precision"]
+        with base.runtime.fabric.autocast():
+            assert base.module(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
+    else:
+        assert base.runtime.precision == "bf16"
+        assert reason in base.notes[0]
+
+
+def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> None:
+    head = "{op: flatten, start_dim: 1}, {op: Linear, out_features: 10}"
+    net = f"layers: [{{op: Conv2d, out_channels: 4, kernel_size: 8}}, BatchNorm2d, {head}]"
+    Path("net.yaml").write_text(f"input: [1, 8, 8]\n{net}\n")
+    sets = ("model={architecture: net.yaml}", "data.batch_size=479")  # 1,438 images: three batches, and one image
+    with pytest.raises(ConfigError, match="a batch of its own"):
+        run(recipe, *sets)
+    assert run(recipe, *sets, "data.drop_last=true", "train.max_steps=2")["steps"] == 2
