@@ -121,7 +121,7 @@ class WorkerError(ZooError):
 
 
 class StoppedBySignal(ZooError):
-    """A signal ended the run after a checkpoint was written: 130 for SIGINT, 143 for SIGTERM and SIGUSR1."""
+    """A signal ended the run after a checkpoint was written: 130 for SIGINT, 143 for the others."""
 
     default_code = "stopped"
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -152,17 +153,18 @@ def test_a_training_outlives_whoever_read_its_progress(recipe: Path) -> None:
     assert (recipe.parent / "runs/tiny/0001/result.json").is_file()
 
 
-def test_a_training_outlives_its_terminal(recipe: Path) -> None:
-    """What is written to a terminal that was closed fails with EIO, not with a broken pipe."""
+def test_a_training_that_ignores_hang_ups_outlives_its_terminal(recipe: Path) -> None:
+    """As under nohup. What is written to a terminal that was closed fails with EIO, not with a broken pipe."""
     main_end, terminal = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "zoo", "run", recipe], cwd=recipe.parent, stdout=terminal, stderr=terminal,
-        start_new_session=True,
+        ["bash", "-c", f"trap '' HUP; exec {sys.executable} -m zoo run {recipe}"],
+        cwd=recipe.parent, stdout=terminal, stderr=terminal, start_new_session=True,
     )  # fmt: skip
     os.close(terminal)
     os.read(main_end, 1)  # it has begun to speak
     os.close(main_end)
-    process.wait(120)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(120) == 6  # the outcome, which is for stdout, reached nobody
     assert (recipe.parent / "runs/tiny/0001/result.json").is_file()
 
 

@@ -48,6 +48,8 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
 def test_a_sequence_that_half_of_the_images_do_without_is_warned_of() -> None:
     assert "half of the images do without" in complaints("[Sequential: {transforms: [HorizontalFlip]}]")
     assert complaints("[Sequential: {transforms: [HorizontalFlip], p: 0.5}]").strip() == ""
+    chosen = "[OneOf: {transforms: [Sequential: {transforms: [HorizontalFlip]}, VerticalFlip]}]"
+    assert complaints(chosen).strip() == ""  # what it has chosen is always applied
 
 
 def test_what_is_for_training_only() -> None:

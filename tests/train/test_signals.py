@@ -14,7 +14,7 @@ from zoo.train.checkpoint import verify
 from zoo.train.signals import SignalWatch
 
 SMALL = Small(train={"epochs": 2}, samples=64)
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SIGHUP: 143}
 
 
 @pytest.fixture(scope="module")

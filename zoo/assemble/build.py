@@ -96,12 +96,12 @@ def lay_foundation(
     seed_everything(recipe.seed)
     module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
     runtime.place(module)
-    notes = (*notes, *_settle_precision(runtime, settings.precision, module, network))
+    notes = (*notes, *settle_precision(runtime, settings.precision, module, network))
     loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
     return Foundation(runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *notes))
 
 
-def _settle_precision(runtime: Runtime, requested: str, module: nn.Module, network: Network) -> tuple[str, ...]:
+def settle_precision(runtime: Runtime, requested: str, module: nn.Module, network: Network) -> tuple[str, ...]:
     """Leaves bf16 where PyTorch's gradient of a layer is wrong in it, or warns where bf16 was asked for."""
     if runtime.device.type != "cpu" or runtime.precision != "bf16":
         return ()

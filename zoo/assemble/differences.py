@@ -14,6 +14,7 @@ from zoo.assemble.targets import FOREIGN, is_run, planned, run_file, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
+from zoo.graph import Plan
 from zoo.layout import RESOLVED, RESULT
 from zoo.models import architecture_names
 from zoo.schema.recipe import is_recipe
@@ -43,7 +44,15 @@ def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
 
 
 def _networks(a: str, b: str, diagnostics: Diagnostics) -> list[Change] | None:
-    first, second = (planned(target, diagnostics) for target in (a, b))
+    """How two networks differ, a recipe's for the images that a run beside it had: only a run knows their size."""
+    plans: dict[str, Plan | None] = {}
+    shape = None
+    for target in sorted((a, b), key=lambda target: _kind(target) != "run"):
+        plan = planned(target, diagnostics, input_shape=shape if _kind(target) == "recipe" else None)
+        if plan is not None and _kind(target) == "run" and len(plan.inputs) == 1:
+            shape = next(iter(plan.inputs.values())).shape[1:]  # without the batch
+        plans[target] = plan
+    first, second = plans[a], plans[b]
     return diff_plans(first, second) if first is not None and second is not None else None
 
 

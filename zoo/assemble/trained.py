@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.assemble.build import Foundation, fitting_network, image_shape, lay_foundation, open_data
+from zoo.assemble.build import (
+    Foundation,
+    fitting_network,
+    image_shape,
+    lay_foundation,
+    open_data,
+    settle_precision,
+)
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.known_data import KnownData, describe_data, read_known_data
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
@@ -68,7 +75,9 @@ def open_network(
     channels, height, width = data.image_shape
     blank = np.zeros((height, width, channels), dtype=np.uint8)
     shape = tuple(_seen_by_network([blank], ["an image"], resolved, parts, data, runtime).shape[1:])
-    module = runtime.place(fitting_network(resolved, parts, data, shape).untrained.build())
+    network = fitting_network(resolved, parts, data, shape)
+    module = runtime.place(network.untrained.build())
+    settle_precision(runtime, settings.precision, module, network)  # as the training did
     load_checkpoint(module, path, checkpoint)
     return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval(), shape)
 

@@ -31,7 +31,7 @@ _SECOND_SIGNAL_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 _LIFELINE = "ZOO_LIFELINE"  # a pipe that this process holds open as long as it lives
 _OTHER_LAUNCHERS = ("TORCHELASTIC_", "GROUP_", "ROLE_")  # what they told this process is not for its ranks
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 @dataclass
@@ -134,7 +134,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _handled(signals: _Signals) -> Iterator[None]:
-    before = {number: signal.signal(number, signals.pass_on) for number in _PASSED_ON}
+    is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup: so are the ranks
+    passed_on = [number for number in _PASSED_ON if not (is_deaf and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, signals.pass_on) for number in passed_on}
     try:
         yield
     finally:

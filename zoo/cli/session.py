@@ -35,8 +35,8 @@ class Session:
     plugins: list[Path] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """A line for people on stderr, unless ``--quiet``."""
-        if not self.quiet:
+        """A line for people on stderr; under ``--quiet`` a warning alone."""
+        if not self.quiet or text.startswith("warning: "):
             print_note(text)
 
     def settle(self, diagnostics: Diagnostics) -> None:

@@ -1,6 +1,6 @@
 """Standard streams that outlive their readers and hold any text. Roof.
 
-A reader may go at any time (``zoo run … 2>&1 | head``, a terminal that closes): what is told there is for people, and
+A reader may go at any time (``zoo run … 2>&1 | head``, a terminal under ``nohup``): what is told is for people, and
 no training ends for it.
 """
 

@@ -247,7 +247,8 @@ def _require_dimension(op: Op, arguments: Arguments, request: Request) -> None:
     if op.mixes is None or op.gathers or not isinstance(dim, int):
         return
     values = (*request.inputs, *request.named.values())
-    rank = max((len(value.shape) for value in values if isinstance(value, TensorSpec)), default=0)
+    # A number without dimensions counts as one that has one.
+    rank = max((len(value.shape) for value in values if isinstance(value, TensorSpec)), default=0) or 1
     if not -rank <= dim < rank:
         raise ShapeError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
 

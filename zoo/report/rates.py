@@ -62,12 +62,16 @@ def courses(run: Run) -> tuple[list[Course], str]:
             for group, lrs in {first: line.get("lrs") or [line["lr"]], **line.get("group_lrs", {})}.items():
                 upto = {line["step"] - back: lr for back, lr in enumerate(reversed(lrs))}
                 at_step.setdefault(group, {}).update(upto)
-    if len(at_step.get(first, ())) <= len(run.epochs):
+    has_every_step = any(line.get("lrs") for line in run.steps)
+    if not at_step.get(first) or (len(at_step[first]) <= len(run.epochs) and not has_every_step):
         known = [(line["epoch"], line["lr"]) for line in run.epochs if line.get("lr") is not None]
         return ([Course(first, *zip(*known, strict=True))] if known else []), "epoch"
     last = max(at_step[first])  # the steps after an older run's last look left no line: the last stands with its epoch
-    at_step[first] |= {line["step"]: line["lr"] for line in run.epochs if line.get("lr") and line.get("step", 0) > last}
-    return [Course(group, *zip(*sorted(lrs.items()), strict=True)) for group, lrs in at_step.items()], "step"
+    later = (line for line in run.epochs if line.get("step", 0) > last and line.get("lr") is not None)
+    at_step[first] |= {line["step"]: line["lr"] for line in later}
+    found = [Course(group, *zip(*sorted(lrs.items()), strict=True)) for group, lrs in at_step.items()]
+    is_whole = all(course.xs == found[0].xs for course in found)  # not where an older version began the run
+    return (found if is_whole else found[:1]), "step"
 
 
 def lr_schedule(run: Run, figures: Path) -> Section | None:

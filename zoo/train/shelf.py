@@ -37,7 +37,7 @@ class Shelf:
     @property
     def is_empty(self) -> bool:
         """Whether there is no checkpoint at all, not even one that a killed process left under a hidden name."""
-        return not any(self.path.glob("[!.]*")) and not (self.path / _OLD_BEST).exists()
+        return not any(path.is_dir() for path in self.path.glob("[!.]*")) and not (self.path / _OLD_BEST).exists()
 
     @property
     def epochs_behind(self) -> int:

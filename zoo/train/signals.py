@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo.train.ranks import ALONE, Ranks
 
-_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -23,7 +23,9 @@ class Interrupted(BaseException):
 
 
 class SignalWatch:
-    """Notes the first SIGINT, SIGTERM or SIGUSR1; a second one ends the process at once.
+    """Notes the first SIGINT, SIGTERM, SIGUSR1 or SIGHUP (its terminal closed); a second one ends the process at once.
+
+    A SIGHUP that ``nohup`` has the process ignore stays ignored.
 
     Outside the main thread Python can watch no signals; the training then runs without. Whichever of several ranks a
     signal reaches, all act upon it at the same place.
@@ -37,7 +39,9 @@ class SignalWatch:
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _WATCHED}
+            is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            watched = [number for number in _WATCHED if not (is_deaf and number == signal.SIGHUP)]
+            self._before = {number: signal.signal(number, self._note) for number in watched}
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -85,7 +85,8 @@ def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
     if device.type == "cuda" and state["cuda"]:
-        torch.cuda.set_rng_state(state["cuda"][0], device)  # it may be another GPU than it was
+        states, index = state["cuda"], device.index or 0  # older checkpoints have those of all GPUs there were
+        torch.cuda.set_rng_state(states[index if index < len(states) else 0], device)
 
 
 def _state_tensors(model: nn.Module) -> TensorStore:

@@ -128,16 +128,21 @@ class TransformSpec:
         return entry.batched(self.build(facts), shape)
 
 
-def parse_transforms(node: Node, diagnostics: Diagnostics, *, where: Where) -> tuple[TransformSpec, ...]:
-    """Checks a list of transforms, each ``NAME`` or ``NAME: {arguments}``; every error goes to the diagnostics."""
+def parse_transforms(
+    node: Node, diagnostics: Diagnostics, *, where: Where, inside: str = ""
+) -> tuple[TransformSpec, ...]:
+    """Checks a list of transforms, each ``NAME`` or ``NAME: {arguments}``; every error goes to the diagnostics.
+
+    ``inside`` names the transform that the list is an argument of.
+    """
     if not isinstance(node, Sequence):
         diagnostics.error("wrong-type", "transforms are a list", node.span, help="begin each with `- `")
         return ()
-    specs = (_parse_one(item, diagnostics, where) for item in node)
+    specs = (_parse_one(item, diagnostics, where, inside) for item in node)
     return tuple(spec for spec in specs if spec is not None)
 
 
-def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformSpec | None:
+def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) -> TransformSpec | None:
     named = _named(node, diagnostics)
     if named is None:
         return None
@@ -156,7 +161,7 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where) -> TransformS
     children = _children(name, written.get("transforms"), diagnostics, where)
     if children is None:
         return None
-    if name == "Sequential" and written.get("p") is None:
+    if name == "Sequential" and written.get("p") is None and inside != "OneOf":  # which applies what it has chosen
         message = "Sequential: without p, half of the images do without what is in it (albumentations' default is 0.5)"
         diagnostics.warning("half-applied", message, span, help="p: 1 for all images, or p: 0.5 to say so")
     return _tried(TransformSpec(name, plain(written.without(["transforms"])), span, children), diagnostics)
@@ -180,7 +185,7 @@ def _judged(entry: TransformEntry, written: MappingNode, span: Span, diagnostics
 def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Where) -> tuple[TransformSpec, ...] | None:
     """The transforms inside a OneOf and its like; None where one of them is wrong."""
     assert isinstance(node, Sequence)
-    children = parse_transforms(node, diagnostics, where=where)
+    children = parse_transforms(node, diagnostics, where=where, inside=name)
     for child in children:
         if child.entry.own is not None:
             diagnostics.error(
