@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.cli.conftest import TINY
-from zoo.assemble import finding
+from zoo.assemble import finding, plugins
 from zoo.assemble.build import lay_foundation, open_data
 from zoo.assemble.find_lr import FoundRate, curve, find_learning_rate
 from zoo.assemble.options import RunOptions
@@ -30,6 +30,7 @@ Find = Callable[..., FoundRate]
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(plugins, "_loaded", set())  # with a plugin, of an earlier test too, nothing is kept
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY.format(epochs=1, reports="[]"))
     return path
