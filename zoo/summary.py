@@ -113,11 +113,13 @@ def summarize(module: nn.Module, inputs: Mapping[str, Shape], *, name: str) -> S
 
 
 def _of_vectors(a: Shape, b: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    """A matrix (rows, columns) or a vector (columns) times a vector (columns)."""
     return 2 * prod(a)
 
 
 def _of_three(a: Shape, b: Shape, c: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    return 2 * a[0] * prod(b)  # nn.Bilinear's: images x features, out x features x features, images x features
+    """nn.Bilinear's product: (images, features), (outputs, features, features), (images, features)."""
+    return 2 * a[0] * prod(b)
 
 
 # Products that torch's counter does not know: a matrix or a vector with a vector, and nn.Bilinear's.

@@ -45,13 +45,13 @@ def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
 
 def _networks(a: str, b: str, diagnostics: Diagnostics) -> list[Change] | None:
     """How two networks differ, a recipe's for the images that a run beside it had: only a run knows their size."""
+    kinds = {target: _kind(target) for target in (a, b)}
     plans: dict[str, Plan | None] = {}
     shape = None
-    for target in sorted((a, b), key=lambda target: _kind(target) != "run"):
-        plan = planned(target, diagnostics, input_shape=shape if _kind(target) == "recipe" else None)
-        if plan is not None and _kind(target) == "run" and len(plan.inputs) == 1:
+    for target in sorted(kinds, key=lambda target: kinds[target] != "run"):
+        plans[target] = plan = planned(target, diagnostics, input_shape=shape if kinds[target] == "recipe" else None)
+        if plan is not None and kinds[target] == "run" and len(plan.inputs) == 1:
             shape = next(iter(plan.inputs.values())).shape[1:]  # without the batch
-        plans[target] = plan
     first, second = plans[a], plans[b]
     return diff_plans(first, second) if first is not None and second is not None else None
 
