@@ -80,7 +80,7 @@ def as_tested() -> dict[str, tuple[float, np.ndarray]]:
     assert found.probabilities is not None
     assert found.indices is not None
     confidence = found.probabilities.max(axis=1)
-    images = opened.base.test.batch(1, found.indices.tolist()).images
+    images = opened.base.test.batch(1, found.indices.tolist()).images.cpu()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (opened.dataset.mean, opened.dataset.std))
     pixels = ((images * std + mean) * 255).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
     names = [opened.dataset.test.id(int(index)) for index in found.indices]

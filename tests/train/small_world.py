@@ -268,7 +268,7 @@ def _train(folder: Path, small: Small, trap: Trap | None, said: Path, environmen
             if trap and trap.call:
                 trap.lay()
             if small.forgets_random_state:
-                state._set_random_state = lambda *saved: None
+                state.set_random_state = lambda *saved: None
             with RunFolder.at(folder, resume=small.resume) if is_first else nullcontext() as held:
                 training = small_training(small, held)
                 metrics = MetricsFile(held) if held is not None else None

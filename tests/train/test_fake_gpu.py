@@ -30,7 +30,10 @@ from zoo.train.guard import FiniteGuard
 from zoo.train.metrics import Meter
 from zoo.train.step import Stepper
 
-pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")  # autocast says so
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:CUDA is not available"),  # autocast says so
+    pytest.mark.skipif(torch.cuda.is_available(), reason="a real GPU is there: test_gpu.py"),
+]
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 STEPS = 8

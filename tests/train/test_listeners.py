@@ -73,7 +73,7 @@ def test_result_json_has_the_keys_it_promises(tmp_path: Path) -> None:
             "train": {"loss": 1.0, "accuracy": 0.5},
             "test": {},
             "best": {"epoch": 1, "accuracy": 0.7},
-            "seconds": {"total": 10.0, "train": 8.0},
+            "seconds": {"total": 10.0, "train": 8.0, "warm_up": 1.0},
             "images_per_second": 306.04,
             "device": "cpu",
             "precision": "bf16",
@@ -97,7 +97,7 @@ def test_result_json_has_the_keys_it_promises(tmp_path: Path) -> None:
         "per_class": {"cat": 0.5, "dog": 1.0},
     }
     assert result["target"] == {"test_accuracy": 0.6, "met": True}
-    assert result["seconds"] == {"total": 12.0, "train": 8.0, "setup": 2.0}
+    assert result["seconds"] == {"total": 12.0, "train": 8.0, "setup": 2.0, "warm_up": 1.0}
     promised = (
         "recipe model params epochs seed train test best target seconds images_per_second device precision run_dir"
     )

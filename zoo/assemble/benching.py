@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from types import ModuleType
 
 from torch import nn
 
@@ -48,8 +50,9 @@ def _bare(network: Network) -> nn.Module:
     """The network as ordinary PyTorch code: ejected, or as its own library has it."""
     if network.plan is None:
         return network.build()
-    namespace: dict[str, object] = {"__name__": "ejected"}
-    exec(eject(network.plan), namespace)  # our own text, made from a checked plan
-    classes = [thing for thing in namespace.values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
-    module: nn.Module = [cls for cls in classes if cls.__module__ == "ejected"][-1]()
+    ejected = ModuleType("zoo_bench_ejected")
+    sys.modules[ejected.__name__] = ejected  # where torch.compile looks for the names that its code uses
+    exec(eject(network.plan), vars(ejected))  # our own text, made from a checked plan
+    classes = [thing for thing in vars(ejected).values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
+    module: nn.Module = [cls for cls in classes if cls.__module__ == ejected.__name__][-1]()
     return module

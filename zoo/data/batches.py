@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.ahead import Ahead
 from zoo.data.dataset import Dataset, Description, Split
 from zoo.data.draws import Integers, permutation, stream_of
 from zoo.data.resident import BatchedRenderer
@@ -66,10 +68,13 @@ class Batches:
 
     def __init__(
         self, renderer: Renderer, samples: int, *, batch_size: int, shuffle: bool, drop_last: bool, seed: int,
-        backend: Literal["batched", "albumentations"], reason: str,
+        backend: Literal["batched", "albumentations"], reason: str, ahead: bool = False,
     ) -> None:  # fmt: skip
         self.samples, self.batch_size, self.backend, self.reason = samples, batch_size, backend, reason
-        self._renderer, self._shuffle, self._drop_last, self._seed = renderer, shuffle, drop_last, seed
+        self._renderer, self._shuffle, self._drop_last = renderer, shuffle, drop_last
+        # Neither holds this object, which would then not end with its last reference, nor would its workers.
+        self._permutation = partial(_permutation, samples, seed)
+        self._ahead = Ahead(self._permutation) if ahead else None
         if self.steps == 0:
             raise DataError(
                 f"drop_last leaves nothing: a batch is {batch_size} images, the split has {samples}",
@@ -91,12 +96,12 @@ class Batches:
     def order(self, epoch: int) -> Integers:
         """The sample indices in the order of an epoch (epochs count from 1)."""
         if self._shuffle:
-            return permutation(self.samples, self._seed, epoch, _ORDER)
+            return self._permutation(epoch)
         return np.arange(self.samples, dtype=np.int64)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the one numbered ``start`` (from 0) on."""
-        order = self.order(epoch)
+        order = self.order(epoch) if self._ahead is None else self._ahead(epoch)
         steps = range(start, self.steps)
         batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
         return self._batches(epoch, batches, self._rank, self._ranks)
@@ -139,10 +144,11 @@ def make_batches(
     """
     facts = _facts(split, specs, dataset)
     device = torch.device(device)
+    ahead = shuffle and device.type == "cuda"
     renderer: Renderer
     chosen, reason, steps = _choose(split, specs, facts, backend)
     if chosen == "batched":
-        renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device)
+        renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device, ahead=ahead)
     else:
         pipeline = SamplePipeline(split, tuple(specs), facts, seed)
         renderer = SampleRenderer(
@@ -150,8 +156,12 @@ def make_batches(
         )
     return Batches(
         renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
-        backend=chosen, reason=reason,
+        backend=chosen, reason=reason, ahead=ahead,
     )  # fmt: skip
+
+
+def _permutation(samples: int, seed: int, epoch: int) -> Integers:
+    return permutation(samples, seed, epoch, _ORDER)
 
 
 def wants_statistics(specs: Sequence[TransformSpec]) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.ahead import Ahead
 from zoo.data.dataset import Split
 from zoo.data.draws import Integers
-from zoo.data.transforms.forms import Facts
+from zoo.data.transforms.forms import Facts, Parameters
 from zoo.data.transforms.pipeline import Epoch, Step, Table, draw_tables
+
+CHUNK_BYTES = 128 * 2**20  # of images that a GPU renders at once: 21 batches of 512 from CIFAR-10
 
 
 class BatchedRenderer:
@@ -20,11 +23,17 @@ class BatchedRenderer:
 
     On a CPU the split's own array is read; on another device it is uploaded once, as uint8, at the first batch. One
     that would take more than half of a GPU's free memory stays on the CPU, and so do its transforms.
-    Parameters are drawn for the whole epoch at its start: some dozens of bytes a sample.
+    Parameters are drawn for the whole epoch at its start: some dozens of bytes a sample. A GPU renders several batches
+    at once: to start the transforms' kernels for each would take longer than to run them. ``ahead``: the next epoch's
+    parameters are drawn while this one trains.
     """
 
-    def __init__(self, split: Split, steps: tuple[Step, ...], facts: Facts, *, seed: int, device: torch.device) -> None:
-        self._split, self._steps, self._facts, self._seed, self._target = split, steps, facts, seed, device
+    def __init__(
+        self, split: Split, steps: tuple[Step, ...], facts: Facts, *, seed: int, device: torch.device, ahead: bool
+    ) -> None:
+        self._split, self._steps, self._facts, self._target = split, steps, facts, device
+        draw = partial(_drawn, steps, seed, len(split))
+        self._drawn: Callable[[int], list[Parameters]] = Ahead(draw) if ahead else draw
 
     @cached_property
     def _device(self) -> torch.device:
@@ -48,19 +57,32 @@ class BatchedRenderer:
         """Images (B, C, H, W) and labels of each batch."""
         images, labels = self._source
         drawn = Epoch(self._steps, self._tables(epoch), images, labels, self._facts.classes)
-        for indices in batches:
-            pictures, targets = drawn.batch(self._upload(torch.from_numpy(indices)))
-            yield pictures.to(self._target), targets.to(self._target)
+        for several in self._chunks(batches):
+            pictures, targets = drawn.batch(self._upload(torch.from_numpy(np.concatenate(several))))
+            sizes = [len(indices) for indices in several]
+            for part, labels_B in zip(torch.split(pictures, sizes), torch.split(targets, sizes), strict=True):
+                yield part.to(self._target), labels_B.to(self._target)
+
+    def _chunks(self, batches: Sequence[Integers]) -> Iterator[Sequence[Integers]]:
+        """Batches that are rendered at once: on a CPU, one by one, since they then fit into its caches."""
+        together = 1
+        if self._device.type == "cuda" and batches and self._split.images is not None:
+            image_bytes = self._split.images[0].size * torch.float32.itemsize
+            together = max(1, CHUNK_BYTES // (len(batches[0]) * image_bytes))
+        for start in range(0, len(batches), together):
+            yield batches[start : start + together]
 
     def _tables(self, epoch: int) -> list[Table]:
-        everyone = np.arange(len(self._split), dtype=np.int64)
-        tables = draw_tables(self._steps, self._seed, epoch, everyone)
         return [
             {name: self._upload(torch.from_numpy(np.ascontiguousarray(values))) for name, values in table.items()}
-            for table in tables
+            for table in self._drawn(epoch)
         ]
 
     def _upload(self, tensor: Tensor) -> Tensor:
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def _drawn(steps: Sequence[Step], seed: int, samples: int, epoch: int) -> list[Parameters]:
+    return draw_tables(steps, seed, epoch, np.arange(samples, dtype=np.int64))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
+from types import ModuleType
 from typing import Any, ClassVar, cast
 
 import torch
@@ -89,12 +91,18 @@ def _blank(name: str, source: str) -> BlockModule:
 
 @cache
 def _block_class(name: str, source: str) -> type[BlockModule]:
-    """The class of a block text. Its source is found by ``inspect`` and shown in tracebacks."""
-    filename = f"<zoo {name} {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
+    """The class of a block text. Its source is found by ``inspect`` and shown in tracebacks.
+
+    It stands in a module of its own, among the imported ones: ``torch.compile`` looks there for the names it uses.
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    filename = f"<zoo {name} {digest}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"__name__": __name__, "BlockModule": BlockModule}
-    exec(compile(source, filename, "exec"), namespace)
-    cls = cast("type[BlockModule]", namespace[name])
+    module = ModuleType(f"{__name__}.{name}_{digest}")
+    sys.modules[module.__name__] = module
+    vars(module)["BlockModule"] = BlockModule
+    exec(compile(source, filename, "exec"), vars(module))
+    cls = cast("type[BlockModule]", vars(module)[name])
     cls._zoo_source = source
     return cls
 

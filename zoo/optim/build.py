@@ -16,13 +16,12 @@ from zoo.diagnostics import Diagnostics
 from zoo.errors import raise_if_errors
 from zoo.optim.assign import Share
 from zoo.optim.catalogue import OptimizerEntry
-from zoo.optim.running import FrozenStretch, GroupsView, Optimization, RunningGroup, RunningSchedule
+from zoo.optim.running import FOREVER, FrozenStretch, GroupsView, Optimization, RunningGroup, RunningSchedule
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.spec import Freeze, GroupSpec, OptimizerSpec
 
 # At a rate of zero these leave a parameter where it is, so it may as well be frozen (Muon would renormalise it).
 _STILL_AT_ZERO = ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "ASGD")
-_FOREVER = 2**62  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Length:
 
     def step_at(self, epoch: float) -> int:
         """The first step that begins at or after an epoch, counted from 0."""
-        return math.ceil(epoch * self.steps_per_epoch - 1e-9) if epoch < _FOREVER else _FOREVER
+        return math.ceil(epoch * self.steps_per_epoch - 1e-9) if epoch < FOREVER else FOREVER
 
 
 def build_optimization(
@@ -186,7 +185,7 @@ def _stretches(spec: OptimizerSpec, shares: list[Share], length: Length) -> list
         parameters: tuple[nn.Parameter, ...] = tuple(parameter.tensor for parameter in share.parameters)
         freeze = share.group.freeze if share.group is not None else None
         if freeze is not None:
-            until = _FOREVER if freeze.always else length.step_at(freeze.until)
+            until = FOREVER if freeze.always else length.step_at(freeze.until)
             found.append(FrozenStretch(parameters, until, length.step_at(freeze.after)))
         ends = _ends_at_zero(spec, share.group, length)
         if ends is not None and (freeze is None or freeze == Freeze()):

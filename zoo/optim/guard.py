@@ -19,7 +19,7 @@ def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
     afterwards, which costs a copy of parameters and state. A parameter's first step makes its state out of nothing,
     which cannot be undone: there, once, the device is asked.
     """
-    if getattr(optimizer, "_step_supports_amp_scaling", False):
+    if decides_itself(optimizer):
         _told(skip, optimizer)
         return
     moving = _moving(optimizer)
@@ -36,6 +36,11 @@ def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
         for place, tensor in _tensors(optimizer, moving, skip):
             if place in before:
                 tensor.copy_(torch.where(skip.bool(), before[place], tensor))
+
+
+def decides_itself(optimizer: Optimizer) -> bool:
+    """Whether its kernels leave all as it is where they are told so, on the device: fused ones, and Muon's."""
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
 
 
 def _told(skip: Tensor, optimizer: Optimizer) -> None:

@@ -19,19 +19,26 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic: the steepest at zero
 def orthogonalise(matrix: Tensor, steps: int = 3, eps: float = 1e-7) -> Tensor:
     """The matrix with its singular values pushed towards one, by Newton-Schulz iteration in bfloat16.
 
-    Takes and gives a matrix of shape (rows, columns); the result is bfloat16, its singular values lie roughly
-    within 0.5 and 1.5. ``eps`` keeps a zero matrix zero.
+    Takes and gives a matrix of shape (rows, columns), or several (n, rows, columns); the result is bfloat16, its
+    singular values lie roughly within 0.5 and 1.5. ``eps`` keeps a zero matrix zero.
     """
     a, b, c = COEFFICIENTS
     x: Tensor = matrix.bfloat16()
-    x = x / (x.norm() + eps)  # the iteration converges for a spectral norm of at most one
-    is_tall = x.size(0) > x.size(1)
+    # The iteration converges for a spectral norm of at most one.
+    x = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + eps)
+    is_tall = x.size(-2) > x.size(-1)
     if is_tall:
         x = x.mT
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = _plus_product(x, _plus_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if is_tall else x
+
+
+def _plus_product(base: Tensor, left: Tensor, right: Tensor, *, beta: float, alpha: float = 1.0) -> Tensor:
+    """beta x base + alpha x left @ right, in one kernel."""
+    form = torch.addmm if base.dim() == 2 else torch.baddbmm
+    return form(base, left, right, beta=beta, alpha=alpha)
 
 
 class Muon(Optimizer):
@@ -97,23 +104,52 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            moving = [parameter for parameter in group["params"] if parameter.grad is not None]
+            for alike in _of_one_shape(moving):
+                self._update(alike, group)
         return loss
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Updates parameters of one shape, together: a GPU takes as long to start a small kernel as to run it."""
+        weights = _flat(parameters)
+        gradients = _flat([parameter.grad for parameter in parameters if parameter.grad is not None])
+        buffers = [self._momentum_buffer(parameter) for parameter in parameters]
+        averages = _flat(buffers)
+        skip, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        gradients = gradients if scale is None else gradients / scale
+        moved = averages.mul(group["momentum"]).add_(gradients)
+        directions = gradients.add(moved, alpha=group["momentum"]) if group["nesterov"] else moved
+        updates = orthogonalise(directions, group["steps"], group["eps"])
+        if group["normalize"]:  # filters that begin at zero have no size to keep
+            norms = torch.linalg.vector_norm(weights, dim=(1, 2), keepdim=True).clamp_min_(group["eps"])
+            stepped = (weights * (weights.size(1) ** 0.5 / norms)).add_(updates, alpha=-group["lr"])
+        else:
+            stepped = weights.add(updates, alpha=-group["lr"])
+        if skip is not None:
+            moved = torch.where(skip.bool(), averages, moved)
+            stepped = torch.where(skip.bool(), weights, stepped)
+        _write(moved, buffers)
+        _write(stepped, parameters)
+
+    def _momentum_buffer(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        average, skip = state["momentum_buffer"], getattr(self, "found_inf", None)
-        scale = getattr(self, "grad_scale", None)
-        gradient = gradient if scale is None else gradient / scale
-        moved = average.mul(group["momentum"]).add_(gradient)
-        direction = gradient.add(moved, alpha=group["momentum"]) if group["nesterov"] else moved
-        # filters that begin at zero have no size to keep
-        size = len(parameter) ** 0.5 / parameter.norm().clamp_min(group["eps"]) if group["normalize"] else 1.0
-        update = orthogonalise(direction.reshape(len(direction), -1), group["steps"], group["eps"])
-        stepped = parameter.mul(size).add_(update.view(direction.shape), alpha=-group["lr"])
-        average.copy_(moved if skip is None else torch.where(skip.bool(), average, moved))
-        parameter.copy_(stepped if skip is None else torch.where(skip.bool(), parameter, stepped))
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer: Tensor = state["momentum_buffer"]
+        return buffer
+
+
+def _of_one_shape(parameters: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    alike: dict[tuple[Any, ...], list[Tensor]] = {}
+    for parameter in parameters:
+        alike.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
+    return alike.values()
+
+
+def _flat(tensors: list[Tensor]) -> Tensor:
+    """Tensors of one shape as matrices (n, rows, columns): all but the first dimension are flattened."""
+    return torch.stack([tensor.reshape(len(tensor), -1) for tensor in tensors])
+
+
+def _write(matrices: Tensor, tensors: list[Tensor]) -> None:
+    torch._foreach_copy_(tensors, [matrix.view(tensors[0].shape) for matrix in matrices])

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from zoo.optim.guard import stepped_unless
+from zoo.optim.guard import decides_itself, stepped_unless
+
+FOREVER = 2**62  # steps
 
 # What schedulers write into a group: what they move, and what they note there for themselves.
 _WRITTEN = ("lr", "momentum", "betas", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
@@ -155,6 +157,13 @@ class Optimization:
             else:
                 stepped_unless(skip, optimizer)
 
+    def skip_step(self, device: torch.device) -> None:
+        """Runs the kernels of those optimizers that can leave all as it is; for warming up."""
+        skip = torch.ones((), device=device)
+        for optimizer in self.optimizers:
+            if decides_itself(optimizer) and not _would_begin(optimizer):
+                stepped_unless(skip, optimizer)
+
     def zero_grad(self) -> None:
         """Drops all gradients."""
         for optimizer in self.optimizers:
@@ -206,6 +215,20 @@ class Optimization:
             stretch.thaw()
         self._frozen = ()
 
+    def rehearse(self) -> Iterator[int]:
+        """Freezes, one after another, what will be frozen from later steps on, and gives each such step.
+
+        In the end it freezes what is frozen now.
+        """
+        turns = {int(step) for stretch in self._frozen for step in (stretch.until, stretch.after) if step < FOREVER}
+        try:
+            for turn in sorted(turn for turn in turns if turn > self.steps):
+                for stretch in self._frozen:
+                    stretch.apply(turn)
+                yield turn
+        finally:
+            self._freeze()
+
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs: tensors under ``optimizers``, plain numbers elsewhere."""
         return {
@@ -230,6 +253,14 @@ class Optimization:
 
     def _torch_group(self, group: RunningGroup) -> dict[str, Any]:
         return self.optimizers[group.optimizer].param_groups[group.index]
+
+
+def _would_begin(optimizer: Optimizer) -> bool:
+    """Whether it is fused SGD without momentum buffers yet: a first step that is skipped leaves them uninitialised."""
+    if not isinstance(optimizer, torch.optim.SGD):
+        return False
+    moving = (parameter for group in optimizer.param_groups if group["momentum"] for parameter in group["params"])
+    return any("momentum_buffer" not in optimizer.state.get(parameter, {}) for parameter in moving)
 
 
 def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from zoo import __version__
 from zoo.disk import disk_faults, write_atomically
 from zoo.errors import ZooError, in_a_line
 from zoo.layout import FIGURES, REPORT
@@ -82,6 +82,6 @@ def _html(run: Run, made: list[Section]) -> str:
         files=about.files(run),
         page=made,
         css=Markup((templates / "page.css").read_text(encoding="utf-8")),
-        version=version("zoo"),
+        version=__version__,
         folder=str(run.result.get("run_dir") or run.path),
     )

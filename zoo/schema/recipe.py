@@ -145,8 +145,10 @@ class TrainSection(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: mixed precision where the hardware has it, bf16 or else fp16; fp32 elsewhere"
     )
-    compile: bool | Literal["auto"] = Field(
-        "auto", description="torch.compile; auto: only where it was measured to be faster, so far nowhere"
+    compile: bool | Literal["auto", "max-autotune-no-cudagraphs"] = Field(
+        "auto",
+        description="torch.compile, or the mode of it that tunes for longer; auto: trainings of this kind are "
+        "over before it pays",
     )
     channels_last: bool | Literal["auto"] = Field("auto", description="memory format; auto: wherever it is faster")
     deterministic: bool = Field(

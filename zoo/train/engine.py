@@ -32,6 +32,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from zoo.diagnostics import duration
 from zoo.errors import StoppedBySignal, WorkerError
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.layout import LAST
@@ -45,6 +46,7 @@ from zoo.train.shelf import Shelf
 from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.step import Stepper
 from zoo.train.training import BatchesLike, BatchLike, Training
+from zoo.train.warming import warm_up
 
 
 def fit(training: Training) -> Generator[Event, None, None]:
@@ -91,6 +93,7 @@ class _Loop:
         self.shelf = Shelf(training.folder.checkpoints, training.settings.checkpoint.keep) if training.folder else None
         self.runtime.place(training.model)
         self.stepper = Stepper(training)
+        self._is_cold = self.runtime.warms_up
         self._test_seconds = 0.0  # of the last test, with what came before it
         self._refresh_seconds = 0.0  # what the averages' statistics took before it
         self._since = self._saved_at = time.monotonic()
@@ -147,7 +150,11 @@ class _Loop:
                 "train": progress.last_train,
                 "test": final.figures,
                 "best": {"epoch": progress.best_epoch, "accuracy": progress.best_accuracy},
-                "seconds": {"total": self._total_seconds(), "train": progress.train_seconds},
+                "seconds": {
+                    "total": self._total_seconds(),
+                    "train": progress.train_seconds,
+                    "warm_up": progress.warm_up_seconds,
+                },
                 "images_per_second": progress.images_per_second,
                 "device": str(self.runtime.device),
                 "precision": self.runtime.precision,
@@ -195,6 +202,8 @@ class _Loop:
         # A run that was stopped after its last step, in the midst of an epoch, resumes with what follows that step.
         left: Iterable[BatchLike] = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
         for batch in left:
+            if self._is_cold:
+                yield from self._warm_up(batch)
             self.stepper.backward(batch, share=batch.whole / self.training.images_of_step(progress.batch))
             progress.batch += 1
             if progress.batch % accumulate and progress.batch < batches.steps:
@@ -208,6 +217,14 @@ class _Loop:
             if self._minutes_are_up():
                 yield from self.save_last()
             self.signals.check()
+
+    def _warm_up(self, batch: BatchLike) -> Iterator[Event]:
+        seconds = warm_up(self.training, self.stepper.forward, batch)
+        self._is_cold = False
+        self.progress.warm_up_seconds += seconds
+        what = "compiled" if self.runtime.compiled else "warmed up"
+        yield Message("info", f"{what} in {duration(seconds)}, which is not part of the training's time")
+        self.clock.start()
 
     @property
     def _is_trained(self) -> bool:

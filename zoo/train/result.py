@@ -51,6 +51,7 @@ def make_result(
             "total": round(setup_seconds + seconds["total"], 3),
             "train": round(seconds["train"], 3),
             "setup": round(setup_seconds, 3),
+            "warm_up": round(seconds["warm_up"], 3),
         },
         "images_per_second": round(known["images_per_second"], 1),
         "device": known["device"],

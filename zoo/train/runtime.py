@@ -28,6 +28,9 @@ from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError, first_line
 from zoo.launch import Place
 from zoo.train.ranks import ALONE, Ranks
 
+Compile = Literal["auto", "max-autotune-no-cudagraphs"]
+TUNED: Compile = "max-autotune-no-cudagraphs"
+
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
 
 
@@ -125,8 +128,10 @@ def choose_layout(requested: bool | Literal["auto"]) -> Choice:
     return Choice("channels_last", "faster than contiguous in every precision measured")
 
 
-def choose_compile(requested: bool | Literal["auto"], device: torch.device) -> Choice:
-    """Whether ``torch.compile`` is used; ``auto`` only where it was measured to win."""
+def choose_compile(requested: bool | Compile, device: torch.device) -> Choice:
+    """Whether ``torch.compile`` is used, and in which mode; ``auto`` only where it was measured to win."""
+    if requested == TUNED:
+        return Choice(TUNED, "asked for")
     if requested != "auto":
         return Choice("compiled" if requested else "eager", "asked for")
     if device.type == "cpu":
@@ -171,6 +176,7 @@ class Runtime:
     deterministic: bool = False
     choices: dict[str, str] = field(default_factory=dict)
     ranks: Ranks = ALONE
+    compile_mode: str = "default"  # torch.compile's
 
     @classmethod
     def choose(
@@ -178,7 +184,7 @@ class Runtime:
         device: str = "auto",
         precision: str = "auto",
         channels_last: bool | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
+        compile: bool | Compile = "auto",
         deterministic: bool = False,
         ranks: Ranks = ALONE,
     ) -> Runtime:
@@ -195,10 +201,11 @@ class Runtime:
             on,
             arithmetic.value,
             layout.value == "channels_last",
-            eager.value == "compiled",
+            eager.value != "eager",
             deterministic,
             {name: str(choice) for name, choice in choices.items()},
             ranks,
+            TUNED if eager.value == TUNED else "default",
         )
 
     def change_precision(self, choice: Choice) -> None:
@@ -247,7 +254,17 @@ class Runtime:
                 logits_BK: Tensor = model(images_BCHW)
             return logits_BK.float()
 
-        return torch.compile(forward) if self.compiled else forward
+        if not self.compiled:
+            return forward
+        # Each size of batch is compiled for itself, where kernels for any size would be used for all once there is a
+        # second one. Sizes, what is frozen, training and testing add up: torch gives up at 8 and says nothing.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        return torch.compile(forward, dynamic=False, mode=self.compile_mode)
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether the first pass costs what no other does: kernels are compiled, loaded, or tried and chosen."""
+        return self.compiled or self.device.type == "cuda"
 
     @property
     def scaler(self) -> Any:

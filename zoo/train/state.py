@@ -39,6 +39,7 @@ class Progress:
     epoch_seconds: float = 0.0  # of its training steps
     train_seconds: float = 0.0  # of all training steps
     total_seconds: float = 0.0
+    warm_up_seconds: float = 0.0  # of the passes before the first step, in all processes so far
     best_epoch: int | None = None
     best_accuracy: float | None = None
     last_train: dict[str, float] | None = None  # figures of the last whole epoch
@@ -68,7 +69,8 @@ def seed_everything(seed: int, rank: int = 0) -> None:
     torch.manual_seed(seed)
 
 
-def _random_state(device: torch.device) -> dict[str, Any]:
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of every generator that a training may draw from."""
     numpy_state = np.random.get_state()
     name, keys, *rest = numpy_state
     return {
@@ -79,7 +81,8 @@ def _random_state(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Takes such a state back."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
@@ -115,7 +118,7 @@ def keep_averages(training: Training) -> None:
 
 def own_state(meter: Meter) -> dict[str, Any]:
     """What each of several ranks has for itself: all else is the same on all."""
-    return {"random": _random_state(meter.sums.device), "meter": {"sums": meter.sums.cpu(), "samples": meter.samples}}
+    return {"random": random_state(meter.sums.device), "meter": {"sums": meter.sums.cpu(), "samples": meter.samples}}
 
 
 def save(training: Training, progress: Progress, of_ranks: Sequence[dict[str, Any]], path: Path) -> None:
@@ -189,14 +192,14 @@ def _restore_own(training: Training, meter: Meter, of_ranks: Sequence[dict[str, 
     if ranks.count == len(of_ranks):
         own = of_ranks[ranks.rank]
         meter.load(own["meter"]["sums"], own["meter"]["samples"])
-        _set_random_state(own["random"], device)
+        set_random_state(own["random"], device)
         return
     if not ranks.is_first:
         seed_everything(training.seed, ranks.rank)
         return
     meters = [one["meter"] for one in of_ranks]
     meter.load(sum(one["sums"] for one in meters), sum(one["samples"] for one in meters))
-    _set_random_state(of_ranks[0]["random"], device)
+    set_random_state(of_ranks[0]["random"], device)
 
 
 def require_fit(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], source: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -79,6 +80,9 @@ class OptimizationLike(Protocol):
     def step(self, skip: Tensor | None = None) -> None:
         """Updates the parameters, unless the scalar ``skip`` on their device is true."""
 
+    def skip_step(self, device: torch.device) -> None:
+        """Runs the kernels of a step that changes nothing, as far as there are such."""
+
     def zero_grad(self) -> None:
         """Drops the gradients."""
 
@@ -87,6 +91,9 @@ class OptimizationLike(Protocol):
 
     def after_epoch(self, metrics: Mapping[str, float] | None = None) -> None:
         """Steps the schedules that go by epochs; ``metrics`` is for those that watch a figure."""
+
+    def rehearse(self) -> Iterator[int]:
+        """Freezes, one after another, what will be frozen from later steps on; in the end, what is frozen now."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs: plain data and tensors."""
@@ -187,5 +194,10 @@ class Training:
 
     @property
     def logging_steps(self) -> int:
-        """Steps between two looks at the device: ten an epoch, but never more than 50 steps apart."""
-        return self.log_every or max(1, min(50, self.steps.per_epoch // 10))
+        """Steps between two looks at the device: ten an epoch, but never more than 50 steps apart.
+
+        A GPU that is looked at stands still until the host has caught up: of an epoch of 25 steps, one look in two
+        steps was a tenth of its time. It is left alone for 50 steps, or an epoch where that has fewer.
+        """
+        per_epoch = self.steps.per_epoch
+        return self.log_every or max(1, min(50, per_epoch if self.runtime.device.type == "cuda" else per_epoch // 10))
