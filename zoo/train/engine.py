@@ -41,6 +41,7 @@ from zoo.train import state
 from zoo.train.checkpoint import read_checkpoint
 from zoo.train.evaluation import Evaluation, evaluate
 from zoo.train.metrics import StepClock
+from zoo.train.result import outcome
 from zoo.train.runtime import machine_faults
 from zoo.train.shelf import Shelf
 from zoo.train.signals import Interrupted, SignalWatch
@@ -76,7 +77,8 @@ def fit(training: Training) -> Generator[Event, None, None]:
             if loop.is_between_steps:
                 yield from loop.save_last()
             raise loop.stopped_by(Interrupted(signals.caught)) from None
-        yield loop.outcome(training.final)
+        state.keep_averages(training)
+        yield TrainingFinished(outcome(training, loop.progress, training.final, loop.total_seconds()))
 
 
 class _Loop:
@@ -137,29 +139,6 @@ class _Loop:
         self._saved_position = self._position if checkpoint.path.name == LAST else None
         self.ranks.meet()  # all have read it: it may be replaced
         yield Message("info", f"resumed from {checkpoint.path} at step {self.progress.step}")
-
-    def outcome(self, final: Evaluation) -> TrainingFinished:
-        """What the engine knows of ``result.json``: headlines are the last epoch's. Leaves the tested weights in."""
-        training, progress = self.training, self.progress
-        state.keep_averages(training)
-        return TrainingFinished(
-            {
-                "epochs": _plain(training.epochs),
-                "steps": progress.step,
-                "seed": training.seed,
-                "train": progress.last_train,
-                "test": final.figures,
-                "best": {"epoch": progress.best_epoch, "accuracy": progress.best_accuracy},
-                "seconds": {
-                    "total": self._total_seconds(),
-                    "train": progress.train_seconds,
-                    "warm_up": progress.warm_up_seconds,
-                },
-                "images_per_second": progress.images_per_second,
-                "device": str(self.runtime.device),
-                "precision": self.runtime.precision,
-            }
-        )
 
     def stopped_by(self, interruption: Interrupted) -> StoppedBySignal:
         """What ends a training that a signal stopped."""
@@ -361,7 +340,7 @@ class _Loop:
         self._stop_clock()
         averages = [averaging.state_dict() for averaging in training.averaging]
         self.stepper.guard.check_state(progress.step, progress.lr, [training.model.state_dict(), *averages])
-        progress.total_seconds = self._total_seconds()
+        progress.total_seconds = self.total_seconds()
         self._since = time.monotonic()
         write = partial(state.save, training, progress, self.ranks.gather(state.own_state(self.stepper.meter)))
         path = self.ranks.told(lambda: self._write(name, write))
@@ -384,7 +363,8 @@ class _Loop:
             return False
         return bool(self.ranks.highest(int(time.monotonic() - self._saved_at >= 60 * minutes)))
 
-    def _total_seconds(self) -> float:
+    def total_seconds(self) -> float:
+        """Wall-clock seconds of the training so far, those before an interruption included."""
         return self.progress.total_seconds + time.monotonic() - self._since
 
     def _stop_clock(self) -> None:
@@ -400,8 +380,3 @@ def _plateau_metrics(event: EpochFinished) -> dict[str, float]:
     """What a schedule may watch: the validation set's figures, else the test set's, and the training set's."""
     watched = event.validation or event.test or {}
     return {**watched, **{f"train.{name}": figure for name, figure in event.train.items()}}
-
-
-def _plain(number: float) -> float:
-    """24, not 24.0: a whole number as a person would write it."""
-    return int(number) if float(number).is_integer() else number

@@ -9,6 +9,29 @@ from typing import Any
 
 from zoo.events import TrainingFinished
 from zoo.train.evaluation import Evaluation
+from zoo.train.state import Progress
+from zoo.train.training import Training
+
+
+def outcome(training: Training, progress: Progress, final: Evaluation, total_seconds: float) -> dict[str, Any]:
+    """What the engine knows of ``result.json``: headlines are the last epoch's."""
+    return {
+        "epochs": _plain(training.epochs),
+        "steps": progress.step,
+        "seed": training.seed,
+        "train": progress.last_train,
+        "test": final.figures,
+        "best": {"epoch": progress.best_epoch, "accuracy": progress.best_accuracy},
+        "seconds": {"total": total_seconds, "train": progress.train_seconds, "warm_up": progress.warm_up_seconds},
+        "images_per_second": progress.images_per_second,
+        "device": str(training.runtime.device),
+        "precision": training.runtime.precision,
+    }
+
+
+def _plain(number: float) -> float:
+    """24, not 24.0: a whole number as a person would write it."""
+    return int(number) if float(number).is_integer() else number
 
 
 def make_result(

@@ -136,7 +136,9 @@ def choose_compile(requested: bool | Compile, device: torch.device) -> Choice:
         return Choice("compiled" if requested else "eager", "asked for")
     if device.type == "cpu":
         return Choice("eager", "on a CPU torch.compile was measured equal at best")
-    return Choice("eager", "torch.compile has not been measured to win on this device; say compile: true to try")
+    return Choice(
+        "eager", "compiling takes half a minute, for steps that are up to 1.3 times as fast: true where it pays"
+    )
 
 
 def choose_algorithms(deterministic: bool) -> Choice:
