@@ -1,0 +1,132 @@
+"""Warming up: done on the CPU here, where it is not needed, and must change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.train.small_world import Small, only, small_training
+from zoo.events import Message, TrainingFinished
+from zoo.optim.averaging import EMA, Lookahead
+from zoo.optim.muon import Muon
+from zoo.optim.running import FrozenStretch, Optimization, RunningGroup
+from zoo.train import Runtime, Training, fit, warming
+
+SMALL = Small(samples=70)
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Runtime, "warms_up", True)
+
+
+def trained(small: Small = SMALL, optimizer: Any = None, ema: bool = False) -> dict[str, torch.Tensor]:
+    training = small_training(small, None)
+    if optimizer is not None:
+        made = optimizer(list(training.model.parameters()))
+        training.optimization = Optimization([made], [RunningGroup("all", 0, 0, (), 1.0)])
+    if ema:
+        training.averaging = [EMA(training.model, 0.9), Lookahead(training.model, total_steps=15)]
+    events = list(fit(training))
+    said = [event.text for event in only(events, Message) if "part of the training's time" in event.text]
+    warmed = only(events, TrainingFinished)[0].result["seconds"]["warm_up"]
+    assert len(said) == (warmed > 0)
+    return {"warmed": torch.tensor(warmed > 0), **training.model.state_dict()}
+
+
+def assert_alike(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert bool(first["warmed"]) != bool(second["warmed"])
+    for name in first.keys() - {"warmed"}:
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        None,
+        lambda parameters: torch.optim.AdamW(parameters, lr=0.01, fused=True),
+        lambda parameters: torch.optim.NAdam(parameters, lr=0.01),
+        lambda parameters: Muon([one for one in parameters if one.dim() > 1], lr=0.02),
+    ],
+    ids=["SGD", "AdamW", "NAdam", "Muon"],
+)
+def test_a_warmed_up_training_is_the_same_to_the_last_bit(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = trained(optimizer=optimizer, ema=True)
+    monkeypatch.setattr(Runtime, "warms_up", True)
+    assert_alike(cold, trained(optimizer=optimizer, ema=True))
+
+
+@pytest.mark.parametrize("forgotten", ["buffers", "random"])
+def test_control_a_trace_would_be_seen(forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = trained()
+    monkeypatch.setattr(Runtime, "warms_up", True)
+    if forgotten == "random":
+        monkeypatch.setattr(warming.state, "set_random_state", lambda *saved: None)
+    else:
+        monkeypatch.setattr(torch.Tensor, "copy_", partial(_only_parameters, torch.Tensor.copy_))
+    with pytest.raises(AssertionError):
+        assert_alike(cold, trained())
+
+
+def _only_parameters(copy: Any, self: torch.Tensor, *arguments: Any, **keywords: Any) -> torch.Tensor:
+    is_buffer = not isinstance(self, nn.Parameter) and self.shape in [(8,), ()]
+    return self if is_buffer else copy(self, *arguments, **keywords)
+
+
+def test_a_resumed_training_is_warmed_up_again(warm: None, tmp_path: Any) -> None:
+    training = small_training(replace(SMALL, train={"epochs": 1}), None)
+    assert only(list(fit(training)), TrainingFinished)[0].result["seconds"]["warm_up"] > 0
+
+
+def frozen_training(*, until: int) -> Training:
+    training = small_training(replace(SMALL, plain=True), None)
+    body = tuple(training.model[:5].parameters())  # type: ignore[index]
+    optimizer = torch.optim.SGD(training.model.parameters(), lr=0.1, momentum=0.9)
+    groups = [RunningGroup("all", 0, 0, (), 1.0)]
+    training.optimization = Optimization([optimizer], groups, frozen=[FrozenStretch(body, until, float("inf"))])
+    return training
+
+
+def test_what_will_be_frozen_is_rehearsed_and_put_back() -> None:
+    training = frozen_training(until=7)
+    optimization = training.optimization
+    body, *_ = training.model.parameters()
+    assert not body.requires_grad
+    assert [(step, body.requires_grad) for step in optimization.rehearse()] == [(7, True)]
+    assert not body.requires_grad
+    walk = optimization.rehearse()
+    next(walk)
+    walk.close()  # whoever stops in between leaves it as it was too
+    assert not body.requires_grad
+
+
+@pytest.mark.slow
+def test_what_thaws_in_a_compiled_training_is_trained() -> None:
+    """torch 2.11 left to itself goes on with the graph in which it was frozen."""
+    training = frozen_training(until=5)
+    training.runtime.compiled = True
+    body, *_ = training.model.parameters()
+    before = body.detach().clone()
+    events = list(fit(training))
+    assert any("compiled in" in event.text for event in only(events, Message))
+    assert not torch.equal(before, body)
+
+
+def test_the_first_step_of_fused_sgd_is_never_a_skipped_one() -> None:
+    """torch would leave its momentum uninitialised."""
+    parameter = nn.Parameter(torch.ones(4))
+    parameter.grad = torch.ones(4)
+    optimizer = torch.optim.SGD([parameter], lr=0.1, momentum=0.9, fused=True)
+    one = Optimization([optimizer], [RunningGroup("all", 0, 0, (), 1.0)])
+    one.skip_step(torch.device("cpu"))
+    assert not optimizer.state
+    one.step(skip=torch.zeros(()))
+    momentum = optimizer.state[parameter]["momentum_buffer"].clone()
+    one.skip_step(torch.device("cpu"))
+    assert torch.equal(optimizer.state[parameter]["momentum_buffer"], momentum)
+    assert torch.equal(parameter, torch.full((4,), 0.9))
