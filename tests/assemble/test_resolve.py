@@ -75,8 +75,8 @@ def test_a_shipped_recipe_can_be_extended_by_name(tmp_path: Path) -> None:
     [
         ("quikstart", "did you mean quickstart?"),
         ("quickstrat.yaml", "did you mean quickstart?"),
-        ("cifar10_49", "did you mean speedrun/cifar10_94?"),
-        ("speedrun/cifar10_95", "did you mean speedrun/cifar10_94?"),
+        ("cifar10_49", "did you mean speedrun/cifar10_94 or speedrun/cifar10_96?"),
+        ("speedrun/cifar10-96", "did you mean speedrun/cifar10_96"),
         ("bass.yaml", "did you mean base.yaml?"),
         ("zzz", "looked beside"),
     ],

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from zoo import __version__
 from zoo.assemble.plugins import plugin_files
 from zoo.layout import ENVIRONMENT
 
 PACKAGES = (
-    "zoo",
     "torch",
     "torchvision",
     "lightning-fabric",
@@ -62,7 +62,7 @@ def read_environment(folder: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, str | None]:
     """Python's version and those of the packages that have a say in the numbers."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), "zoo": __version__, **{name: _version(name) for name in PACKAGES}}
 
 
 def device_name(device: torch.device) -> str:

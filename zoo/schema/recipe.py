@@ -147,8 +147,8 @@ class TrainSection(Section):
     )
     compile: bool | Literal["auto", "max-autotune-no-cudagraphs"] = Field(
         "auto",
-        description="torch.compile, or the mode of it that tunes for longer; auto: trainings of this kind are "
-        "over before it pays",
+        description="torch.compile, or the mode of it that tunes for longer; auto: never, since it pays in long "
+        "trainings only",
     )
     channels_last: bool | Literal["auto"] = Field("auto", description="memory format; auto: wherever it is faster")
     deterministic: bool = Field(

@@ -199,11 +199,16 @@ def is_torch_init(name: str) -> bool:
 def _loop_by_kind(settings: Settings) -> list[str]:
     lines: list[str] = []
     for op, names in settings.by_kind.items():
-        word = "elif" if lines else "if"
-        lines.append(f"            {word} isinstance(module, {ops[op].path}):")
+        word, may_lack = "elif" if lines else "if", "module.bias is not None"
+        condition = f"isinstance(module, {ops[op].path})"
+        if list(names) == ["bias"]:
+            lines.append(f"            {word} {condition} and {may_lack}:")
+            lines.append(statement(init_call(names["bias"], "module.bias"), 16))
+            continue
+        lines.append(f"            {word} {condition}:")
         for name, init in names.items():
             if name == "bias":
-                lines.append("                if module.bias is not None:")
+                lines.append(f"                if {may_lack}:")
             lines.append(statement(init_call(init, f"module.{name}"), 20 if name == "bias" else 16))
     return ["        for module in self.modules():", *lines] if lines else []
 
