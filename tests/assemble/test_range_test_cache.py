@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.cli.conftest import TINY
-from zoo.assemble import finding, plugins
+from zoo.assemble import max_lr, plugins
 from zoo.assemble.build import lay_foundation, open_data
 from zoo.assemble.find_lr import FoundRate, curve, find_learning_rate
 from zoo.assemble.options import RunOptions
@@ -141,7 +141,7 @@ def test_it_runs_with_the_algorithms_of_the_training(
         seen.append(torch.are_deterministic_algorithms_enabled())
         return lr_range_test(*given, **named)
 
-    monkeypatch.setattr(finding, "lr_range_test", watched)
+    monkeypatch.setattr(max_lr, "lr_range_test", watched)
     find(f"train.deterministic={str(deterministic).lower()}")
     assert seen == [deterministic]
 

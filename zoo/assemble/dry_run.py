@@ -13,7 +13,7 @@ import torch
 
 from zoo.assemble.build import build, open_data
 from zoo.assemble.check import Parts, recheck
-from zoo.assemble.finding import with_lr
+from zoo.assemble.max_lr import with_lr
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from zoo.assemble.build import open_data
-from zoo.assemble.finding import Found, run_range_test
+from zoo.assemble.max_lr import Found, run_range_test
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import prepare
 from zoo.disk import disk_faults

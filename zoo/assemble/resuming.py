@@ -17,8 +17,8 @@ from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.environment import read_environment
 from zoo.assemble.files import resolved_document
-from zoo.assemble.finding import saved_range_test, with_document, with_lr
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
+from zoo.assemble.max_lr import saved_range_test, with_document, with_lr
 from zoo.assemble.networks import Network
 from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import plugin_files
