@@ -130,3 +130,11 @@ def test_the_first_step_of_fused_sgd_is_never_a_skipped_one() -> None:
     one.skip_step(torch.device("cpu"))
     assert torch.equal(optimizer.state[parameter]["momentum_buffer"], momentum)
     assert torch.equal(parameter, torch.full((4,), 0.9))
+
+
+@pytest.mark.parametrize(("device", "samples", "apart"), [("cuda", 90, 6), ("cpu", 90, 1), ("cuda", 1600, 50)])
+def test_a_gpu_is_looked_at_less_often(device: str, samples: int, apart: int) -> None:
+    training = small_training(Small(samples=samples), None)
+    training.log_every = None
+    training.runtime.device = torch.device(device)
+    assert training.logging_steps == apart
