@@ -49,6 +49,7 @@ class Small:
     precision: str = "fp32"
     ema: bool = False
     fused: bool = True
+    warms_up: bool = False  # as on a GPU
     forgets_random_state: bool = False  # a control: a resume that leaves out the random state
 
 
@@ -267,6 +268,8 @@ def _train(folder: Path, small: Small, trap: Trap | None, said: Path, environmen
         try:
             if trap and trap.call:
                 trap.lay()
+            if small.warms_up:
+                Runtime.warms_up = True  # type: ignore[method-assign,assignment]
             if small.forgets_random_state:
                 state.set_random_state = lambda *saved: None
             with RunFolder.at(folder, resume=small.resume) if is_first else nullcontext() as held:

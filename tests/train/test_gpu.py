@@ -94,10 +94,13 @@ def test_control_a_wait_is_noticed() -> None:
         float(torch.ones(1, device="cuda"))
 
 
-def test_warming_up_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    warmed = trained(training())
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_warming_up_leaves_no_trace(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert training().runtime.warms_up
+    warmed = trained(training(OPTIMIZERS[name], precision))
     monkeypatch.setattr(Runtime, "warms_up", False)
-    cold = trained(training())
+    cold = trained(training(OPTIMIZERS[name], precision))
     assert all(torch.equal(warmed[name], cold[name]) for name in cold)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from functools import partial
 from types import ModuleType
@@ -50,9 +51,10 @@ def _bare(network: Network) -> nn.Module:
     """The network as ordinary PyTorch code: ejected, or as its own library has it."""
     if network.plan is None:
         return network.build()
-    ejected = ModuleType("zoo_bench_ejected")
+    text = eject(network.plan)  # our own, made from a checked plan
+    ejected = ModuleType(f"zoo_bench_{hashlib.sha256(text.encode()).hexdigest()[:12]}")
     sys.modules[ejected.__name__] = ejected  # where torch.compile looks for the names that its code uses
-    exec(eject(network.plan), vars(ejected))  # our own text, made from a checked plan
+    exec(text, vars(ejected))
     classes = [thing for thing in vars(ejected).values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
     module: nn.Module = [cls for cls in classes if cls.__module__ == ejected.__name__][-1]()
     return module

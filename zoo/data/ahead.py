@@ -27,7 +27,10 @@ class Ahead(Generic[T]):
 
     def __call__(self, epoch: int) -> T:
         """The function's value for an epoch."""
-        ready, self._next = self._next, None
+        ready = self._next
+        if ready is not None and ready[0] == epoch + 1:  # this one was asked for already
+            return self._compute(epoch)
+        self._next = None  # what fails is not asked for again
         value = ready[1].result() if ready is not None and ready[0] == epoch else self._compute(epoch)
         self._next = epoch + 1, self._thread.submit(self._compute, epoch + 1)
         return value

@@ -53,8 +53,8 @@ class Batch:
 class Renderer(Protocol):
     """Turns indices into images and labels on the device."""
 
-    def render(self, epoch: int, batches: Sequence[Integers]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and labels of each batch, in order."""
+    def render(self, epoch: int, batches: Sequence[Integers], start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of each of an epoch's batches from ``start`` on, in order."""
 
 
 class Batches:
@@ -102,21 +102,23 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the one numbered ``start`` (from 0) on."""
         order = self.order(epoch) if self._ahead is None else self._ahead(epoch)
-        steps = range(start, self.steps)
-        batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
-        return self._batches(epoch, batches, self._rank, self._ranks)
+        batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in range(self.steps)]
+        return self._batches(epoch, batches, self._rank, self._ranks, start)
 
     def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
         """One batch of the images asked for, as they come in that epoch."""
         return next(self._batches(epoch, [np.asarray(indices, dtype=np.int64)], 0, 1))
 
-    def _batches(self, epoch: int, batches: Sequence[Integers], rank: int, ranks: int) -> Iterator[Batch]:
+    def _batches(
+        self, epoch: int, batches: Sequence[Integers], rank: int, ranks: int, start: int = 0
+    ) -> Iterator[Batch]:
         # Batch norm wants two images of a part at least: the last, smaller batch is shared by fewer.
         sharing = [min(ranks, max(1, len(indices) // 2)) for indices in batches]
         parts = [indices[rank::of] if rank < of else indices[:0] for indices, of in zip(batches, sharing, strict=True)]
         given = [part if len(part) else whole for part, whole in zip(parts, batches, strict=True)]
-        rendered = self._renderer.render(epoch, given)
-        for whole, part, indices, (images, labels) in zip(batches, parts, given, rendered, strict=True):
+        rendered = self._renderer.render(epoch, given, start)
+        rows = zip(batches[start:], parts[start:], given[start:], rendered, strict=True)
+        for whole, part, indices, (images, labels) in rows:
             yield Batch(images, labels, torch.from_numpy(indices), len(whole), len(part) / len(whole))
 
 

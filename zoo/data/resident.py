@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -53,24 +55,33 @@ class BatchedRenderer:
         pixels = torch.from_numpy(np.ascontiguousarray(images))
         return pixels.to(self._device), torch.from_numpy(self._split.labels).to(self._device)
 
-    def render(self, epoch: int, batches: Sequence[Integers]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, C, H, W) and labels of each batch."""
+    def render(self, epoch: int, batches: Sequence[Integers], start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, C, H, W) and labels of each batch from ``start`` on.
+
+        Which batches are rendered at once does not depend on ``start``: kernels may round by the size of what they get.
+        """
         images, labels = self._source
         drawn = Epoch(self._steps, self._tables(epoch), images, labels, self._facts.classes)
-        for several in self._chunks(batches):
+        together = self._together(max(map(len, batches), default=1))
+        for first in range(start - start % together, len(batches), together):
+            several = batches[first : first + together]
             pictures, targets = drawn.batch(self._upload(torch.from_numpy(np.concatenate(several))))
             sizes = [len(indices) for indices in several]
-            for part, labels_B in zip(torch.split(pictures, sizes), torch.split(targets, sizes), strict=True):
+            rendered = zip(torch.split(pictures, sizes), torch.split(targets, sizes), strict=True)
+            for part, labels_B in islice(rendered, max(0, start - first), None):
                 yield part.to(self._target), labels_B.to(self._target)
 
-    def _chunks(self, batches: Sequence[Integers]) -> Iterator[Sequence[Integers]]:
-        """Batches that are rendered at once: on a CPU, one by one, since they then fit into its caches."""
-        together = 1
-        if self._device.type == "cuda" and batches and self._split.images is not None:
-            image_bytes = self._split.images[0].size * torch.float32.itemsize
-            together = max(1, CHUNK_BYTES // (len(batches[0]) * image_bytes))
-        for start in range(0, len(batches), together):
-            yield batches[start : start + together]
+    def _together(self, batch_size: int) -> int:
+        """How many batches are rendered at once: on a CPU, one by one, since they then fit into its caches."""
+        images = self._split.images
+        if self._device.type != "cuda" or images is None:
+            return 1
+        shapes = [
+            images.shape[1:],
+            *((s.form.after.height, s.form.after.width, s.form.after.channels) for s in self._steps),
+        ]
+        image_bytes = max(map(math.prod, shapes)) * torch.float32.itemsize
+        return max(1, CHUNK_BYTES // (batch_size * image_bytes))
 
     def _tables(self, epoch: int) -> list[Table]:
         return [

@@ -47,8 +47,9 @@ class SampleRenderer:
         self._workers, self._worker_timeout, self._setup = workers, worker_timeout, setup
         self._idle: _Crew | None = None  # workers that have done all they were asked for
 
-    def render(self, epoch: int, batches: Sequence[Integers]) -> Iterator[Rendered]:
-        """Images (B, C, H, W) and labels of each batch; a single batch is not worth a worker."""
+    def render(self, epoch: int, batches: Sequence[Integers], start: int = 0) -> Iterator[Rendered]:
+        """Images (B, C, H, W) and labels of each batch from ``start`` on; a single one is not worth a worker."""
+        batches = batches[start:]
         helped = self._workers > 0 and len(batches) > 1
         rendered = self._in_workers(epoch, batches) if helped else self._here(epoch, batches)
         for images, labels in rendered:

@@ -99,9 +99,9 @@ def _block_class(name: str, source: str) -> type[BlockModule]:
     filename = f"<zoo {name} {digest}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     module = ModuleType(f"{__name__}.{name}_{digest}")
-    sys.modules[module.__name__] = module
-    vars(module)["BlockModule"] = BlockModule
+    vars(module).update(BlockModule=BlockModule, __file__=filename)
     exec(compile(source, filename, "exec"), vars(module))
+    sys.modules[module.__name__] = module
     cls = cast("type[BlockModule]", vars(module)[name])
     cls._zoo_source = source
     return cls

@@ -6,13 +6,14 @@ KellerJordan/cifar10-airbench. torch.optim has a Muon for matrices with weight d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+AT_ONCE = 2**23  # numbers that are updated together: 32 MiB of each copy
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic: the steepest at zero, not the most exact
 
 
@@ -139,11 +140,14 @@ class Muon(Optimizer):
         return buffer
 
 
-def _of_one_shape(parameters: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+def _of_one_shape(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Parameters of one kind, so many at once that their copies stay small; large ones fill a GPU by themselves."""
     alike: dict[tuple[Any, ...], list[Tensor]] = {}
     for parameter in parameters:
         alike.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
-    return alike.values()
+    for several in alike.values():
+        together = max(1, AT_ONCE // several[0].numel())
+        yield from (several[start : start + together] for start in range(0, len(several), together))
 
 
 def _flat(tensors: list[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ epoch. Nothing here reads a tensor's value, so nothing waits for the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from zoo.optim.guard import decides_itself, stepped_unless
+from zoo.optim.muon import Muon
 
 FOREVER = 2**62  # steps
+_FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
 
 # What schedulers write into a group: what they move, and what they note there for themselves.
 _WRITTEN = ("lr", "momentum", "betas", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
@@ -161,7 +163,7 @@ class Optimization:
         """Runs the kernels of those optimizers that can leave all as it is; for warming up."""
         skip = torch.ones((), device=device)
         for optimizer in self.optimizers:
-            if decides_itself(optimizer) and not _would_begin(optimizer):
+            if _leaves_all(optimizer):
                 stepped_unless(skip, optimizer)
 
     def zero_grad(self) -> None:
@@ -215,7 +217,7 @@ class Optimization:
             stretch.thaw()
         self._frozen = ()
 
-    def rehearse(self) -> Iterator[int]:
+    def rehearse(self) -> Generator[int, None, None]:
         """Freezes, one after another, what will be frozen from later steps on, and gives each such step.
 
         In the end it freezes what is frozen now.
@@ -255,12 +257,16 @@ class Optimization:
         return self.optimizers[group.optimizer].param_groups[group.index]
 
 
-def _would_begin(optimizer: Optimizer) -> bool:
-    """Whether it is fused SGD without momentum buffers yet: a first step that is skipped leaves them uninitialised."""
-    if not isinstance(optimizer, torch.optim.SGD):
+def _leaves_all(optimizer: Optimizer) -> bool:
+    """Whether a skipped step leaves no trace, even as the first one: of torch's fused optimizers and of Muon.
+
+    Fused SGD leaves momentum buffers uninitialised that are not there yet. Of others nobody knows.
+    """
+    if not decides_itself(optimizer) or type(optimizer) not in (Muon, *_FUSED):
         return False
-    moving = (parameter for group in optimizer.param_groups if group["momentum"] for parameter in group["params"])
-    return any("momentum_buffer" not in optimizer.state.get(parameter, {}) for parameter in moving)
+    momentum = [p for group in optimizer.param_groups if group.get("momentum") for p in group["params"]]
+    is_sgd = isinstance(optimizer, torch.optim.SGD)
+    return not is_sgd or all("momentum_buffer" in optimizer.state.get(parameter, {}) for parameter in momentum)
 
 
 def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

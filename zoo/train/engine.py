@@ -4,6 +4,7 @@ Built objects go in, events come out; console, files and reports listen to them.
 
     fit(training)
     ├── seed, or restore the newest checkpoint that verifies            → TrainingStarted
+    ├── on a GPU, or where it is compiled: passes that leave no trace
     ├── for each epoch
     │   ├── for each batch of it, from where the checkpoint stood
     │   │   ├── ``Stepper.backward``: forward under autocast, loss, backward; sums stay on the device
@@ -198,12 +199,18 @@ class _Loop:
             self.signals.check()
 
     def _warm_up(self, batch: BatchLike) -> Iterator[Event]:
-        seconds = warm_up(self.training, self.stepper.forward, batch)
+        if self.runtime.compiled:
+            yield Message("info", "compiling for every form of a step; this may take minutes")
+        done, look = self.progress.step, self.signals.check
+        seconds = warm_up(self.training, self.stepper.forward, batch, steps_done=done, on_pass=look)
         self._is_cold = False
         self.progress.warm_up_seconds += seconds
         what = "compiled" if self.runtime.compiled else "warmed up"
         yield Message("info", f"{what} in {duration(seconds)}, which is not part of the training's time")
-        self.clock.start()
+        self.clock.leave_out(seconds)
+        began = time.perf_counter()
+        self.ranks.meet()  # one may have compiled for longer than the others wait for it
+        self.clock.leave_out(time.perf_counter() - began)
 
     @property
     def _is_trained(self) -> bool:

@@ -85,6 +85,11 @@ class StepClock:
         """Begins an interval."""
         self._began, self._images, self._steps = self._now(), 0, 0
 
+    def leave_out(self, seconds: float) -> None:
+        """Takes seconds of the present interval out of it."""
+        if self._began is not None:
+            self._began += seconds
+
     def step(self, images: int) -> None:
         """Counts an optimizer step, of however many batches; reads no clock."""
         self._images += images

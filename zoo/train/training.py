@@ -6,7 +6,7 @@ The protocols say what the engine needs of the catalogues' objects (``zoo.data``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -92,7 +92,7 @@ class OptimizationLike(Protocol):
     def after_epoch(self, metrics: Mapping[str, float] | None = None) -> None:
         """Steps the schedules that go by epochs; ``metrics`` is for those that watch a figure."""
 
-    def rehearse(self) -> Iterator[int]:
+    def rehearse(self) -> Generator[int, None, None]:
         """Freezes, one after another, what will be frozen from later steps on; in the end, what is frozen now."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,10 +194,9 @@ class Training:
 
     @property
     def logging_steps(self) -> int:
-        """Steps between two looks at the device: ten an epoch, but never more than 50 steps apart.
+        """Steps between two looks at the device, at most 50: of a CPU ten looks an epoch, of a GPU one.
 
-        A GPU that is looked at stands still until the host has caught up: of an epoch of 25 steps, one look in two
-        steps was a tenth of its time. It is left alone for 50 steps, or an epoch where that has fewer.
+        A GPU that is looked at stands still until the host has caught up.
         """
         per_epoch = self.steps.per_epoch
         return self.log_every or max(1, min(50, per_epoch if self.runtime.device.type == "cuda" else per_epoch // 10))

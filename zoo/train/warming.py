@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -18,53 +19,78 @@ from zoo.train import state
 from zoo.train.training import BatchLike, Training
 
 
-def warm_up(training: Training, forward: Callable[[Tensor], Tensor], batch: BatchLike) -> float:
+def warm_up(
+    training: Training,
+    forward: Callable[[Tensor], Tensor],
+    batch: BatchLike,
+    *,
+    steps_done: int = 0,
+    on_pass: Callable[[], None] = lambda: None,
+) -> float:
     """Passes forward and backward once for each form that the training's steps will have; gives the seconds it took.
 
-    Weights, buffers, gradients, random numbers and what is frozen are afterwards what they were.
+    Weights, buffers, gradients, random numbers and what is frozen are afterwards what they were; what a network notes
+    elsewhere, a count in Python say, is not. ``on_pass`` is called after each pass and may raise.
     """
-    runtime = training.runtime
+    runtime, optimization = training.runtime, training.optimization
+    images_BCHW, labels = runtime.images(batch.images), batch.labels.to(runtime.device)
+    runtime.synchronize()  # what made the batch is none of it
     began = time.monotonic()
-    images_BCHW = runtime.images(batch.images)
-    labels = batch.labels.to(runtime.device)
-    with _without_a_trace(training):
-        for size in _sizes(training, len(images_BCHW)):
-            _pass(training, forward, runtime.images(images_BCHW[:size]), labels[:size], steps=True)
-        if runtime.compiled:  # a frozen parameter is another graph
-            for _ in training.optimization.rehearse():
-                for size in _sizes(training, len(images_BCHW)):
-                    _pass(training, forward, runtime.images(images_BCHW[:size]), labels[:size])
+    with _without_a_trace(training), closing(optimization.rehearse()) as turns:
+        for turn in chain([steps_done], turns if runtime.compiled else ()):  # a frozen parameter is another graph
+            if turn >= training.steps.total:
+                break
+            for size in _sizes(training, turn):
+                _pass(training, forward, runtime.images(_of_size(images_BCHW, size)), _of_size(labels, size))
+                on_pass()
         runtime.synchronize()
     return time.monotonic() - began
 
 
-def _sizes(training: Training, present: int) -> list[int]:
-    """The present batch's images; those of an epoch's last, smaller batch too."""
-    train, ranks = training.train, training.runtime.ranks
+def _sizes(training: Training, steps_done: int) -> list[int]:
+    """The images of a batch, and those of an epoch's last, smaller one where it is still to come.
+
+    Each of several ranks has its part of them.
+    """
+    train, ranks, steps = training.train, training.runtime.ranks, training.steps
+    full = min(train.batch_size, train.samples)
     last = train.samples - (train.steps - 1) * train.batch_size
-    return [present, last] if ranks.is_alone and last < present else [present]
+    ends = steps.total // steps.per_epoch > steps_done // steps.per_epoch
+    sizes = [full, last] if last < full and ends else [full]
+    return [own for size in sizes if (own := len(range(ranks.rank, size, ranks.count)))]
 
 
-def _pass(
-    training: Training, forward: Callable[[Tensor], Tensor], images_BCHW: Tensor, labels: Tensor, steps: bool = False
-) -> None:
+def _of_size(tensor: Tensor, size: int) -> Tensor:
+    """The first so many rows; of a batch that has fewer, again from its beginning."""
+    return tensor[torch.arange(size, device=tensor.device) % len(tensor)] if len(tensor) < size else tensor[:size]
+
+
+def _pass(training: Training, forward: Callable[[Tensor], Tensor], images_BCHW: Tensor, labels: Tensor) -> None:
     loss = training.loss(forward(images_BCHW), labels)
     if loss.requires_grad:
         training.runtime.fabric.backward(loss)
-        if steps:
-            training.optimization.skip_step(images_BCHW.device)
+        training.optimization.skip_step(images_BCHW.device)
     training.optimization.zero_grad()
 
 
 @contextmanager
 def _without_a_trace(training: Training) -> Iterator[None]:
-    buffers = [(buffer, buffer.clone()) for buffer in training.model.buffers()]
+    # By their places: a module may put another tensor there in its forward pass.
+    slots = [
+        (module._buffers, name, buffer, buffer.clone())
+        for part in (training.model, training.loss)
+        for module in part.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     device = training.runtime.device
     random_state = state.random_state(device)
     try:
         yield
     finally:
+        training.optimization.zero_grad()
         with torch.no_grad():
-            for buffer, before in buffers:
+            for buffers, name, buffer, before in slots:
                 buffer.copy_(before)
+                buffers[name] = buffer
         state.set_random_state(random_state, device)
