@@ -183,7 +183,7 @@ def without_memory() -> Batches:
     """Batches that nobody can have."""
 
     class Renderer:
-        def render(self, epoch: int, batches: object) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        def render(self, epoch: int, batches: object, start: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
 
     return Batches(
