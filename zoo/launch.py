@@ -38,3 +38,14 @@ def announced() -> Place:
         return Place()
     rank, count, local_rank = map(int, given[:3])
     return Place(rank, count, local_rank) if count > 1 else Place()
+
+
+def sharers(images: int, ranks: int) -> int:
+    """How many ranks share a batch: batch norm wants two images of a part, so the last, smaller one fewer."""
+    return min(ranks, max(1, images // 2))
+
+
+def part_of(images: int, rank: int, ranks: int) -> int:
+    """How many images of a batch are one rank's; 0 where it has none of so few."""
+    of = sharers(images, ranks)
+    return len(range(rank, images, of)) if rank < of else 0

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.train.small_world import Small, Trap, in_process, only, small_training, traces
+from tests.data.test_batches import batches, noise
+from tests.train.small_world import Small, Trap, in_process, in_ranks, only, small_training, traces
 from zoo.events import Message, TrainingFinished
+from zoo.launch import part_of
 from zoo.optim.averaging import EMA, Lookahead
 from zoo.optim.muon import Muon
 from zoo.optim.running import FrozenStretch, Optimization, RunningGroup
@@ -72,7 +74,7 @@ def test_control_a_trace_would_be_seen(forgotten: str, monkeypatch: pytest.Monke
 
 
 class Centre(nn.Module):
-    """Puts another tensor into its buffer's place in every pass, as some networks do."""
+    """Puts another tensor into its buffer's place in every pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,16 +86,61 @@ class Centre(nn.Module):
         return images_BCHW - self.mean
 
 
-def test_a_buffer_that_is_another_tensor_after_every_pass_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    means = []
+class FirstScale(nn.Module):
+    """Fills a buffer that is not there at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", None)
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        if self.scale is None:
+            self.scale = images_BCHW.std()
+        return images_BCHW / self.scale
+
+
+class Dimming(nn.Module):
+    """Writes into its input."""
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        return images_BCHW.mul_(0.5)
+
+
+class Following(nn.Module):
+    """Writes into a parameter that no optimizer moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(3, 1, 1), requires_grad=False)
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.offset.lerp_(images_BCHW.mean(dim=(0, 2, 3))[:, None, None], 0.1)
+        return images_BCHW - self.offset
+
+
+@pytest.mark.parametrize("odd", [Centre, FirstScale, Dimming, Following])
+def test_what_odd_networks_write_leaves_no_trace(odd: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
     for warms_up in (False, True):
         monkeypatch.setattr(Runtime, "warms_up", warms_up)
         training = small_training(SMALL, None)
-        centre = Centre()
-        training.model.insert(0, centre)  # type: ignore[operator]
+        training.model.insert(0, odd())  # type: ignore[operator]
         list(fit(training))
-        means.append(centre.mean)
-    assert torch.equal(*means)
+        found.append([*training.model.buffers(), *training.model.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_parts_are_those_of_the_batches(ranks: int) -> None:
+    for images in range(1, 20):
+        parts = [part_of(images, rank, ranks) for rank in range(ranks)]
+        assert sum(parts) == images
+        assert all(part >= 2 for part in parts if part) or images == 1
+        made = batches(noise(images), "[Normalize]", batch_size=images)
+        for rank, part in enumerate(parts):
+            (batch,) = made.part(rank, ranks).epoch(1)
+            assert len(batch) == (part or images)
 
 
 def resumed(folder: Path, small: Small, stop: str | None) -> dict[str, Any]:
@@ -178,3 +225,12 @@ def test_a_gpu_is_looked_at_less_often(device: str, samples: int, apart: int) ->
     training.log_every = None
     training.runtime.device = torch.device(device)
     assert training.logging_steps == apart
+
+
+def test_ranks_warm_up_together_whatever_their_parts(tmp_path: Path) -> None:
+    """Of the last batch, one image, the second rank has no part."""
+    small = Small(samples=33, plain=True, train={"epochs": 2}, timeout=20.0)
+    for name, warms_up in (("cold", False), ("warm", True)):
+        ends = in_ranks(tmp_path / name, replace(small, warms_up=warms_up))
+        assert [code for code, _ in ends] == [0, 0], ends
+    assert traces(tmp_path / "cold") == traces(tmp_path / "warm")

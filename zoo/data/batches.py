@@ -23,6 +23,7 @@ from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.forms import Facts, NotBatchedError, Shape
 from zoo.data.transforms.pipeline import Step, batched_steps
 from zoo.errors import DataError, UsageError
+from zoo.launch import sharers
 
 Backend = Literal["auto", "batched", "albumentations"]
 
@@ -112,8 +113,7 @@ class Batches:
     def _batches(
         self, epoch: int, batches: Sequence[Integers], rank: int, ranks: int, start: int = 0
     ) -> Iterator[Batch]:
-        # Batch norm wants two images of a part at least: the last, smaller batch is shared by fewer.
-        sharing = [min(ranks, max(1, len(indices) // 2)) for indices in batches]
+        sharing = [sharers(len(indices), ranks) for indices in batches]
         parts = [indices[rank::of] if rank < of else indices[:0] for indices, of in zip(batches, sharing, strict=True)]
         given = [part if len(part) else whole for part, whole in zip(parts, batches, strict=True)]
         rendered = self._renderer.render(epoch, given, start)
@@ -158,7 +158,7 @@ def make_batches(
         )
     return Batches(
         renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
-        backend=chosen, reason=reason, ahead=ahead,
+        backend=chosen, reason=reason, ahead=ahead and chosen == "batched",
     )  # fmt: skip
 
 

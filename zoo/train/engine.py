@@ -201,16 +201,19 @@ class _Loop:
     def _warm_up(self, batch: BatchLike) -> Iterator[Event]:
         if self.runtime.compiled:
             yield Message("info", "compiling for every form of a step; this may take minutes")
-        done, look = self.progress.step, self.signals.check
-        seconds = warm_up(self.training, self.stepper.forward, batch, steps_done=done, on_pass=look)
+        # A look at signals waits for the other ranks, which may have to compile more or less than this one.
+        on_pass = self.signals.check if self.ranks.is_alone else lambda: None
+        done = self.progress.step
+        seconds = warm_up(self.training, self.stepper.forward, batch, steps_done=done, on_pass=on_pass)
         self._is_cold = False
         self.progress.warm_up_seconds += seconds
         what = "compiled" if self.runtime.compiled else "warmed up"
         yield Message("info", f"{what} in {duration(seconds)}, which is not part of the training's time")
         self.clock.leave_out(seconds)
         began = time.perf_counter()
-        self.ranks.meet()  # one may have compiled for longer than the others wait for it
+        self.ranks.meet()
         self.clock.leave_out(time.perf_counter() - began)
+        self.signals.check()
 
     @property
     def _is_trained(self) -> bool:

@@ -129,7 +129,7 @@ def choose_layout(requested: bool | Literal["auto"]) -> Choice:
 
 
 def choose_compile(requested: bool | Compile, device: torch.device) -> Choice:
-    """Whether ``torch.compile`` is used, and in which mode; ``auto`` only where it was measured to win."""
+    """Whether ``torch.compile`` is used, and in which mode; ``auto``: nowhere so far."""
     if requested == TUNED:
         return Choice(TUNED, "asked for")
     if requested != "auto":
@@ -264,6 +264,10 @@ class Runtime:
         config.recompile_limit = max(64, config.recompile_limit)
         # Left to itself torch 2.11 does not look whether a parameter is frozen by now: one thawed later never trained.
         config.skip_tensor_guards_with_matching_dict_tags = False
+        if self.deterministic:  # else it takes the kernels that were faster this time
+            inductor: Any = torch._inductor.config
+            if hasattr(inductor, "deterministic"):
+                inductor.deterministic = True
         return torch.compile(forward, dynamic=False, mode=self.compile_mode)
 
     @property

@@ -15,6 +15,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from zoo.launch import part_of
 from zoo.train import state
 from zoo.train.training import BatchLike, Training
 
@@ -41,7 +42,12 @@ def warm_up(
             if turn >= training.steps.total:
                 break
             for size in _sizes(training, turn):
-                _pass(training, forward, runtime.images(_of_size(images_BCHW, size)), _of_size(labels, size))
+                loss = training.loss(forward(runtime.images(_rows(images_BCHW, size))), _rows(labels, size))
+                if loss.requires_grad:
+                    runtime.fabric.backward(loss)
+                    if turn == steps_done:
+                        optimization.skip_step(runtime.device)
+                optimization.zero_grad()
                 on_pass()
         runtime.synchronize()
     return time.monotonic() - began
@@ -57,40 +63,30 @@ def _sizes(training: Training, steps_done: int) -> list[int]:
     last = train.samples - (train.steps - 1) * train.batch_size
     ends = steps.total // steps.per_epoch > steps_done // steps.per_epoch
     sizes = [full, last] if last < full and ends else [full]
-    return [own for size in sizes if (own := len(range(ranks.rank, size, ranks.count)))]
+    return [part_of(size, ranks.rank, ranks.count) or size for size in sizes]
 
 
-def _of_size(tensor: Tensor, size: int) -> Tensor:
-    """The first so many rows; of a batch that has fewer, again from its beginning."""
-    return tensor[torch.arange(size, device=tensor.device) % len(tensor)] if len(tensor) < size else tensor[:size]
-
-
-def _pass(training: Training, forward: Callable[[Tensor], Tensor], images_BCHW: Tensor, labels: Tensor) -> None:
-    loss = training.loss(forward(images_BCHW), labels)
-    if loss.requires_grad:
-        training.runtime.fabric.backward(loss)
-        training.optimization.skip_step(images_BCHW.device)
-    training.optimization.zero_grad()
+def _rows(tensor: Tensor, size: int) -> Tensor:
+    """A copy of the first so many rows, which a network may write to; of a smaller batch, again from its beginning."""
+    return tensor[torch.arange(size, device=tensor.device) % len(tensor)]
 
 
 @contextmanager
 def _without_a_trace(training: Training) -> Iterator[None]:
-    # By their places: a module may put another tensor there in its forward pass.
-    slots = [
-        (module._buffers, name, buffer, buffer.clone())
-        for part in (training.model, training.loss)
-        for module in part.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    device = training.runtime.device
-    random_state = state.random_state(device)
+    modules = [*training.model.modules(), *training.loss.modules()]
+    # By their places, and with those that are empty: a module may put another tensor there in its forward pass.
+    buffers = [(module._buffers, dict(module._buffers)) for module in modules]
+    tensors = [*training.model.parameters(), *(one for _, kept in buffers for one in kept.values() if one is not None)]
+    copies = [tensor.detach().clone() for tensor in tensors]
+    random_state = state.random_state(training.runtime.device)
     try:
         yield
     finally:
         training.optimization.zero_grad()
+        for present, kept in buffers:
+            present.clear()
+            present.update(kept)
         with torch.no_grad():
-            for buffers, name, buffer, before in slots:
-                buffer.copy_(before)
-                buffers[name] = buffer
-        state.set_random_state(random_state, device)
+            for tensor, before in zip(tensors, copies, strict=True):
+                tensor.copy_(before)
+        state.set_random_state(random_state, training.runtime.device)
