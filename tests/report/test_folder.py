@@ -150,6 +150,19 @@ def test_what_repeats_a_run_has_the_options_it_was_given(copy_of: Path) -> None:
     assert "zoo eval runs/digits_run/0002 --device cuda:1 --data-dir 'my data' " in reproduce(run).data["commands"]
 
 
+@pytest.mark.parametrize(
+    ("algorithms", "said"),
+    [
+        (None, "the same numbers"),
+        ("deterministic (asked for)", "the same numbers"),
+        ("fastest (timed)", "alike, not the"),
+    ],
+)
+def test_a_gpus_figures_are_promised_to_be_alike_alone(algorithms: str | None, said: str, copy_of: Path) -> None:
+    changed(copy_of / "env.json", choices={} if algorithms is None else {"algorithms": algorithms})
+    assert said in (reproduce(read_run(copy_of)).lead or "")
+
+
 def test_a_run_without_evidence_shows_what_there_is(copy_of: Path) -> None:
     for path in (copy_of / "evidence").iterdir():
         path.unlink()

@@ -70,6 +70,11 @@ def reproduce(run: Run) -> Section:
     """The commands that lead here again, and the sums to compare with."""
     lines = list(_commands(run))
     lead = "The same versions on the same kind of machine give the same numbers, seed for seed."
+    if str((run.environment.get("choices") or {}).get("algorithms", "")).startswith("fastest"):
+        lead = (
+            "A GPU's fastest kernels do not repeat themselves: the same seed gives figures that are alike, not the same. "
+            "With train.deterministic: true they are."
+        )
     data = {"commands": "\n".join(lines), "checkpoints": checkpoint_files(run.path)}
     return Section("reproduce", "How to reproduce it", data, lead)
 
