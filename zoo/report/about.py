@@ -72,8 +72,8 @@ def reproduce(run: Run) -> Section:
     lead = "The same versions on the same kind of machine give the same numbers, seed for seed."
     if str((run.environment.get("choices") or {}).get("algorithms", "")).startswith("fastest"):
         lead = (
-            "A GPU's fastest kernels do not repeat themselves: the same seed gives figures that are alike, not the same. "
-            "With train.deterministic: true they are."
+            "A GPU's fastest kernels do not repeat themselves: the same seed gives figures that are alike, not the "
+            "same. With train.deterministic: true they are."
         )
     data = {"commands": "\n".join(lines), "checkpoints": checkpoint_files(run.path)}
     return Section("reproduce", "How to reproduce it", data, lead)
