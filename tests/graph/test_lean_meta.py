@@ -24,7 +24,9 @@ ASKED: dict[str, list[Any]] = {
     "guard_size_oblivious": TRUTHS,
     "statically_known_true": TRUTHS,
     "guarding_hint_or_throw": [*TRUTHS, (3,)],
+    "size_hint": [(3,), (0,)],
     "has_guarding_hint": [(3,), (0,)],
+    "has_hint": [(3,), (0,)],
     "sym_and": [(True,), (False,), *PAIRS, (True, True, False)],
     "sym_or": [(True,), (False,), *PAIRS, (False, False, True)],
     "sym_eq": SIZES,
@@ -93,7 +95,7 @@ def test_without_them_the_imports_happen() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*guard_size_oblivious:FutureWarning")
-@pytest.mark.parametrize("name", [name for name in ASKED if hasattr(real, name)])  # torch 2.10 lacks two of them
+@pytest.mark.parametrize("name", [name for name in ASKED if hasattr(real, name)])  # every torch lacks some
 def test_each_answers_for_plain_values_as_the_real_function_does(name: str) -> None:
     for arguments in ASKED[name]:
         answer, due = getattr(STAND_IN, name)(*arguments), getattr(real, name)(*arguments)

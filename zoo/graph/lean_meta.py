@@ -115,7 +115,9 @@ _TRUTHS = ("expect_true", "guard_or_false", "guard_or_true", "guard_size_oblivio
 _OF_SYMBOLS = {
     **{name: _itself(name, bool) for name in _TRUTHS},
     "guarding_hint_or_throw": _itself("guarding_hint_or_throw", bool, int),
+    "size_hint": _itself("size_hint", int),  # what these two were called up to torch 2.11
     "has_guarding_hint": _settled("has_guarding_hint", True),
+    "has_hint": _settled("has_hint", True),
     "is_nested_int": _settled("is_nested_int", False),
     "sym_and": _joined("sym_and", all),
     "sym_or": _joined("sym_or", any),
