@@ -106,7 +106,7 @@ def runtime(precision: str = "fp32") -> Runtime:
         "fp16": lambda: MixedPrecision("16-mixed", device="cuda", scaler=torch.amp.GradScaler("cpu")),
     }
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[plugins[precision]()])
-    return Runtime(fabric, GPU, precision, channels_last=True, compiled=False)
+    return Runtime(fabric, GPU, precision, channels_last=True, compile_mode=None)
 
 
 def training(make: MakeOptimizer, precision: str = "fp32") -> Training:

@@ -196,7 +196,7 @@ def test_what_will_be_frozen_is_rehearsed_and_put_back() -> None:
 def test_what_thaws_in_a_compiled_training_is_trained() -> None:
     """torch 2.11 left to itself goes on with the graph in which it was frozen."""
     training = frozen_training(until=5)
-    training.runtime.compiled = True
+    training.runtime.compile_mode = "default"
     body, *_ = training.model.parameters()
     before = body.detach().clone()
     events = list(fit(training))

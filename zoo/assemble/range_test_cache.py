@@ -106,7 +106,7 @@ def dependencies(
         "seed": resolved.recipe.seed,
         "device": [runtime.device.type, device_name(runtime.device)],
         "threads": torch.get_num_threads(),
-        "arithmetic": [runtime.precision, runtime.channels_last, runtime.compiled, runtime.deterministic],
+        "arithmetic": [runtime.precision, runtime.channels_last, runtime.compile_mode, runtime.deterministic],
         "versions": versions(),
         "zoo_sources": _own_sources(),
     }

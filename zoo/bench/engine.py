@@ -131,7 +131,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         batch.labels.to(images.device),
         loss_function=training.loss,
         autocast=_autocast(runtime.precision),
-        compile_mode=runtime.compile_mode if runtime.compiled else None,
+        compile_mode=runtime.compile_mode,
         batches=batches,
     )
     seconds_for(step, 1, images.device)  # warms up

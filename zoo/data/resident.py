@@ -34,7 +34,7 @@ class BatchedRenderer:
         self, split: Split, steps: tuple[Step, ...], facts: Facts, *, seed: int, device: torch.device, ahead: bool
     ) -> None:
         self._split, self._steps, self._facts, self._target = split, steps, facts, device
-        draw = partial(_drawn, steps, seed, len(split))
+        draw = partial(draw_tables, steps, seed, indices=np.arange(len(split), dtype=np.int64))
         self._drawn: Callable[[int], list[Parameters]] = Ahead(draw) if ahead else draw
 
     @cached_property
@@ -93,7 +93,3 @@ class BatchedRenderer:
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
-
-
-def _drawn(steps: Sequence[Step], seed: int, samples: int, epoch: int) -> list[Parameters]:
-    return draw_tables(steps, seed, epoch, np.arange(samples, dtype=np.int64))

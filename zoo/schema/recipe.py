@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+Compile = Literal["auto", "max-autotune-no-cudagraphs"]  # the latter is a mode of torch.compile
 TTA = Literal["none", "flip", "flip_translate"]  # views of each test image that are averaged
 ReportName = Literal[
     "curves",
@@ -145,7 +146,7 @@ class TrainSection(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: mixed precision where the hardware has it, bf16 or else fp16; fp32 elsewhere"
     )
-    compile: bool | Literal["auto", "max-autotune-no-cudagraphs"] = Field(
+    compile: bool | Compile = Field(
         "auto",
         description="torch.compile, or the mode of it that tunes for longer; auto: never, since it pays in long "
         "trainings only",

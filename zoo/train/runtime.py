@@ -26,10 +26,8 @@ from torch import Tensor, nn
 from zoo.diagnostics import counted
 from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError, first_line
 from zoo.launch import Place
+from zoo.schema.recipe import Compile
 from zoo.train.ranks import ALONE, Ranks
-
-Compile = Literal["auto", "max-autotune-no-cudagraphs"]
-TUNED: Compile = "max-autotune-no-cudagraphs"
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
 
@@ -130,10 +128,9 @@ def choose_layout(requested: bool | Literal["auto"]) -> Choice:
 
 def choose_compile(requested: bool | Compile, device: torch.device) -> Choice:
     """Whether ``torch.compile`` is used, and in which mode; ``auto``: nowhere so far."""
-    if requested == TUNED:
-        return Choice(TUNED, "asked for")
     if requested != "auto":
-        return Choice("compiled" if requested else "eager", "asked for")
+        mode = requested if isinstance(requested, str) else "compiled" if requested else "eager"
+        return Choice(mode, "asked for")
     if device.type == "cpu":
         return Choice("eager", "on a CPU torch.compile was measured equal at best")
     return Choice(
@@ -174,11 +171,10 @@ class Runtime:
     device: torch.device
     precision: str
     channels_last: bool
-    compiled: bool
+    compile_mode: str | None  # torch.compile's; None: eager
     deterministic: bool = False
     choices: dict[str, str] = field(default_factory=dict)
     ranks: Ranks = ALONE
-    compile_mode: str = "default"  # torch.compile's
 
     @classmethod
     def choose(
@@ -203,11 +199,10 @@ class Runtime:
             on,
             arithmetic.value,
             layout.value == "channels_last",
-            eager.value != "eager",
+            {"eager": None, "compiled": "default"}.get(eager.value, eager.value),
             deterministic,
             {name: str(choice) for name, choice in choices.items()},
             ranks,
-            TUNED if eager.value == TUNED else "default",
         )
 
     def change_precision(self, choice: Choice) -> None:
@@ -269,6 +264,11 @@ class Runtime:
             if hasattr(inductor, "deterministic"):
                 inductor.deterministic = True
         return torch.compile(forward, dynamic=False, mode=self.compile_mode)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the forward pass is compiled."""
+        return self.compile_mode is not None
 
     @property
     def warms_up(self) -> bool:
