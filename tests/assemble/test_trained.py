@@ -56,8 +56,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def alone(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the run in a folder that has no data, and one image."""
+    """A copy of the run in a folder that has no data, as if those it was trained on were gone, and one image."""
     shutil.copytree(trained / "run", tmp_path / "run")
+    environment = tmp_path / "run/env.json"
+    environment.write_text(environment.read_text().replace(str(trained / "photos"), str(trained / "gone")))
     shutil.copy(trained / "photos/test/light/0.png", tmp_path / "one.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -102,6 +104,24 @@ def test_pretrained_models_see_images_normalised_as_their_library_says(
     target: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     assert statistics_of(target, zoo.load_model(target)) == (mean, std)
+
+
+def test_a_run_finds_its_data_again_from_wherever_it_is_opened(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = evaluate_run(str(trained / "run"))
+    assert found["accuracy"] == json.loads((trained / "run/result.json").read_text())["test"]["accuracy"]
+
+
+def test_a_run_goes_on_with_the_data_it_began_with(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained / "run", tmp_path / "run")
+    (tmp_path / "shades.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)  # neither here nor beside the recipe are there any photos
+    options = RunOptions(run_dir=Path("run"), resume=True, epochs=3, quiet=True)
+    assert run_recipe("shades.yaml", options, raise_if_errors, lambda text: None)["epochs"] == 3
 
 
 def test_what_needs_the_data_says_so(alone: Path) -> None:

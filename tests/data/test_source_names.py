@@ -9,10 +9,12 @@ import pytest
 
 from tests.data.data_world import Pictures, opened, png, write_parquet
 from tests.data.test_sources import CIFAR, class_folders, parquet
-from zoo.data import sources
+from zoo.data import open_dataset, sources
 from zoo.data.places import Places, cache_folder
 from zoo.data.sources import cifar, mnist
 from zoo.data.sources.cifar import CIFAR10_CLASSES
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping, read_file
 from zoo.errors import ConfigError, DataError, EnvironmentFault
 
 
@@ -78,6 +80,21 @@ def test_hidden_files_are_no_images(lonely: Path, pictures: Pictures) -> None:
     (ship / ".ipynb_checkpoints").mkdir()
     (ship / ".ipynb_checkpoints" / "copy.png").write_bytes(png(pictures.train_images[0]))
     assert len(opened("{source: image_folder, path: mine}").train) == len(pictures.train_labels)
+
+
+def test_ones_own_files_lie_beside_the_recipe_that_names_them_unless_a_place_was_named(
+    lonely: Path, pictures: Pictures
+) -> None:
+    class_folders(lonely / "mine" / "photos", pictures)
+    recipe = lonely / "mine" / "recipe.yaml"
+    recipe.write_text("{source: image_folder, path: photos}")
+    beside = read_file(recipe, Diagnostics())
+    assert isinstance(beside, Mapping)
+    assert open_dataset(beside, Diagnostics()).folder == lonely / "mine" / "photos"
+    with pytest.raises(DataError, match="no image folders"):  # a path that stands in no file, as on the command line
+        opened("{source: image_folder, path: photos}")
+    class_folders(lonely / "named" / "photos", pictures)
+    assert open_dataset(beside, Diagnostics(), data_dir=Path("named")).folder == Path("named/photos")
 
 
 def test_a_class_without_an_image_is_told(lonely: Path, pictures: Pictures) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
+from zoo.assemble.environment import data_folder
 from zoo.assemble.fitting import misfit
 from zoo.assemble.losses import LossSpec
 from zoo.assemble.networks import Network, Shape, network_of
@@ -63,11 +65,17 @@ class Built:
     groups: tuple[str, ...]  # of parameters, as messages call them
 
 
-def open_data(resolved: Resolved, options: RunOptions) -> Dataset:
-    """Opens the recipe's data set. Raises DataError."""
+def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
+    """Opens the recipe's data set; that of a ``run``, its folder, also where the run found it. Raises DataError."""
     diagnostics = Diagnostics()
-    node, seed = resolved.section("data"), resolved.recipe.seed
-    dataset = open_dataset(node, diagnostics, data_dir=options.data_dir, seed=seed, quiet=options.quiet)
+    dataset = open_dataset(
+        resolved.section("data"),
+        diagnostics,
+        data_dir=options.data_dir,
+        known=None if run is None else data_folder(run),
+        seed=resolved.recipe.seed,
+        quiet=options.quiet,
+    )
     raise_if_errors(diagnostics)
     return dataset
 

@@ -60,6 +60,13 @@ def read_environment(folder: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
+def data_folder(run: Path) -> Path | None:
+    """Where the run in a folder found its data, as its env.json says; None where it does not."""
+    data = read_environment(run).get("data")
+    folder = data.get("folder") if isinstance(data, dict) else None
+    return Path(folder) if isinstance(folder, str) else None
+
+
 def versions() -> dict[str, str | None]:
     """Python's version and those of the packages that have a say in the numbers."""
     return {"python": platform.python_version(), "zoo": __version__, **{name: _version(name) for name in PACKAGES}}

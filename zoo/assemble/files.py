@@ -48,7 +48,12 @@ def write_beginning(
     facts["options"] = options.surroundings
     facts["parameter_groups"] = list(built.groups)
     facts["choices"] = dict(built.training.choices)
-    facts["data"] = {"name": built.dataset.name, "found": built.dataset.found}
+    folder_of_data = built.dataset.folder
+    facts["data"] = {
+        "name": built.dataset.name,
+        "found": built.dataset.found,
+        "folder": None if folder_of_data is None else str(folder_of_data.absolute()),
+    }
     if range_test is not None:
         facts["lr_range_test"] = range_test
     before = read_environment(folder.path)

@@ -95,11 +95,11 @@ def _folder(resolved: Resolved, options: RunOptions) -> tuple[RunFolder | None, 
     return None if path is None else RunFolder(Path(path)), has_begun
 
 
-def _opened(resolved: Resolved, options: RunOptions) -> Dataset:
+def _opened(resolved: Resolved, options: RunOptions, run: Path | None) -> Dataset:
     """The data; of several ranks the first opens it first, which may have to download it."""
     opened: list[Dataset] = []
-    options.ranks.told(lambda: opened.append(open_data(resolved, options)))
-    return opened[0] if opened else open_data(resolved, options)
+    options.ranks.told(lambda: opened.append(open_data(resolved, options, run)))
+    return opened[0] if opened else open_data(resolved, options, run)
 
 
 @contextlib.contextmanager
@@ -117,7 +117,7 @@ def _saying_how_to_go_on(folder: RunFolder, resolved: Resolved, options: RunOpti
 def _run(
     folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Say, started: float
 ) -> dict[str, Any]:
-    dataset = _opened(resolved, options)
+    dataset = _opened(resolved, options, folder.path if folder is not None and options.resume else None)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
     is_resumed = folder is not None and options.resume and not Shelf(folder.checkpoints).is_empty
     built = build(resolved, parts, dataset, options, with_weights=not is_resumed)

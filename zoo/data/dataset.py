@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -143,6 +144,7 @@ class Dataset:
     validation: Split | None = None
     skipped: tuple[str, ...] = ()
     found: str = ""  # where it was found, for people
+    folder: Path | None = None  # that place, where it is a folder
 
     @property
     def mean(self) -> tuple[float, ...]:

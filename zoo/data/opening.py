@@ -12,27 +12,40 @@ from zoo.data.settings import parse_data
 from zoo.data.sources import sources
 from zoo.data.splitting import hold_out
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping
+from zoo.document import Mapping, Node
 from zoo.errors import ConfigError, DataError
 
 
 def open_dataset(
-    node: Mapping, diagnostics: Diagnostics, *, data_dir: Path | None = None, seed: int = 0, quiet: bool = False
+    node: Mapping,
+    diagnostics: Diagnostics,
+    *,
+    data_dir: Path | None = None,
+    known: Path | None = None,
+    seed: int = 0,
+    quiet: bool = False,
 ) -> Dataset:
     """The data set that a recipe's ``data`` names, its validation split held out.
 
-    ``seed`` decides which images are held out, nothing else. One that has to be downloaded says so on stderr, unless
-    ``quiet``. Raises ConfigError where the section is wrong, DataError
-    where the data set is missing or broken or a label lies outside its classes.
+    ``known`` is where a run found it before. ``seed`` decides which images are held out, nothing else. One that has to
+    be downloaded says so on stderr, unless ``quiet``. Raises ConfigError where the section is wrong, DataError where
+    the data set is missing or broken or a label lies outside its classes.
     """
     settings = parse_data(node, diagnostics)
     if settings is None:
         raise ConfigError(tuple(diagnostics))
-    dataset = sources[settings.source].open(settings, Places(data_dir, settings.skip_corrupt, quiet))
+    places = Places(data_dir, known, _folder_of(node.get("path")), settings.skip_corrupt, quiet)
+    dataset = sources[settings.source].open(settings, places)
     for name, split in (("training", dataset.train), ("test", dataset.test), ("validation", dataset.validation)):
         if split is not None:
             _check_labels(split, name, dataset.classes)
     return hold_out(dataset, settings.validation, seed)
+
+
+def _folder_of(value: Node | None) -> Path | None:
+    """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
+    file = Path(value.span.file) if value is not None else None
+    return file.parent if file is not None and file.is_file() else None
 
 
 def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:

@@ -28,19 +28,27 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Places:
-    """The places to look in, first to last: ``--data-dir``, ``$ZOO_DATA``, ``./data``, the cache.
+    """The places to look in, first to last: ``--data-dir``, ``$ZOO_DATA``, ``known``, ``./data``, the cache.
 
+    ``known`` is the folder where a run found its data before. ``beside`` is the folder of the file that names a path.
     ``skip_corrupt`` is how many corrupt images may be left out; ``quiet`` has downloads say nothing.
     """
 
     data_dir: Path | None = None
+    known: Path | None = None
+    beside: Path | None = None
     skip_corrupt: int = 0
     quiet: bool = False
 
     @property
     def roots(self) -> tuple[tuple[str, Path], ...]:
         """Each place's name and path."""
-        return (*self._named, ("./data", Path("data")), ("the cache", cache_folder()))
+        known = [] if self.known is None else [("where the run found it before", self.known)]
+        return (*self._named, *known, *self._unnamed)
+
+    @property
+    def _unnamed(self) -> tuple[tuple[str, Path], ...]:
+        return ("./data", Path("data")), ("the cache", cache_folder())
 
     @property
     def _named(self) -> list[tuple[str, Path]]:
@@ -56,9 +64,16 @@ class Places:
                     yield folder
 
     def candidates(self, path: str | None) -> list[Path]:
-        """The folders that a ``path`` in a recipe may mean: below each root, then as it stands."""
-        below = [root / (path or "") for _, root in self.roots]
-        return below if path is None else [*below, Path(path).expanduser()]
+        """The folders that a ``path`` in a recipe may mean.
+
+        It may lie below each place, beside the file that names it, or below the working folder.
+        """
+        own = Path(path or "").expanduser()
+        named, unnamed = ([root / own for _, root in roots] for roots in (self._named, self._unnamed))
+        known = [] if self.known is None else [self.known]
+        beside = [] if path is None or self.beside is None else [self.beside / own]
+        here = [] if path is None else [own]
+        return list({folder.absolute(): folder for folder in (*named, *known, *unnamed, *beside, *here)}.values())
 
     def find(self, path: str | None, holds: Callable[[Path], object], missing: str) -> Path:
         """The first of the :meth:`candidates` that ``holds`` data. Raises DataError with the message ``missing``."""

@@ -94,7 +94,8 @@ class KnownSet:
 
     def _read(self, form: Form, folder: Path, places: Places) -> Dataset:
         train, test, skipped = form.read(folder, places.skip_corrupt)
-        return Dataset(self.name, train, test, self.traits.classes, skipped=skipped, found=f"{folder} ({form.name})")
+        found = f"{folder} ({form.name})"
+        return Dataset(self.name, train, test, self.traits.classes, skipped=skipped, found=found, folder=folder)
 
     def _missing(self, places: Places, failure: DataError) -> DataError:
         urls = ", ".join(remote.url for remote in self.remotes)

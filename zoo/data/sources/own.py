@@ -21,7 +21,8 @@ class OwnFiles(SourceArguments):
     """Base of the arguments of sources that read one's own files."""
 
     path: str | None = Field(
-        None, description="the folder that holds the splits; looked for in the data places, then here"
+        None,
+        description="the folder that holds the splits; looked for in the data places, beside the recipe, here",
     )
     channels: Literal[1, 3] | None = Field(
         None, description="1 makes all images grey, 3 RGB; left out, 3 where any image of any split is in colour"
@@ -45,4 +46,4 @@ def own_dataset(
     """The data set of the splits in the order of :func:`chosen_parts`. Raises DataError for a corrupt image."""
     decoded, skipped = decode_splits(splits, channels=arguments.channels, skip_corrupt=places.skip_corrupt)
     validation = decoded[2] if len(decoded) > 2 else None
-    return Dataset(folder.name, decoded[0], decoded[1], classes, validation, skipped, found=str(folder))
+    return Dataset(folder.name, decoded[0], decoded[1], classes, validation, skipped, found=str(folder), folder=folder)
