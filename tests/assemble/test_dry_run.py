@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import TINY
 from zoo.assemble import dry_run as module
@@ -15,7 +16,7 @@ from zoo.errors import raise_if_errors
 
 def estimate(folder: Path, *sets: str) -> Estimate:
     (folder / "tiny.yaml").write_text(TINY.format(epochs=5, reports="[]"))
-    return dry_run(str(folder / "tiny.yaml"), RunOptions(sets=sets, quiet=True), raise_if_errors)
+    return dry_run(str(folder / "tiny.yaml"), RunOptions(sets=sets, quiet=True), raise_if_errors, lambda text: None)
 
 
 def test_a_step_is_of_as_many_images_as_it_accumulates(tmp_path: Path) -> None:
@@ -34,3 +35,20 @@ def test_every_test_and_validation_counts(tmp_path: Path, monkeypatch: pytest.Mo
     found = estimate(tmp_path, "data.validation=0.2", "eval={every: 2, tta: flip}")
     assert found.evaluation_seconds == 2 * (1 + 10) + 100 + 10  # after epochs 2, 4 and 5, the last time with all views
     assert found.total_seconds == pytest.approx(found.steps * found.step_seconds + found.evaluation_seconds)
+
+
+def test_a_dry_run_tells_what_the_run_would_say_of_its_data(tmp_path: Path) -> None:
+    for split, count in (("train", 12), ("test", 4)):
+        for name, level in (("dark", 40), ("light", 200)):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (16, 16), (level + number,) * 3).save(tmp_path / f"photos/{split}/{name}/{number}.png")
+    (tmp_path / "photos/train/dark/0.png").write_bytes(b"no image")
+    (tmp_path / "photos.yaml").write_text(
+        "name: photos\nmodel: {architecture: tiny_resnet, classes: 2, width: 4}\n"
+        "data: {source: image_folder, path: photos, batch_size: 8, skip_corrupt: 1}\n"
+        "optimizer: {name: SGD, lr: 0.1}\ntrain: {epochs: 1}\n"
+    )
+    told: list[str] = []
+    dry_run(str(tmp_path / "photos.yaml"), RunOptions(quiet=True), raise_if_errors, told.append)
+    assert any("dark/0.png" in line for line in told), told

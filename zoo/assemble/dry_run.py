@@ -14,7 +14,7 @@ import torch
 from zoo.assemble.build import build, open_data
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.max_lr import with_lr
-from zoo.assemble.options import RunOptions, Settle
+from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.diagnostics import counted, duration
@@ -92,12 +92,17 @@ def with_some_lr(resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts]:
     return resolved, recheck(resolved)
 
 
-def dry_run(recipe: str, options: RunOptions, settle: Settle) -> Estimate:
-    """Validates, builds, takes a few steps on one batch, and throws everything away."""
+def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Estimate:
+    """Validates, builds, takes a few steps on one batch, and throws everything away.
+
+    ``note`` is told what the run would say of its data and its weights.
+    """
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
+    for line in built.base.notes:
+        note(line)
     training = built.training
     with machine_faults(parts.data.batch_size), training.runtime.tuned():
         stepper = Stepper(training)

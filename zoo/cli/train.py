@@ -142,7 +142,7 @@ def _refuse_other_ranks(devices: int) -> None:
 def _dry_run(session: Session, recipe: str, options: Any) -> None:
     from zoo.assemble.dry_run import dry_run
 
-    found = dry_run(recipe, options, session.settle)
+    found = dry_run(recipe, options, session.settle, session.note)
     if session.as_json:
         print_json(found.as_data())
     else:
