@@ -33,6 +33,7 @@ class Names:
     ("text", "value"),
     [
         ("$a", 3),
+        ("$(1 + 2)\n", 3),
         ("$input.channels", 64),
         ("$halves.0.channels", 58),
         ("$0.channels", 7),

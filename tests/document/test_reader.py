@@ -73,6 +73,8 @@ def test_attacks_end_within_a_second(text: str, code: str) -> None:
         ("a: *b", ("unknown-alias", 1, 4)),
         ("a: &a [*a]", ("alias-loop", 1, 8)),
         ("a: {<<: 3}", ("bad-merge", 1, 9)),
+        ("a: &a [1]\nb: {<<: *a}", ("bad-merge", 2, 5)),
+        ("a: &a [1]\nb: {*a : 2}", ("key-not-text", 2, 5)),
         ("a: 'x", ("syntax", 1, 6)),
         ("a:\n\tb: 1", ("syntax", 2, 1)),
         ("%YAML 1.1\n---\na: no", ("directive", 1, 1)),
@@ -97,6 +99,21 @@ def test_whole_expressions_are_read(text: str) -> None:
     node, diagnostics = read(text)
     assert node is not None
     assert not diagnostics
+
+
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        ("freeze: [*.bias]", "a text that begins with * wants quotes: '*.bias'"),
+        ("name: @home", "a text that begins with @ wants quotes"),
+        ("train:\n  epochs:4\n  ema: 1", "a space is missing behind the colon in line 2"),
+        ("train:\n  epochs: 4\n\n   ema: 1", "line 4 is indented more than line 2, which has its value already"),
+        ("train: a: b", "are quotes missing around a text with a colon in it?"),
+    ],
+)
+def test_slips_have_their_way_out(text: str, help: str) -> None:
+    _, diagnostics = read(text)
+    assert help in (next(iter(diagnostics)).help or "")
 
 
 def test_a_key_that_stands_twice_shows_both_places() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.graph.plan_world import codes
 
@@ -35,6 +36,49 @@ MIXED = {
 def test_what_mixes_samples_is_refused(case: str) -> None:
     shape, layer = MIXED[case]
     assert codes(f"input: {shape}\nlayers: {{a: {layer}}}") == ["batch-mixed"]
+
+
+WINDOWS = [
+    "{op: Conv2d, out_channels: 4, kernel_size: 3, padding: 1}",
+    "{op: ConvTranspose2d, out_channels: 4, kernel_size: 3, padding: 1}",
+    *("{op: MaxPool2d, kernel_size: 3, stride: 1}", "{op: avg_pool2d, kernel_size: 3, stride: 1}"),
+    *("{op: AdaptiveAvgPool2d, output_size: 1}", "{op: adaptive_max_pool2d, output_size: 1}"),
+    *("{op: lp_pool2d, norm_type: 2, kernel_size: 3}", "{op: Upsample, scale_factor: 2, mode: bilinear}"),
+    *(
+        "{op: interpolate, scale_factor: 2}",
+        "{op: ReflectionPad2d, padding: 1}",
+        "{op: pad, pad: [1, 1]}",
+    ),
+    *("InstanceNorm2d", "{op: GroupNorm, num_groups: 2}", "instance_norm", "{op: group_norm, num_groups: 2}"),
+    *("{op: Unfold, kernel_size: 3}", "{op: unfold, kernel_size: 3}"),
+]
+
+
+@pytest.mark.parametrize("layer", WINDOWS)
+def test_windows_over_the_batch_are_refused_and_windows_over_the_map_are_not(layer: str) -> None:
+    swapped = "input: [4, 8, 8]\nlayers: {t: {op: transpose, dim0: 0, dim1: 3}, w: %s}"
+    assert codes(swapped % layer) == ["batch-mixed"]
+    assert codes(f"input: [4, 8, 8]\nlayers: {{w: {layer}}}") == []
+
+
+def test_padding_that_adds_to_the_batch_is_refused() -> None:
+    assert codes("input: [4, 8]\nlayers: {p: {op: pad, pad: [0, 0, 0, 0, 1, 1]}}") == ["batch-mixed"]
+    assert codes("input: [4, 8]\nlayers: {p: {op: pad, pad: [0, 0, 1, 1, 0, 0]}}") == []
+
+
+@pytest.mark.parametrize("layer", ["{op: LocalResponseNorm, size: 3}", "{op: local_response_norm, size: 3}"])
+def test_neighbours_in_a_batch_do_not_damp_each_other(layer: str) -> None:
+    assert codes(f"input: [4, 8, 8]\nlayers: {{t: {{op: transpose, dim0: 0, dim1: 1}}, n: {layer}}}") == ["batch-mixed"]
+
+
+def test_a_window_over_the_batch_would_let_samples_see_each_other() -> None:
+    images = torch.randn(3, 4, 8, 8)
+    changed = images.clone()
+    changed[1] += 1
+    pool = torch.nn.AvgPool2d(3, stride=1, padding=1)
+    one, other = (pool(batch.transpose(0, 3)).transpose(0, 3) for batch in (images, changed))
+    assert not torch.equal(one[0], other[0])
+    assert torch.equal(pool(images)[0], pool(changed)[0])
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,8 @@ def _bounded(value: ExpressionValue) -> ExpressionValue:
     if isinstance(value, int) and abs(value) > LARGEST:
         raise ExpressionError("a number beyond 2**63", code="number-too-large")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ExpressionError("a number beyond all bounds", code="number-too-large")
+        fault = "not a number" if math.isnan(value) else "a number beyond all bounds"
+        raise ExpressionError(fault, code="number-too-large")
     if isinstance(value, list | str) and _size(value, MOST_ITEMS) > MOST_ITEMS:
         raise ExpressionError(f"a list of more than {MOST_ITEMS:,} items", code="number-too-large")
     if isinstance(value, list) and _depth(value) > DEEPEST_NESTING:

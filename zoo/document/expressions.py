@@ -167,6 +167,7 @@ def paths(tree: Tree) -> Iterator[Path]:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Tree:
     """Reads ``$name`` or ``$(…)``. Raises ExpressionError; places count from the dollar sign."""
+    text = text.rstrip("\n")  # a block scalar ends in one
     if len(text) > LONGEST:
         raise ExpressionError(
             f"an expression of {len(text):,} characters (at most {LONGEST:,} are read)", code="expression-too-large"

@@ -53,9 +53,17 @@ def load(
     return loader.load(path, [], name)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file is at what cannot be a path, such as a name of 300 letters."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _relative(written: str, folder: Path) -> Path | None:
     path = folder / written
-    return path if path.is_file() else None
+    return path if is_file(path) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +111,10 @@ class _Loader:
 
 def other_file(written: str, path: Path, shipped: Iterable[str]) -> str | None:
     """The way out where a file names another that is not there: one beside it, or a shipped one."""
-    if (path.parent / f"{written}.yaml").is_file():
+    if is_file(path.parent / f"{written}.yaml"):
         return f"{written}.yaml is there"
     shipped = list(shipped)
-    beside = sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name)
+    beside = sorted(each.name for each in path.parent.glob("*.yaml") if each.name != path.name and is_file(each))
     is_path = written.endswith(".yaml")
     stems = {Path(name).stem: name for name in (*shipped, *beside)}  # a recipe in a folder goes by its bare name too
     names = {**stems, **{name: name for name in shipped}}

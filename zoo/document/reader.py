@@ -19,6 +19,7 @@ import yaml
 from zoo.diagnostics import Diagnostics, Note, Source, Span
 from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence
 from zoo.document.scalars import resolve
+from zoo.document.syntax_help import syntax_help
 
 LARGEST_FILE = 1 << 20  # bytes
 MOST_NODES = 200_000  # after aliases are followed
@@ -269,15 +270,17 @@ class _Builder:
                 "duplicate-key", f"the key {key.text!r} stands twice", key.span, notes=notes, help=help
             )
         elif key.plain and key.text == "<<":
-            self._merge(frame, value)
+            self._merge(frame, key, value)
         else:
             frame.entries[key.text] = Entry(key.text, key.span, value)
 
-    def _merge(self, frame: _Frame, value: Node) -> None:
+    def _merge(self, frame: _Frame, key: Scalar, value: Node) -> None:
         sources = value.items if isinstance(value, Sequence) else (value,)
         for node in sources:
             if not isinstance(node, Mapping):
-                self._fail("bad-merge", "`<<` takes a mapping or a list of mappings", node.span)
+                is_alias = (node.span.line, node.span.column) < (key.span.line, key.span.column)
+                span = key.span if is_alias else node.span  # not what is right where it stands
+                self._fail("bad-merge", "`<<` takes a mapping or a list of mappings", span)
             for entry in node.entries:
                 frame.entries.setdefault(entry.key, entry)
 
@@ -291,7 +294,10 @@ class _Builder:
         if len(self._stack) + node.depth > DEEPEST_NESTING:
             message = f"nested more than {DEEPEST_NESTING} levels deep once aliases are followed"
             self._fail("too-deep", message, self._span(event))
-        if isinstance(node, Scalar) and self._stack and self._stack[-1].awaits_key:
+        is_key = bool(self._stack) and self._stack[-1].awaits_key
+        if is_key and not isinstance(node, Scalar):
+            self._fail("key-not-text", f"a key must be text, and *{name} is none", self._span(event))
+        if is_key:
             node = replace(node, span=self._span(event))  # a key stands here, whatever gave it its text
         return node, count
 
@@ -323,7 +329,7 @@ class _Builder:
         context = getattr(error, "context", None)
         if context and context_mark is not None:
             notes = [Note(context, _point(self._source, context_mark.line + 1, context_mark.column + 1))]
-        help = _syntax_help(problem, context or "", self._source.line(place.line), place.column, context_mark)
+        help = syntax_help(problem, context or "", place, context_mark)
         self._diagnostics.error("syntax", f"not YAML: {problem}", place, notes=notes, help=help)
 
     def _fail_unquoted(self, scalar: Scalar) -> None:
@@ -343,27 +349,6 @@ class _Builder:
         assert start_mark is not None  # PyYAML's stubs allow for events made by hand
         assert end_mark is not None
         return Span(self._source, start_mark.line + 1, start_mark.column + 1, end_mark.line + 1, end_mark.column + 1)
-
-
-def _syntax_help(problem: str, context: str, line: str, column: int, context_mark: yaml.Mark | None) -> str | None:
-    """The way out of the slips that people make most; the parser's words hardly tell it."""
-    if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "YAML allows no tab in an indentation: use spaces"
-    if "block mapping" in context and "expected key" in problem and context_mark is not None:
-        begins = context_mark.column + 1
-        if column != begins:
-            return (
-                f"the keys of a mapping begin in one column: the first in column {begins}, this one in column {column}"
-            )
-    if line[column - 1 : column] == "[" and (name := re.search(r"\$(\w[\w.-]*)$", line[: column - 1])):
-        return f'in flow style an expression with [ ] wants quotes: "$({name[1]}[…])"'
-    if "flow" in context and context_mark is not None:
-        return f"the bracket opened in line {context_mark.line + 1} may not be closed, or a comma is missing"
-    if "unexpected ':'" in problem and line[column : column + 1] in tuple("}],"):
-        return "no value stands behind the colon: write one, or null"
-    if "mapping values are not allowed" in problem:
-        return "is a colon missing behind a key, or are quotes missing around a text with a colon in it?"
-    return None
 
 
 def _is_cut_expression(text: str) -> bool:

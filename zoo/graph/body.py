@@ -65,7 +65,8 @@ class Body:
     def _layer(self, layer: LayerText) -> None:
         told = Told()
         scope = Scope(self._job.params, self._feeds, self._later)
-        found = wires(layer.keys.get("from"), self._before, layer.span, scope, told.own).in_order(_input_names(layer))
+        before = None if is_source(layer) else self._before
+        found = wires(layer.keys.get("from"), before, layer.span, scope, told.own).in_order(_input_names(layer))
         copies = copies_of(layer, found, scope, told)
         if copies is None:
             feed = self._unknown(layer)
@@ -124,18 +125,15 @@ class Body:
     ) -> Callable[[Wires, Told], Made]:
         if layer.share is not None:
             return lambda found, told: self._shared(layer, name, found, scope, told)
-        path, depth = self._job.path, self._job.depth
-        first = copies.repeats and index == 0
-        return lambda found, told: self._maker.make(
-            Place(name, layer, found, scope, path, depth, self._steps, first), told
-        )
+        path, first = self._job.path, copies.repeats and index == 0
+        return lambda found, told: self._maker.make(Place(name, layer, found, scope, path, self._steps, first), told)
 
     def _nested(self, layer: LayerText, copies: Copies) -> Callable[[Wires, Told], Made]:
-        path, depth = f"{self._job.path}{layer.name}.", self._job.depth + 1
+        path = f"{self._job.path}{layer.name}."
 
         def make_copy(index: int, scope: Scope, found: Wires, steps: list[Step], told: Told) -> Made:
             own = Told()
-            made = self._maker.make(Place(str(index), layer, found, scope, path, depth, steps, index == 0, True), own)
+            made = self._maker.make(Place(str(index), layer, found, scope, path, steps, index == 0, True), own)
             told.copy(own, f"{path}{index}")
             return made
 
@@ -143,11 +141,11 @@ class Body:
 
     def _shared(self, layer: LayerText, name: str, found: Wires, scope: Scope, told: Told) -> Made:
         assert layer.share is not None
-        target = look_up(layer.share, scope, told.own).ref
-        make = self._makers.get(target.name)
-        original = next((step for step in self._steps if step.name == target.name), None)
-        if original is not None and original.kind == "share":
-            original = next(step for step in self._steps if step.name == original.share)
+        steps = {step.name: step for step in self._steps}
+        original = steps.get(look_up(layer.share, scope, told.own).ref.name)
+        if original is not None and original.kind == "share":  # which names the first of all
+            original = steps[original.share or ""]
+        make = self._makers.get(original.name) if original is not None else None
         written = reference_text(layer.share)
         if make is None or original is None or written in self._skipped:
             return remade(layer, told, written, self._job.inputs, written in self._skipped)

@@ -29,8 +29,9 @@ class NameChecker:
 
     def __init__(self, diagnostics: Diagnostics) -> None:
         self._diagnostics = diagnostics
-        self._checked: set[int] = set()
+        self._heights: dict[int, int] = {}  # of the blocks that were checked: levels of blocks in them, their own too
         self._open: list[tuple[BlockText, Span]] = []
+        self._is_too_deep = False
         self.can_plan = True  # false where a block contains itself, or blocks are nested without end in sight
 
     def network(self, root: BlockText) -> None:
@@ -46,12 +47,14 @@ class NameChecker:
     def block(self, text: BlockText, around: frozenset[str], called: Span | None = None) -> None:
         """Checks a block; ``around`` are the params that an anonymous one sees."""
         self._open.append((text, called or text.span))
-        if id(text) not in self._checked:
-            self._checked.add(id(text))
+        if id(text) not in self._heights:
+            self._heights[id(text)] = 1
             params = around if text.params is None else self._params(text)
             for layer in text.layers:
                 if len(self._diagnostics) < MOST_ERRORS:
                     self._layer(layer, params, [*text.inputs, *(each.name for each in text.layers if each.name)])
+            called_blocks = filter(None, (layer.block_text for layer in text.layers))
+            self._heights[id(text)] += max((self._heights.get(id(each), 0) for each in called_blocks), default=0)
             check_order(text, self._diagnostics)
             has_blocks = bool(text.name) and text.blocks.own.get(text.name) is not text
             for nested in text.blocks.own.values() if has_blocks else ():
@@ -106,9 +109,10 @@ class NameChecker:
         if any(text is outer for outer, _ in self._open):
             self._loop(text, span)
             return
-        if len(self._open) > DEEPEST:
-            self.can_plan = False
-            self._diagnostics.error("too-deep", f"blocks nested more than {DEEPEST} levels deep", span)
+        if len(self._open) + self._heights.get(id(text), 1) > DEEPEST + 1:
+            if not self._is_too_deep:  # each block above is too deep then: the first place is enough
+                self._diagnostics.error("too-deep", f"blocks nested more than {DEEPEST} levels deep", span)
+            self.can_plan, self._is_too_deep = False, True
             return
         names = [] if text.params is None else list(text.params.keys)
         self._arguments(layer, text.name or "an anonymous block", names)

@@ -36,7 +36,6 @@ class Job:
     params: Mapping[str, Param]
     inputs: Mapping[str, Feed]
     path: str  # "" or "layer1.0."
-    depth: int = 0
 
     @property
     def key(self) -> str:

@@ -53,6 +53,13 @@ def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copie
         return None
     other = layer.keys.get("else")
     feed = look_up(other, scope, told.own) if isinstance(other, Scalar) and not all([*wanted, count]) else None
+    if not any(wanted) and feed is None and len(found.all) > 1 and "when" not in layer.keys:
+        told.own.error(
+            "bad-layer",
+            f"{layer.shown} has no copies here and several inputs: which one it passes on is not clear",
+            layer.keys.key_span("repeat"),
+            help="add else: NAME",
+        )
     nested = repeats and bool(layer.name) and "as" not in layer.keys and layer.share is None
     copies = Copies(tuple(map(bool, wanted)), scopes, found, feed, repeats, nested)
     if not any(copies.wanted) and copies.passed is None:

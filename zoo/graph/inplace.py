@@ -24,8 +24,8 @@ _GRADIENT_FROM_OUTPUT = frozenset(
     {
         *("ReLU", "relu", "Sigmoid", "sigmoid", "Tanh", "tanh"),
         *("Softmax", "softmax", "Softmax2d", "Softmin", "softmin", "LogSoftmax", "log_softmax"),
-        *("exp", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "amax", "amin", "logsumexp", "prod", "cumprod"),
-        *("std", "norm", "scaled_dot_product_attention"),
+        *("exp", "expm1", "sqrt", "rsqrt", "reciprocal", "amax", "amin", "logsumexp", "prod"),
+        *("std", "vector_norm", "gumbel_softmax", "scaled_dot_product_attention"),
     }
 )
 _GRADIENT_FROM_OUTPUT_IN_PLACE = frozenset(
@@ -62,7 +62,9 @@ class _Tracker:
         if made.body is not None:
             return self.block(made.body, inputs, f"{path}.")
         if made.kind in ("parameter", "buffer"):
-            return next(self.fresh)
+            own = next(self.fresh)
+            self._read([own], "the next pass", step.span)
+            return own
         named = {name: _picked(memory, ref) for name, ref in step.named_inputs.items()}
         return self._leaf(step, made, inputs, named, path)
 
@@ -86,6 +88,10 @@ class _Tracker:
         views = self.shapes.infer(request).views
         if None in views:  # a mere view reads nothing: its readers do
             self._read(incoming, path, step.span)
+        shared = [incoming[view] for view in views if view is not None]
+        if len(shared) > 1 or (shared and op.name == "expand"):
+            # autograd lets no one write to one of several views, nor to places that stand for many
+            self._read(shared, f"another part of {path}", step.span)
         given = iter([None if view is None else incoming[view] for view in views])
         return self._kept(made.op, in_place, self._new(step.output, given), path, step.span)
 

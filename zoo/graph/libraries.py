@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, Sequence, load, other_file
+from zoo.document import Mapping, Node, Scalar, Sequence, is_file, load, other_file
 from zoo.graph.texts import Blocks, TextReader
 from zoo.schema.architecture import LibraryForm
 from zoo.schema.check import validate
@@ -28,7 +28,7 @@ class Libraries:
         for node in _items(document.get("use")):
             self._bring_in(node, folder, around)
         for name, text in scope.own.items():
-            hidden = around.own.get(name)
+            hidden = around.find(name)
             if hidden is not None:
                 self._diagnostics.warning(
                     "hides-block",
@@ -49,8 +49,9 @@ class Libraries:
                 or "give a path relative to this file, or the name of a shipped architecture",
             )
             return
-        for name, text in self._library(path).own.items():
-            first = around.own.setdefault(name, text)
+        library = self._library(path)
+        for name, text in library.own.items():
+            first = around.find(name) or text
             if first is not text:
                 self._diagnostics.error(
                     "duplicate-name",
@@ -58,6 +59,7 @@ class Libraries:
                     node.span,
                     notes=[Note("one", first.span), Note("the other", text.span)],
                 )
+        around.used.append(library)
 
     def _library(self, path: Path) -> Blocks:
         key = path.resolve()
@@ -73,7 +75,7 @@ class Libraries:
 def find_parent(written: str, folder: Path) -> Path | None:
     """What stands behind an architecture's ``extends``: a path relative to the file, or a shipped name."""
     path = folder / written
-    if path.is_file():
+    if is_file(path):
         return path
     return SHIPPED / f"{written}.yaml" if written in _shipped() else None
 
@@ -84,7 +86,7 @@ def find_library(node: Scalar, folder: Path | None) -> Path | None:
     beside = Path(node.span.file).parent if Path(node.span.file).is_file() else None
     candidates = [place / written for place in (beside, folder) if place is not None]
     candidates.append(SHIPPED / f"{written}.yaml")
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def _shipped() -> list[str]:

@@ -37,21 +37,22 @@ class Declaration:
     type: str | None = None
     default: Node | None = None
     form: ParamForm | None = None
+    is_faulty: bool = False  # its long form is wrong, which was told
 
     @property
-    def is_never_null(self) -> bool:
-        """Whether null would be no value: it is not declared to take it."""
+    def takes_null(self) -> bool:
+        """Whether null is a value of it: its default is, or one of its choices."""
         is_null = isinstance(self.default, Scalar) and self.default.value is None
-        return not is_null and not (self.form is not None and self.form.choices is not None)
+        return is_null or (self.form is not None and None in (self.form.choices or ()))
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
-        if value is None and self.is_never_null:
-            return "no value stands here"
+        if value is None:
+            return None if self.takes_null else "no value stands here"
         if self.type is not None and not _is(value, self.type):
             return f"expected {_TYPES[self.type][1]}, got {shown(value)}"
         form = self.form
-        if form is None or value is None:
+        if form is None:
             return None
         if form.choices is not None and value not in form.choices:
             return f"expected one of {', '.join(map(str, form.choices))}, got {shown(value)}"
@@ -91,7 +92,7 @@ def _declaration(entry: Entry, diagnostics: Diagnostics) -> Declaration:
         return Declaration(entry.key, entry.key_span, default=node)
     form = validate(ParamForm, node, diagnostics, what=f"param {entry.key}")
     if form is None:
-        return Declaration(entry.key, entry.key_span, default=Scalar(None, node.span))
+        return Declaration(entry.key, entry.key_span, is_faulty=True)
     declared = Declaration(entry.key, entry.key_span, form.type, node.get("default"), form)
     default = declared.default
     if default is not None and not is_expression(default) and (fault := declared.fault(plain(default))):
@@ -121,8 +122,8 @@ def bind(
     for name, declaration in declared.items():
         if name in call.arguments:
             params[name] = _given(declaration, *call.arguments[name], call, diagnostics)
-        elif declaration.default is None and name in mistyped:
-            params[name] = Param(UNKNOWN, call.span)  # the mistyped key was told of
+        elif declaration.is_faulty or (declaration.default is None and name in mistyped):
+            params[name] = Param(UNKNOWN, call.span)  # the faulty form, or the mistyped key, was told of
         elif declaration.default is None:
             diagnostics.error(
                 "missing-key",

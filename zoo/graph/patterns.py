@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence
+from zoo.document import Mapping, Node, Scalar, Sequence, plain
 from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.plan import Block, Init, ParameterSpec, Step
 from zoo.graph.values import Scope
@@ -20,6 +20,7 @@ from zoo.layers import initialisers, ops
 from zoo.registry import did_you_mean
 from zoo.schema.check import close, validate
 from zoo.schema.signature import given
+from zoo.schema.wording import shown
 
 Change: TypeAlias = Callable[[str, Step, ParameterSpec], ParameterSpec]
 
@@ -80,7 +81,8 @@ def with_patterns(step: Step, keys: Mapping, scope: Scope, diagnostics: Diagnost
         step = _initialised(step, init, scope, diagnostics, copy)
     if freeze is not None:
         value = substitute(freeze, scope, diagnostics)
-        step = step if value is None else _frozen(step, value, diagnostics, copy)
+        if value is not None and _are_patterns(step, value, diagnostics):
+            step = _frozen(step, value, diagnostics, copy)
     return step
 
 
@@ -141,6 +143,18 @@ def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) 
     return step
 
 
+def _are_patterns(step: Step, node: Node, diagnostics: Diagnostics) -> bool:
+    """Whether a `freeze` says true, false or patterns; tells where an expression gave something else."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    for item in items:
+        value = item.value if isinstance(item, Scalar) else None
+        if not isinstance(value, str) and not (isinstance(value, bool) and item is node):
+            message = f"{step.name}: freeze: expected true, false or patterns, got {shown(plain(item))}"
+            diagnostics.error("wrong-type", message, item.span, help="for example freeze: '*.bias'")
+            return False
+    return True
+
+
 def _listed(node: Node | None) -> list[Scalar]:
     """The patterns of a `freeze`, one or several; what is still to be computed is none."""
     items = node.items if isinstance(node, Sequence) else (node,)
@@ -193,8 +207,11 @@ def changed_block(block: Block, change: Change, prefix: str = "") -> Block:
 
 
 def initialised_by_kind(block: Block, node: Node | None, scope: Scope, diagnostics: Diagnostics) -> Block:
-    """The network with the top-level `init` given to every parameter of a kind that has none of its own."""
-    for entry in node if isinstance(node, Mapping) else ():
+    """The network with the top-level `init` given to every parameter of a kind that has none of its own.
+
+    Of several kinds that a parameter is of, the last wins, as of patterns: so the last is the first that gives.
+    """
+    for entry in reversed(node.entries) if isinstance(node, Mapping) else ():
         found = initialiser(entry.value, scope, diagnostics)
         if found is None or not _known_kind(entry.key, entry.key_span, diagnostics):
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, from_data, plain
+from zoo.document import Mapping, Node, Scalar, Sequence, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.blame import blamed_on_params
 from zoo.graph.body import Body
@@ -148,9 +148,11 @@ class _Network:
     def _root(self) -> BlockText:
         blocks = Libraries(self.diagnostics).blocks(self.document, self.folder)
         document = self.document.without(["inputs"])  # a block's key: the form has told that `input` was meant
-        names = self._given_inputs()
-        if len(names) > 1 or names != ["input"]:
-            document = document.replacing("inputs", from_data(names, self._span("input")))
+        if self._given_inputs() != ["input"]:
+            given = self.document.get("input")
+            assert isinstance(given, Mapping)  # one shape has no name of its own
+            names = tuple(Scalar(entry.key, entry.key_span, entry.key) for entry in given)
+            document = document.replacing("inputs", Sequence(names, given.span))
         return TextReader(self.diagnostics).block("", document.span, document.without(["blocks"]), blocks)
 
     def _span(self, key: str) -> Span:
@@ -226,16 +228,8 @@ class _Network:
         assert planned.block is not None
         assert not isinstance(planned.output, Unknown)
         block = initialised_by_kind(planned.block, self.document.get("init"), Scope(bound, feeds), self.diagnostics)
-        doc, source = self.document.get("doc"), self.document.get("source")
+        doc, source = (plain(self.document.get(key) or Scalar(None, block.span)) for key in ("doc", "source"))
         values = {name: param.value for name, param in bound.items()}
-        plan = Plan(
-            self._name(),
-            str(plain(doc)) if doc else "",
-            inputs,
-            block,
-            planned.output,
-            values,
-            plain(source) if source else {},
-        )
+        plan = Plan(self._name(), str(doc or ""), inputs, block, planned.output, values, source or {})
         check_images_reach(plan, self.diagnostics)
         return plan

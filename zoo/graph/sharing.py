@@ -28,6 +28,10 @@ def share_step(
             help=f"write op: {original.op}",
         )
         return FAILED
+    if original.kind == "block" and "call" in layer.keys:
+        message = "a block takes no `call`: give it params or inputs"
+        told.own.error("bad-layer", message, layer.keys.key_span("call"))
+        return FAILED
     if again.step is None:
         return FAILED
     if not same_module(original, again.step):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from zoo.diagnostics import Span
 from zoo.document import Mapping as MappingNode
-from zoo.document import Scalar
+from zoo.document import Node, Scalar
 from zoo.document.evaluation import substitute
 from zoo.graph.arguments import Arguments, call_keywords, op_arguments
 from zoo.graph.context import Context, Job, PlanBlock, Told
@@ -44,7 +44,6 @@ class Place:
     wires: Wires
     scope: Scope
     path: str
-    depth: int
     steps: Sequence[Step]  # of the block so far, for messages
     is_first: bool = True
     is_copy: bool = False  # in a module of copies
@@ -93,7 +92,7 @@ class StepMaker:
             found = {entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments}
             call = Call(what, place.span, found)
             params = bind(self._context.declared(text), call, feeds, told.own, told.own)
-        job = Job(text, params, feeds, f"{place.path}{place.name}.", place.depth + 1)
+        job = Job(text, params, feeds, f"{place.path}{place.name}.")
         planned = self._context.remembered(job, self._plan_block)
         told.call(planned.diagnostics, what, place.layer.op_span or place.span)
         if planned.block is None or isinstance(planned.output, Unknown):
@@ -326,13 +325,11 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
     spec = TensorSpec(shape, arguments.values.get("dtype", "float32"))
     if init is not None and not fits(init, shape, place.name, told.own, dtype=spec.dtype):
         return FAILED
-    if feed is not None and like is not None:
-        if not isinstance(feed.value, TensorSpec) or not shape or shape[0] != 1:
-            told.own.error(
-                "bad-value", f"{op.name}: batch_like expands dimension 0, which must be 1 in shape", like.span
-            )
+    if like is not None:
+        batch = _batch_of(feed, like, shape, op, told)
+        if batch is None:
             return FAILED
-        spec = replace(spec, shape=(feed.value.shape[0], *shape[1:]))
+        spec = replace(spec, shape=(batch, *shape[1:]))
     own = ParameterSpec("", shape, op.kind == "buffer", op.kind == "parameter" and not _is_frozen(place, told), init)
     step = Step(
         place.name,
@@ -346,6 +343,22 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
         batch_like=feed.ref if feed else None,
     )
     return Made(step, spec)
+
+
+def _batch_of(feed: Feed | None, like: Node, shape: tuple[int, ...], op: Op, told: Told) -> int | None:
+    """Dimension 0 of what `batch_like` names; None after telling why it cannot be taken."""
+    fault, help = None, None
+    if feed is None:
+        fault = "batch_like names one layer"
+    elif isinstance(feed.value, tuple | dict):
+        first = next(iter(feed.value), "0") if isinstance(feed.value, dict) else 0
+        fault, help = f"{feed.name} gives {len(feed.value)} outputs", f"pick one: {feed.name}.{first}"
+    elif not isinstance(feed.value, TensorSpec) or shape[:1] != (1,):
+        fault = "batch_like expands dimension 0, which must be 1 in shape"
+    else:
+        return feed.value.shape[0]
+    told.own.error("bad-value", f"{op.name}: {fault}", like.span, help=help)
+    return None
 
 
 def _is_frozen(place: Place, told: Told) -> bool:

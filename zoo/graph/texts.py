@@ -57,19 +57,24 @@ class BlockText:
 
 @dataclass(slots=True)
 class Blocks:
-    """The blocks in sight of a text: its file's (or block's) own, then those around."""
+    """The blocks in sight of a text: its file's (or block's) own, those of the libraries it uses, then those around.
+
+    Libraries are held, not copied: two that use one another are looked into when both are read.
+    """
 
     around: Blocks | None = None
     own: dict[str, BlockText] = field(default_factory=dict)
+    used: list[Blocks] = field(default_factory=list)
 
     def find(self, name: str) -> BlockText | None:
         """The block of this name that is nearest."""
-        found = self.own.get(name)
-        return found or (self.around.find(name) if self.around else None)
+        here = (blocks.own[name] for blocks in (self, *self.used) if name in blocks.own)
+        return next(here, None) or (self.around.find(name) if self.around else None)
 
     def names(self) -> list[str]:
         """All names in sight."""
-        return [*self.own, *(self.around.names() if self.around else ())]
+        here = (name for blocks in (self, *self.used) for name in blocks.own)
+        return list(dict.fromkeys([*here, *(self.around.names() if self.around else ())]))
 
 
 class TextReader:
@@ -248,7 +253,8 @@ def _is_null(node: Node | None) -> bool:
 
 
 def _some(node: Node | None) -> Node | None:
-    """What names something; of a list or mapping that names nothing the form has told."""
-    if _is_null(node):
-        return None
-    return node if isinstance(node, Scalar) or (node is not None and len(node)) else None
+    """What names something; of a list or mapping that names nothing, or no layers, the form has told."""
+    if node is None or isinstance(node, Scalar):
+        return None if _is_null(node) else node
+    items = [entry.value for entry in node] if isinstance(node, Mapping) else list(node)
+    return node if items and all(isinstance(item, Scalar) for item in items) else None

@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.layers.bounds import Amount
 from zoo.layers.declare import forms, module
-from zoo.layers.op import Op
+from zoo.layers.op import Op, all_but_first
 
 
 def each(value: Any) -> tuple[Any, ...]:
@@ -41,11 +41,11 @@ def _check_transposed(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _convolution(target: type[nn.Module], dimensions: int) -> Op:
     padding = Literal["same", "valid"] | forms(Amount, dimensions)
-    return module(target, overrides={"padding": padding}, check=_check_convolution)
+    return module(target, overrides={"padding": padding}, check=_check_convolution, mixes=all_but_first)
 
 
 def _transposed(target: type[nn.Module]) -> Op:
-    return module(target, overrides={"padding_mode": Literal["zeros"]}, check=_check_transposed)
+    return module(target, overrides={"padding_mode": Literal["zeros"]}, check=_check_transposed, mixes=all_but_first)
 
 
 OPS = (
@@ -55,6 +55,6 @@ OPS = (
     _transposed(nn.ConvTranspose1d),
     _transposed(nn.ConvTranspose2d),
     _transposed(nn.ConvTranspose3d),
-    module(nn.Unfold),
-    module(nn.Fold),
+    module(nn.Unfold, mixes=all_but_first),
+    module(nn.Fold, mixes=all_but_first),
 )

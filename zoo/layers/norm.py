@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from zoo.layers.declare import module
+from zoo.layers.op import all_but_first, along, last
 
 
 def _check_groups(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -19,11 +20,11 @@ OPS = (
     module(nn.BatchNorm1d),
     module(nn.BatchNorm2d),
     module(nn.BatchNorm3d),
-    module(nn.InstanceNorm1d),
-    module(nn.InstanceNorm2d),
-    module(nn.InstanceNorm3d),
-    module(nn.GroupNorm, check=_check_groups),
+    module(nn.InstanceNorm1d, mixes=last(1)),
+    module(nn.InstanceNorm2d, mixes=last(2)),
+    module(nn.InstanceNorm3d, mixes=last(3)),
+    module(nn.GroupNorm, check=_check_groups, mixes=all_but_first),
     module(nn.LayerNorm),
     module(nn.RMSNorm),
-    module(nn.LocalResponseNorm),
+    module(nn.LocalResponseNorm, mixes=along(1)),
 )

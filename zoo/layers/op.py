@@ -168,3 +168,18 @@ def along(*dims: int, inputs: int | None = None) -> Mixes:
         return dims if inputs is None or index < inputs else ()
 
     return fixed
+
+
+def last(count: int) -> Mixes:
+    """Mixing along the last ``count`` dimensions, as windows over a map do."""
+    return along(*range(-count, 0))
+
+
+def all_but_first(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
+    """Mixing along every dimension but 0, as a convolution does: channels and map."""
+    return tuple(range(1, rank))
+
+
+def maps(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
+    """Mixing along all that follows the channels: resizing."""
+    return tuple(range(2, rank))

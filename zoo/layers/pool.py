@@ -11,7 +11,7 @@ from torch import nn
 from zoo.layers.bounds import Amount, Margin, Positive, Size
 from zoo.layers.conv import each
 from zoo.layers.declare import forms, module
-from zoo.layers.op import Op
+from zoo.layers.op import Op, last, maps
 
 
 def window(dimensions: int, *, dilates: bool) -> dict[str, Any]:
@@ -56,16 +56,22 @@ def check_resize(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _pools(targets: tuple[type[nn.Module], ...], *, dilates: bool = False) -> list[Op]:
     ranks = enumerate(targets, start=1)
-    return [module(pool, overrides=window(rank, dilates=dilates), check=check_window) for rank, pool in ranks]
+    return [
+        module(pool, overrides=window(rank, dilates=dilates), check=check_window, mixes=last(rank))
+        for rank, pool in ranks
+    ]
 
 
 def _adaptive(targets: tuple[type[nn.Module], ...]) -> list[Op]:
-    return [module(pool, overrides={"output_size": adaptive(rank)}) for rank, pool in enumerate(targets, start=1)]
+    return [
+        module(pool, overrides={"output_size": adaptive(rank)}, mixes=last(rank))
+        for rank, pool in enumerate(targets, start=1)
+    ]
 
 
 def _lp(rank: int, target: type[nn.Module]) -> Op:
     size = forms(Size, rank)
-    return module(target, overrides={"kernel_size": size, "stride": size | None})
+    return module(target, overrides={"kernel_size": size, "stride": size | None}, mixes=last(rank))
 
 
 ALIGNING_MODES = ("linear", "bilinear", "bicubic", "trilinear")
@@ -89,17 +95,22 @@ OPS = (
     *_adaptive((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)),
     *(_lp(rank, pool) for rank, pool in enumerate((nn.LPPool1d, nn.LPPool2d, nn.LPPool3d), start=1)),
     *(
-        module(pool, leave_out=("_random_samples",), check=check_one_of("output_size", "output_ratio"))
-        for pool in (nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
+        module(
+            pool, leave_out=("_random_samples",), check=check_one_of("output_size", "output_ratio"), mixes=last(rank)
+        )
+        for rank, pool in ((2, nn.FractionalMaxPool2d), (3, nn.FractionalMaxPool3d))
     ),
-    *(module(pool) for pool in (nn.MaxUnpool1d, nn.MaxUnpool2d, nn.MaxUnpool3d)),
-    module(nn.Upsample, overrides={**RESIZE, "mode": MODES}, check=check_resize),
     *(
-        module(resize, overrides=RESIZE, check=check_one_of("size", "scale_factor"))
+        module(pool, mixes=last(rank))
+        for rank, pool in enumerate((nn.MaxUnpool1d, nn.MaxUnpool2d, nn.MaxUnpool3d), start=1)
+    ),
+    module(nn.Upsample, overrides={**RESIZE, "mode": MODES}, check=check_resize, mixes=maps),
+    *(
+        module(resize, overrides=RESIZE, check=check_one_of("size", "scale_factor"), mixes=maps)
         for resize in (nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)
     ),
     *(
-        module(pad, overrides={"padding": Margin | GenericAlias(tuple, (Margin,) * (2 * rank))})
+        module(pad, overrides={"padding": Margin | GenericAlias(tuple, (Margin,) * (2 * rank))}, mixes=last(rank))
         for kind in _PADS
         for rank, pad in enumerate(kind, start=1)
     ),

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from zoo.layers.bounds import DESCRIBED, Amount, Dim, DimOrDims, Margin, NonNegative, Positive, Size
 from zoo.layers.declare import forms, function, no_arguments
-from zoo.layers.op import Arguments, Op, along, over
+from zoo.layers.op import Arguments, Op, all_but_first, along, last, maps, over
 from zoo.layers.pool import MODES, RESIZE, adaptive, check_resize, check_window
 from zoo.schema import ArgsModel, arguments_model
 
@@ -94,14 +94,20 @@ def _pool(kind: str, rank: int) -> Op:
     model = arguments_model(
         name, no_arguments, overrides=fields, described=DESCRIBED, doc=f"The {what} of each window."
     )
-    return function(f"F.{name}", getattr(F, name), model, check=check_window)
+    return function(f"F.{name}", getattr(F, name), model, check=check_window, mixes=last(rank))
 
 
 def _adaptive(kind: str, rank: int) -> Op:
     name = f"adaptive_{kind}_pool{rank}d"
     doc = "Pools to an output size; null keeps the input's."
     model = arguments_model(name, no_arguments, overrides={"output_size": adaptive(rank)}, described=DESCRIBED, doc=doc)
-    return function(f"F.{name}", getattr(F, name), model)
+    return function(f"F.{name}", getattr(F, name), model, mixes=last(rank))
+
+
+def _padded(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
+    """The dimensions that anything is added to, or taken from: of the pairs, the first is the last dimension's."""
+    pads = arguments["pad"]
+    return tuple(-1 - place for place in range(len(pads) // 2) if any(pads[2 * place : 2 * place + 2]))
 
 
 def _check_pad(arguments: Arguments) -> tuple[str, str] | None:
@@ -129,8 +135,13 @@ OPS = (
     *(_pool(kind, rank) for kind in ("max", "avg") for rank in (1, 2, 3)),
     *(_adaptive(kind, rank) for kind in ("max", "avg") for rank in (1, 2, 3)),
     *(
-        function(f"F.{target.__name__}", target, overrides={"kernel_size": size, "stride": size | None})
-        for target, size in ((F.lp_pool1d, forms(Size, 1)), (F.lp_pool2d, forms(Size, 2)))
+        function(
+            f"F.{target.__name__}",
+            target,
+            overrides={"kernel_size": forms(Size, rank), "stride": forms(Size, rank) | None},
+            mixes=last(rank),
+        )
+        for rank, target in ((1, F.lp_pool1d), (2, F.lp_pool2d))
     ),
     function("F.gumbel_softmax", F.gumbel_softmax, GumbelSoftmax, mixes=over("dim")),
     *(function(f"torch.{name}", getattr(torch, name), Triangle, mixes=along(-2, -1)) for name in ("tril", "triu")),
@@ -139,15 +150,22 @@ OPS = (
         function(f"F.{target.__name__}", target, overrides={"normalized_shape": tuple[Size, ...]}, inputs=("input",))
         for target in (F.layer_norm, F.rms_norm)
     ),
-    function("F.group_norm", F.group_norm, inputs=("input",)),
-    function("F.instance_norm", F.instance_norm, leave_out=("use_input_stats", "momentum"), inputs=("input",)),
-    function("F.local_response_norm", F.local_response_norm),
-    function("F.interpolate", F.interpolate, overrides={**RESIZE, "mode": MODES}, check=check_resize),
-    function("F.pad", F.pad, Pad, check=_check_pad),
+    function("F.group_norm", F.group_norm, inputs=("input",), mixes=all_but_first),
+    function(
+        "F.instance_norm",
+        F.instance_norm,
+        leave_out=("use_input_stats", "momentum"),
+        inputs=("input",),
+        mixes=maps,
+    ),
+    function("F.local_response_norm", F.local_response_norm, mixes=along(1)),
+    function("F.interpolate", F.interpolate, overrides={**RESIZE, "mode": MODES}, check=check_resize, mixes=maps),
+    function("F.pad", F.pad, Pad, check=_check_pad, mixes=_padded),
     function(
         "F.unfold",
         F.unfold,
         overrides={"padding": forms(Amount, 2)} | dict.fromkeys(("kernel_size", "dilation", "stride"), forms(Size, 2)),
+        mixes=all_but_first,
     ),
     function("F.cosine_similarity", F.cosine_similarity, CosineSimilarity, inputs=("x1", "x2"), mixes=over("dim")),
 )

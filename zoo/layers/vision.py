@@ -11,7 +11,7 @@ from torch import nn
 
 from zoo.layers.bounds import NAMED, Dims, NonNegative, Probability, Size
 from zoo.layers.declare import INFERRED
-from zoo.layers.op import Inferred, Op, as_constructor
+from zoo.layers.op import Inferred, Op, all_but_first, as_constructor
 from zoo.schema import ArgsModel, arguments_model
 
 ACTIVATIONS = Literal["ReLU", "ReLU6", "LeakyReLU", "SiLU", "GELU", "Hardswish", "Mish", "ELU"]
@@ -38,7 +38,7 @@ class DropBlock(ArgsModel):
     """Drops square blocks of a map while training (Ghiasi et al. 2018)."""
 
     p: Probability = Field(description="the share that is dropped")
-    block_size: Size = Field(description="the squares' side")
+    block_size: Size = Field(description="the squares' side: odd, and within the map")
     inplace: bool = Field(False, description="write into the input")
     eps: NonNegative = Field(1e-6, description="added to the count that is divided by")
 
@@ -102,11 +102,22 @@ def _layer(name: str, arguments: type[ArgsModel], home: str = "torchvision.ops",
     )
 
 
+def _check_block(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    size = arguments["block_size"]
+    return None if size % 2 else ("block_size", f"expected an odd number, got {size}")
+
+
 OPS = (
     _layer("LayerNorm2d", LayerNorm2d, "torchvision.models.convnext", infers={"normalized_shape": "channels"}),
     _layer("StochasticDepth", StochasticDepth),
-    _layer("SqueezeExcitation", SqueezeExcitation, imports=("from torch import nn",), constructs=_write_classes),
-    _layer("DropBlock2d", DropBlock),
+    _layer(
+        "SqueezeExcitation",
+        SqueezeExcitation,
+        imports=("from torch import nn",),
+        constructs=_write_classes,
+        mixes=all_but_first,
+    ),
+    _layer("DropBlock2d", DropBlock, check=_check_block),
     _layer("FrozenBatchNorm2d", FrozenBatchNorm),
     _layer("Permute", Permute),
 )

@@ -33,6 +33,9 @@ Inputs: TypeAlias = Annotated[
 Outputs: TypeAlias = Annotated[
     References | None, _not_empty("names nothing that comes out: leave it out, and the last layer does")
 ]
+Names: TypeAlias = Annotated[
+    list[str] | None, _not_empty("names no input: leave it out, and there is one, called input")
+]
 Layers: TypeAlias = dict[str, Any] | list[Any]
 TYPE_NAMES = ("int", "float", "bool", "str", "list")
 
@@ -64,7 +67,7 @@ class BlockForm(_Form):
 
     doc: str | None = Field(None, description="what it computes")
     params: dict[str, Any] | None = Field(None, description="name to type name, default, or long form")
-    inputs: list[str] | None = Field(None, description="names of its inputs where it takes more than one")
+    inputs: Names = Field(None, description="names of its inputs where it takes more than one")
     blocks: dict[str, BlockForm] | None = Field(None, description="blocks that only this block sees")
     layers: Layers = Field(description="its layers, in order")
     output: Outputs = Field(None, description="what it gives: a layer, a list, or a mapping")
@@ -98,7 +101,7 @@ class LayerForm(_Form):
     op: str | None = Field(None, description="what it does: an op's name or a block's")
     layers: Layers | None = Field(None, description="in place of op: an anonymous block")
     share: Reference | None = Field(None, description="in place of op: the module of that earlier layer runs again")
-    inputs: list[str] | None = Field(None, description="of an anonymous block: names of its inputs")
+    inputs: Names = Field(None, description="of an anonymous block: names of its inputs")
     output: Outputs = Field(None, description="of an anonymous block: what it gives")
     from_: References | None = Field(None, alias="from", description="what it reads; the layer before by default")
     when: Any = Field(None, description="false skips the layer", json_schema_extra={"type": ["boolean", "string"]})

@@ -1,0 +1,167 @@
+"""What is easily planned wrong: forms that pass, values that vanish, bounds that depend on an order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.graph.plan_world import HEAD, codes, messages, plan_of_text, planned
+from zoo.diagnostics import Diagnostics
+from zoo.document import read_file
+from zoo.exchange.eject import eject
+from zoo.graph import inplace, plan_architecture
+from zoo.graph.compile import compile_plan
+from zoo.layers import ops
+
+
+@pytest.mark.parametrize("output", ["[[c]]", "{a: [c]}", "{a: {b: c}}"])
+@pytest.mark.parametrize("within", [False, True])
+def test_an_output_within_an_output_is_told(output: str, within: bool) -> None:
+    body = f"layers: {{c: ReLU}}, output: {output}"
+    text = f"blocks: {{B: {{{body}}}}}\nlayers: {{b: B}}" if within else body.replace(", output", "\noutput")
+    assert codes(HEAD + text) == ["wrong-type"]
+
+
+def test_a_doc_and_a_source_with_nothing_behind_them_say_nothing() -> None:
+    plan = plan_of_text(f"{HEAD}doc:\nsource:\nlayers: {{c: ReLU}}")
+    assert (plan.doc, plan.source) == ("", {})
+    assert eject(plan).startswith('"""net\n\n0 parameters')
+
+
+@pytest.mark.parametrize("every", [1, 30])
+def test_blocks_are_too_deep_whatever_is_looked_at_first(every: int) -> None:
+    blocks = [f"  B{level}: {{layers: {{a: {f'B{level - 1}' if level else 'ReLU'}}}}}" for level in range(60)]
+    layers = [f"  l{level}: B{level}" for level in range(0, 60, every)]
+    assert codes("\n".join([f"{HEAD}blocks:", *blocks, "layers:", *layers])) == ["too-deep"]
+
+
+def test_blocks_as_deep_as_they_may_be_are_planned() -> None:
+    blocks = [f"  B{level}: {{layers: {{a: {f'B{level - 1}' if level else 'ReLU'}}}}}" for level in range(31)]
+    assert codes("\n".join([f"{HEAD}blocks:", *blocks, "layers: {l: B30}"])) == []
+
+
+def test_a_free_tensor_that_is_skipped_needs_something_in_its_place() -> None:
+    text = "params: {use: false}\nlayers:\n  c: ReLU\n  s: {op: Parameter, shape: [1, 3, 1, 1], when: $use}\n"
+    assert codes(f"{HEAD}{text}  m: {{op: mul, from: [c, s]}}") == ["skipped"]
+
+
+def test_a_share_of_a_share_is_the_first_ones_module() -> None:
+    conv = "a: {op: Conv2d, out_channels: 3, kernel_size: 1}"
+    plan = plan_of_text(f"{HEAD}layers: {{{conv}, b: {{share: a}}, c: {{share: b}}}}")
+    assert [step.share for _, step in plan.walk()] == [None, "a", "a"]
+
+
+NO_COPIES = "params: {n: 0}\nlayers: {a: ReLU, b: Tanh, s: {op: add, from: [a, b], repeat: $n"
+
+
+def test_no_copies_of_several_inputs_want_an_else() -> None:
+    assert codes(f"{HEAD}{NO_COPIES}}}}}") == ["bad-layer"]
+    assert "add else: NAME" in messages(f"{HEAD}{NO_COPIES}}}}}")
+    assert codes(f"{HEAD}{NO_COPIES}, else: b}}}}") == []
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_two_libraries_may_use_one_another(tmp_path: Path, first: str) -> None:
+    conv = "{op: Conv2d, out_channels: 4, kernel_size: 1}"
+    (tmp_path / "a.yaml").write_text(
+        f"use: b.yaml\nblocks:\n  A1: {{layers: {{c: {conv}}}}}\n  A2: {{layers: {{b: B1}}}}\n"
+    )
+    (tmp_path / "b.yaml").write_text("use: a.yaml\nblocks: {B1: {layers: {a: A1}}}\n")
+    (tmp_path / "net.yaml").write_text(
+        f"input: [3, 8, 8]\nuse: {first}.yaml\nlayers: {{x: {'A2' if first == 'a' else 'B1'}}}"
+    )
+    told = Diagnostics()
+    document = read_file(tmp_path / "net.yaml", told)
+    assert document is not None
+    plan = plan_architecture(document, told, folder=tmp_path)
+    assert plan is not None, list(told)
+    assert [spec.shape for _, step in plan.walk() for spec in step.parameters] == [(4, 3, 1, 1), (4,)]
+
+
+@pytest.mark.parametrize(
+    ("init", "value"),
+    [("{'*.weight': zeros, 'Conv2d.weight': ones}", 1.0), ("{'Conv2d.weight': ones, '*.weight': zeros}", 0.0)],
+)
+def test_of_two_kinds_that_fit_the_last_wins(init: str, value: float) -> None:
+    text = f"{HEAD}layers: {{c: {{op: Conv2d, out_channels: 2, kernel_size: 1}}}}\ninit: {init}"
+    weight = compile_plan(plan_of_text(text)).get_parameter("c.weight")
+    assert torch.equal(weight, torch.full_like(weight, value))
+
+
+CONV = "op: Conv2d, out_channels: 3, kernel_size: 1"
+
+
+@pytest.mark.parametrize(
+    ("layers", "code"),
+    [
+        ("{p: {op: Parameter, shape: [1, 3, 1, 1], batch_like: [input]}, m: {op: mul, from: [input, p]}}", "bad-value"),
+        (f"{{c: {{{CONV}, freeze: $f}}}}", "wrong-type"),
+        (f"{{c: {{{CONV}, freeze: [$f, weight]}}}}", "wrong-type"),
+        ("{c: {layers: [ReLU]}, d: {share: c, call: {x: 1}}}", "bad-layer"),
+        ("{c: {layers: [ReLU], inputs: []}}", "bad-value"),
+        ("{d: {op: DropBlock2d, p: 0.1, block_size: 4}}", "bad-value"),
+        ("{b: {op: Bilinear, out_features: 100000, from: [input, input]}}", "bad-value"),
+        ("{c: {op: chunk, chunks: 3, dim: 1}, p: {op: Parameter, shape: [1, 4], batch_like: c}}", "bad-value"),
+    ],
+)
+def test_nothing_is_dropped_in_silence(layers: str, code: str) -> None:
+    assert code in codes(f"{HEAD}params: {{f: 3}}\nlayers: {layers}")
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "{p: {op: Parameter, shape: [3, 1, 1]}, r: {op: relu, from: p, inplace: true}, m: {op: mul, from: [input, r]}}",
+        "{p: {op: Buffer, shape: [3, 1, 1]}, r: {op: relu, from: p, inplace: true}, m: {op: mul, from: [input, r]}}",
+        "{a: Tanh, c: {op: chunk, chunks: 3, dim: 1}, r: {op: relu, from: c.0, inplace: true}}",
+        "{a: {op: mean, dim: 1, keepdim: true}, e: {op: expand, size: [-1, 3, 32, 32]}, r: {op: relu, inplace: true}}",
+        "{n: {op: vector_norm, dim: 1, keepdim: true}, r: {op: relu, inplace: true}}",
+        "{n: {op: gumbel_softmax, dim: 1}, r: {op: relu, inplace: true}}",
+    ],
+)
+def test_what_may_not_be_written_to_is_not_written_to(layers: str) -> None:
+    assert "inplace" in codes(f"{HEAD}layers: {layers}")
+    assert "inplace" not in codes(f"{HEAD}layers: {layers.replace(', inplace: true', '')}")
+
+
+def test_a_view_that_stands_alone_is_written_to() -> None:
+    assert (
+        codes(f"{HEAD}layers: {{a: {{{CONV}}}, f: {{op: flatten, start_dim: 1}}, r: {{op: relu, inplace: true}}}}")
+        == []
+    )
+
+
+def test_every_op_whose_output_its_gradient_reads_is_there() -> None:
+    named = inplace._GRADIENT_FROM_OUTPUT | inplace._GRADIENT_FROM_OUTPUT_IN_PLACE
+    assert named <= set(ops)
+
+
+def test_a_faulty_param_has_no_echo() -> None:
+    text = f"{HEAD}params: {{n: {{default: 2, max: abc}}}}\nlayers: {{m: {{op: mul, other: $n}}}}"
+    assert set(codes(text)) == {"wrong-type"}
+
+
+@pytest.mark.parametrize(
+    ("param", "is_right"),
+    [
+        ("{type: int, default: null}", True),
+        ("{default: 1, type: int, choices: [1, null]}", True),
+        ("{default: 1, choices: [1, 2]}", False),
+        ("{default: 1}", False),
+    ],
+)
+def test_null_is_a_value_of_the_params_that_say_so(param: str, is_right: bool) -> None:
+    block = f"blocks: {{B: {{params: {{n: {param}}}, layers: {{r: {{op: ReLU, when: '$(n != 7)'}}}}}}}}"
+    assert codes(f"{HEAD}{block}\nlayers: {{b: {{op: B, n: null}}}}") == ([] if is_right else ["wrong-type"])
+
+
+def test_names_of_inputs_are_told_where_they_stand() -> None:
+    _, told = planned("input: {x: [3, 4, 4], 'type': [3, 4, 4]}\nlayers: {a: {op: add, from: [x, type]}}")
+    assert str(next(iter(told)).span) == "my_net.yaml:1:23"
+
+
+def test_what_cannot_be_a_file_is_none() -> None:
+    name = "x" * 300
+    assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]
