@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 from tests.exchange.test_eject import assert_clean, assert_twins, plan_text
 from zoo.exchange.eject import eject
@@ -50,3 +54,42 @@ def test_a_docstring_of_any_length_is_as_formatters_want_it(tmp_path: Path) -> N
     text = '"""Classes."""\n\n\n' + "\n\n\n".join(f"class C{number}:\n{part}" for number, part in enumerate(parts))
     assert max(map(len, text.splitlines())) <= 88
     assert_clean(text + "\n", tmp_path)
+
+
+RESIDUAL = """
+name: residual
+input: [3, 32, 32]
+blocks:
+  Projection:
+    params: {{channels: int, stride: int}}
+    layers:
+      conv: {{op: Conv2d, out_channels: $channels, kernel_size: 1, stride: $stride, bias: false}}
+      norm: BatchNorm2d
+  Unit:
+    params: {{channels: int, stride: 1}}
+    layers:
+      conv: {{op: Conv2d, out_channels: $channels, kernel_size: 3, padding: 1, stride: $stride, bias: false}}
+      norm: BatchNorm2d
+      down: {{from: input, when: $(stride != 1 or input.channels != channels), {down}}}
+      add: {{op: add, from: [norm, down]}}
+layers:
+  stem: {{op: Conv2d, out_channels: 8, kernel_size: 3, padding: 1}}
+  stage1: {{op: Unit, channels: 8, repeat: 2}}
+  stage2: {{op: Unit, channels: 16, repeat: 2, first: {{stride: 2}}}}
+  stage3: {{op: Unit, channels: 24, repeat: 2, first: {{stride: 2}}}}
+"""
+PLACED = "layers: [{op: Conv2d, out_channels: $channels, kernel_size: 1, stride: $stride, bias: false}, BatchNorm2d]"
+
+
+@pytest.mark.parametrize("down", ["op: Projection, channels: $channels, stride: $stride", PLACED])
+def test_an_ejected_block_serves_with_arguments_that_the_network_does_not_use(down: str, tmp_path: Path) -> None:
+    plan = plan_text(RESIDUAL.format(down=down))
+    text = eject(plan)
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)
+    names: dict[str, Any] = {}
+    exec(text, names)
+    images = torch.randn(2, 8, 8, 8)
+    for channels, stride in ((8, 1), (12, 1), (8, 2), (16, 2)):
+        assert names["Unit"](8, channels, stride=stride)(images).shape == (2, channels, 8 // stride, 8 // stride)
+    assert isinstance(names["Unit"](8, 8).down, torch.nn.Identity)

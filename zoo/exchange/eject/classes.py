@@ -8,7 +8,7 @@ function does not run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,14 +80,25 @@ def classes_of(root: Instance, names: ClassNames) -> Classes:
     for instance in root.walk():
         if not instance.is_inline:
             by_definition.setdefault(instance.definition, []).append(instance)
+    optional = _optional(by_definition.values())
     waiting = list(by_definition.values())
     while waiting:
         ready = [group for group in waiting if all(_is_solved(instance, classes) for instance in group)]
         assert ready, "two blocks wait for each other"
         for group in ready:
-            _solve_definition(group, names, classes)
+            _solve_definition(group, names, classes, is_optional={id(each) for each in group} <= optional)
         waiting = [group for group in waiting if group not in ready]
     return classes
+
+
+def _optional(groups: Iterable[list[Instance]]) -> set[int]:
+    """The instances of blocks that others of the same block around them lack."""
+    found: set[int] = set()
+    for group in groups:
+        names = {name for each in group for name in each.children}
+        lacking = {name for name in names if any(name not in each.children for each in group)}
+        found |= {id(each.children[name]) for each in group for name in lacking & each.children.keys()}
+    return found
 
 
 def _is_solved(instance: Instance, classes: Classes) -> bool:
@@ -97,13 +108,13 @@ def _is_solved(instance: Instance, classes: Classes) -> bool:
     )
 
 
-def _solve_definition(group: list[Instance], names: ClassNames, classes: Classes) -> None:
+def _solve_definition(group: list[Instance], names: ClassNames, classes: Classes, *, is_optional: bool) -> None:
     """Makes the class, or the classes, of one block's instances."""
     described = [describe(instance, classes) for instance in group]
     variants = variants_of(described)
     for index, variant in enumerate(variants):
         name = names.of(variant.described[0].instance, _difference(variants[0], variant, index))
-        made = _make_class(name, variant, names.taken)
+        made = _make_class(name, variant, names.taken, is_optional)
         classes.ordered.append(made)
         classes.of |= {id(each.instance): made for each in variant.described}
 
@@ -118,16 +129,16 @@ def _difference(usual: Variant, variant: Variant, index: int) -> str:
     return f"With{'And'.join(more)}" if more else f"Without{'And'.join(fewer)}" if fewer else ""
 
 
-def _make_class(name: str, variant: Variant, taken: AbstractSet[str]) -> EjectedClass:
+def _make_class(name: str, variant: Variant, taken: AbstractSet[str], is_optional: bool) -> EjectedClass:
     described = variant.described
     steps = described[0].form.steps
-    solution = solve(described, {step for step, _ in steps}, taken)
+    solution = solve(described, {step for step, _ in steps}, taken, is_optional=is_optional)
     made = EjectedClass(name, described, solution)
     for step, form in steps:
         there = tuple(step in dict(each.form.steps) for each in described)
         if all(there):
             continue
-        text = condition(there, solution) or _flag(step, there, described, solution)
+        text = condition(step, there, solution) or _flag(step, there, described, solution)
         if form.kind == "function":
             made.switches[step] = Switch(fresh(f"has_{step}", solution.attributes), text, variant.passes[step])
         else:

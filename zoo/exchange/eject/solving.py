@@ -67,19 +67,29 @@ class Solution:
     attributes: set[str] = field(default_factory=set)  # what no further attribute may be called
 
 
-def solve(described: Sequence[Described], steps: AbstractSet[str], taken: AbstractSet[str]) -> Solution:
-    """Solves a class, given all its instances, its steps' names and the file's names, which no parameter may bear."""
-    return _Solver(described, steps, taken).solution()
+def solve(
+    described: Sequence[Described], steps: AbstractSet[str], taken: AbstractSet[str], *, is_optional: bool = False
+) -> Solution:
+    """Solves a class, given all its instances, its steps' names and the file's names, which no parameter may bear.
+
+    ``is_optional`` says that the block is not there in each block of its kind around it.
+    """
+    return _Solver(described, steps, taken, is_optional).solution()
 
 
 class _Solver:
-    def __init__(self, described: Sequence[Described], steps: AbstractSet[str], taken: AbstractSet[str]) -> None:
+    def __init__(
+        self, described: Sequence[Described], steps: AbstractSet[str], taken: AbstractSet[str], is_optional: bool
+    ) -> None:
         self._described = described
         self._steps = steps
         params = {
             name: tuple(each.instance.params[name] for each in described) for name in described[0].instance.params
         }
-        self._given = {name: column for name, column in params.items() if is_scalar(column) and not is_constant(column)}
+        # What all instances are given alike is part of the block, unless it is there just because of it: a stride of 2.
+        stays = {name for name, column in params.items() if is_constant(column)}
+        stays -= {name for name in stays if is_optional and params[name][0] not in _NEUTRAL}
+        self._given = {name: column for name, column in params.items() if is_scalar(column) and name not in stays}
         slots = dict.fromkeys(slot for each in described for slot in each.constants)
         self._constants = {slot: self._first(slot) for slot in slots}
         self._columns = {slot: self._column(slot) for slot in slots}
@@ -98,7 +108,7 @@ class _Solver:
         for slot, column in self._columns.items():
             present = [value for value in column if value is not ABSENT]
             if is_constant(present):
-                solution.texts[slot] = self._optional_width(slot, column, present[0]) or literal(present[0])
+                solution.texts[slot] = self._param_of(slot, column, present[0]) or literal(present[0])
             elif self._constants[slot].is_read:
                 solution.forward[slot] = self._read(slot, column)
             else:
@@ -128,14 +138,19 @@ class _Solver:
         base, text = self._related(column, name) or (self._new(slot, column), "{0}")
         return text.format(base.name)
 
-    def _optional_width(self, slot: Slot, column: Column, width: Any) -> str | None:
-        """A width of a layer that some instances lack: the param, or incoming width, that it is wherever it is there.
+    def _param_of(self, slot: Slot, column: Column, value: Any) -> str | None:
+        """The param, or incoming width, that a constant is wherever it is there: of a layer that some instances lack.
 
-        It is one number by chance, since few instances have the layer; any other instance would want its own width.
+        It is one number by chance, since few instances have the layer; any other instance would want its own. That is
+        known of widths, and of what a YAML param of the same name says.
         """
         name = self._constants[slot].name
+        if self._constants[slot].is_read:
+            return None
+        if name in self._given and agree(self._given[name], column):
+            return self._adopt(name).name
         is_width = name in _INCOMING or name in _OUTGOING
-        if not is_width or type(width) is not int or width in _NEUTRAL or all(item is not ABSENT for item in column):
+        if not is_width or type(value) is not int or value in _NEUTRAL or all(item is not ABSENT for item in column):
             return None
         exact = self._equal(column)
         if exact is None and name in _INCOMING and self._incoming and agree(self._incoming, column):
