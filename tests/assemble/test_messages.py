@@ -32,6 +32,14 @@ CASES = {
     "cam_layer": recipe("model: {architecture: net.yaml}", more="explain: {layer: convv}"),
     "cam_layer_too_small": recipe("model: {architecture: net.yaml}", more="explain: {layer: pool}"),
     "class_count": recipe(MODEL.replace("10", "3")),
+    "class_count_of_images_of_unknown_size": recipe(
+        MODEL.replace("10", "3"), more="transforms: {eval: [{SmallestMaxSize: {max_size: 12}}, Normalize]}"
+    ),
+    "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
+    "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),
+    "nothing_as_in_python": recipe(data=DATA.replace("32", "32, validation: None")),
+    "averaged_with_true": recipe().replace("epochs: 1", "epochs: 1, ema: true"),
+    "params_to_be_worked_out": recipe(MODEL.replace("10", "10, width: 2 * 8")),
     "crop": recipe(more="transforms: {train: [{RandomCrop: {height: 12, width: 9}}, Normalize]}"),
     "crop_inside": recipe(more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}]}}]}"),
     "crop_by_corners": recipe(more="transforms: {train: [{Crop: {x_max: 9, y_max: 9}}, Normalize]}"),

@@ -196,6 +196,35 @@ def test_a_folder_of_a_targets_name_does_not_hide_it(recipe: Path) -> None:
         zoo.summary("no_run")
 
 
+def test_a_run_goes_by_its_name_where_nothing_else_bears_it(recipe: Path) -> None:
+    import zoo
+    from zoo.assemble.differences import differences
+    from zoo.diagnostics import Diagnostics
+
+    folder = Path(run(recipe)["run_dir"])
+    Path("tiny").mkdir()  # as a folder of images may be called
+    assert same(zoo.load_model("tiny").state_dict(), weights(folder))
+    assert differences("tiny", str(folder), Diagnostics()) == []
+    assert not same(zoo.load_model("tiny_resnet").state_dict(), weights(folder))
+
+
+def test_an_unfinished_run_is_told_by_diff(recipe: Path) -> None:
+    from zoo.assemble.differences import differences
+    from zoo.diagnostics import Diagnostics
+
+    first, second = run(recipe)["run_dir"], run(recipe)["run_dir"]
+    (Path(second) / "result.json").unlink()
+    (change,) = differences(first, second, Diagnostics())
+    assert (change.path, change.before, change.after) == ("result", "there", "none: the run is not finished")
+    (Path(first) / "result.json").unlink()
+    assert differences(first, second, Diagnostics()) == []
+
+
+def test_a_copied_run_is_called_by_where_it_is(recipe: Path) -> None:
+    shutil.copytree(run(recipe)["run_dir"], "copy")
+    assert run(recipe, run_dir=Path("copy"), resume=True)["run_dir"] == "copy"
+
+
 def test_damaged_results_are_told_by_diff(recipe: Path) -> None:
     from zoo.assemble.differences import differences
     from zoo.diagnostics import Diagnostics
@@ -292,7 +321,7 @@ def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         run(recipe, "doc=changed", "reports=[]", resume=True)
     (error,) = caught.value.diagnostics
-    assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 began with 0.9"
+    assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 has 0.9"
     assert error.span is not None
     assert str(error.span).startswith(f"{recipe}:5:")
 

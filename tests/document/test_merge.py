@@ -98,10 +98,34 @@ def test_a_null_that_removes_nothing_stays_for_whoever_judges_the_key() -> None:
     assert plain(apply_sets(node, ["a.b=null", "a.c=null"], Diagnostics())) == {"a": {"c": None}}
 
 
-@pytest.mark.parametrize(("path", "kind"), [("a.0.b=1", "a is a list"), ("c.d=1", "c is 'x'")])
-def test_sets_do_not_reach_into_lists_and_texts(path: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "kind", "help"),
+    [
+        ("a.1.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
+        ("a.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
+        ("a.0.b.d=1", "a.0.b is 1", "set the whole: --set a.0.b=…"),
+        ("c.d=1", "c is 'x'", "set the whole: --set c=…"),
+    ],
+)
+def test_sets_do_not_reach_into_texts_nor_beyond_lists(path: str, kind: str, help: str) -> None:
     node = read_text("a: [{b: 1}]\nc: x", Diagnostics())
     assert isinstance(node, Mapping)
     with pytest.raises(UsageError, match=kind) as caught:
         apply_sets(node, [path], Diagnostics())
-    assert caught.value.help == f"set the whole: --set {kind[0]}=…"
+    assert caught.value.help == help
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("a.0.b=9", [{"b": 9, "c": 2}, 3]),
+        (" a.1 =4", [{"b": 1, "c": 2}, 4]),
+        ("a.0.c=null", [{"b": 1}, 3]),
+        ("a.0=null", [3]),
+        ("a.0.d.e=5", [{"b": 1, "c": 2, "d": {"e": 5}}, 3]),
+    ],
+)
+def test_sets_reach_into_lists_by_number(text: str, there: list[object]) -> None:
+    node = read_text("a: [{b: 1, c: 2}, 3]", Diagnostics())
+    assert isinstance(node, Mapping)
+    assert plain(apply_sets(node, [text], Diagnostics())) == {"a": there}

@@ -147,6 +147,10 @@ def test_missing_files_and_things_that_are_no_weights(tmp_path: Path) -> None:
     torch.save([1, 2, 3], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="no state dict"):
         read_weights(tmp_path / "list.pth")
+    (tmp_path / "net.yaml").write_text("layers: [ReLU]\n")
+    with pytest.raises(CheckpointError, match="is no file of weights: neither safetensors nor") as caught:
+        read_weights(tmp_path / "net.yaml")
+    assert "weights_only" not in str(caught.value.notes)  # torch would have it opened all the same
 
 
 def test_another_number_of_classes_leaves_the_head_new_and_says_so(tmp_path: Path) -> None:

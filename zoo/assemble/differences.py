@@ -10,7 +10,7 @@ from zoo.assemble.complete import complete
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import read_result
 from zoo.assemble.shipped import shipped_recipe
-from zoo.assemble.targets import FOREIGN, is_run, planned, run_file, run_of
+from zoo.assemble.targets import FOREIGN, planned, run_named
 from zoo.diagnostics import Diagnostics
 from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
@@ -29,18 +29,16 @@ def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
     kinds = (_kind(a), _kind(b))
     if "architecture" in kinds:
         return _networks(a, b, diagnostics) or []
-    names = [
-        str(run_file(run_of(Path(t)), RESOLVED)) if kind == "run" else t for t, kind in zip((a, b), kinds, strict=True)
-    ]
+    runs = [run_named(target) for target in (a, b)]
+    names = [str(run / RESOLVED) if run is not None else t for t, run in zip((a, b), runs, strict=True)]
     settings = _compared([_recipe(name, diagnostics) for name in names])
     if "run" not in kinds:
         return settings
     networks = _networks(a, b, diagnostics) if all(_has_graph(name) for name in names) else None
     if networks is not None:  # a run calls its network by the file that it keeps
         settings = [*(change for change in settings if change.path != "model.architecture"), *networks]
-    if kinds != ("run", "run"):
-        return settings
-    return [*settings, *diff_data(*(_result(run_of(Path(target))) for target in (a, b)))]
+    first, second = runs
+    return settings if first is None or second is None else [*settings, *_results(first, second)]
 
 
 def _networks(a: str, b: str, diagnostics: Diagnostics) -> list[Change] | None:
@@ -64,7 +62,7 @@ def _has_graph(recipe: str) -> bool:
 
 def _kind(target: str) -> Literal["architecture", "recipe", "run"]:
     path = Path(target)
-    if is_run(path):
+    if run_named(target) is not None:
         return "run"
     if path.is_file():
         document = read_file(path, Diagnostics())
@@ -83,8 +81,13 @@ def _recipe(name: str, diagnostics: Diagnostics) -> Mapping | None:
     return complete(resolved, parts) if resolved is not None and parts is not None else None
 
 
+def _results(*runs: Path) -> list[Change]:
+    """How what came out of two runs differs, or which of them came to an end. Raises CheckpointError for damage."""
+    done = [(run / RESULT).is_file() for run in runs]
+    if all(done):
+        return diff_data(*({f"result.{key}": value for key, value in _result(run).items()} for run in runs))
+    return diff_data(*({"result": "there" if each else "none: the run is not finished"} for each in done))
+
+
 def _result(run: Path) -> dict[str, object]:
-    """What came out of a run: nothing yet where it is not finished. Raises CheckpointError where it is damaged."""
-    if not (run / RESULT).is_file():
-        return {}
-    return {f"result.{key}": value for key, value in read_result(run).items() if key != "run_dir"}
+    return {key: value for key, value in read_result(run).items() if key != "run_dir"}

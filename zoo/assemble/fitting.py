@@ -35,20 +35,24 @@ def check_fit(
 ) -> None:
     """Tells what a run would say once the data is open, where it is sure already: images and classes.
 
-    ``shape`` is that of the images that reach the network.
+    ``shape`` is that of the images that reach the network; where it is not sure, the network's own stands for it: as a
+    rule, how many classes it tells apart does not depend on it.
     """
     known = known_before_opening(data)
-    if known is None or shape is None:
+    if known is None:
         return
     if network.foreign is not None:
         _check_foreign(resolved, network, known, shape, data.source, diagnostics)
         return
-    fitted = network if tuple(network.inputs.values()) == (shape,) else _fitted(resolved, data, shape, diagnostics)
+    fitted: Network | None = network
+    if shape is not None and tuple(network.inputs.values()) != (shape,):
+        fitted = _fitted(resolved, data, shape, diagnostics)
     if fitted is None or fitted.plan is None:
         return
     output = fitted.plan.output
     two = (2, *output.shape[1:]) if isinstance(output, TensorSpec) else None
-    if two != (2, known.classes):
+    is_sure = shape is not None or (two is not None and len(two) == 2)
+    if is_sure and two != (2, known.classes):
         diagnostics.extend(misfit(resolved, fitted, two, data.source, known.classes).diagnostics)
 
 
@@ -62,13 +66,13 @@ def _fitted(resolved: Resolved, data: DataSettings, shape: Shape, diagnostics: D
 
 
 def _check_foreign(
-    resolved: Resolved, network: Network, known: Known, shape: Shape, data: str, diagnostics: Diagnostics
+    resolved: Resolved, network: Network, known: Known, shape: Shape | None, data: str, diagnostics: Diagnostics
 ) -> None:
     """What a foreign model's name and arguments tell; that it can take the images is known when it is built."""
     foreign, node = network.foreign, resolved.section("model")
     assert foreign is not None
     channels = foreign.arguments.get("in_chans", foreign.input_shape[0])
-    if channels != shape[0]:
+    if shape is not None and channels != shape[0]:
         help = (
             f"add in_chans: {shape[0]} beside the name" if foreign.library == "timm" else "ToRGB makes colour of grey"
         )

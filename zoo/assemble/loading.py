@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from zoo.assemble.series import newest_run
-from zoo.assemble.targets import is_run, network, run_of
+from zoo.assemble.targets import is_run, network, run_named, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RUNS, numbered
@@ -37,8 +37,8 @@ def load_target(target: str, *, weights: str | Path | None = None, params: dict[
     module = found.build()
     if found.weights is not None:
         load_weights(module, found.weights)
-    elif is_run(Path(target)) and weights is None:
-        load_checkpoint(module, *run_and_checkpoint(target))
+    elif weights is None and (run := run_named(target)) is not None:
+        load_checkpoint(module, *run_and_checkpoint(target if is_run(Path(target)) else str(run)))
     elif not found.pretrained:
         return module
     return module.eval()

@@ -114,7 +114,13 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
     diagnostics.extend(_with_own_keys(item, node) for item in found)
     if network is None or network.pretrained or model.weights is None:
         return network
-    return replace(network, weights=_folder_of(resolved, "weights") / Path(model.weights).expanduser())
+    path = _folder_of(resolved, "weights") / Path(model.weights).expanduser()
+    if model.weights == "pretrained" and not path.exists():
+        span = (node.get("weights") or node).span
+        message = f"weights: pretrained is of timm's and torchvision's models, {network.name} is a graph"
+        diagnostics.error("no-weights", message, span, help="name a file of weights, by its path from this file")
+        return None
+    return replace(network, weights=path)
 
 
 def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:

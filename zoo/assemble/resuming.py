@@ -188,7 +188,7 @@ def _told(change: Change, stored: Mapping, now: Mapping, folder: RunFolder) -> D
     return Diagnostic(
         "error",
         "recipe-changed",
-        f"{change.path} is {_shown(change.after)}; the run in {folder.path} began with {_shown(change.before)}",
+        f"{change.path} is {_shown(change.after)}; the run in {folder.path} has {_shown(change.before)}",
         after if after != DEFAULT else before,
         notes=(Note("the run's own", before),) if before is not None else (),
         help="with --resume only train.epochs may grow; put the value back, or start a new run",
@@ -220,7 +220,9 @@ def _may(change: Change) -> bool:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """A finished run's result.json. Raises CheckpointError where it is not there or broken."""
+    """A finished run's result.json, the folder as it is called here. Raises CheckpointError where it is not there or
+    broken.
+    """
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -229,4 +231,4 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder / 'result.json'} cannot be read: {error}") from error
     if not isinstance(result, dict):
         raise CheckpointError(f"{folder / 'result.json'} is no mapping")
-    return result
+    return {**result, "run_dir": str(folder)}  # a run folder may have been moved, or copied

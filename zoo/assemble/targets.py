@@ -8,12 +8,13 @@ from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
+from zoo.assemble.series import newest_run
 from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
-from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED
+from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS
 from zoo.models import architecture_names
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
@@ -38,10 +39,10 @@ def network(
     assert node is None or isinstance(node, Mapping)
     if target.startswith(FOREIGN):
         return with_arguments(foreign_network(target, input_shape), node, diagnostics)
-    path = Path(target)
-    if is_run(path):
+    path, run = Path(target), run_named(target)
+    if run is not None:
         _refuse_params(target, node)
-        return _of_run(run_of(path), diagnostics, input_shape)
+        return _of_run(run, diagnostics, input_shape)
     if path.is_file():
         return _of_file(path, diagnostics, node, input_shape)
     if target in architecture_names():
@@ -54,7 +55,10 @@ def network(
     raise UsageError(
         f"there is no target {target!r}",
         code="no-such-target",
-        notes=["a target is a recipe or architecture, by file or name, timm:NAME, torchvision:NAME, or a run folder"],
+        notes=[
+            "a target is a recipe or architecture, by file or name, timm:NAME, torchvision:NAME, a run folder, or the "
+            "name of a run under ./runs"
+        ],
         help=did_you_mean(path.stem, [*architecture_names(), *recipe_names()]),
     )
 
@@ -100,6 +104,16 @@ def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Networ
     if found is None:
         return None
     return (found.for_classes(classes) if classes is not None else found).untrained
+
+
+def run_named(target: str) -> Path | None:
+    """The run folder that a TARGET names: by path, or, where nothing else bears the name, the latest under ./runs."""
+    path = Path(target)
+    if is_run(path):
+        return run_of(path)
+    if path.is_file() or target in architecture_names() or shipped_recipe(target) is not None:
+        return None
+    return newest_run(RUNS / target)
 
 
 def is_run(path: Path) -> bool:

@@ -15,7 +15,7 @@ TargetArgument = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A recipe or an architecture (file or name), a run folder, or one of its checkpoints.",
+        help="A recipe or an architecture (file or name), a run folder or name, or one of its checkpoints.",
     ),
 ]
 Sets = Annotated[

@@ -131,11 +131,13 @@ def _chain_notes(chain: Iterable[tuple[Path, Span]]) -> list[Note]:
 def apply_sets(document: Mapping, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping:
     """Applies ``--set PATH=VALUE`` in order. VALUE is YAML and replaces what was there, mappings too; null removes.
 
-    A null that finds nothing to remove stays, as under ``extends``: whoever judges the key tells of a misspelt one.
-    Raises UsageError for a text that is not PATH=VALUE, and where a list or a text stands in the path.
+    An item of a list goes by its number: ``optimizer.0.lr``. A null that finds nothing to remove stays, as under
+    ``extends``: whoever judges the key tells of a misspelt one. Raises UsageError for a text that is not PATH=VALUE,
+    and where a text stands in the path, or a list without such an item.
     """
     for text in sets:
         path, equals, written = text.partition("=")
+        path = path.strip()
         keys = path.split(".")
         if not equals or not all(keys):
             raise UsageError(f"--set wants PATH=VALUE, got {text!r}", help="for example --set train.epochs=3")
@@ -148,19 +150,44 @@ def apply_sets(document: Mapping, sets: Iterable[str], diagnostics: Diagnostics)
 def _set(document: Mapping, keys: list[str], value: Node, above: str = "") -> Mapping:
     head, *rest = keys
     if not rest:
-        if isinstance(value, Scalar) and value.value is None and head in document:
+        if _is_null(value) and head in document:
             return document.without([head])
         return _with(document, head, value)
     below, path = document.get(head), f"{above}{head}"
-    if isinstance(below, Sequence) or (isinstance(below, Scalar) and below.value is not None):
-        kind = "a list" if isinstance(below, Sequence) else f"{below.value!r}"
-        raise UsageError(
-            f"--set {path}.{'.'.join(rest)}: {path} is {kind}, --set cannot reach into it",
-            notes=(Note("it stands here", below.span),),
-            help=f"set the whole: --set {path}=…",
-        )
-    inner = below if isinstance(below, Mapping) else Mapping((), value.span)
-    return _with(document, head, _set(inner, rest, value, f"{path}."))
+    if below is None or _is_null(below):
+        below = Mapping((), value.span)
+    return _with(document, head, _set_below(below, rest, value, path))
+
+
+def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
+    """A mapping or list with a value somewhere in it; ``path`` is its own. Raises UsageError for anything else."""
+    if isinstance(node, Mapping):
+        return _set(node, keys, value, f"{path}.")
+    head, *rest = keys
+    if isinstance(node, Scalar) or not head.isdecimal() or int(head) >= len(node):
+        raise _out_of_reach(node, path, ".".join(keys))
+    number = int(head)
+    if rest:
+        value = _set_below(node.items[number], rest, value, f"{path}.{head}")
+    items = () if not rest and _is_null(value) else (value,)
+    return Sequence((*node.items[:number], *items, *node.items[number + 1 :]), node.span)
+
+
+def _out_of_reach(node: Scalar | Sequence, path: str, rest: str) -> UsageError:
+    if isinstance(node, Scalar):
+        kind, help = f"{node.value!r}", f"set the whole: --set {path}=…"
+    else:
+        kind = f"a list of {len(node)}"
+        help = f"its items go by number, from 0: --set {path}.0=…" if len(node) else f"set the whole: --set {path}=…"
+    return UsageError(
+        f"--set {path}.{rest}: {path} is {kind}, --set cannot reach into it so",
+        notes=(Note("it stands here", node.span),),
+        help=help,
+    )
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
 
 
 def _with(document: Mapping, key: str, value: Node) -> Mapping:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
-        raise CheckpointError(f"there are no weights at {file}", code="no-weights")
+        help = "a file of weights goes by its path from the file that names it"
+        raise CheckpointError(f"there are no weights at {file}", code="no-weights", help=help)
     return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
 
 
@@ -126,15 +128,30 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # of other pickle protocols, which are read or refused below
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _is_pickle(file):
+            message = f"{file} is no file of weights: neither safetensors nor what torch.save writes"
+            raise CheckpointError(message, code="weights-refused") from None
         raise CheckpointError(
             f"{file} is refused: it is not a file of plain weights",
             code="weights-refused",
-            notes=[str(error).split("\n")[0]],
+            notes=[_reason(error)],
             help="a pickle can run any program when it is opened; ask for the weights as safetensors",
         ) from error
     except _DAMAGES as error:
         raise CheckpointError(f"{file} is damaged: {str(error).split(chr(10))[0]}", code="weights-damaged") from error
     return _state_dict(content, file)
+
+
+def _is_pickle(file: Path) -> bool:
+    """By content: a zip archive, or an old file that begins as a pickle of protocol 2 or later does."""
+    with file.open("rb") as stream:
+        return stream.read(1) == b"\x80" or zipfile.is_zipfile(stream)
+
+
+def _reason(error: pickle.UnpicklingError) -> str:
+    """What torch says is wrong, without its advice to open the file all the same."""
+    said = [line.strip() for line in str(error).split("\n")]
+    return next((line for line in said if line and "weights_only" not in line), said[0])
 
 
 def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:

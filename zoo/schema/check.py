@@ -25,7 +25,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence, expressions, plain
 from zoo.document.scalars import resolve
 from zoo.registry import did_you_mean
-from zoo.schema.wording import bare, choices, describe, members, shown
+from zoo.schema.wording import bare, choices, describe, members, shown, takes_none
 
 M = TypeVar("M", bound=BaseModel)
 Path: TypeAlias = tuple[str | int, ...]
@@ -150,7 +150,8 @@ class _Teller:
         context = problem.error.get("ctx", {})
         if problem.type in _BOUNDS:
             limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
-            self._expected(annotation, node, path, _BOUNDS[problem.type].format(**limits))
+            due = _BOUNDS[problem.type].format(**limits)
+            self._expected(annotation, node, path, due, _share_help(node, context.get("lt", context.get("le"))))
         elif problem.type in ("union_tag_invalid", "union_tag_not_found"):
             self._tag(annotation, str(context["discriminator"]).strip("'"), node, path)
         elif problem.type in _OWN_WORDS or "at" in context:
@@ -161,7 +162,9 @@ class _Teller:
         else:
             self._expected(annotation, node, path)
 
-    def _expected(self, annotation: Any, node: Node, path: Path, text: str | None = None) -> None:
+    def _expected(
+        self, annotation: Any, node: Node, path: Path, text: str | None = None, help: str | None = None
+    ) -> None:
         value = plain(node)
         code = "bad-value" if text or (choices(annotation) and isinstance(value, str)) else "wrong-type"
         self._say(
@@ -169,7 +172,7 @@ class _Teller:
             f"expected {text or describe(annotation)}, got {shown(value)}",
             node.span,
             path,
-            help=_advice(annotation, node),
+            help=help or _advice(annotation, node),
         )
 
     def _missing(self, annotation: Any, key: str, node: Node, path: Path) -> None:
@@ -261,15 +264,27 @@ def _tagged(options: list[Any], tag: str | int) -> Any:
     return Any
 
 
+def _share_help(node: Node, most: Any) -> str | None:
+    """The way out where per cent stand for a share."""
+    value = node.value if isinstance(node, Scalar) else None
+    if most != 1 or not isinstance(value, int | float) or not 5 <= value <= 100:  # 2 is hardly 2 per cent
+        return None
+    return f"a share is written {value / 100:g}"
+
+
 def _advice(annotation: Any, node: Node) -> str | None:
     """The way out of the commonest slips."""
     if not isinstance(node, Scalar):
         return None
     options, value = members(annotation), node.value
+    if value is True and any(issubclass(o, BaseModel) for o in options if isinstance(o, type)):
+        return "{} takes its defaults"
     if isinstance(value, str):
         likely = close([choice for choice in choices(annotation) if isinstance(choice, str)], value)
         if likely:
             return f"did you mean {likely}?"
+        if value == "None":
+            return "nothing is written null" if takes_none(annotation) else "leave the key out"
         if not node.plain and {int, float, bool} & {bare(o) for o in options} and type(resolve(value)) is not str:
             return f"without quotes: {value}"
         if _TUPLE.match(value) and any(isinstance(get_origin(o), type) for o in options):
