@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.assemble.test_run import run
 from zoo.assemble.build import Foundation, lay_foundation, open_data
@@ -104,3 +105,21 @@ def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> 
     with pytest.raises(ConfigError, match="a batch of its own"):
         run(recipe, *sets)
     assert run(recipe, *sets, "data.drop_last=true", "train.max_steps=2")["steps"] == 2
+
+
+def test_a_class_that_is_never_tested_is_told(recipe: Path) -> None:
+    for split, classes in (("train", "abc"), ("test", "ab")):
+        for name in classes:
+            (recipe.parent / "mine" / split / name).mkdir(parents=True)
+            for number in range(4):
+                picture = Image.new("RGB", (16, 16), (20 * number, 90, 30))
+                picture.save(recipe.parent / "mine" / split / name / f"{number}.png")
+    text = (
+        recipe.read_text()
+        .replace("classes: 10", "classes: 3")
+        .replace("source: digits", "source: image_folder, path: mine")
+    )
+    recipe.write_text(text.replace("batch_size: 128", "batch_size: 4"))
+    notes: list[str] = []
+    run(recipe, "reports=[]", notes=notes)
+    assert "warning: the test split has no images of c: its accuracy is of the other classes" in notes

@@ -38,6 +38,9 @@ from zoo.train.state import seed_everything
 SMALLEST_EVAL_BATCH = 500
 
 
+MOST_NAMED = 5  # of classes in a warning
+
+
 @dataclass(frozen=True)
 class Foundation:
     """What trains, before it is said how: batches on a device, and a network placed there with its first weights.
@@ -106,7 +109,9 @@ def lay_foundation(
     runtime.place(module)
     notes = (*notes, *settle_precision(runtime, settings.precision, module, network))
     loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
-    return Foundation(runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *notes))
+    return Foundation(
+        runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *_untested(dataset), *notes)
+    )
 
 
 def settle_precision(runtime: Runtime, requested: str, module: nn.Module, network: Network) -> tuple[str, ...]:
@@ -221,6 +226,18 @@ def _left_out(dataset: Dataset) -> tuple[str, ...]:
     first, *others = dataset.skipped
     more = f", and {len(others)} more" if others else ""
     return (f"warning: corrupt images are left out (data.skip_corrupt): {first}{more}",)
+
+
+def _untested(dataset: Dataset) -> tuple[str, ...]:
+    """What to say of classes that a split lacks: its figures do not speak for them."""
+    notes = []
+    for name, split in (("test", dataset.test), ("validation", dataset.validation)):
+        present = set(split.labels.tolist()) if split is not None else set(range(len(dataset.classes)))
+        missing = [each for index, each in enumerate(dataset.classes) if index not in present]
+        if missing:
+            names = ", ".join(missing[:MOST_NAMED]) + ", …" * (len(missing) > MOST_NAMED)
+            notes.append(f"warning: the {name} split has no images of {names}: its accuracy is of the other classes")
+    return tuple(notes)
 
 
 def image_shape(batches: Batches) -> Shape:
