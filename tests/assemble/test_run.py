@@ -287,3 +287,11 @@ def test_a_training_goes_on_at_a_rate_of_zero_and_moves_no_parameter(recipe: Pat
     assert {name for name in before if not torch.equal(before[name], after[name])} == buffers  # it did see images
     lower = weights(run(recipe, TRIANGLE.replace("[0, 1]", "[0, 2]"), "optimizer.lr=1", epochs=2)["run_dir"])
     assert not torch.equal(lower["fc.weight"], before["fc.weight"])  # the control
+
+
+def test_a_folder_of_other_files_is_no_run_to_go_on_with(recipe: Path) -> None:
+    Path("photos").mkdir()
+    Path("photos/1.jpg").write_bytes(b"a photo")
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="photos is not a run folder: it holds other files"):
+            run(recipe, run_dir=Path("photos"), resume=resume)

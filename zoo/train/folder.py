@@ -71,15 +71,15 @@ class RunFolder:
         run = cls(Path(path))
         if run.path.exists() and not run.path.is_dir():
             raise UsageError(f"{run.path} is not a folder")
-        if run.has_begun and not resume:
-            raise UsageError(
-                f"the run folder {run.path} is not empty",
-                help="add --resume to go on with that run, or choose a new one",
-            )
         if run.has_begun and not run._is_a_runs:
             raise UsageError(
                 f"{run.path} is not a run folder: it holds other files, and nothing that a run left",
                 help="name the run's own folder, or a new or empty one",
+            )
+        if run.has_begun and not resume:
+            raise UsageError(
+                f"the run folder {run.path} is not empty",
+                help="add --resume to go on with that run, or choose a new one",
             )
         with disk_faults(run.path):
             _require_writable(run.path)
