@@ -68,7 +68,8 @@ def test_evidence_of_a_shorter_training_is_not_shown(copy_of: Path) -> None:
 
 def test_a_broken_sibling_is_passed_over(copy_of: Path) -> None:
     run = copy_of.rename(copy_of.with_name("0003"))
-    for name, text in (("0001", '{"test": null, "epochs": 1}'), ("0002", '{"te')):
+    odd = {"0002": '{"te', "0004": '{"test": 3}', "0005": '{"test": {"accuracy": "high"}}', "0006": '{"epochs": []}'}
+    for name, text in {"0001": '{"test": null, "epochs": 1}', **odd}.items():
         (run.parent / name).mkdir()
         (run.parent / name / "report.html").touch()
         (run.parent / name / "result.json").write_text(text)
@@ -201,6 +202,32 @@ def test_broken_files_are_named(copy_of: Path, name: str) -> None:
     (copy_of / name).write_bytes(b"\x00{" + content[: len(content) // 2] + b"\n{}\n")
     with pytest.raises(CheckpointError, match=Path(name).name.replace(".", r"\.")):
         render(copy_of)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metrics.jsonl", b"\xff\n{}\n", r"metrics\.jsonl:1 is no JSON"),
+        ("metrics.jsonl", b"{}\n[1]\n", r"metrics\.jsonl:2 is no mapping"),
+        ("result.json", b"3", r"result\.json is no mapping"),
+        ("result.json", b'{"train": {"accuracy": 0.5, "loss": null}}', "run is damaged"),
+        ("result.json", b'{"test": 3}', "run is damaged"),
+        ("result.json", b'{"seconds": {"total": 1e999}}', "run is damaged"),
+        ("checkpoints/last/manifest.json", b'{"files": [1]}', "run is damaged"),
+        ("env.json", b'{"options": 3}', "run is damaged"),
+        ("evidence/evidence.json", b'{"reports": 7}', "run is damaged"),
+    ],
+)
+def test_odd_files_are_the_run_folders_fault(copy_of: Path, name: str, content: bytes, said: str) -> None:
+    (copy_of / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=said):
+        render(copy_of)
+
+
+def test_a_line_cut_off_within_a_letter_is_dropped(copy_of: Path) -> None:
+    with (copy_of / "metrics.jsonl").open("ab") as file:
+        file.write('{"é'.encode()[:-1])
+    assert len(read_run(copy_of).epochs) == 3
 
 
 def test_a_pickle_among_the_evidence_is_refused(copy_of: Path) -> None:
