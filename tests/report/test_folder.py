@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +245,23 @@ def test_a_pickle_among_the_evidence_is_refused(copy_of: Path) -> None:
     assert not canary.exists()
     pickle.loads(pickle.dumps(Attack()))  # the control: the attack works where pickles are read
     assert canary.exists()
+
+
+def test_arrays_with_a_flipped_bit_are_broken_wherever_it_is(tmp_path: Path) -> None:
+    """zipfile, zlib and NumPy each have words of their own for it; a checksum misses none in the data."""
+    begin(tmp_path)
+    write_arrays(tmp_path, "some", {"a": np.random.default_rng(0).random(20)})
+    path = tmp_path / "evidence" / "some.npz"
+    whole, kinds = path.read_bytes(), set()
+    for place in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            read_arrays(tmp_path, "some")
+        except CheckpointError as error:
+            kinds.add(type(error.__cause__))
+    assert {zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError} <= kinds
 
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
