@@ -12,7 +12,7 @@ import traceback
 
 from zoo.cli.output import print_json, print_messages
 from zoo.cli.streams import OutputClosedError, forget
-from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line
+from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line, is_out_of_memory
 
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
 
@@ -46,7 +46,7 @@ def as_zoo_error(error: BaseException) -> ZooError:
         if type(error).__name__ == "NoArgsIsHelpError":  # a bare `zoo`: its message is the whole help page
             return UsageError("a command is missing: zoo run quickstart is a good first one", help=_usage_help(error))
         return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
-    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
+    if is_out_of_memory(error):
         return EnvironmentFault(f"out of memory: {first_line(error)}", code="out-of-memory", help=_ADVICE)
     if type(error).__name__ == "AcceleratorError":
         from zoo.train.runtime import accelerator_fault
@@ -82,15 +82,6 @@ def _usage_help(error: BaseException) -> str:
 def _sentence(text: str) -> str:
     text = " ".join(text.split()).rstrip(".").replace(": Value error, ", ": ")
     return text[:1].lower() + text[1:]
-
-
-def _is_torch_out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return (
-        type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(sign in text for sign in NO_MEMORY_SIGNS))
-        or (isinstance(error, ImportError) and "failed to map segment" in text)  # a library found no room
-    )
 
 
 def _from_os(error: OSError) -> ZooError:
