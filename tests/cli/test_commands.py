@@ -109,6 +109,30 @@ def test_explain_draws_a_grid(workplace: Path, zoo: Zoo) -> None:
     assert zoo("explain", "runs/tiny/0001/checkpoints/best", "--images", "a.png", "--out", "maps").status == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tiny --images a.png b.png --out maps --json",
+        "--images a.png b.png --out maps --json",
+        "--json --out maps --images a.png b.png",
+        "--json --out maps --images a.png --images b.png",
+        "--json --out maps --images=a.png --images b.png -- tiny",
+        "--json --out maps --images a.png b.png -- tiny",
+    ],
+)
+def test_explain_takes_all_the_images_that_follow(words: str, workplace: Path, zoo: Zoo) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(workplace / name)
+    outcome = zoo("explain", *words.split())
+    assert outcome.status == 0, outcome.err
+    assert [image["name"] for image in json.loads(outcome.out)["images"]] == ["a.png", "b.png"]
+
+
+def test_a_run_among_the_images_is_no_folder_of_images(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("explain", "--images", "a.png", "runs/tiny/0001", "--out", "maps")
+    assert (outcome.status, "runs/tiny/0001 is a run" in outcome.err) == (2, True)
+
+
 def test_report_is_made_again(workplace: Path, zoo: Zoo) -> None:
     page = Path("runs/tiny/0001/report.html")
     page.unlink()

@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +65,13 @@ _JSON = (("as_json", bool, False, typer.Option("--json", help="One JSON document
 class _Command(TyperCommand):
     """A command whose help lists its arguments by name alone: the Python types behind them tell people nothing.
 
-    Nor do braces around a name in the line of usage; around a choice (``{transforms|engine}``) they stay.
+    Nor do braces around a name in the line of usage; around a choice (``{transforms|engine}``) they stay. An option
+    with dots behind its value (``--images PATH...``) takes all that follow it, as a shell gives them for ``*.png``.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        gathers = {name for param in self.params if str(param.metavar).endswith("...") for name in param.opts}
+        return super().parse_args(ctx, _one_each(args, gathers))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [re.sub(r"\{([^|{}]+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
@@ -80,6 +85,19 @@ class _Command(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _one_each(words: Sequence[str], gathers: Container[str]) -> list[str]:
+    """``--images a b`` as ``--images a --images b``, the form that the parser knows; an option or ``--`` ends it."""
+    found: list[str] = []
+    option = None
+    for word in words:
+        if word.startswith("-"):
+            option = word if word in gathers else None
+        elif option is not None and found[-1] != option:
+            found.append(option)
+        found.append(word)
+    return found
 
 
 def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body], Body]:

@@ -90,7 +90,8 @@ def explain(
         str | None, typer.Option("--layer", metavar="NAME", help="Default: the last with a map of 4x4 or more.")
     ] = None,
     images: Annotated[
-        list[Path] | None, typer.Option("--images", metavar="PATH", help="Image files or folders.")
+        list[Path] | None,
+        typer.Option("--images", metavar="PATH...", help="Image files or folders, all that follow; RUN stands before."),
     ] = None,
     misclassified: Annotated[
         int | None,
