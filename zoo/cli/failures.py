@@ -6,12 +6,12 @@ here; anything else is a bug of ours, told in one line unless ``--debug`` asks f
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 
 from zoo.cli.output import print_json, print_messages
 from zoo.cli.streams import OutputClosedError, forget
+from zoo.disk import advice
 from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line, is_out_of_memory
 
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
@@ -87,9 +87,4 @@ def _sentence(text: str) -> str:
 def _from_os(error: OSError) -> ZooError:
     what = error.strerror or str(error)
     where = f"{error.filename}: " if error.filename else ""
-    advice = {
-        errno.ENOSPC: "free some space, or write to another folder",
-        errno.EACCES: "check who may write there",
-        errno.EROFS: "name a folder that can be written to",
-    }
-    return EnvironmentFault(f"{where}{what[:1].lower()}{what[1:]}", help=advice.get(error.errno or 0))
+    return EnvironmentFault(f"{where}{what[:1].lower()}{what[1:]}", help=advice(error))
