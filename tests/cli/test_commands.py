@@ -99,6 +99,7 @@ def test_predict_classifies_images_of_any_size(workplace: Path, zoo: Zoo) -> Non
 
 
 def test_explain_draws_a_grid(workplace: Path, zoo: Zoo) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(workplace / "a.png")
     outcome = zoo("explain", "runs/tiny/0001", "--misclassified", "2", "--out", "maps", "--json")
     found = json.loads(outcome.out)
     assert [Path(path).parent.name for path in found["figures"]] == ["maps"]
