@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from zoo.cli.output import print_json, print_messages
-from zoo.cli.streams import OutputClosedError, forget
+from zoo.cli.streams import forget
 from zoo.disk import advice
 from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line, is_out_of_memory
 
@@ -21,7 +21,7 @@ def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
     """Tells of an error on stderr (with ``--json`` as a list of messages on stdout too) and returns the exit status."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    if isinstance(error, BrokenPipeError | OutputClosedError):
+    if isinstance(error, BrokenPipeError):
         forget(sys.stdout)
         return 0
     if debug and not isinstance(error, ZooError | KeyboardInterrupt) and not is_call_error(error):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-import signal
 import warnings
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +15,8 @@ import typer
 from typer.core import TyperCommand
 
 from zoo.cli.output import print_messages, print_note
-from zoo.cli.streams import OutputClosedError
 from zoo.diagnostics import Diagnostics
-from zoo.errors import StoppedBySignal, raise_if_errors
+from zoo.errors import raise_if_errors
 
 Body = Callable[..., Any]
 
@@ -109,9 +106,8 @@ def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body
 
         def run(**values: Any) -> None:
             session = _session({option.name: values.pop(option.name) for option in common})
-            with _own_endings():
-                _prepare(session)
-                body(session, **values)
+            _prepare(session)
+            body(session, **values)
 
         run.__doc__, run.__name__ = body.__doc__, body.__name__
         run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # typer reads it
@@ -120,17 +116,6 @@ def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body
         return body
 
     return register
-
-
-@contextmanager
-def _own_endings() -> Iterator[None]:
-    """Gives Ctrl-C and a closed stdout a form that the parser, which would exit for them without a word, lets pass."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise StoppedBySignal("stopped by the keyboard", signal_number=signal.SIGINT) from None
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
 
 
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
