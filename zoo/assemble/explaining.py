@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from zoo.assemble.networks import Shape, foreign_network
 from zoo.assemble.options import Say
-from zoo.assemble.targets import FOREIGN, is_run
+from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
     TrainedNetwork,
     TrainedRun,
+    image_files,
     network_images,
     open_network,
     open_run,
@@ -25,7 +26,6 @@ from zoo.assemble.trained import (
     resized,
 )
 from zoo.data.dataset import Image
-from zoo.data.decoding import images_below
 from zoo.diagnostics import counted
 from zoo.disk import disk_faults
 from zoo.errors import UsageError
@@ -192,17 +192,6 @@ def _class_index(name: str, classes: Sequence[str]) -> int:
     if name not in classes:
         raise UsageError(f"there is no class {name!r}", help=did_you_mean(name, list(classes)))
     return list(classes).index(name)
-
-
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are; of folders the images in them. Raises UsageError where there are none, and for a run."""
-    for path in paths:
-        if is_run(path):
-            raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
-    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
-    if not files:
-        raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
-    return files
 
 
 def _explain_foreign(target: str, options: ExplainOptions, note: Say) -> dict[str, Any]:

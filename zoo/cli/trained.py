@@ -57,7 +57,7 @@ def evaluate(
 def predict(
     session: Session,
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files or folders.")],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes are told.")] = 3,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
