@@ -104,6 +104,15 @@ def test_long_class_names_leave_the_charts_their_room(copy_of: Path) -> None:
         assert [label.get_text() for label in axes.get_yticklabels()][2] == "2 of a rather l…rd bird"
 
 
+@pytest.mark.parametrize(("count", "named"), [(1000, 1000), (1001, 501), (5000, 1000)])
+def test_very_many_classes_are_no_taller_than_can_be_drawn(count: int, named: int) -> None:
+    figure = class_accuracy([ClassRow(f"class {number}", 1, 2, ()) for number in range(count)])(PAPER)
+    assert figure.get_size_inches()[1] * 200 < 2**16
+    (axes,) = figure.axes
+    assert len(axes.texts) == len(axes.get_yticks()) == named
+    assert len(axes.patches) == count
+
+
 def test_a_class_without_images_has_no_accuracy(copy_of: Path) -> None:
     axes = class_accuracy([ClassRow("a", 0, 4, ()), ClassRow("b", 0, 0, ())])(PAPER).axes[0]
     assert [text.get_text() for text in axes.texts] == ["0.0", "no images"]
