@@ -84,6 +84,11 @@ def test_a_wrong_call_in_json(zoo: Zoo) -> None:
     assert set(message) == {"severity", "code", "message", "file", "line", "column", "notes", "help"}
 
 
+def test_an_unknown_recipe_is_answered_with_those_there_are_once(zoo: Zoo) -> None:
+    assert zoo("run", "no_such_recipe").err.count("era_s11_resnet18") == 1
+    assert "did you mean quickstart?" in zoo("run", "quikstart").err
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
