@@ -85,7 +85,7 @@ def test_a_run_that_is_not_there_exits_4(workplace: Path, zoo: Zoo) -> None:
     assert outcome.status == 4
     assert "did you mean tiny?" in outcome.err
     assert zoo("eval", "tiny", "--checkpoint", "bets").status == 4
-    strange = zoo("eval", "tiny", "--checkpoint", "nope").err
+    strange = zoo("eval", "runs/tiny/0001", "--checkpoint", "nope").err
     assert strange == "error[checkpoint]: runs/tiny/0001 has no checkpoint 'nope'\n   = help: there are best and last\n"
 
 
