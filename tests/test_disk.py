@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from zoo.cli.failures import as_zoo_error
 from zoo.disk import disk_faults, write_atomically
 from zoo.errors import EnvironmentFault
 
@@ -36,3 +38,27 @@ def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"gone/file: No such file") as caught, disk_faults(tmp_path):
         (tmp_path / "gone" / "file").touch()
     assert (caught.value.code, caught.value.exit_code) == ("disk", 6)
+
+
+@pytest.mark.parametrize(
+    ("number", "help"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "who may read and write"),
+        (errno.EEXIST, "a file stands where a folder"),
+        (errno.ENOTDIR, "a part of the path is a file"),
+        (errno.EISDIR, "a folder stands where a file"),
+    ],
+)
+def test_the_advice_is_that_of_the_refusal(number: int, help: str, tmp_path: Path) -> None:
+    refusal = OSError(number, os.strerror(number), "there")
+    with pytest.raises(EnvironmentFault) as caught, disk_faults(tmp_path):
+        raise refusal
+    assert help in (caught.value.help or "")
+    assert as_zoo_error(refusal).help == caught.value.help  # the command line's for what no one else caught
+
+
+def test_a_refusal_without_a_known_reason_has_a_way_out_too(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault) as caught, disk_faults(tmp_path):
+        raise OSError("no reason")
+    assert caught.value.help == "write to another folder"

@@ -57,6 +57,7 @@ class _Package(ModuleType):
     """The package as a module whose functions keep their names.
 
     `summary` and `explain` are also the names of rooms; Python would bind those here when they are first imported.
+    So `import zoo.explain.cams as c`, which goes by these names, fails; `from zoo.explain.cams import cams` does not.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

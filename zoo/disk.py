@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.errors import EnvironmentFault
+
+_SPACE, _RIGHTS = "free some space, or write to another folder", "check who may read and write there"
+_ADVICE = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "name a folder that can be written to",
+    errno.EEXIST: "a file stands where a folder is wanted: name another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: name another folder",
+    errno.EISDIR: "a folder stands where a file is wanted: name another file",
+    errno.ENAMETOOLONG: "take a shorter name",
+}
 
 
 @contextmanager
@@ -19,8 +33,13 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise EnvironmentFault(
             f"cannot write {error.filename or path}: {error.strerror or error}",
             code="disk",
-            help="free some space, or write to another folder",
+            help=advice(error) or "write to another folder",
         ) from error
+
+
+def advice(error: OSError) -> str | None:
+    """What helps against a refusal of the operating system's, as far as it says why."""
+    return _ADVICE.get(error.errno or 0)
 
 
 def fsync_folder(path: Path) -> None:

@@ -143,6 +143,17 @@ def in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, in whichever words: Python's, those of PyTorch's allocators, those of the linker."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, by name: nothing here imports torch
+        or (isinstance(error, RuntimeError) and any(sign in text for sign in NO_MEMORY_SIGNS))
+        or (isinstance(error, ImportError) and "failed to map segment" in text)  # a library found no room
+    )
+
+
 def refuse_windows() -> None:
     """Raises :class:`EnvironmentFault` on Windows, which lacks the locks and signals that runs are kept whole by."""
     if sys.platform == "win32":

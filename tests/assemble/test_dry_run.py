@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tests.cli.conftest import TINY
 from zoo.assemble import dry_run as module
 from zoo.assemble.dry_run import Estimate, dry_run
 from zoo.assemble.options import RunOptions
+from zoo.data.batches import Batch, Batches
 from zoo.errors import raise_if_errors
 
 
@@ -25,6 +28,22 @@ def test_a_step_is_of_as_many_images_as_it_accumulates(tmp_path: Path) -> None:
     assert found.steps == 5 * 3  # 12 batches an epoch
     more_than_there_is = estimate(tmp_path, "train.accumulate=40")
     assert more_than_there_is.images_per_second * more_than_there_is.step_seconds == pytest.approx(1438)
+
+
+@pytest.mark.parametrize(("workers", "waits"), [(0, True), (1, False)])
+def test_a_step_waits_for_its_batches_unless_workers_make_them(
+    workers: int, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = Batches.epoch
+
+    def slow(self: Batches, number: int, start: int = 0) -> Iterator[Batch]:
+        for place, batch in enumerate(epoch(self, number, start)):
+            time.sleep(3.0 if place == 0 else 0.5)  # an epoch's first batch takes longer: the epoch is laid out with it
+            yield batch
+
+    monkeypatch.setattr(Batches, "epoch", slow)
+    found = estimate(tmp_path, "transforms.backend=albumentations", f"data.workers={workers}", "train.accumulate=2")
+    assert (1.0 < found.step_seconds < 3.0) is waits
 
 
 def test_every_test_and_validation_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -15,10 +16,11 @@ from PIL import Image
 
 from zoo.assemble import explaining, trained
 from zoo.assemble.explaining import ExplainOptions, explain_target
+from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
 from zoo.assemble.trained import open_run, predict_images
-from zoo.errors import DataError, UsageError, raise_if_errors
+from zoo.errors import DataError, EnvironmentFault, UsageError, raise_if_errors
 from zoo.explain import Explanation
 from zoo.train import evaluate
 
@@ -143,6 +145,30 @@ def test_what_is_asked_is_checked_before_the_test_set_is(
     monkeypatch.setattr(explaining, "evaluate", too_early)
     with pytest.raises(UsageError, match=message):
         explained(**options)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(
+    drawn: list[Explanation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(explaining, "explain", lambda *words, **options: pytest.fail("images were explained"))
+    untrained = foreign_network("timm:test_resnet")
+    monkeypatch.setattr(explaining, "foreign_network", lambda target, pretrained: untrained)
+    (tmp_path / "maps").touch()
+    for target, images in (("run", ()), ("run", (Path("photos"),)), ("timm:test_resnet", (Path("photos"),))):
+        with pytest.raises(EnvironmentFault, match=r"cannot write .*maps") as caught:
+            explain_target(target, ExplainOptions(out=tmp_path / "maps", images=images), lambda text: None)
+        assert caught.value.code == "disk"
+
+
+def test_a_figure_that_cannot_be_written_is_the_disks_fault(
+    drawn: list[Explanation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Explanation, path: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Explanation, "draw", full)
+    with pytest.raises(EnvironmentFault, match=r"cannot write maps/explain_.*: No space left"):
+        explained(class_name="dark")
 
 
 def test_a_test_without_mistakes_says_so(drawn: list[Explanation], monkeypatch: pytest.MonkeyPatch) -> None:

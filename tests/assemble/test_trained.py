@@ -85,6 +85,19 @@ def test_images_are_classified_and_explained_without_the_data(
     assert maps["images"][0]["predicted"] == told["classes"][0]["class"]
 
 
+def test_folders_of_images_are_classified_like_their_files(alone: Path) -> None:
+    (alone / "mine/more").mkdir(parents=True)
+    for name in ("mine/b.png", "mine/more/a.png", "mine/.hidden.png"):
+        shutil.copy("one.png", name)
+    found = predict_images("run", [Path("one.png"), Path("mine")], device="cpu")
+    assert [item["image"] for item in found] == ["one.png", "mine/b.png", "mine/more/a.png"]
+    (alone / "empty").mkdir()
+    with pytest.raises(UsageError, match="no images in empty"):
+        predict_images("run", [Path("empty")], device="cpu")
+    with pytest.raises(UsageError, match="run is a run"):
+        predict_images("run", [Path("run")], device="cpu")
+
+
 def test_a_model_with_trained_weights_comes_in_evaluation_mode(alone: Path) -> None:
     assert not zoo.load_model("run").training
     weights = zoo.load_model("run").state_dict()

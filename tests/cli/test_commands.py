@@ -85,6 +85,8 @@ def test_a_run_that_is_not_there_exits_4(workplace: Path, zoo: Zoo) -> None:
     assert outcome.status == 4
     assert "did you mean tiny?" in outcome.err
     assert zoo("eval", "tiny", "--checkpoint", "bets").status == 4
+    strange = zoo("eval", "runs/tiny/0001", "--checkpoint", "nope").err
+    assert strange == "error[checkpoint]: runs/tiny/0001 has no checkpoint 'nope'\n   = help: there are best and last\n"
 
 
 def test_predict_classifies_images_of_any_size(workplace: Path, zoo: Zoo) -> None:
@@ -99,6 +101,7 @@ def test_predict_classifies_images_of_any_size(workplace: Path, zoo: Zoo) -> Non
 
 
 def test_explain_draws_a_grid(workplace: Path, zoo: Zoo) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(workplace / "a.png")
     outcome = zoo("explain", "runs/tiny/0001", "--misclassified", "2", "--out", "maps", "--json")
     found = json.loads(outcome.out)
     assert [Path(path).parent.name for path in found["figures"]] == ["maps"]
@@ -107,6 +110,30 @@ def test_explain_draws_a_grid(workplace: Path, zoo: Zoo) -> None:
     assert zoo("explain", "runs/tiny/0001", "--layer", "nope").status == 2
     assert zoo("explain", "runs/tiny/0001", "--class", "eleven").status == 2
     assert zoo("explain", "runs/tiny/0001/checkpoints/best", "--images", "a.png", "--out", "maps").status == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tiny --images a.png b.png --out maps --json",
+        "--images a.png b.png --out maps --json",
+        "--json --out maps --images a.png b.png",
+        "--json --out maps --images a.png --images b.png",
+        "--json --out maps --images=a.png --images b.png -- tiny",
+        "--json --out maps --images a.png b.png -- tiny",
+    ],
+)
+def test_explain_takes_all_the_images_that_follow(words: str, workplace: Path, zoo: Zoo) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(workplace / name)
+    outcome = zoo("explain", *words.split())
+    assert outcome.status == 0, outcome.err
+    assert [image["name"] for image in json.loads(outcome.out)["images"]] == ["a.png", "b.png"]
+
+
+def test_a_run_among_the_images_is_no_folder_of_images(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("explain", "--images", "a.png", "runs/tiny/0001", "--out", "maps")
+    assert (outcome.status, "runs/tiny/0001 is a run" in outcome.err) == (2, True)
 
 
 def test_report_is_made_again(workplace: Path, zoo: Zoo) -> None:

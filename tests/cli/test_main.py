@@ -84,6 +84,11 @@ def test_a_wrong_call_in_json(zoo: Zoo) -> None:
     assert set(message) == {"severity", "code", "message", "file", "line", "column", "notes", "help"}
 
 
+def test_an_unknown_recipe_is_answered_with_those_there_are_once(zoo: Zoo) -> None:
+    assert zoo("run", "no_such_recipe").err.count("era_s11_resnet18") == 1
+    assert "did you mean quickstart?" in zoo("run", "quikstart").err
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -172,6 +177,56 @@ def test_a_training_that_ignores_hang_ups_outlives_its_terminal(recipe: Path) ->
 def test_streams_that_are_closed_from_the_start_are_no_error(closed: str) -> None:
     done = subprocess.run(["bash", "-c", f"{sys.executable} -m zoo ls {closed}"], check=False, timeout=60)
     assert done.returncode == 0
+
+
+EARLY = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupts(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            del sys.meta_path[0]
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+sys.meta_path.insert(0, Interrupts())
+from zoo.cli import main
+sys.exit(main(["ls", "recipes"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["zoo.cli.streams", "zoo.errors", "zoo.cli.app"])
+def test_ctrl_c_while_we_are_imported_is_told(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY, module], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (130, "error[stopped]: stopped by the keyboard\n")
+
+
+def test_ctrl_c_while_the_words_are_parsed_is_told(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.cli.session._one_each", lambda *words: signal.raise_signal(signal.SIGINT))
+    outcome = zoo("ls")
+    assert (outcome.status, outcome.err) == (130, "error[stopped]: stopped by the keyboard\n")
+
+
+AFTERWARDS = """
+import atexit, os, signal
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+"""
+WITHIN_EXEC = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+exec("signal.raise_signal(signal.SIGINT)")
+"""
+
+
+@pytest.mark.parametrize(("plugin", "status"), [("", 0), (AFTERWARDS, 0), (WITHIN_EXEC, 130)])
+def test_the_status_is_that_of_what_was_told(plugin: str, status: int, tmp_path: Path) -> None:
+    """Whenever Ctrl-C comes while Python takes leave, and wherever it came before."""
+    (tmp_path / "plugin.py").write_text(plugin)
+    words = [sys.executable, "-m", "zoo", "ls", "recipes", "--plugin", tmp_path / "plugin.py"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status
+    assert done.stderr == ("error[stopped]: stopped by the keyboard\n" if status else "")
 
 
 INTERRUPTED = """

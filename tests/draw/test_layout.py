@@ -70,6 +70,35 @@ def test_every_arrow_points_down(drawing: Drawing) -> None:
         assert all(upper[1] <= lower[1] + 1e-6 for upper, lower in pairwise(points)), edge
 
 
+@settings(max_examples=50, deadline=None)
+@given(drawings())
+def test_what_a_box_gives_goes_one_way_until_it_branches_off(drawing: Drawing) -> None:
+    routes = lay_out(drawing).routes
+    for (one, points), (other, others) in combinations(routes, 2):
+        if one.source == other.source and len(points) > 4 and len(others) > 4:  # both pass a row
+            shared = min(len(points), len(others)) - 2
+            assert points[:shared] == others[:shared]
+    assert svg(drawing).count("marker-end") == len(drawing.edges)
+
+
+def test_outputs_of_several_names_go_ways_of_their_own() -> None:
+    nodes = tuple(Node(name, "module", name) for name in "abc")
+    edges = (Edge("a", "b"), Edge("b", "c"), Edge("a", "c", "high"), Edge("a", "c", "low"))
+    (_, high), (_, low) = lay_out(Drawing("outputs", nodes, edges)).routes[2:]
+    assert not set(high) & set(low)
+
+
+def test_layers_that_read_all_before_them_do_not_multiply_lanes() -> None:
+    """Lanes and lines of text grow as the square of their number, not as the cube."""
+    count = 60
+    nodes = tuple(Node(f"n{number}", "module", f"n{number}") for number in range(count))
+    edges = tuple(Edge(f"n{source}", f"n{target}") for target in range(count) for source in range(target))
+    dense = Drawing("dense", nodes, edges)
+    points = {point for _, points in lay_out(dense).routes for point in points}
+    assert len(points) < 4 * count**2 < count**3 / 3
+    assert len(svg(dense)) < 200 * count**2
+
+
 def test_the_checks_notice_an_overlap() -> None:
     drawing = Drawing(
         "pair",

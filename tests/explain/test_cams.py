@@ -185,6 +185,20 @@ def test_what_a_method_cannot_explain_says_so() -> None:
     assert caught.value.notes
 
 
+class Greedy(nn.Module):
+    """Wants more memory than there is once it sees more than two images at a time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if len(x) <= 2 else x + torch.empty(2**50).sum()
+
+
+def test_memory_that_is_short_is_not_the_methods_fault() -> None:
+    model = nn.Sequential(Greedy(), small_cnn())
+    assert cams(model, images(2), [0, 1]).shape == (2, 16, 16)  # the control
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        cams(model, images(3), [0, 1, 2])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_table_says_which_methods_know_classes(method: str) -> None:
     model, batch = small_cnn(), images(1)

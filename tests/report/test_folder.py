@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +70,8 @@ def test_evidence_of_a_shorter_training_is_not_shown(copy_of: Path) -> None:
 
 def test_a_broken_sibling_is_passed_over(copy_of: Path) -> None:
     run = copy_of.rename(copy_of.with_name("0003"))
-    for name, text in (("0001", '{"test": null, "epochs": 1}'), ("0002", '{"te')):
+    odd = {"0002": '{"te', "0004": '{"test": 3}', "0005": '{"test": {"accuracy": "high"}}', "0006": '{"epochs": []}'}
+    for name, text in {"0001": '{"test": null, "epochs": 1}', **odd}.items():
         (run.parent / name).mkdir()
         (run.parent / name / "report.html").touch()
         (run.parent / name / "result.json").write_text(text)
@@ -99,6 +102,15 @@ def test_long_class_names_leave_the_charts_their_room(copy_of: Path) -> None:
         (axes,) = figure.axes
         assert axes.get_position().width > 0.3
         assert [label.get_text() for label in axes.get_yticklabels()][2] == "2 of a rather l…rd bird"
+
+
+@pytest.mark.parametrize(("count", "named"), [(1000, 1000), (1001, 501), (5000, 1000)])
+def test_very_many_classes_are_no_taller_than_can_be_drawn(count: int, named: int) -> None:
+    figure = class_accuracy([ClassRow(f"class {number}", 1, 2, ()) for number in range(count)])(PAPER)
+    assert figure.get_size_inches()[1] * 200 < 2**16
+    (axes,) = figure.axes
+    assert len(axes.texts) == len(axes.get_yticks()) == named
+    assert len(axes.patches) == count
 
 
 def test_a_class_without_images_has_no_accuracy(copy_of: Path) -> None:
@@ -203,6 +215,32 @@ def test_broken_files_are_named(copy_of: Path, name: str) -> None:
         render(copy_of)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metrics.jsonl", b"\xff\n{}\n", r"metrics\.jsonl:1 is no JSON"),
+        ("metrics.jsonl", b"{}\n[1]\n", r"metrics\.jsonl:2 is no mapping"),
+        ("result.json", b"3", r"result\.json is no mapping"),
+        ("result.json", b'{"train": {"accuracy": 0.5, "loss": null}}', "run is damaged"),
+        ("result.json", b'{"test": 3}', "run is damaged"),
+        ("result.json", b'{"seconds": {"total": 1e999}}', "run is damaged"),
+        ("checkpoints/last/manifest.json", b'{"files": [1]}', "run is damaged"),
+        ("env.json", b'{"options": 3}', "run is damaged"),
+        ("evidence/evidence.json", b'{"reports": 7}', "run is damaged"),
+    ],
+)
+def test_odd_files_are_the_run_folders_fault(copy_of: Path, name: str, content: bytes, said: str) -> None:
+    (copy_of / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=said):
+        render(copy_of)
+
+
+def test_a_line_cut_off_within_a_letter_is_dropped(copy_of: Path) -> None:
+    with (copy_of / "metrics.jsonl").open("ab") as file:
+        file.write('{"é'.encode()[:-1])
+    assert len(read_run(copy_of).epochs) == 3
+
+
 def test_a_pickle_among_the_evidence_is_refused(copy_of: Path) -> None:
     canary = copy_of / "canary"
 
@@ -216,6 +254,23 @@ def test_a_pickle_among_the_evidence_is_refused(copy_of: Path) -> None:
     assert not canary.exists()
     pickle.loads(pickle.dumps(Attack()))  # the control: the attack works where pickles are read
     assert canary.exists()
+
+
+def test_arrays_with_a_flipped_bit_are_broken_wherever_it_is(tmp_path: Path) -> None:
+    """zipfile, zlib and NumPy each have words of their own for it; a checksum misses none in the data."""
+    begin(tmp_path)
+    write_arrays(tmp_path, "some", {"a": np.random.default_rng(0).random(20)})
+    path = tmp_path / "evidence" / "some.npz"
+    whole, kinds = path.read_bytes(), set()
+    for place in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            read_arrays(tmp_path, "some")
+        except CheckpointError as error:
+            kinds.add(type(error.__cause__))
+    assert {zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError} <= kinds
 
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -21,9 +23,9 @@ from zoo.diagnostics import counted, duration
 from zoo.schema.recipe import TTA
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import Forward
-from zoo.train.runtime import machine_faults
+from zoo.train.runtime import Runtime, machine_faults
 from zoo.train.step import Stepper
-from zoo.train.training import BatchesLike
+from zoo.train.training import BatchesLike, BatchLike
 
 PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
 TIMED_STEPS = 1
@@ -93,7 +95,7 @@ def with_some_lr(resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts]:
 
 
 def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Estimate:
-    """Validates, builds, takes a few steps on one batch, and throws everything away.
+    """Validates, builds, takes a few steps on one batch, makes another, and throws everything away.
 
     ``note`` is told what the run would say of its data and its weights.
     """
@@ -106,7 +108,8 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     training = built.training
     with machine_faults(parts.data.batch_size), training.runtime.tuned():
         stepper = Stepper(training)
-        loss, step_seconds = _steps(training, stepper)
+        helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
+        loss, step_seconds = _steps(training, stepper, helped)
         evaluation_seconds = _evaluation_seconds(training, stepper.forward)
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
@@ -130,12 +133,16 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     )
 
 
-def _steps(training: Training, stepper: Stepper) -> tuple[float, float]:
-    """The loss of the first batch, and the seconds of a step after the first; of its batches one is measured."""
+def _steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, float]:
+    """The loss of the first batch, and the seconds of a step after the first; of its batches one is measured.
+
+    A step waits for its batches, unless it is ``helped``: workers make them while it runs.
+    """
+    batches = chain.from_iterable(map(training.train.epoch, count(1)))
+    batch = next(batches)
     runtime, losses, batch_seconds, update_seconds = training.runtime, [], 0.0, 0.0
     training.model.train()
     for step in range(1, 2 + TIMED_STEPS):
-        batch = next(iter(training.train.epoch(1)))
         runtime.synchronize()
         began = time.perf_counter()
         stepper.backward(batch, share=1.0)
@@ -145,7 +152,18 @@ def _steps(training: Training, stepper: Stepper) -> tuple[float, float]:
         runtime.synchronize()
         batch_seconds, update_seconds = update_began - began, time.perf_counter() - update_began
         losses.append(stepper.meter.read()["loss"])
+    if not helped:
+        batch_seconds += _making_seconds(batches, len(batch.indices), runtime)
     return losses[0], batch_seconds * training.batches_per_step + update_seconds
+
+
+def _making_seconds(batches: Iterator[BatchLike], size: int, runtime: Runtime) -> float:
+    """The seconds that making a batch of that size takes: the next one's; with the first its epoch was laid out."""
+    runtime.synchronize()
+    began = time.perf_counter()
+    made = next(batches)
+    runtime.synchronize()
+    return (time.perf_counter() - began) * size / len(made.indices)
 
 
 def _evaluation_seconds(training: Training, forward: Forward) -> float:

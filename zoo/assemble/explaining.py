@@ -18,6 +18,7 @@ from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
     TrainedNetwork,
     TrainedRun,
+    image_files,
     network_images,
     open_network,
     open_run,
@@ -25,8 +26,8 @@ from zoo.assemble.trained import (
     resized,
 )
 from zoo.data.dataset import Image
-from zoo.data.decoding import images_below
 from zoo.diagnostics import counted
+from zoo.disk import disk_faults
 from zoo.errors import UsageError
 from zoo.explain import Explanation, explain, find_method, layers_with_maps, seen_pixels
 from zoo.explain.layers import choose_layer
@@ -74,8 +75,16 @@ def explain_target(target: str | None, options: ExplainOptions, note: Say) -> di
         opened = open_run(target, device=options.device, data_dir=options.data_dir)
         question = _question_of(opened, options)
         shown = _test_images(opened, options, question.target_class)
+    out = _made(options.out or opened.path / FIGURES)
     explanations = [question.answered(opened.module, images) for images in shown]
-    return _deliver(explanations, options, options.out or opened.path / FIGURES, opened.resolved.recipe.name, note)
+    return _deliver(explanations, options, out, opened.resolved.recipe.name, note)
+
+
+def _made(out: Path) -> Path:
+    """The folder to draw to, there before the work that a refusal would have cost. Raises EnvironmentFault."""
+    with disk_faults(out):
+        out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 @dataclass(frozen=True)
@@ -185,14 +194,6 @@ def _class_index(name: str, classes: Sequence[str]) -> int:
     return list(classes).index(name)
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are; of folders the images in them. Raises UsageError where there are none."""
-    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
-    if not files:
-        raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
-    return files
-
-
 def _explain_foreign(target: str, options: ExplainOptions, note: Say) -> dict[str, Any]:
     """A pretrained model of timm or torchvision, on images that are named."""
     if not options.images:
@@ -206,12 +207,12 @@ def _explain_foreign(target: str, options: ExplainOptions, note: Say) -> dict[st
     shape, classes = network.inputs["input"], imagenet_classes(network.output_shape[1])
     question = _Question.checked(module, shape, classes, options, ExplainSection())
     statistics = statistics_of(target, module)
-    explanations = []
+    out, explanations = _made(options.out or Path()), []
     for part in _parts(files):
         pixels = [resized(read_image(file, 3), *shape[1:]) for file in part]
         images = _Images(_normalised(pixels, *statistics).to(device), pixels, [file.name for file in part])
         explanations.append(question.answered(module, images))
-    return _deliver(explanations, options, options.out or Path(), target, note)
+    return _deliver(explanations, options, out, target, note)
 
 
 def imagenet_classes(count: int) -> tuple[str, ...]:
@@ -254,10 +255,10 @@ def _deliver(
     note(f"{first.method} at {first.layer}: {told}")
     if first.remark:
         note(first.remark)
-    out.mkdir(parents=True, exist_ok=True)
     stem = "_".join(["explain", *map(_in_a_file_name, (name, first.method, first.layer, options.class_name or ""))])
     stems = [stem.rstrip("_") + (f"_{number}" if number > 1 else "") for number in range(1, len(explanations) + 1)]
-    paths = [part.draw(out / f"{stem}.png") for stem, part in zip(stems, explanations, strict=True)]
+    with disk_faults(out):
+        paths = [part.draw(out / f"{stem}.png") for stem, part in zip(stems, explanations, strict=True)]
     images = [
         {"name": cell.name, "predicted": cell.predicted, "confidence": cell.confidence, "true": cell.true}
         for cell in cells

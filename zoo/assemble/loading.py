@@ -50,9 +50,7 @@ def load_checkpoint(module: nn.Module, run: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         there = sorted(path.name for path in (run / CHECKPOINTS).glob("[!.]*"))
         raise CheckpointError(
-            f"{run} has no checkpoint {name!r}",
-            notes=[f"there {'is' if len(there) == 1 else 'are'} {', '.join(there) or 'none'}"],
-            help=did_you_mean(name, there),
+            f"{run} has no checkpoint {name!r}", help=did_you_mean(name, there) or "there are none yet"
         )
     checkpoint = read_checkpoint(folder)
     require_fit(module.state_dict(), checkpoint.model, folder)

@@ -50,10 +50,7 @@ def find_recipe(text: str) -> Path:
     if shipped is not None:
         return shipped
     raise UsageError(
-        f"there is no recipe {text!r}",
-        code="no-such-recipe",
-        notes=[f"shipped recipes: {', '.join(recipe_names())}"],
-        help=did_you_mean(path.stem, recipe_names()),
+        f"there is no recipe {text!r}", code="no-such-recipe", help=did_you_mean(path.stem, recipe_names())
     )
 
 

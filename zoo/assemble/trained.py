@@ -25,9 +25,10 @@ from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.networks import Shape
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
+from zoo.assemble.targets import is_run
 from zoo.data import Dataset, make_batches
 from zoo.data.dataset import ArraySplit, Image, LazySplit
-from zoo.data.decoding import Encoded, decode
+from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
 from zoo.errors import DataError, UsageError, raise_if_errors
@@ -140,12 +141,13 @@ def evaluate_run(
 def predict_images(
     run: str, images: Sequence[Path], *, top: int = 3, checkpoint: str | None = None, device: str = "auto"
 ) -> list[dict[str, Any]]:
-    """For each image its path and its likeliest classes with their probabilities."""
+    """For each image, those in folders too, its path and its likeliest classes with their probabilities."""
+    files = image_files(images)
     opened = open_network(run, checkpoint=checkpoint, device=device)
     told = []
     with torch.inference_mode():
         forward = opened.runtime.forward(opened.module)
-        for path in images:
+        for path in files:
             logits = forward(opened.runtime.images(network_images(opened, [path])))
             likeliest = _likeliest(logits.softmax(dim=1)[0].cpu(), opened.data.classes, top)
             told.append({"image": str(path), "classes": likeliest})
@@ -158,6 +160,17 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
         {"class": classes[index], "probability": value}
         for value, index in zip(values.tolist(), indices.tolist(), strict=True)
     ]
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are; of folders the images in them. Raises UsageError where there are none, and for a run."""
+    for path in paths:
+        if is_run(path):
+            raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
+    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
+    if not files:
+        raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
+    return files
 
 
 def network_images(opened: TrainedNetwork, files: Sequence[Path]) -> Tensor:

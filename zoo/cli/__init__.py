@@ -7,19 +7,23 @@ an exit status.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
-
-from zoo.cli.failures import report
-from zoo.cli.ranks import end_with_parent
-from zoo.cli.streams import lasting_streams
-from zoo.errors import refuse_windows
-from zoo.launch import announced
+from contextlib import ExitStack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status. One of several ranks ends its process with it."""
+    """Runs the command line and returns the exit status. One of several ranks ends its process with it.
+
+    Without arguments it is the whole process's: what Python and torch have to put away afterwards takes a while, in
+    which Ctrl-C would change the status of what is done and told.
+    """
     status = _main(arguments)
+    if arguments is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from zoo.launch import announced
+
     if not announced().is_alone:
         # What a library does at exit may wait for ranks that are gone: NCCL takes leave of all of them.
         sys.stdout.flush()
@@ -33,14 +37,26 @@ def _main(arguments: Sequence[str] | None) -> int:
     # PyTorch's own switch, read at its first allocation: big tensors on a CPU in pages of 2 MB instead of 4 kB. The
     # kernel clears a training step's memory anew every time, and spends a tenth of the step on it with small pages.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with lasting_streams():
-        try:
-            refuse_windows()
-            from zoo.cli.app import app
+    with ExitStack() as stack:
+        try:  # whatever of ours is imported is imported here: Ctrl-C may come as soon as the command is typed
+            from zoo.cli.streams import lasting_streams
 
-            end_with_parent()
-            status = app(arguments, prog_name="zoo", standalone_mode=False)
-            sys.stdout.flush()
+            stack.enter_context(lasting_streams())
+            return _done(arguments)
         except BaseException as error:
+            from zoo.cli.failures import report
+
             return report(error, debug="--debug" in arguments, as_json="--json" in arguments)
-    return status if isinstance(status, int) else 0
+
+
+def _done(arguments: list[str]) -> int:
+    from zoo.errors import refuse_windows
+
+    refuse_windows()
+    from zoo.cli.app import invoke
+    from zoo.cli.ranks import end_with_parent
+
+    end_with_parent()
+    status = invoke(arguments)
+    sys.stdout.flush()
+    return status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from zoo.cli import bench, catalogue, check, inspect, train, trained
 
@@ -39,3 +40,17 @@ def _root(
 
 for family in (train, inspect, trained, check, catalogue, bench):
     family.add_to(app)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Runs the command that the arguments name; its exit status where it ends well, else whatever it raises.
+
+    The parser's own way would turn Ctrl-C and a closed stdout into an exit without a word.
+    """
+    root = get_command(app)
+    try:
+        with root.make_context("zoo", arguments) as context:
+            root.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0

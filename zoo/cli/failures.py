@@ -6,13 +6,13 @@ here; anything else is a bug of ours, told in one line unless ``--debug`` asks f
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 
 from zoo.cli.output import print_json, print_messages
-from zoo.cli.streams import OutputClosedError, forget
-from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line
+from zoo.cli.streams import forget
+from zoo.disk import advice
+from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line, is_out_of_memory
 
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
 
@@ -21,7 +21,7 @@ def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
     """Tells of an error on stderr (with ``--json`` as a list of messages on stdout too) and returns the exit status."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    if isinstance(error, BrokenPipeError | OutputClosedError):
+    if isinstance(error, BrokenPipeError):
         forget(sys.stdout)
         return 0
     if debug and not isinstance(error, ZooError | KeyboardInterrupt) and not is_call_error(error):
@@ -46,7 +46,7 @@ def as_zoo_error(error: BaseException) -> ZooError:
         if type(error).__name__ == "NoArgsIsHelpError":  # a bare `zoo`: its message is the whole help page
             return UsageError("a command is missing: zoo run quickstart is a good first one", help=_usage_help(error))
         return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
-    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
+    if is_out_of_memory(error):
         return EnvironmentFault(f"out of memory: {first_line(error)}", code="out-of-memory", help=_ADVICE)
     if type(error).__name__ == "AcceleratorError":
         from zoo.train.runtime import accelerator_fault
@@ -84,21 +84,7 @@ def _sentence(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _is_torch_out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return (
-        type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(sign in text for sign in NO_MEMORY_SIGNS))
-        or (isinstance(error, ImportError) and "failed to map segment" in text)  # a library found no room
-    )
-
-
 def _from_os(error: OSError) -> ZooError:
     what = error.strerror or str(error)
     where = f"{error.filename}: " if error.filename else ""
-    advice = {
-        errno.ENOSPC: "free some space, or write to another folder",
-        errno.EACCES: "check who may write there",
-        errno.EROFS: "name a folder that can be written to",
-    }
-    return EnvironmentFault(f"{where}{what[:1].lower()}{what[1:]}", help=advice.get(error.errno or 0))
+    return EnvironmentFault(f"{where}{what[:1].lower()}{what[1:]}", help=advice(error))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-import signal
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +15,8 @@ import typer
 from typer.core import TyperCommand
 
 from zoo.cli.output import print_messages, print_note
-from zoo.cli.streams import OutputClosedError
 from zoo.diagnostics import Diagnostics
-from zoo.errors import StoppedBySignal, raise_if_errors
+from zoo.errors import raise_if_errors
 
 Body = Callable[..., Any]
 
@@ -65,8 +62,13 @@ _JSON = (("as_json", bool, False, typer.Option("--json", help="One JSON document
 class _Command(TyperCommand):
     """A command whose help lists its arguments by name alone: the Python types behind them tell people nothing.
 
-    Nor do braces around a name in the line of usage; around a choice (``{transforms|engine}``) they stay.
+    Nor do braces around a name in the line of usage; around a choice (``{transforms|engine}``) they stay. An option
+    with dots behind its value (``--images PATH...``) takes all that follow it, as a shell gives them for ``*.png``.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        gathers = {name for param in self.params if str(param.metavar).endswith("...") for name in param.opts}
+        return super().parse_args(ctx, _one_each(args, gathers))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [re.sub(r"\{([^|{}]+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
@@ -82,6 +84,19 @@ class _Command(TyperCommand):
                     formatter.write_dl(records)
 
 
+def _one_each(words: Sequence[str], gathers: Container[str]) -> list[str]:
+    """``--images a b`` as ``--images a --images b``, the form that the parser knows; an option or ``--`` ends it."""
+    found: list[str] = []
+    option = None
+    for word in words:
+        if word.startswith("-"):
+            option = word if word in gathers else None
+        elif option is not None and found[-1] != option:
+            found.append(option)
+        found.append(word)
+    return found
+
+
 def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body], Body]:
     """Adds a command whose body takes a :class:`Session` first, then the arguments and options it declares."""
 
@@ -91,9 +106,8 @@ def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body
 
         def run(**values: Any) -> None:
             session = _session({option.name: values.pop(option.name) for option in common})
-            with _own_endings():
-                _prepare(session)
-                body(session, **values)
+            _prepare(session)
+            body(session, **values)
 
         run.__doc__, run.__name__ = body.__doc__, body.__name__
         run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # typer reads it
@@ -102,17 +116,6 @@ def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body
         return body
 
     return register
-
-
-@contextmanager
-def _own_endings() -> Iterator[None]:
-    """Gives Ctrl-C and a closed stdout a form that the parser, which would exit for them without a word, lets pass."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise StoppedBySignal("stopped by the keyboard", signal_number=signal.SIGINT) from None
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
 
 
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:

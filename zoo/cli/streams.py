@@ -15,10 +15,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 
-class OutputClosedError(Exception):
-    """Whoever read a command's result has gone. No OSError: the parser of the command line would exit for one."""
-
-
 @contextmanager
 def lasting_streams() -> Iterator[None]:
     """Has stderr fall silent where nobody reads it any more, and both write what their encoding lacks as escapes."""

@@ -57,7 +57,7 @@ def evaluate(
 def predict(
     session: Session,
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files or folders.")],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes are told.")] = 3,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
@@ -90,7 +90,8 @@ def explain(
         str | None, typer.Option("--layer", metavar="NAME", help="Default: the last with a map of 4x4 or more.")
     ] = None,
     images: Annotated[
-        list[Path] | None, typer.Option("--images", metavar="PATH", help="Image files or folders.")
+        list[Path] | None,
+        typer.Option("--images", metavar="PATH...", help="Image files or folders, all that follow; RUN stands before."),
     ] = None,
     misclassified: Annotated[
         int | None,

@@ -1,7 +1,8 @@
 """Where the boxes go: a layered layout after Sugiyama, Tagawa and Toda (1981). Floor 6.
 
 Boxes stand in rows by their longest path from an input. An arrow that passes a row gets a lane there, as wide
-as a box is to it, so that no arrow ever runs over a box and no two boxes touch.
+as a box is to it, so that no arrow ever runs over a box and no two boxes touch. What one box gives to many goes in
+one lane until it branches off.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from zoo.draw.drawing import Drawing, Edge
 
@@ -53,9 +53,10 @@ def lay_out(drawing: Drawing) -> Layout:
         node.id: Item(rows[node.id], _width(node.lines), len(node.lines) * LINE + PADDING, node.id)
         for node in drawing.nodes
     }
-    chains = [_chain(edge, boxes) for edge in drawing.edges]
+    lanes: dict[tuple[str, str, int], Item] = {}
+    chains = [_chain(edge, boxes, lanes) for edge in drawing.edges]
     grid: dict[int, list[Item]] = defaultdict(list)
-    for item in [*boxes.values(), *(lane for chain in chains for lane in chain[1:-1])]:
+    for item in [*boxes.values(), *lanes.values()]:
         grid[item.row].append(item)
     ordered = [grid[row] for row in sorted(grid)]
     _order(ordered)
@@ -89,15 +90,27 @@ def _rows(drawing: Drawing) -> dict[str, int]:
     return rows
 
 
-def _chain(edge: Edge, boxes: dict[str, Item]) -> list[Item]:
-    """The arrow's source, a lane in each row it passes, its target."""
+def _chain(edge: Edge, boxes: dict[str, Item], lanes: dict[tuple[str, str, int], Item]) -> list[Item]:
+    """The arrow's source, a lane in each row it passes, its target; arrows that carry the same share their lanes.
+
+    Without that, layers that each read all before them would have a lane for every arrow in every row, cubic in their
+    number.
+    """
     source, target = boxes[edge.source], boxes[edge.target]
-    lanes = [Item(row, LANE, 0.0, None) for row in range(source.row + 1, target.row)]
-    chain = [source, *lanes, target]
-    for upper, lower in pairwise(chain):
-        upper.below.append(lower)
-        lower.above.append(upper)
-    return chain
+    chain = [source]
+    for row in range(source.row + 1, target.row):
+        key = edge.source, edge.label, row
+        if key not in lanes:
+            lanes[key] = Item(row, LANE, 0.0, None)
+            _link(chain[-1], lanes[key])
+        chain.append(lanes[key])
+    _link(chain[-1], target)
+    return [*chain, target]
+
+
+def _link(upper: Item, lower: Item) -> None:
+    upper.below.append(lower)
+    lower.above.append(upper)
 
 
 def _order(rows: list[list[Item]]) -> None:
@@ -189,12 +202,19 @@ def _routes(
 
 
 def _ports(groups: dict[int, list[int]], chains: list[list[Item]], *, first: bool) -> dict[int, float]:
-    """Where on its box each arrow leaves or arrives: side by side, in the order of where it goes."""
+    """Where on its box each arrow leaves or arrives: side by side, in the order of where it goes.
+
+    Arrows that leave in the same lane leave at the same place.
+    """
     ports = {}
     for numbers in groups.values():
-        numbers.sort(key=lambda number: chains[number][1 if first else -2].x)
         box = chains[numbers[0]][0 if first else -1]
-        pitch = min(16.0, (box.width - PADDING) / max(1, len(numbers)))
-        for place, number in enumerate(numbers):
-            ports[number] = box.x + (place - (len(numbers) - 1) / 2) * pitch
+        places: dict[tuple[float, int], list[int]] = defaultdict(list)
+        for number in numbers:
+            near = chains[number][1 if first else -2]
+            places[near.x, -1 if first and near.node is None else number].append(number)
+        pitch = min(16.0, (box.width - PADDING) / len(places))
+        for place, key in enumerate(sorted(places)):
+            for number in places[key]:
+                ports[number] = box.x + (place - (len(places) - 1) / 2) * pitch
     return ports

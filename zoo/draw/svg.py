@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from zoo.draw.drawing import Drawing, Node
@@ -45,24 +46,32 @@ def svg(drawing: Drawing) -> str:
 
 
 def _arrows(layout: Layout) -> list[str]:
+    """The arrows; one that goes with another at first is drawn from where it branches off."""
     parts = []
+    reached: set[tuple[float, float]] = set()
     for edge, points in layout.routes:
-        (x, y), *rest = points
-        path = [f"M{x:.1f},{y:.1f}"]
-        for px, py in rest:
-            if abs(px - x) < 0.05 and abs(py - y) < 0.05:
-                continue  # a stretch of no length would leave the arrow's tip without a direction
-            if abs(px - x) < 0.05:
-                path.append(f"V{py:.1f}")
-            else:  # only between rows do arrows change sides
-                middle = (y + py) / 2
-                path.append(f"C{x:.1f},{middle:.1f} {px:.1f},{middle:.1f} {px:.1f},{py:.1f}")
-            x, y = px, py
-        parts.append(f'<path d="{" ".join(path)}" marker-end="url(#tip)"/>')
-        if edge.label:
+        branch = max(0, next(number for number, point in enumerate(points) if point not in reached) - 1)
+        reached.update(points)
+        parts.append(f'<path d="{_path(points[branch:])}" marker-end="url(#tip)"/>')
+        if edge.label and not branch:
             lx, ly = points[0]
             parts.append(f'<text class="label" x="{lx + 4:.1f}" y="{ly + 12:.1f}">{escape(edge.label)}</text>')
     return parts
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    (x, y), *rest = points
+    path = [f"M{x:.1f},{y:.1f}"]
+    for px, py in rest:
+        if abs(px - x) < 0.05 and abs(py - y) < 0.05:
+            continue  # a stretch of no length would leave the arrow's tip without a direction
+        if abs(px - x) < 0.05:
+            path.append(f"V{py:.1f}")
+        else:  # only between rows do arrows change sides
+            middle = (y + py) / 2
+            path.append(f"C{x:.1f},{middle:.1f} {px:.1f},{middle:.1f} {px:.1f},{py:.1f}")
+        x, y = px, py
+    return " ".join(path)
 
 
 def _box(node: Node, item: Item) -> str:

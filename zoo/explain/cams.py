@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from zoo.errors import UsageError, first_line
+from zoo.errors import UsageError, first_line, is_out_of_memory
 from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
 from zoo.explain.methods import Method, find_method
 from zoo.explain.private import private_copy
@@ -82,12 +82,14 @@ def _explain(explainer: Any, method: Method, images: Tensor, classes: Sequence[i
 
 @contextlib.contextmanager
 def _errors(method: Method, layer: MapLayer) -> Iterator[None]:
-    """Turns what the library raises over a network it was not made for into a UsageError."""
+    """Turns what the library raises over a network it was not made for into a UsageError; the machine's faults pass."""
     try:
         yield
-    except (torch.OutOfMemoryError, UsageError):
+    except (torch.AcceleratorError, UsageError):
         raise
     except (RuntimeError, AssertionError, ValueError, IndexError, TypeError, np.linalg.LinAlgError) as error:
+        if is_out_of_memory(error):
+            raise
         said = first_line(error, type(error).__name__)
         raise UsageError(
             f"{method.name} cannot explain layer {layer.name!r} of this network",

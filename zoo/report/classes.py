@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WRITTEN_CELLS = 20  # up to this many classes the confusion matrix has its numbers written in
+NAMED_BARS = 1000  # with more names the chart would be taller than the 65,536 pixels that can be drawn
 NO_IMAGES = "no images"  # instead of an accuracy
 
 
@@ -73,19 +74,21 @@ def _whole_percent(row: ClassRow) -> str:
 
 
 def class_accuracy(rows: Sequence[ClassRow]) -> Draw:
-    """Bars, one a class, with the mean."""
+    """Bars, one a class, with the mean; of very many classes every so many-th is named."""
+    step = max(1, -(-len(rows) // NAMED_BARS))
 
     def draw(theme: Theme) -> Figure:
-        figure, (axes,) = blank(theme, width=6.4, height=0.9 + 0.27 * len(rows))
+        figure, (axes,) = blank(theme, width=6.4, height=0.9 + 0.27 * len(rows) / step)
         values = [100 * (row.accuracy or 0.0) for row in rows]
         axes.barh(range(len(rows)), values, color=theme.train, height=0.72)
-        for place, (row, value) in enumerate(zip(rows, values, strict=True)):
+        for place in range(0, len(rows), step):
+            row, value = rows[place], values[place]
             said = f"{value:.1f}" if row.total else NO_IMAGES
             axes.text(value + 0.8, place, said, va="center", color=theme.ink, fontsize=9)
         mean = 100 * sum(row.hits for row in rows) / max(1, sum(row.total for row in rows))
         axes.axvline(mean, color=theme.test, linewidth=1.4, linestyle=(0, (3, 2)))
         axes.set_title(f"accuracy by class (all: {mean:.2f} %)")
-        axes.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
+        axes.set_yticks(range(0, len(rows), step), [short_name(row.name) for row in rows[::step]])
         axes.set_xlim(0, 108)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)

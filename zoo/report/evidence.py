@@ -18,6 +18,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from zoo.errors import CheckpointError
 from zoo.layout import EVIDENCE
 
 Arrays = dict[str, NDArray[Any]]
+
+# What zipfile, zlib and NumPy raise over damage: a flipped bit may as well name another method, or ask for a password.
+_BROKEN_ARCHIVE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 def begin(run_dir: Path) -> None:
@@ -93,7 +97,7 @@ def read_arrays(run_dir: Path, name: str) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _BROKEN_ARCHIVE as error:
         raise _broken(path, error) from error
 
 

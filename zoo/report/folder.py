@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, in_a_line
 from zoo.layout import (
     ARCHITECTURE,
     CHECKPOINTS,
@@ -135,13 +137,34 @@ def siblings(path: Path, limit: int = 12) -> list[Sibling]:
     found = []
     for other in reversed([run for run in runs if run != here]):
         try:
-            result = _json(other / RESULT)
+            with folder_faults(other):
+                result = _json(other / RESULT)
+                accuracy = (result.get("test") or {}).get("accuracy")
+                sibling = Sibling(
+                    other.name, _figure(accuracy), _figure(result.get("epochs")), f"../{other.name}/{REPORT}"
+                )
         except CheckpointError:
             continue
         if result and (other / REPORT).exists():
-            accuracy = (result.get("test") or {}).get("accuracy")
-            found.append(Sibling(other.name, accuracy, result.get("epochs"), f"../{other.name}/{REPORT}"))
+            found.append(sibling)
     return found[:limit]
+
+
+@contextmanager
+def folder_faults(path: Path) -> Iterator[None]:
+    """Turns what our code trips over, where a run's file says what no run writes, into a CheckpointError."""
+    try:
+        yield
+    except (AttributeError, TypeError, LookupError, ArithmeticError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: a file in it says what no run writes",
+            notes=[in_a_line(error)],
+            help="mend or remove that file: what is not there is left out",
+        ) from error
+
+
+def _figure(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _sum(entry: Any) -> str:
@@ -153,26 +176,30 @@ def _text(path: Path) -> str:
 
 
 def _json(path: Path) -> Data:
-    if not path.exists():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON: {error}") from error
-    return data if isinstance(data, dict) else {}
+    return _mapping(path.read_bytes(), str(path)) if path.exists() else {}
 
 
 def _json_lines(path: Path) -> list[Data]:
     """The objects of a journal; a last line that was cut off is dropped."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found += [json.loads(line)] if line.strip() else []
-        except ValueError as error:
-            if number == len(lines):
-                break
-            raise CheckpointError(f"{path}:{number} is no JSON: {error}") from error
+            found += [_mapping(line, f"{path}:{number}")] if line.strip() else []
+        except CheckpointError:
+            if number < len(lines):
+                raise
     return found
+
+
+def _mapping(text: bytes, place: str) -> Data:
+    """An object of JSON. Raises CheckpointError with its place."""
+    try:
+        data = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{place} is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{place} is no mapping")
+    return data

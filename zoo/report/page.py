@@ -10,7 +10,7 @@ from zoo.disk import disk_faults, write_atomically
 from zoo.errors import ZooError, in_a_line
 from zoo.layout import FIGURES, REPORT
 from zoo.report import about, mistakes, rates, sections
-from zoo.report.folder import Run, read_run
+from zoo.report.folder import Run, folder_faults, read_run
 from zoo.report.headline import headline
 from zoo.report.sections import Section, recorded
 from zoo.schema.recipe import REPORTS
@@ -38,7 +38,11 @@ def render(
     from anywhere. Raises CheckpointError where the folder is no run's or is broken, EnvironmentFault where it cannot be
     written.
     """
-    run = read_run(Path(run_dir))
+    with folder_faults(Path(run_dir)):
+        return _drawn(read_run(Path(run_dir)), reports, note)
+
+
+def _drawn(run: Run, reports: Sequence[str] | None, note: Callable[[str], None]) -> Path:
     wanted = run.evidence.get("reports", REPORTS) if reports is None else reports
     figures = run.path / FIGURES
     with disk_faults(figures):
