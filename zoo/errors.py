@@ -55,6 +55,11 @@ class ZooError(Exception):
         self.notes = tuple(note if isinstance(note, Note) else Note(note) for note in notes)
         self.help = help
 
+    def __str__(self) -> str:
+        """The message with its place and the way out, for whoever calls zoo from Python."""
+        place = f"{self.span}: " if self.span is not None else ""
+        return f"{place}{self.message}" + (f" ({self.help})" if self.help else "")
+
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """The error as messages to render."""
@@ -71,6 +76,11 @@ class ConfigError(ZooError):
         self._diagnostics = tuple(diagnostics)
         first = next((item for item in self._diagnostics if item.severity == "error"), self._diagnostics[0])
         super().__init__(first.message, code=first.code, span=first.span, notes=first.notes, help=first.help)
+
+    def __str__(self) -> str:
+        """The first error, and how many more there are."""
+        more = sum(item.severity == "error" for item in self._diagnostics) - 1
+        return super().__str__() + (f", and {more} more in `diagnostics`" if more > 0 else "")
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:

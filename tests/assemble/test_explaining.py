@@ -188,7 +188,8 @@ def test_figures_of_other_questions_are_other_files(drawn: list[Explanation]) ->
     asked: list[dict[str, Any]] = [{}, {"layer": "prep"}, {"method": "layercam"}, {"class_name": "light"}]
     figures = [explained(images=(Path("photos/test/dark"),), **options)["figures"] for options in asked]
     assert len({path for paths in figures for path in paths}) == 4
-    assert figures[3][0].endswith("_light.png")
+    assert figures[3][0].endswith("_light_dark.png")  # the class that is asked for, the images
+    assert explained(images=(Path("photos/test/light"),))["figures"] != figures[0]
 
 
 def test_many_images_are_explained_in_parts(drawn: list[Explanation], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
+import zoo
 from tests.optim.test_schedules import EVERY
 from zoo.assemble.check import check_file, check_recipe, checked
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT, annotated, origins
+from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import resolve
-from zoo.assemble.shipped import recipe_names
+from zoo.assemble.run import prepare
+from zoo.assemble.shipped import find_recipe, recipe_names
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import Mapping, plain
 from zoo.document.writer import write
-from zoo.errors import UsageError
+from zoo.errors import ConfigError, UsageError, raise_if_errors
 
 BASE = """
 model: {architecture: tiny_resnet}
@@ -217,3 +220,25 @@ def test_an_architecture_is_found_beside_its_recipe(base: Path, tmp_path: Path) 
     (tmp_path / "net.yaml").write_text(f"name: net\ninput: [1, 8, 8]\n{layers}\n")
     base.write_text(BASE.replace("tiny_resnet", "net.yaml"))
     assert not check_file(str(base)).errors
+
+
+def test_an_error_says_its_place_and_the_way_out_in_python_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: quickstart\ndata: {batch_sise: 3}\ntrain: {epoch: 3}\n")
+    with pytest.raises(ConfigError) as caught:
+        prepare(str(file), RunOptions(), raise_if_errors)
+    assert str(caught.value) == (
+        f"{file}:2:8: data: unknown key 'batch_sise' (did you mean batch_size?), and 1 more in `diagnostics`"
+    )
+
+
+def test_a_file_that_is_not_there_is_looked_for_beside(tmp_path: Path) -> None:
+    (tmp_path / "shapes.yaml").write_text("extends: quickstart\n")
+    for find in (find_recipe, zoo.load_model):
+        with pytest.raises(UsageError) as caught:
+            find(str(tmp_path / "shape.yaml"))
+        assert caught.value.help == "did you mean shapes.yaml?"
+    with pytest.raises(UsageError, match="custom_resnet is an architecture; a recipe is due here"):
+        find_recipe("custom_resnet")
+    with pytest.raises(UsageError, match="there is no recipe"):
+        find_recipe("x" * 300)

@@ -151,9 +151,7 @@ def listing(kind: str) -> list[Item]:
     """What there is of a kind. Raises UsageError for an unknown kind."""
     found = KINDS.get(kind)
     if found is None:
-        raise UsageError(
-            f"there is no kind {kind!r}", notes=[f"kinds: {', '.join(KINDS)}"], help=did_you_mean(kind, list(KINDS))
-        )
+        raise UsageError(f"there is no kind {kind!r}", help=did_you_mean(kind, list(KINDS)))
     return list(found.items())
 
 

@@ -11,7 +11,7 @@ from zoo.assemble.fitting import check_fit, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
-from zoo.assemble.shipped import recipe_names, shipped_recipe
+from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
@@ -21,7 +21,6 @@ from zoo.lint import lint, lint_cam_layer
 from zoo.models import architecture_names, architecture_path, checked_plan
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
-from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
 
 Specs = tuple[TransformSpec, ...]
@@ -172,7 +171,7 @@ def check_file(name: str) -> Diagnostics:
     diagnostics = Diagnostics()
     path = _find(name)
     if path is None:
-        help = did_you_mean(Path(name).stem, [*recipe_names(), *architecture_names()])
+        help = file_or_name_meant(Path(name), [*recipe_names(), *architecture_names()])
         diagnostics.error("no-such-file", f"there is no file, recipe or architecture {name!r}", help=help)
         return diagnostics
     document = read_file(path, diagnostics)

@@ -255,8 +255,10 @@ def _deliver(
     note(f"{first.method} at {first.layer}: {told}")
     if first.remark:
         note(first.remark)
-    stem = "_".join(["explain", *map(_in_a_file_name, (name, first.method, first.layer, options.class_name or ""))])
-    stems = [stem.rstrip("_") + (f"_{number}" if number > 1 else "") for number in range(1, len(explanations) + 1)]
+    asked = [options.class_name or "", *(path.stem for path in options.images[:1])]
+    words = [word for word in ("explain", name, first.method, first.layer, *asked) if word]
+    stem = "_".join(map(_in_a_file_name, words))
+    stems = [stem + (f"_{number}" if number > 1 else "") for number in range(1, len(explanations) + 1)]
     with disk_faults(out):
         paths = [part.draw(out / f"{stem}.png") for stem, part in zip(stems, explanations, strict=True)]
     images = [

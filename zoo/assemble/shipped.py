@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from zoo.document import is_file, other_file
 from zoo.errors import UsageError
 from zoo.registry import did_you_mean
 
@@ -44,17 +46,30 @@ def _near(path: Path) -> Path:
 def find_recipe(text: str) -> Path:
     """The file of a recipe given by path or by shipped name. Raises UsageError."""
     path = Path(text)
-    if path.is_file():
+    if is_file(path):
         return path
     shipped = shipped_recipe(text)
     if shipped is not None:
         return shipped
+    from zoo.models import architecture_names  # only here: it brings torch
+
+    if text in architecture_names():
+        raise UsageError(
+            f"{text} is an architecture; a recipe is due here",
+            code="not-a-recipe",
+            help=f"a recipe names it, `model: {{architecture: {text}}}`; zoo summary, check and draw take it as it is",
+        )
     raise UsageError(
-        f"there is no recipe {text!r}", code="no-such-recipe", help=did_you_mean(path.stem, recipe_names())
+        f"there is no recipe {text!r}", code="no-such-recipe", help=file_or_name_meant(path, recipe_names())
     )
+
+
+def file_or_name_meant(path: Path, names: Sequence[str]) -> str | None:
+    """The way out where there is no such file, and nothing of that name: a file beside it, or one of the names."""
+    return other_file(path.name, path, ()) or did_you_mean(path.stem, names)
 
 
 def find_parent(written: str, folder: Path) -> Path | None:
     """What stands behind a recipe's ``extends``: a path relative to the recipe, or a shipped recipe's name."""
     path = folder / written
-    return path if path.is_file() else shipped_recipe(written)
+    return path if is_file(path) else shipped_recipe(written)

@@ -9,14 +9,13 @@ from zoo.assemble.check import sure_of_data
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
 from zoo.assemble.series import newest_run
-from zoo.assemble.shipped import recipe_names, shipped_recipe
+from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
 from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS
 from zoo.models import architecture_names
-from zoo.registry import did_you_mean
 from zoo.schema.recipe import is_recipe
 
 FOREIGN = ("timm:", "torchvision:")
@@ -59,7 +58,7 @@ def network(
             "a target is a recipe or architecture, by file or name, timm:NAME, torchvision:NAME, a run folder, or the "
             "name of a run under ./runs"
         ],
-        help=did_you_mean(path.stem, [*architecture_names(), *recipe_names()]),
+        help=file_or_name_meant(path, [*architecture_names(), *recipe_names()]),
     )
 
 

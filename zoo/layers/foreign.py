@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from zoo.diagnostics import Diagnostic, Span
-from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError
+from zoo.errors import EnvironmentFault, UsageError, is_out_of_memory
 from zoo.layers.bounds import Amount, Probability, Size
 from zoo.layers.op import Arguments, Fault, Op
 from zoo.layers.reach import hub_in_reach, require_reach
@@ -87,7 +87,7 @@ def build_foreign(
     except (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError) as error:
         raise UsageError(f"{name}: {error}") from error  # arguments it does not stand, or a model without maps
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in NO_MEMORY_SIGNS):
+        if is_out_of_memory(error):
             raise
         raise UsageError(f"{name}: {str(error).partition(chr(10))[0]}") from error
     except OSError as error:
