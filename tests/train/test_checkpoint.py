@@ -25,6 +25,7 @@ from zoo.train.checkpoint import FileSum, Manifest, verify, write_checkpoint
 from zoo.train.encoding import TensorStore, decode, encode
 
 MakeTraining = Callable[..., Training]
+OF_SGD = "state.optimization.optimizers.0.state"
 
 
 def a_checkpoint(path: Path, **state: Any) -> Path:
@@ -41,6 +42,15 @@ def reseal(path: Path, name: str, content: bytes) -> None:
     (path / name).write_bytes(content)
     files = {**manifest.files, name: FileSum(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())}
     (path / "manifest.json").write_bytes(manifest.model_copy(update={"files": files}).render())
+
+
+def finished(training: MakeTraining) -> Path:
+    """The only checkpoint of a run that has ended."""
+    one = training(train={"epochs": 1})
+    run(one)
+    assert one.folder is not None
+    shutil.rmtree(one.folder.checkpoints / "best")
+    return one.folder.checkpoints / "last"
 
 
 def signed(data: dict[str, Any]) -> str:
@@ -248,15 +258,11 @@ class TestShelf:
 
 class TestLoading:
     def test_tensors_of_the_wrong_shape_are_named(self, training: MakeTraining) -> None:
-        first = training(train={"epochs": 1})
-        run(first)
-        assert first.folder is not None
-        path = first.folder.checkpoints / "last"
+        path = finished(training)
         tensors = load_file(path / "model.safetensors")
         tensors["8.weight"] = torch.zeros(5, 8)
         tensors["0.extra"] = tensors.pop("0.bias")
         reseal(path, "model.safetensors", save(tensors))
-        shutil.rmtree(first.folder.checkpoints / "best")
         with pytest.raises(CheckpointError, match="do not fit the network") as caught:
             run(training(train={"epochs": 1}, resume=True))
         assert [note.message for note in caught.value.notes] == [
@@ -264,6 +270,61 @@ class TestLoading:
             "0.extra is not in the network",
             "8.weight is [5, 8], the network has [4, 8]",
         ]
+
+    @pytest.mark.parametrize(
+        ("name", "forged", "told"),
+        [
+            (
+                f"{OF_SGD}.1.momentum_buffer",
+                torch.zeros(3),
+                r"0\.state\.1\.momentum_buffer is \[3\], its parameter \[8\]",
+            ),
+            (f"{OF_SGD}.1.momentum_buffer", torch.tensor(0.0), r"momentum_buffer is \[\], its parameter \[8\]"),
+            (f"{OF_SGD}.0.momentum_buffer", torch.zeros(3), "strides"),
+            ("state.random.torch", torch.zeros(5, dtype=torch.uint8), "RNG state"),
+            ("state.meter.sums", torch.zeros(7, dtype=torch.float64), "size"),
+        ],
+    )
+    def test_a_forged_tensor_of_the_state_is_told(
+        self, training: MakeTraining, name: str, forged: torch.Tensor, told: str
+    ) -> None:
+        path = finished(training)
+        tensors = load_file(path / "training.safetensors")
+        assert name in tensors
+        reseal(path, "training.safetensors", save({**tensors, name: forged}))
+        with pytest.raises(CheckpointError, match=f"does not fit this training: .*{told}"):
+            run(training(train={"epochs": 1}, resume=True))
+
+    @pytest.mark.parametrize(
+        ("key", "forged"),
+        [
+            ("random", {"python": 1, "numpy": 2, "torch": 3, "cuda": []}),
+            ("random", {"python": [3, [1, 2], None], "numpy": [], "torch": None}),
+            ("meter", {"$": "dtype", "name": "no_such"}),
+            ("optimization", []),
+            ("averaging", [1]),
+            ("progress", {"epoch": 1, "colour": 2}),
+        ],
+    )
+    def test_a_forged_value_of_the_state_is_told(self, training: MakeTraining, key: str, forged: Any) -> None:
+        path = finished(training)
+        plain = json.loads((path / "training.json").read_text())
+        plain["state"][key] = forged
+        reseal(path, "training.json", json.dumps(plain).encode())
+        with pytest.raises(CheckpointError, match="does not fit this training"):
+            run(training(train={"epochs": 1}, resume=True))
+
+    def test_memory_that_runs_short_is_no_fault_of_the_checkpoints(
+        self, training: MakeTraining, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        finished(training)
+
+        def short(*given: Any) -> None:
+            raise torch.OutOfMemoryError("out of memory")
+
+        monkeypatch.setattr("zoo.train.state.load_tensors", short)
+        with pytest.raises(EnvironmentFault, match="out of memory"):
+            run(training(train={"epochs": 1}, resume=True))
 
     def test_the_layout_in_memory_is_restored(self, training: MakeTraining) -> None:
         first = training(train={"epochs": 1})
