@@ -25,6 +25,15 @@ optimizer:
     - {match: stem, maximise: true}
 """,
     "group_whole": "optimizer: {name: AdamW, lr: 0.1, groups: [{kind: bias, fused: true}]}",
+    "nested_groups": """\
+optimizer:
+  SGD:
+    lr: 0.1
+    groups:
+      - {kind: bias, momentum: -1}
+      - {kind: norm, nesterov: true}
+""",
+    "nested_name": "optimizer: {SGD: {name: Adam, lr: 0.1}}",
     "list_params": """\
 optimizer:
   - {name: Muon, lr: 0.1}

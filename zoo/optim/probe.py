@@ -24,7 +24,7 @@ _POINTLESS = {  # torch takes them, and fails in the first step
 _EPOCHS, _COUNT = 100.0, 1000  # of the training that a schedule is tried on
 
 
-def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
+def probe(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> None:
     """Tells what the optimizer, its groups and its schedules do not accept."""
     pointless = next((key for key in _POINTLESS if spec.arguments.get(key)), None)
     if pointless is not None:
@@ -34,14 +34,14 @@ def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
     optimizer = _try_optimizer(spec, node, diagnostics)
     if optimizer is None:
         return
-    for group, group_node in zip(spec.groups, _group_nodes(node), strict=False):
+    for group, group_node in zip(spec.groups, _group_nodes(node), strict=True):
         _try_group(spec, group, group_node, optimizer, diagnostics)
     schedules = [spec.schedule, *(group.schedule for group in spec.groups)]
     for schedule in {id(one): one for one in schedules if one is not None}.values():
         _try_schedule(schedule, optimizer, diagnostics)
 
 
-def _try_optimizer(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> Optimizer | None:
+def _try_optimizer(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> Optimizer | None:
     def make(arguments: dict[str, Any]) -> Optimizer:
         return new_optimizer(spec.entry, [{"params": [_small()]}], arguments)[0]
 
@@ -109,8 +109,8 @@ def _place(node: Node, key: str | None) -> Span | None:
     return found.span if found is not None else None
 
 
-def _group_nodes(node: Node) -> Iterable[Node]:
-    groups = node.get("groups") if isinstance(node, Mapping) else None
+def _group_nodes(node: Mapping) -> Iterable[Node]:
+    groups = node.get("groups")
     return groups.items if isinstance(groups, Sequence) else ()
 
 
