@@ -69,6 +69,25 @@ schedule:
   schedulers: [{name: LinearLR}, {name: OneCycleLR, max_lr: 1}, {name: StepLR, step_size: 3, interval: step}]
   milestones: [5]
 """,
+    "sequential_order": """\
+optimizer: {name: SGD, lr: 0.1}
+schedule: {name: SequentialLR, schedulers: [{name: LinearLR}, {name: LinearLR}, {name: LinearLR}], milestones: [4, 2]}
+""",
+    "sequential_negative": """\
+optimizer: {name: SGD, lr: 0.1}
+schedule: {name: SequentialLR, schedulers: [{name: LinearLR}, {name: LinearLR}], milestones: [-5]}
+""",
+    "schedule_step": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: ConstantLR, factor: 0, total_iters: 2}",
+    "schedule_power": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: PolynomialLR, power: -1, total_iters: 1500}",
+    "schedule_inside": """\
+optimizer: {name: SGD, lr: 0.1}
+schedule:
+  name: SequentialLR
+  schedulers: [{name: LinearLR}, {name: ConstantLR, factor: 0, total_iters: 3}]
+  milestones: [2000]
+  interval: step
+""",
+    "plateau_list": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: ReduceLROnPlateau, min_lr: [0.1, 0.2]}",
     "find_twice": "optimizer: {name: SGD, lr: find}\nschedule: {name: OneCycleLR, max_lr: find}",
     "find_settings": "optimizer: {name: SGD, lr: {find: {rule: steepest, end_lr: 1e-9}}}",
     "find_in_group": """\
