@@ -24,6 +24,7 @@ optimizer:
     - {match: head.*, momentum: -1}
     - {match: stem, maximise: true}
 """,
+    "freeze_at_once": "optimizer: {name: SGD, lr: 0.1, groups: [{match: '*', freeze: {after: 0}}]}",
     "group_whole": "optimizer: {name: AdamW, lr: 0.1, groups: [{kind: bias, fused: true}]}",
     "nested_groups": """\
 optimizer:
