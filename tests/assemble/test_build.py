@@ -9,6 +9,7 @@ import torch
 
 from tests.assemble.test_run import run
 from zoo.assemble.build import Foundation, lay_foundation, open_data
+from zoo.assemble.find_lr import find_learning_rate
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import prepare
 from zoo.errors import ConfigError, DataError, raise_if_errors
@@ -103,4 +104,8 @@ def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> 
     sets = ("model={architecture: net.yaml}", "data.batch_size=479")  # 1,438 images: three batches, and one image
     with pytest.raises(ConfigError, match="a batch of its own"):
         run(recipe, *sets)
+    with pytest.raises(ConfigError, match="a batch of its own"):
+        find_learning_rate(str(recipe), RunOptions(sets=sets, quiet=True), raise_if_errors, print)
+    with pytest.raises(ConfigError, match="a batch of its own"):
+        run(recipe, *sets, "schedule.max_lr=find")
     assert run(recipe, *sets, "data.drop_last=true", "train.max_steps=2")["steps"] == 2

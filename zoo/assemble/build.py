@@ -131,7 +131,7 @@ def build(
     ``with_weights=False`` is for a run that a checkpoint follows, as in :func:`lay_foundation`.
     """
     base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
-    _refuse_single_images(resolved, base)
+    refuse_single_images(resolved, base)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
@@ -162,8 +162,8 @@ def build(
     return Built(training, dataset, base, tuple(group.label for group in optimization.groups))
 
 
-def _refuse_single_images(resolved: Resolved, base: Foundation) -> None:
-    """Tells now of a batch of one image that a batch norm could not take: the last of an epoch may be an hour off."""
+def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
+    """Raises ConfigError for a batch of one image that no batch norm takes: the last of an epoch may be an hour off."""
     train = base.train
     if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
         return
