@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import misfit
+from zoo.assemble.fitting import check_views, misfit
 from zoo.assemble.losses import LossSpec
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
@@ -136,6 +136,7 @@ def build(
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
     diagnostics = Diagnostics()
+    check_views(resolved, next(iter(base.network.inputs.values())), diagnostics)
     check_averages(resolved, steps.total / steps.per_epoch, diagnostics)
     raise_if_errors(diagnostics)
     optimization = parts.optimization.build(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.fitting import check_fit, known_before_opening, shape_after
+from zoo.assemble.fitting import check_fit, check_views, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
@@ -75,6 +75,8 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         answers["data"] = parse_data(resolved.section("data"), diagnostics)
     if "transforms" in here:
         answers |= _ask_transforms(resolved, answers.get("data"), diagnostics)
+    if "eval" in here and answers.get("image_shape") is not None:
+        check_views(resolved, answers["image_shape"], diagnostics)
     _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
     return answers
 
