@@ -8,7 +8,6 @@ import json
 import os
 import pickletools
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,6 @@ class TestEncoding:
         "numbers": {0: {"a": 1.1, "b": float("inf")}, 1: None},
         "tuple": (0.9, 0.999),
         "list": [True, "x", (1, [2])],
-        "counter": Counter({3: 2}),
         "$": "a key that looks like a mark",
     }
 
@@ -73,7 +71,6 @@ class TestEncoding:
         back = decode(json.loads(json.dumps(encode(self.VALUES, "s", store))), store.tensors, store.strides)
         assert back == self.VALUES
         assert type(back["tuple"]) is tuple
-        assert type(back["counter"]) is Counter
         assert not store.tensors
 
     @pytest.mark.parametrize(
@@ -228,6 +225,25 @@ class TestShelf:
         shelf.tidy()
         assert verify(best).step == 7
         assert not list(tmp_path.glob(".*"))
+
+    def test_an_older_one_in_the_way_is_hidden_before_it_is_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shelf = Shelf(tmp_path, keep=1)
+        for _ in range(2):
+            shelf.save_last(lambda path: print(a_checkpoint(path)))
+        removed: list[str] = []
+        rmtree = shutil.rmtree
+
+        def seen(path: Path, **options: Any) -> None:
+            removed.append(Path(path).name)
+            rmtree(path, **options)
+
+        monkeypatch.setattr("zoo.train.shelf.shutil.rmtree", seen)
+        shelf.save_last(lambda path: print(a_checkpoint(path)))  # the same step again
+        assert ".step-000000007" in removed
+        assert all(name.startswith(".") for name in removed)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["last", "step-000000007"]
 
     def test_files_are_hashed_no_oftener_than_they_have_to_be(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
