@@ -58,7 +58,8 @@ def fit(training: Training) -> Generator[Event, None, None]:
     StoppedBySignal once a verified checkpoint is written.
     """
     runtime = training.runtime
-    with machine_faults(training.train.batch_size), runtime.tuned(), SignalWatch(runtime.ranks) as signals:
+    faults = machine_faults(training.train.batch_size, training.settings.accumulate)
+    with faults, runtime.tuned(), SignalWatch(runtime.ranks) as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:

@@ -166,7 +166,8 @@ def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progres
     Raises CheckpointError where it does not fit, naming the tensor; EnvironmentFault as ``machine_faults`` does.
     """
     try:
-        with machine_faults(training.train.batch_size):  # short memory is no fault of the checkpoint's
+        # Short memory is no fault of the checkpoint's.
+        with machine_faults(training.train.batch_size, training.settings.accumulate):
             return _restored(training, meter, checkpoint)
     except _OF_A_FORGED_STATE as error:
         raise CheckpointError(
