@@ -50,6 +50,7 @@ CASES = {
     "null_params": recipe("model:\n  architecture: tiny_resnet\n  width:"),
     "names_for_sections": "model: tiny_resnet\ndata: digits\noptimizer: Adam\nschedule: OneCycle\ntrain: {epochs: 1}\n",
     "unwritten_expressions": recipe(MODEL, DATA.replace("32", "4 * 8")).replace("0.1", "0.1 * 2"),
+    "two_averages": recipe().replace("{epochs: 1}", "{epochs: 4, ema: {decay: 0.9}, swa: {start_epoch: 2}}"),
     "views_of_one_row": recipe(
         "model: {architecture: row.yaml}",
         more="eval: {tta: flip_translate}\ntransforms: {eval: [{Resize: {height: 1, width: 8}}, Normalize]}",

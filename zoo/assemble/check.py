@@ -13,7 +13,7 @@ from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
@@ -139,6 +139,8 @@ def _cross_checks(
         optimization.check(recipe.train.epochs, diagnostics)
     if "train" in here and recipe.train.epochs is not None:
         check_averages(resolved, recipe.train.epochs, diagnostics)
+    if "train" in here:
+        _check_two_averages(resolved, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics)
     if "explain" in here:
@@ -167,6 +169,20 @@ def check_averages(resolved: Resolved, epochs: float, diagnostics: Diagnostics) 
     swa, node = resolved.recipe.train.swa, resolved.section("train").get("swa")
     if swa is not None and isinstance(node, Mapping):
         check_start(swa.start_epoch, epochs, (node.get("start_epoch") or node).span, diagnostics)
+
+
+def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """Warns of two averages of the weights, of which but one can be tested and saved."""
+    train, node = resolved.recipe.train, resolved.section("train")
+    if train.ema is not None and train.swa is not None:
+        diagnostics.warning(
+            "two-averages",
+            f"train: from epoch {train.swa.start_epoch:g} on the mean of swa is tested and saved, and the average of "
+            "ema counts for nothing",
+            node.key_span("ema"),
+            notes=[Note("swa stands here", node.key_span("swa"))],
+            help="leave one of them out",
+        )
 
 
 def check_file(name: str) -> Diagnostics:
