@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.assemble.test_run import run
 from zoo.assemble.build import Foundation, lay_foundation, open_data
+from zoo.assemble.find_lr import find_learning_rate
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import prepare
 from zoo.errors import ConfigError, DataError, raise_if_errors
@@ -49,6 +50,21 @@ def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_wri
     assert place.endswith("tiny_resnet.yaml")
     assert "MaxPool2d" in shipped.read_text().splitlines()[int(line) - 1]
     assert not Path("runs").exists()
+
+
+def test_views_that_images_from_files_are_too_small_for_are_told_before_the_training(recipe: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            Path("images", split, name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(Path("images", split, name, "0.png"))
+    head = "{op: AdaptiveAvgPool2d, output_size: 1}, {op: flatten, start_dim: 1}, {op: Linear, out_features: 2}"
+    Path("net.yaml").write_text(f"input: [1, 1, 8]\nlayers: [{head}]\n")
+    row = "[{Resize: {height: 1, width: 8}}]"
+    sets = ("model={architecture: net.yaml}", "data={source: image_folder, path: images, batch_size: 2}")
+    with pytest.raises(ConfigError, match=r"flip_translate needs images of 2 x 2 .* \[1, 1, 8\]") as caught:
+        run(recipe, *sets, f"transforms={{train: {row}, eval: {row}}}", "eval.tta=flip_translate")
+    assert caught.value.exit_code == 2
+    assert caught.value.span is not None
 
 
 @pytest.mark.parametrize(
@@ -104,6 +120,10 @@ def test_a_last_batch_of_one_image_is_told_before_the_training(recipe: Path) -> 
     sets = ("model={architecture: net.yaml}", "data.batch_size=479")  # 1,438 images: three batches, and one image
     with pytest.raises(ConfigError, match="a batch of its own"):
         run(recipe, *sets)
+    with pytest.raises(ConfigError, match="a batch of its own"):
+        find_learning_rate(str(recipe), RunOptions(sets=sets, quiet=True), raise_if_errors, print)
+    with pytest.raises(ConfigError, match="a batch of its own"):
+        run(recipe, *sets, "schedule.max_lr=find")
     assert run(recipe, *sets, "data.drop_last=true", "train.max_steps=2")["steps"] == 2
 
 

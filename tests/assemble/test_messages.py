@@ -58,6 +58,11 @@ CASES = {
     "null_params": recipe("model:\n  architecture: tiny_resnet\n  width:"),
     "names_for_sections": "model: tiny_resnet\ndata: digits\noptimizer: Adam\nschedule: OneCycle\ntrain: {epochs: 1}\n",
     "unwritten_expressions": recipe(MODEL, DATA.replace("32", "4 * 8")).replace("0.1", "0.1 * 2"),
+    "two_averages": recipe().replace("{epochs: 1}", "{epochs: 4, ema: {decay: 0.9}, swa: {start_epoch: 2}}"),
+    "views_of_one_row": recipe(
+        "model: {architecture: row.yaml}",
+        more="eval: {tta: flip_translate}\ntransforms: {eval: [{Resize: {height: 1, width: 8}}, Normalize]}",
+    ),
     "window_on_small_images": recipe(
         "model: {architecture: net.yaml}", more="transforms: {eval: [{Resize: {height: 4, width: 4}}, Normalize]}"
     ),
@@ -70,6 +75,7 @@ layers:
   flatten: {op: flatten, start_dim: 1}
   fc: {op: Linear, out_features: 10}
 """
+ROW = NET.replace("[1, 8, 8]", "[1, 1, 8]").replace("kernel_size: 5", "kernel_size: 1")
 
 MAP = """
 input: [1, 8, 8]
@@ -105,6 +111,7 @@ def messages(name: str) -> str:
 def test_messages(name: str, golden: CheckGolden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(NET)
+    Path("row.yaml").write_text(ROW)
     Path("recipe.yaml").write_text(CASES[name])
     golden(f"{name}.txt", messages("recipe.yaml"))
 

@@ -149,6 +149,13 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     ]
 
 
+def test_an_optimizer_under_its_name_is_completed_as_one_with_a_name(base: Path) -> None:
+    given = plain(completed(str(base), "optimizer={SGD: {lr: 0.1, groups: [{kind: bias, momentum: 0.5}]}}"))
+    flat = "optimizer={name: SGD, lr: 0.1, groups: [{kind: bias, momentum: 0.5}]}"
+    assert given["optimizer"] == plain(completed(str(base), flat))["optimizer"]
+    assert given["optimizer"]["momentum"] == 0
+
+
 def test_schedules_of_one_name_keep_their_own_intervals(base: Path) -> None:
     of_its_own = "optimizer.schedule={name: CosineAnnealingLR, T_max: 2}"
     document = plain(completed(str(base), of_its_own, "schedule={name: CosineAnnealingLR}"))

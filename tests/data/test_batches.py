@@ -260,10 +260,12 @@ def test_randaugment_in_either_backend() -> None:
     text = "[{RandAugment: {num_ops: 2, magnitude: 12}}, Normalize]"
     batched, single = (by_index(batches(data, text, backend=kind), 2)[0] for kind in ("batched", "albumentations"))
     assert torch.equal(batched, single)
+    behind = (*specs("[Normalize]"), *specs("[RandAugment]"))  # which a recipe may not say
+    keywords = {"batch_size": 12, "shuffle": False, "dataset": data}
     with pytest.raises(UsageError, match="no Normalize has seen"):
-        batches(data, "[Normalize, RandAugment]", backend="batched")
+        make_batches(data.train, behind, backend="batched", **keywords)
     with pytest.raises(DataError, match="no Normalize has seen"):
-        by_index(batches(data, "[Normalize, RandAugment]"), 1)
+        by_index(make_batches(data.train, behind, **keywords), 1)
 
 
 def test_a_whole_batch_by_hand(lonely: object) -> None:

@@ -17,11 +17,13 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from PIL import Image as Pillow
+from PIL import features
 
 from tests.data.data_world import Pictures, opened, png, write_parquet
 from tests.data.test_sources import CIFAR, class_folders, idx, python_folder, python_tar, write_pickles
 from zoo.data import archives
 from zoo.data.decoding import Encoded, decode
+from zoo.data.sources.parquet import first_image, is_readable, names_of, rows
 from zoo.errors import ConfigError, DataError
 
 
@@ -132,6 +134,22 @@ def test_a_forged_size_is_refused_before_decoding(folder: Path) -> None:
     with pytest.raises(DataError, match="it declares 9000 x 9000 pixels"):
         opened(MINE)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_broken_avif_is_told_whatever_pillow_raises() -> None:
+    file = io.BytesIO()
+    Pillow.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)).save(file, "AVIF")
+    whole = file.getvalue()
+    told = set()
+    for place in range(len(whole)):
+        broken = bytearray(whole)
+        broken[place] ^= 0xFF
+        try:
+            decode(Encoded(bytes(broken), "a.avif"))
+        except DataError as error:
+            told.add((error.message.split(": ")[1], type(error.__cause__)))
+    assert {("not an image", RuntimeError), ("cannot be decoded", RuntimeError)} <= told
 
 
 def test_skip_corrupt_counts_and_goes_on(folder: Path, pictures: Pictures) -> None:
@@ -249,6 +267,29 @@ def test_an_empty_parquet_is_named(empty: str, lonely: Path, pictures: Pictures)
         opened("{source: parquet, path: mine}")
 
 
+def test_a_parquet_whose_column_has_a_name_in_no_script_is_told(lonely: Path, pictures: Pictures) -> None:
+    (lonely / "mine").mkdir()
+    table = pyarrow.table({"image": encoded(pictures), "label": [0, 1, 0, 1], "zzzz": [1, 2, 3, 4]})
+    for split in ("train", "test"):
+        path = lonely / "mine" / f"{split}.parquet"
+        pyarrow.parquet.write_table(table, path, store_schema=False)
+        path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xff\xfez"))
+        assert (rows([path]), first_image(path), is_readable(path), names_of(path)) == (0, None, False, None)
+    with pytest.raises(DataError, match=r"train\.parquet: not a readable parquet file: .*utf-8"):
+        opened("{source: parquet, path: mine}")
+
+
+def test_a_column_of_ids_makes_no_billions_of_classes(lonely: Path, pictures: Pictures) -> None:
+    images = encoded(pictures)
+    write_parquet(lonely / "mine" / "train.parquet", images, np.array([0, 10**10, 3, 7]), names=None)
+    write_parquet(lonely / "mine" / "test.parquet", images, np.array([0, 1, 2, 3]), names=None)
+    with pytest.raises(
+        DataError, match=r"train\.parquet row 1: label 10000000000 numbers no class of 4 images"
+    ) as error:
+        opened("{source: parquet, path: mine}")
+    assert error.value.help
+
+
 @pytest.mark.parametrize("kind", ["plain bytes", "dictionary", "uint8", "bool"])
 def test_other_ways_to_write_the_same_parquet(kind: str, lonely: Path, pictures: Pictures) -> None:
     labels: Any = pyarrow.array([False, True] * 2 if kind == "bool" else [0, 1, 0, 1])
@@ -282,6 +323,20 @@ def test_damaged_pickles_and_bins(file: str, lonely: Path, pictures: Pictures) -
         path.write_bytes(data)
         with pytest.raises(DataError, match=f"{file}: not a batch of cifar-10"):
             opened(CIFAR)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00nope\x86R.",  # LookupError
+        b"\x80\x02cnumpy\nndarray\nI17592186044416\n\x85\x81.",  # MemoryError: 128 TiB
+    ],
+)
+def test_a_pickle_that_asks_for_nonsense_is_told(data: bytes, lonely: Path, pictures: Pictures) -> None:
+    python_folder(lonely / "data", pictures)
+    (lonely / "data" / "cifar-10-batches-py" / "data_batch_1").write_bytes(data)
+    with pytest.raises(DataError, match="data_batch_1: not a batch of cifar-10"):
+        opened(CIFAR)
 
 
 class Canary:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from tests.data.data_world import PER_CLASS, Pictures, opened, png, write_parquet
 from zoo.data.sources import cifar, mnist
 from zoo.data.sources.cifar import CIFAR10_CLASSES
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 
 CIFAR = "{source: cifar10}"
 
@@ -140,6 +140,19 @@ def test_places_are_searched_in_order(lonely: Path, pictures: Pictures, monkeypa
         found = opened(CIFAR, places[0]).found
         relative = "data/cifar10 (" if at == 2 else f"{places[at]}/cifar10 ("
         assert found.startswith(relative), found
+
+
+@pytest.mark.parametrize("given", ["--data-dir", "$ZOO_DATA", "$ZOO_CACHE", "data.path"])
+def test_a_path_below_the_home_of_nobody_is_told(given: str, lonely: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, section = "~no-such-user/data", CIFAR
+    if given.startswith("$"):
+        monkeypatch.setenv(given[1:], path)
+    if given == "data.path":
+        section = f"{{source: image_folder, path: {path}}}"
+    with pytest.raises(UsageError, match="the home folder of ~no-such-user is not known") as caught:
+        opened(section, Path(path) if given == "--data-dir" else None)
+    assert caught.value.message.startswith(given)
+    assert (caught.value.span is not None) == (given == "data.path")
 
 
 def test_mean_and_std_are_those_of_the_training_split(lonely: Path, pictures: Pictures) -> None:

@@ -52,6 +52,24 @@ def test_a_sequence_that_half_of_the_images_do_without_is_warned_of() -> None:
     assert complaints(chosen).strip() == ""  # what it has chosen is always applied
 
 
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("[Normalize, RandAugment]", True),
+        ("[ToFloat, HorizontalFlip, RandAugment: {num_ops: 1}]", True),
+        ("[OneOf: {transforms: [HorizontalFlip, Normalize]}, RandAugment]", True),
+        ("[RandAugment, Normalize]", False),
+        ("[Normalize: {p: 0}, RandAugment]", False),
+        ("[ToFloat, FromFloat, RandAugment]", False),
+        ("[Normalize, CutMix]", False),
+    ],
+)
+def test_a_transform_of_uint8_images_behind_normalize_is_told_at_its_place(text: str, is_told: bool) -> None:
+    told = complaints(text)
+    assert ("RandAugment takes images that no " in told and "put it before " in told) == is_told
+    assert is_told or told == "\n"
+
+
 def test_what_is_for_training_only() -> None:
     for name in ("AlternatingFlip", "CutMix", "MixUp"):
         assert "transform for training" in complaints(f"[{name}]", where="eval")

@@ -158,7 +158,7 @@ class Saboteur(ArraySplit):
             if self.deed == "hang":
                 time.sleep(600)
             if self.deed == "corrupt":
-                raise DataError("image 20: cannot be decoded", help="mend it")
+                raise DataError("image 20: cannot be decoded", notes=["it is the first"], help="mend it")
             raise ValueError("a bug")
         return super().image(index)
 
@@ -207,6 +207,7 @@ def test_a_data_error_crosses_from_a_worker_whole(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^image 20: cannot be decoded$") as caught:
         list(made.epoch(1))
     assert caught.value.help == "mend it"
+    assert [note.message for note in caught.value.notes] == ["it is the first"]
 
 
 def test_a_bug_in_a_worker_stays_a_bug(tmp_path: Path) -> None:

@@ -246,6 +246,17 @@ def test_state_resumes_bit_for_bit(kind: str) -> None:
     assert not torch.equal(whole[0].weight, first[0].weight)
 
 
+@pytest.mark.parametrize("forged", [torch.zeros(3), torch.zeros(8, 3, 3, 3, dtype=torch.int64)])
+def test_an_average_of_another_kind_is_refused(forged: torch.Tensor) -> None:
+    average = EMA(small_net())
+    state = average.state_dict()
+    state["average"] = {**state["average"], "0.weight": forged}
+    with pytest.raises(
+        ValueError, match=r"the average of 0\.weight is \[.*\] .*, the network has \[8, 3, 3, 3\] float32"
+    ):
+        average.load_state_dict(state)
+
+
 def test_applied_gives_everything_back_even_after_an_error() -> None:
     model = small_net().to(memory_format=torch.channels_last)
     average = WeightAverage(model)

@@ -24,7 +24,17 @@ optimizer:
     - {match: head.*, momentum: -1}
     - {match: stem, maximise: true}
 """,
+    "freeze_at_once": "optimizer: {name: SGD, lr: 0.1, groups: [{match: '*', freeze: {after: 0}}]}",
     "group_whole": "optimizer: {name: AdamW, lr: 0.1, groups: [{kind: bias, fused: true}]}",
+    "nested_groups": """\
+optimizer:
+  SGD:
+    lr: 0.1
+    groups:
+      - {kind: bias, momentum: -1}
+      - {kind: norm, nesterov: true}
+""",
+    "nested_name": "optimizer: {SGD: {name: Adam, lr: 0.1}}",
     "list_params": """\
 optimizer:
   - {name: Muon, lr: 0.1}
@@ -60,6 +70,25 @@ schedule:
   schedulers: [{name: LinearLR}, {name: OneCycleLR, max_lr: 1}, {name: StepLR, step_size: 3, interval: step}]
   milestones: [5]
 """,
+    "sequential_order": """\
+optimizer: {name: SGD, lr: 0.1}
+schedule: {name: SequentialLR, schedulers: [{name: LinearLR}, {name: LinearLR}, {name: LinearLR}], milestones: [4, 2]}
+""",
+    "sequential_negative": """\
+optimizer: {name: SGD, lr: 0.1}
+schedule: {name: SequentialLR, schedulers: [{name: LinearLR}, {name: LinearLR}], milestones: [-5]}
+""",
+    "schedule_step": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: ConstantLR, factor: 0, total_iters: 2}",
+    "schedule_power": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: PolynomialLR, power: -1, total_iters: 1500}",
+    "schedule_inside": """\
+optimizer: {name: SGD, lr: 0.1}
+schedule:
+  name: SequentialLR
+  schedulers: [{name: LinearLR}, {name: ConstantLR, factor: 0, total_iters: 3}]
+  milestones: [2000]
+  interval: step
+""",
+    "plateau_list": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: ReduceLROnPlateau, min_lr: [0.1, 0.2]}",
     "find_twice": "optimizer: {name: SGD, lr: find}\nschedule: {name: OneCycleLR, max_lr: find}",
     "find_settings": "optimizer: {name: SGD, lr: {find: {rule: steepest, end_lr: 1e-9}}}",
     "find_in_group": """\

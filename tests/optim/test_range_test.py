@@ -151,6 +151,46 @@ def test_groups_follow_as_they_are_related(parse: Parse) -> None:
     assert optimization.lrs == {"SGD": 0.25, "SGD 4.bias": 0.5, "SGD bias": 0.5, "SGD 1.weight": 0.25}
 
 
+@pytest.mark.parametrize(
+    ("text", "swept"),
+    [
+        (
+            "optimizer: [{name: Muon, params: {kind: matrix}, lr: find},"
+            " {name: SGD, params: rest, schedule: {name: OneCycleLR, max_lr: 0.5}}]",
+            {"Muon": 0.25, "SGD": 0.5},
+        ),
+        (
+            "optimizer: [{name: Muon, params: {kind: matrix}, lr: find, schedule: CosineAnnealingLR},"
+            " {name: SGD, params: rest, groups: [{kind: bias, lr_scale: 3}]}]\n"
+            "schedule: {name: OneCycleLR, max_lr: 0.5}",
+            {"Muon": 0.25, "SGD": 0.5, "SGD bias": 1.5},
+        ),
+        (
+            "optimizer: {name: SGD, lr: find, groups: [{kind: bias, lr_scale: 2, schedule: {name: OneCycleLR,"
+            " max_lr: 0.1}}, {kind: norm, lr_scale: 3, schedule: CosineAnnealingLR}]}",
+            {"SGD": 0.25, "SGD bias": 0.2, "SGD norm": 0.75},
+        ),
+        (
+            "optimizer: {name: SGD, groups: [{kind: bias, schedule: CosineAnnealingLR}]}\n"
+            "schedule: {name: OneCycleLR, max_lr: find}",
+            {"SGD": 0.25, "SGD bias": 0.001},
+        ),
+        (
+            "optimizer: {name: SGD, groups: [{kind: bias, lr_scale: 2}]}\nschedule: {name: OneCycleLR, max_lr: 4}",
+            {"SGD": 0.25, "SGD bias": 0.5},
+        ),
+    ],
+)
+def test_what_the_found_rate_does_not_move_stands_at_its_own(text: str, swept: dict[str, float], parse: Parse) -> None:
+    spec = parse(text)
+    optimization = spec.build_for_range_test(small_net(), Diagnostics())
+    optimization.sweep(0.25)
+    assert optimization.lrs == swept
+    built = spec.with_lr(0.25) if spec.finds_lr else parse(text.replace("max_lr: 4", "max_lr: 0.25"))
+    curves = built.preview(steps_per_epoch=30, epochs=10)
+    assert {label: pytest.approx(max(curve), rel=0.01) for label, curve in curves.items()} == swept
+
+
 def test_a_recipe_without_find_can_be_tested_too(parse: Parse) -> None:
     text = "optimizer: [{name: Adam, params: {kind: conv}, lr: 3}, {name: SGD, params: rest, lr: 0.1}]"
     optimization = parse(text).build_for_range_test(fresh(), Diagnostics())

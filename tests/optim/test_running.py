@@ -15,6 +15,7 @@ from zoo.errors import ConfigError
 from zoo.optim import Optimization, find_optimizer, optimizer_names, optimizers
 from zoo.optim.catalogue import REFUSED
 from zoo.optim.guard import stepped_unless
+from zoo.optim.running import RunningGroup
 
 CIFAR10_94 = """\
 optimizer:
@@ -153,6 +154,43 @@ def test_every_optimizer_steps(name: str, parse: Parse) -> None:
     train(model, optimization, 0, 3)
     assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", [*optimizers, "timm:Adafactor", "timm:AdafactorBigVision", "NvNovoGrad", "LaProp"])
+def test_every_optimizer_takes_its_own_state_back(name: str) -> None:
+    entry = find_optimizer(name)
+    assert entry is not None
+    shapes = [(160, 130, 3, 3), (160, 130)] if name == "Muon" else [(160, 130, 3, 3), (160, 130), (160,)]
+    parameters = [nn.Parameter(torch.rand(shape)) for shape in shapes]
+    optimizer = entry.target(parameters, lr=0.01)
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer.step()
+    one = Optimization([optimizer], [RunningGroup(name, 0, 0, (), None)])
+    one.load_state_dict(one.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "forged"),
+    [
+        ("SGD", "momentum_buffer", torch.zeros(3)),
+        ("SGD", "momentum_buffer", torch.zeros(())),
+        ("Adam", "exp_avg_sq", torch.zeros(6, 1)),
+        ("Adam", "step", torch.zeros(6, 4)),
+        ("Muon", "momentum_buffer", torch.zeros(4, 6)),
+        ("RMSprop", "square_avg", torch.zeros(6)),
+        ("Adafactor", "row_var", torch.zeros(5, 1)),
+    ],
+)
+def test_a_state_of_another_shape_is_refused(name: str, key: str, forged: Tensor) -> None:
+    entry = find_optimizer(name)
+    assert entry is not None
+    parameter = nn.Parameter(torch.rand(6, 4))
+    one = Optimization([entry.target([parameter], lr=0.1)], [RunningGroup(name, 0, 0, (), None)])
+    state = one.state_dict()
+    state["optimizers"][0]["state"] = {0: {key: forged}}
+    with pytest.raises(ValueError, match=rf"optimizers\.0\.state\.0\.{key} is .*, its parameter \[6, 4\]"):
+        one.load_state_dict(state)
 
 
 def test_every_optimizer_of_torch_and_timm_is_known() -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import pickletools
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from zoo.train.checkpoint import FileSum, Manifest, verify, write_checkpoint
 from zoo.train.encoding import TensorStore, decode, encode
 
 MakeTraining = Callable[..., Training]
+OF_SGD = "state.optimization.optimizers.0.state"
 
 
 def a_checkpoint(path: Path, **state: Any) -> Path:
@@ -43,6 +43,15 @@ def reseal(path: Path, name: str, content: bytes) -> None:
     (path / "manifest.json").write_bytes(manifest.model_copy(update={"files": files}).render())
 
 
+def finished(training: MakeTraining) -> Path:
+    """The only checkpoint of a run that has ended."""
+    one = training(train={"epochs": 1})
+    run(one)
+    assert one.folder is not None
+    shutil.rmtree(one.folder.checkpoints / "best")
+    return one.folder.checkpoints / "last"
+
+
 def signed(data: dict[str, Any]) -> str:
     """A manifest of any content, with the sum of itself that the format asks for."""
     digest = hashlib.sha256(json.dumps(data).encode()).hexdigest()
@@ -54,7 +63,6 @@ class TestEncoding:
         "numbers": {0: {"a": 1.1, "b": float("inf")}, 1: None},
         "tuple": (0.9, 0.999),
         "list": [True, "x", (1, [2])],
-        "counter": Counter({3: 2}),
         "$": "a key that looks like a mark",
     }
 
@@ -63,7 +71,6 @@ class TestEncoding:
         back = decode(json.loads(json.dumps(encode(self.VALUES, "s", store))), store.tensors, store.strides)
         assert back == self.VALUES
         assert type(back["tuple"]) is tuple
-        assert type(back["counter"]) is Counter
         assert not store.tensors
 
     @pytest.mark.parametrize(
@@ -219,6 +226,25 @@ class TestShelf:
         assert verify(best).step == 7
         assert not list(tmp_path.glob(".*"))
 
+    def test_an_older_one_in_the_way_is_hidden_before_it_is_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shelf = Shelf(tmp_path, keep=1)
+        for _ in range(2):
+            shelf.save_last(lambda path: print(a_checkpoint(path)))
+        removed: list[str] = []
+        rmtree = shutil.rmtree
+
+        def seen(path: Path, **options: Any) -> None:
+            removed.append(Path(path).name)
+            rmtree(path, **options)
+
+        monkeypatch.setattr("zoo.train.shelf.shutil.rmtree", seen)
+        shelf.save_last(lambda path: print(a_checkpoint(path)))  # the same step again
+        assert ".step-000000007" in removed
+        assert all(name.startswith(".") for name in removed)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["last", "step-000000007"]
+
     def test_files_are_hashed_no_oftener_than_they_have_to_be(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -248,15 +274,11 @@ class TestShelf:
 
 class TestLoading:
     def test_tensors_of_the_wrong_shape_are_named(self, training: MakeTraining) -> None:
-        first = training(train={"epochs": 1})
-        run(first)
-        assert first.folder is not None
-        path = first.folder.checkpoints / "last"
+        path = finished(training)
         tensors = load_file(path / "model.safetensors")
         tensors["8.weight"] = torch.zeros(5, 8)
         tensors["0.extra"] = tensors.pop("0.bias")
         reseal(path, "model.safetensors", save(tensors))
-        shutil.rmtree(first.folder.checkpoints / "best")
         with pytest.raises(CheckpointError, match="do not fit the network") as caught:
             run(training(train={"epochs": 1}, resume=True))
         assert [note.message for note in caught.value.notes] == [
@@ -264,6 +286,61 @@ class TestLoading:
             "0.extra is not in the network",
             "8.weight is [5, 8], the network has [4, 8]",
         ]
+
+    @pytest.mark.parametrize(
+        ("name", "forged", "told"),
+        [
+            (
+                f"{OF_SGD}.1.momentum_buffer",
+                torch.zeros(3),
+                r"0\.state\.1\.momentum_buffer is \[3\], its parameter \[8\]",
+            ),
+            (f"{OF_SGD}.1.momentum_buffer", torch.tensor(0.0), r"momentum_buffer is \[\], its parameter \[8\]"),
+            (f"{OF_SGD}.0.momentum_buffer", torch.zeros(3), "strides"),
+            ("state.random.torch", torch.zeros(5, dtype=torch.uint8), "RNG state"),
+            ("state.meter.sums", torch.zeros(7, dtype=torch.float64), "size"),
+        ],
+    )
+    def test_a_forged_tensor_of_the_state_is_told(
+        self, training: MakeTraining, name: str, forged: torch.Tensor, told: str
+    ) -> None:
+        path = finished(training)
+        tensors = load_file(path / "training.safetensors")
+        assert name in tensors
+        reseal(path, "training.safetensors", save({**tensors, name: forged}))
+        with pytest.raises(CheckpointError, match=f"does not fit this training: .*{told}"):
+            run(training(train={"epochs": 1}, resume=True))
+
+    @pytest.mark.parametrize(
+        ("key", "forged"),
+        [
+            ("random", {"python": 1, "numpy": 2, "torch": 3, "cuda": []}),
+            ("random", {"python": [3, [1, 2], None], "numpy": [], "torch": None}),
+            ("meter", {"$": "dtype", "name": "no_such"}),
+            ("optimization", []),
+            ("averaging", [1]),
+            ("progress", {"epoch": 1, "colour": 2}),
+        ],
+    )
+    def test_a_forged_value_of_the_state_is_told(self, training: MakeTraining, key: str, forged: Any) -> None:
+        path = finished(training)
+        plain = json.loads((path / "training.json").read_text())
+        plain["state"][key] = forged
+        reseal(path, "training.json", json.dumps(plain).encode())
+        with pytest.raises(CheckpointError, match="does not fit this training"):
+            run(training(train={"epochs": 1}, resume=True))
+
+    def test_memory_that_runs_short_is_no_fault_of_the_checkpoints(
+        self, training: MakeTraining, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        finished(training)
+
+        def short(*given: Any) -> None:
+            raise torch.OutOfMemoryError("out of memory")
+
+        monkeypatch.setattr("zoo.train.state.load_tensors", short)
+        with pytest.raises(EnvironmentFault, match="out of memory"):
+            run(training(train={"epochs": 1}, resume=True))
 
     def test_the_layout_in_memory_is_restored(self, training: MakeTraining) -> None:
         first = training(train={"epochs": 1})

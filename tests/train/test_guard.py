@@ -55,6 +55,28 @@ def test_the_last_good_checkpoint_is_kept(training: MakeTraining) -> None:
     assert all(bool(tensor.isfinite().all()) for tensor in checkpoint.model.values())
 
 
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_test_whose_loss_is_not_finite_ends_the_training(training: MakeTraining, validates: bool) -> None:
+    one = training(train={"epochs": 2})
+    if validates:
+        one.validation = SmallBatches(40, 40, 1, shuffle=False)
+    tested = one.validation or one.test
+    assert isinstance(tested, SmallBatches)
+
+    def poisoned() -> None:
+        for event in fit(one):
+            if only([event], CheckpointSaved):  # of the first epoch, whose test was sound
+                tested.poison = (1, 0)
+
+    with pytest.raises(DivergedError, match="the loss of the test is not finite after step 12, learning rate") as error:
+        poisoned()
+    assert error.value.exit_code == 5
+    assert one.folder is not None
+    checkpoint = Shelf(one.folder.checkpoints).newest(pytest.fail)
+    assert checkpoint is not None
+    assert checkpoint.manifest.step == 6
+
+
 def test_a_gradient_alone_is_enough(training: MakeTraining) -> None:
     one = training(train={"epochs": 1})
     count = 0

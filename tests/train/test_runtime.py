@@ -163,9 +163,23 @@ def test_out_of_memory_is_exit_6_with_advice() -> None:
     assert one.train.steps == 6  # the batch is as it was
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "advice"),
+    [
+        (512, 1, "try --set data.batch_size=256 with --set train.accumulate=2, --set train.precision=bf16, or"),
+        (512, 4, "try --set data.batch_size=256 with --set train.accumulate=8, --set train.precision=bf16, or"),
+        (1, 4, "try --set train.precision=bf16, or"),
+    ],
+)
+def test_the_advice_keeps_the_images_of_a_step(batch_size: int, accumulate: int, advice: str) -> None:
+    with pytest.raises(EnvironmentFault) as caught, machine_faults(batch_size, accumulate):
+        raise MemoryError
+    assert (caught.value.help or "").startswith(advice)
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 def test_other_ways_to_run_out_of_memory(error: BaseException) -> None:
-    with pytest.raises(EnvironmentFault, match="out of memory"), machine_faults(512):
+    with pytest.raises(EnvironmentFault, match="out of memory"), machine_faults(512, 1):
         raise error
 
 
@@ -173,14 +187,14 @@ def test_other_ways_to_run_out_of_memory(error: BaseException) -> None:
     "library", ["CUDNN_STATUS_ALLOC_FAILED", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"]
 )
 def test_libraries_that_find_no_memory(library: str) -> None:
-    with pytest.raises(EnvironmentFault, match="out of memory") as caught, machine_faults(512):
+    with pytest.raises(EnvironmentFault, match="out of memory") as caught, machine_faults(512, 1):
         raise RuntimeError(library)
     assert caught.value.exit_code == as_zoo_error(RuntimeError(library)).exit_code == 6
 
 
 def test_a_gpu_that_fails_is_exit_6() -> None:
     error = torch.AcceleratorError("CUDA error: no kernel image is available\nlong story")
-    with pytest.raises(EnvironmentFault, match="no kernel image") as caught, machine_faults(512):
+    with pytest.raises(EnvironmentFault, match="no kernel image") as caught, machine_faults(512, 1):
         raise error
     assert caught.value.message == "the GPU failed: CUDA error: no kernel image is available"
     told = as_zoo_error(error)  # outside a fit
@@ -190,7 +204,7 @@ def test_a_gpu_that_fails_is_exit_6() -> None:
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), machine_faults(512):
+    with pytest.raises(RuntimeError, match="shapes"), machine_faults(512, 1):
         raise RuntimeError("shapes")
 
 
@@ -207,6 +221,6 @@ def test_a_compiled_network_gives_the_same_numbers_and_trains() -> None:
 
 def test_a_compiler_that_fails_is_exit_6() -> None:
     failure = type("BackendCompilerFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
-    with pytest.raises(EnvironmentFault, match=r"torch\.compile failed here: no g") as caught, machine_faults(512):
+    with pytest.raises(EnvironmentFault, match=r"torch\.compile failed here: no g") as caught, machine_faults(512, 1):
         raise failure("no g++\nlong story")
     assert caught.value.exit_code == 6

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import misfit
+from zoo.assemble.fitting import check_views, misfit
 from zoo.assemble.losses import LossSpec
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
@@ -136,11 +136,12 @@ def build(
     ``with_weights=False`` is for a run that a checkpoint follows, as in :func:`lay_foundation`.
     """
     base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
-    _refuse_single_images(resolved, base)
+    refuse_single_images(resolved, base)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
     diagnostics = Diagnostics()
+    check_views(resolved, next(iter(base.network.inputs.values())), diagnostics)
     check_averages(resolved, steps.total / steps.per_epoch, diagnostics)
     raise_if_errors(diagnostics)
     optimization = parts.optimization.build(
@@ -167,8 +168,8 @@ def build(
     return Built(training, dataset, base, tuple(group.label for group in optimization.groups))
 
 
-def _refuse_single_images(resolved: Resolved, base: Foundation) -> None:
-    """Tells now of a batch of one image that a batch norm could not take: the last of an epoch may be an hour off."""
+def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
+    """Raises ConfigError for a batch of one image that no batch norm takes: the last of an epoch may be an hour off."""
     train = base.train
     if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
         return

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.fitting import check_fit, known_before_opening, shape_after
+from zoo.assemble.fitting import check_fit, check_views, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
@@ -74,6 +74,8 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         answers["data"] = parse_data(resolved.section("data"), diagnostics)
     if "transforms" in here:
         answers |= _ask_transforms(resolved, answers.get("data"), diagnostics)
+    if "eval" in here and answers.get("image_shape") is not None:
+        check_views(resolved, answers["image_shape"], diagnostics)
     _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
     return answers
 
@@ -136,6 +138,8 @@ def _cross_checks(
         optimization.check(recipe.train.epochs, diagnostics)
     if "train" in here and recipe.train.epochs is not None:
         check_averages(resolved, recipe.train.epochs, diagnostics)
+    if "train" in here:
+        _check_two_averages(resolved, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics)
     if "explain" in here:
@@ -164,6 +168,20 @@ def check_averages(resolved: Resolved, epochs: float, diagnostics: Diagnostics) 
     swa, node = resolved.recipe.train.swa, resolved.section("train").get("swa")
     if swa is not None and isinstance(node, Mapping):
         check_start(swa.start_epoch, epochs, (node.get("start_epoch") or node).span, diagnostics)
+
+
+def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """Warns of two averages of the weights, of which but one can be tested and saved."""
+    train, node = resolved.recipe.train, resolved.section("train")
+    if train.ema is not None and train.swa is not None:
+        diagnostics.warning(
+            "two-averages",
+            f"train: from epoch {train.swa.start_epoch:g} on the mean of swa is tested and saved, and the average of "
+            "ema counts for nothing",
+            node.key_span("ema"),
+            notes=[Note("swa stands here", node.key_span("swa"))],
+            help="leave one of them out",
+        )
 
 
 def check_file(name: str) -> Diagnostics:

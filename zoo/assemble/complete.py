@@ -16,6 +16,7 @@ from zoo.data import settings_of, transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.optim import find_optimizer
+from zoo.optim.parse_parts import named
 from zoo.optim.parse_schedule import parse_schedule
 
 # Arguments whose default holds only where another one was not given.
@@ -67,18 +68,18 @@ def with_defaults(node: Mapping, model: type[BaseModel], leave_out: tuple[str, .
     return Mapping((*node.entries, *missing), node.span)
 
 
-def _name(node: Mapping) -> str:
-    written = node.get("name")
-    return str(written.value) if isinstance(written, Scalar) else ""
-
-
 def _optimizer(node: Mapping) -> Mapping:
-    entry = find_optimizer(_name(node))
+    """With its arguments' defaults, and its name beside them also where it was written as ``{NAME: {arguments}}``."""
+    flat = named(node, "optimizer", Diagnostics())
+    assert flat is not None
+    name = flat.get("name")
+    assert isinstance(name, Scalar)
+    entry = find_optimizer(str(name.value))
     assert entry is not None
-    own = node.get("schedule")
+    own = flat.get("schedule")
     if isinstance(own, Mapping):
-        node = node.replacing("schedule", _schedule(own))
-    return with_defaults(node, entry.arguments)
+        flat = flat.replacing("schedule", _schedule(own))
+    return with_defaults(flat, entry.arguments)
 
 
 def _schedule(node: Mapping) -> Mapping:

@@ -30,6 +30,17 @@ def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostic
     return None if size is None else (size[2], size[0], size[1])
 
 
+def check_views(resolved: Resolved, shape: Shape, diagnostics: Diagnostics) -> None:
+    """Tells where test-time augmentation cannot shift images of this shape: one pixel has no neighbour to reflect."""
+    if resolved.recipe.eval.tta == "flip_translate" and min(shape[1:]) < 2:
+        diagnostics.error(
+            "tta-misfit",
+            f"eval.tta: flip_translate needs images of 2 x 2 pixels and more, these reach the network as {list(shape)}",
+            (resolved.section("eval").get("tta") or resolved.section("eval")).span,
+            help="tta: flip mirrors them only",
+        )
+
+
 def check_fit(
     resolved: Resolved, network: Network, data: DataSettings, shape: Shape | None, diagnostics: Diagnostics
 ) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.build import Foundation, lay_foundation
+from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import any_loaded
@@ -101,8 +101,12 @@ def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> 
 
 
 def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Say) -> Found:
-    """The LR range test of a recipe, in isolation; from the cache where it was run before."""
+    """The LR range test of a recipe, in isolation; from the cache where it was run before.
+
+    Raises what :func:`lay_foundation` and :func:`refuse_single_images` raise.
+    """
     base = lay_foundation(resolved, parts, dataset, options)
+    refuse_single_images(resolved, base)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
     if any_loaded():  # a plugin's code could change what it does
         return _ran(resolved, parts, base, optimization, note)
@@ -124,7 +128,7 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
         f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
     )
-    with machine_faults(parts.data.batch_size), base.runtime.tuned():
+    with machine_faults(parts.data.batch_size, train.accumulate), base.runtime.tuned():
         test = lr_range_test(
             base.module,
             base.loss,

@@ -40,6 +40,7 @@ _TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+_BROKEN = (OSError, ValueError, SyntaxError, RuntimeError)  # Pillow's for broken images; the last of AVIF's
 _CHUNK = 512  # images a thread decodes, or looks at, at a time
 
 
@@ -104,7 +105,7 @@ def _decode_by_pillow(image: Encoded, stream: BinaryIO, channels: int | None) ->
                 pixels = (np.asarray(_upright(opened)) >> 8).astype(np.uint8)
                 return np.repeat(pixels[..., None], wanted, axis=2)
             pixels = np.asarray(_upright(opened).convert("L" if wanted == 1 else "RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+        except _BROKEN as error:
             raise DataError(f"{image.id}: cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
@@ -148,7 +149,10 @@ def _plain_png(header: bytes) -> int | None:
 
 @cache
 def _opencv() -> Any:
-    """OpenCV, told to leave what is wrong with an image to our own message."""
+    """OpenCV, told to leave what is wrong with an image to our own message.
+
+    The libpng inside it is not told so by anything: it prints a line of its own to stderr.
+    """
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -185,7 +189,7 @@ def _opened(image: Encoded, stream: BinaryIO) -> Any:
         opened = Pillow.open(stream)
     except Pillow.DecompressionBombError as error:
         raise DataError(f"{image.id}: refused before decoding: {error}") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except _BROKEN as error:
         raise DataError(f"{image.id}: not an image: {error}") from error
     width, height = opened.size
     if width * height > MOST_PIXELS:

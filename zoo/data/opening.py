@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.dataset import Dataset, Split
-from zoo.data.places import Places
+from zoo.data.places import Places, expanded
 from zoo.data.settings import parse_data
 from zoo.data.sources import sources
 from zoo.data.splitting import hold_out
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node
+from zoo.document import Mapping, Node, Scalar
 from zoo.errors import ConfigError, DataError
 
 
@@ -28,13 +28,17 @@ def open_dataset(
     """The data set that a recipe's ``data`` names, its validation split held out.
 
     ``known`` is where a run found it before. ``seed`` decides which images are held out, nothing else. One that has to
-    be downloaded says so on stderr, unless ``quiet``. Raises ConfigError where the section is wrong, DataError where
-    the data set is missing or broken or a label lies outside its classes.
+    be downloaded says so on stderr, unless ``quiet``. Raises ConfigError where the section is wrong, UsageError where a
+    path names the home of nobody, DataError where the data set is missing or broken or a label lies outside its
+    classes.
     """
     settings = parse_data(node, diagnostics)
     if settings is None:
         raise ConfigError(tuple(diagnostics))
-    places = Places(data_dir, known, _folder_of(node.get("path")), settings.skip_corrupt, quiet)
+    path = node.get("path")
+    if isinstance(path, Scalar):
+        expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known
+    places = Places(data_dir, known, _folder_of(path), settings.skip_corrupt, quiet)
     dataset = sources[settings.source].open(settings, places)
     for name, split in (("training", dataset.train), ("test", dataset.test), ("validation", dataset.validation)):
         if split is not None:

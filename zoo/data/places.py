@@ -7,17 +7,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.errors import DataError
+from zoo.diagnostics import Span
+from zoo.errors import DataError, UsageError
 
 DATA_VARIABLE = "ZOO_DATA"
 CACHE_VARIABLE = "ZOO_CACHE"
+
+
+def expanded(path: Path | str, named: str, span: Span | None = None) -> Path:
+    """A path with the home folder where ``~`` or ``~user`` stands. Raises UsageError where there is no such user.
+
+    ``named`` says what the path was given as, ``span`` where.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{named}: the home folder of {Path(path).parts[0]} is not known", span=span, help="write the whole path"
+        ) from error
 
 
 def user_cache() -> Path:
     """What may be lost and made again: ``$ZOO_CACHE``, else ``$XDG_CACHE_HOME/zoo``, else ``~/.cache/zoo``."""
     own = os.environ.get(CACHE_VARIABLE)
     if own:
-        return Path(own).expanduser()
+        return expanded(own, f"${CACHE_VARIABLE}")
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
 
 
@@ -52,9 +66,10 @@ class Places:
 
     @property
     def _named(self) -> list[tuple[str, Path]]:
-        named = [("--data-dir", self.data_dir.expanduser())] if self.data_dir is not None else []
+        named = [("--data-dir", expanded(self.data_dir, "--data-dir"))] if self.data_dir is not None else []
         variable = os.environ.get(DATA_VARIABLE)
-        return [*named, (f"${DATA_VARIABLE}", Path(variable).expanduser())] if variable else named
+        name = f"${DATA_VARIABLE}"
+        return [*named, (name, expanded(variable, name))] if variable else named
 
     def folders(self, *names: str) -> Iterator[Path]:
         """Every folder that exists: in each root the folders of these names, then the root itself."""
@@ -68,7 +83,7 @@ class Places:
 
         It may lie below each place, beside the file that names it, or below the working folder.
         """
-        own = Path(path or "").expanduser()
+        own = expanded(path or "", "data.path")
         named, unnamed = ([root / own for _, root in roots] for roots in (self._named, self._unnamed))
         known = [] if self.known is None else [self.known]
         beside = [] if path is None or self.beside is None else [self.beside / own]

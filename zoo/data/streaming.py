@@ -119,10 +119,11 @@ class _Failure:
     """A DataError on its way out of a worker: exceptions with keyword arguments do not survive pickling."""
 
     message: str
+    notes: tuple[str, ...]
     help: str | None
 
     def error(self) -> DataError:
-        return DataError(self.message, help=self.help)
+        return DataError(self.message, notes=self.notes, help=self.help)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class _Work(Dataset["Rendered | _Failure"]):
         try:
             return self.pipeline.batch(*order)
         except DataError as error:
-            return _Failure(error.message, error.help)
+            return _Failure(error.message, tuple(note.message for note in error.notes), error.help)
 
 
 class _Crew:

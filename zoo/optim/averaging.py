@@ -65,7 +65,10 @@ class WeightAverage:
         return dict(self._tensors)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes up saved averages. Raises KeyError for one that is missing."""
+        """Takes up saved averages. Raises KeyError for one that is missing, ValueError for one of another kind."""
+        for name, old in self._tensors.items():
+            if (tensors[name].shape, tensors[name].dtype) != (old.shape, old.dtype):
+                raise ValueError(f"the average of {name} is {_kind(tensors[name])}, the network has {_kind(old)}")
         self._tensors = {name: tensors[name].to(old.device).clone() for name, old in self._tensors.items()}
 
 
@@ -78,6 +81,10 @@ def _slots(model: nn.Module) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]
                 name = f"{path}.{key}" if path else key
                 if name in kept:
                     yield name, (tensors, key)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _columns(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:

@@ -13,11 +13,12 @@ _STEPPED = "_parameters_that_stepped"  # an attribute of the optimizer's, which 
 
 
 def stepped_unless(skip: Tensor, optimizer: Optimizer) -> None:
-    """Steps the optimizer; where the scalar tensor ``skip`` is true, parameters and state stay as they were.
+    """Steps the optimizer; where the scalar tensor ``skip`` is true, parameters and its state's tensors there stay.
 
-    Fused kernels and Muon take the decision themselves. For the others the old values are kept and selected
-    afterwards, which costs a copy of parameters and state. A parameter's first step makes its state out of nothing,
-    which cannot be undone: there, once, the device is asked.
+    What it counts on the host goes on: steps as plain numbers (some of timm's) or in a tensor of the CPU's. Fused
+    kernels and Muon take the decision themselves. For the others the old values are kept and selected afterwards,
+    which costs a copy of parameters and state. A parameter's first step makes its state out of nothing, which cannot
+    be undone: there, once, the device is asked.
     """
     if decides_itself(optimizer):
         _told(skip, optimizer)

@@ -35,7 +35,7 @@ class FreezeKeys(ArgsModel):
     """A stretch of the training in which parameters stand still, in epochs."""
 
     until: _EPOCHS | None = Field(None, description="they train from this epoch on")
-    after: _EPOCHS | None = Field(None, description="they train up to this epoch")
+    after: Annotated[float, Field(gt=0)] | None = Field(None, description="they train up to this epoch")
 
     @model_validator(mode="after")
     def _trains_between(self) -> FreezeKeys:

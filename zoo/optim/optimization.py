@@ -16,7 +16,7 @@ from zoo.optim.running import Optimization
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.selection import NamedParameter
 from zoo.optim.settings import FindSettings
-from zoo.optim.spec import GroupSpec, OptimizerSpec
+from zoo.optim.spec import OptimizerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +99,18 @@ class OptimizationSpec:
     def build_for_range_test(self, model: nn.Module, diagnostics: Diagnostics) -> Optimization:
         """The same optimizers without schedules, for :func:`zoo.optim.range_test.lr_range_test`.
 
-        Groups without a rate of their own are swept, times their ``lr_scale``. Where nothing is marked ``find``,
-        those of the first optimizer are. Raises ConfigError.
+        What the rate to be found moves is swept, groups times their ``lr_scale``; all else stands at the rate that
+        it starts from, or climbs to where its schedule has a peak. Where nothing is marked ``find``, the rate of the
+        first optimizer is the one. Raises ConfigError.
         """
-        swept = self.find.optimizers if self.find is not None else (0,)
-        plain = tuple(
-            replace(o.with_arguments(lr=1.0) if i in swept else o, schedule=None, groups=_without_schedules(o))
-            for i, o in enumerate(self.optimizers)
-        )
+        request = self.find or _of_the_first(self.optimizers[0])
+        spec = replace(self, find=request)
+        found, twice = spec._with(1.0), spec._with(2.0)
+        plain = tuple(map(_unscheduled, found.optimizers, twice.optimizers))
+        swept = [plain[index] for index in request.optimizers]
         assigned = assign(plain, model, diagnostics)
         raise_if_errors(diagnostics)
-        return build_optimization(assigned, Length(1.0, 1), diagnostics, swept=[plain[index] for index in swept])
+        return build_optimization(assigned, Length(1.0, 1), diagnostics, swept=swept)
 
     def preview(self, *, steps_per_epoch: int, epochs: float) -> dict[str, list[float]]:
         """The rate of each group at each step, by label, as the training would take it.
@@ -151,8 +152,26 @@ class OptimizationSpec:
         return replace(self, optimizers=tuple(changed))
 
 
-def _without_schedules(optimizer: OptimizerSpec) -> tuple[GroupSpec, ...]:
-    return tuple(replace(group, schedule=None) for group in optimizer.groups)
+def _of_the_first(optimizer: OptimizerSpec) -> FindRequest:
+    """The request to find an optimizer's rate: its schedule's peak where that is the one that counts."""
+    has_peak = optimizer.schedule is not None and optimizer.schedule.peak is not None
+    return FindRequest(optimizer.span, FindSettings(), (0,), in_schedule=has_peak)
+
+
+def _unscheduled(optimizer: OptimizerSpec, twice: OptimizerSpec) -> OptimizerSpec:
+    """An optimizer without schedules, whose peaks are its rates. ``twice`` is it where what is to be found is doubled.
+
+    A group whose rate is the same then, because its own schedule has a peak, say, has that for a rate of its own.
+    """
+    groups = tuple(
+        replace(group, schedule=None)
+        if optimizer.lr_of(group) != twice.lr_of(group)
+        else replace(group, schedule=None, lr=optimizer.lr_of(group), lr_scale=1.0)
+        for group in optimizer.groups
+    )
+    rate = optimizer.lr_of(None)
+    plain = optimizer if rate == optimizer.lr else optimizer.with_arguments(lr=rate)
+    return replace(plain, schedule=None, groups=groups)
 
 
 def _dummy_shares(optimizer: OptimizerSpec) -> list[Share]:

@@ -33,21 +33,23 @@ def parse_optimization(optimizer: Node, schedule: Node | None, diagnostics: Diag
     if not nodes:
         diagnostics.error("missing-key", "optimizer: the list is empty", optimizer.span)
     read = [_parse_optimizer(node, shared, diagnostics, alone=len(nodes) == 1) for node in nodes]
-    optimizers = tuple(one.spec for one in read if one is not None)
+    right = [one for one in read if one is not None]
+    optimizers = tuple(one.spec for one in right)
     _tell_second_rest(optimizers, diagnostics)
     find = _find_request(read, mark, shared, diagnostics)
     if len(diagnostics.errors) > before:
         return None
-    for one, node in zip(optimizers, nodes, strict=True):
-        probe(one, node, diagnostics)
+    for one in right:
+        probe(one.spec, one.mapping, diagnostics)
     return OptimizationSpec(optimizers, find) if len(diagnostics.errors) == before else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """An optimizer as read, with what is to be found for it."""
+    """An optimizer as read, with what is to be found for it; ``mapping`` has its name in it."""
 
     spec: OptimizerSpec
+    mapping: Mapping
     own_mark: FindMark | None
     schedule_mark: FindMark | None
 
@@ -82,7 +84,7 @@ def _parse_optimizer(node: Node, shared: ScheduleSpec | None, diagnostics: Diagn
         schedule=schedule or shared,
     )
     _check_peak(spec, mapping, mark, diagnostics)
-    return _Read(spec, mark, schedule_mark)
+    return _Read(spec, mapping, mark, schedule_mark)
 
 
 def _entry(mapping: Mapping, diagnostics: Diagnostics) -> OptimizerEntry | None:

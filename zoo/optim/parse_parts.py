@@ -34,6 +34,10 @@ def named(node: Node, what: str, diagnostics: Diagnostics) -> Mapping | None:
     if len(node) == 1:
         (entry,) = node.entries
         name = Entry("name", entry.key_span, Scalar(entry.key, entry.key_span, entry.key))
+        if isinstance(entry.value, Mapping) and "name" in entry.value:
+            message = f"{what}: its name is {entry.key} already"
+            diagnostics.error("name-twice", message, entry.value.key_span("name"), help="leave one of them out")
+            return None
         if isinstance(entry.value, Mapping):
             return Mapping((name, *entry.value.entries), node.span)
         if isinstance(entry.value, Scalar) and entry.value.value is None:

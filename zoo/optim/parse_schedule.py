@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 from zoo.diagnostics import Diagnostics
@@ -101,6 +102,8 @@ def _tell_contradictions(
     if entry.name == "ChainedScheduler" and "PiecewiseLinear" in _child_names(mapping.get("schedulers")):
         message = "PiecewiseLinear sets the rate whatever the others made of it"
         tell("schedulers", message, "SequentialLR has them one after another")
+    if entry.name == "SequentialLR" and any(late <= early for early, late in pairwise([0, *values["milestones"]])):
+        tell("milestones", "each milestone comes after the one before it, the first after 0")
     if entry.name == "SequentialLR" and len(values["milestones"]) != len(values["schedulers"]) - 1:
         tell("milestones", f"{len(values['schedulers'])} schedulers need {len(values['schedulers']) - 1} milestones")
 

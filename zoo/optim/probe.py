@@ -1,9 +1,13 @@
-"""Builds each optimizer and schedule once on a small tensor: what torch refuses is told at its place. Floor 2."""
+"""Builds each optimizer and schedule once on a small tensor: what torch refuses is told at its place. Floor 2.
+
+Schedules are walked too: some that torch builds fail at a step, which would be in the midst of a training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,19 +16,20 @@ from torch.optim import Optimizer
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Sequence
 from zoo.optim.build import new_optimizer, torch_group
-from zoo.optim.running import GroupsView
+from zoo.optim.running import GroupsView, RunningSchedule
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.spec import GroupSpec, OptimizerSpec
 
-_REFUSALS = (ValueError, TypeError, RuntimeError, AssertionError, ZeroDivisionError)
+_REFUSALS = (ValueError, TypeError, RuntimeError, AssertionError, ArithmeticError)
 _POINTLESS = {  # torch takes them, and fails in the first step
     "differentiable": "gradients of the optimizer's own steps: a training has none",
     "capturable": "CUDA graphs, and no training captures one; on a CPU it fails",
 }
 _EPOCHS, _COUNT = 100.0, 1000  # of the training that a schedule is tried on
+_MOST = 10_000  # steps of a longer one, for a schedule that counts beyond that
 
 
-def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
+def probe(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> None:
     """Tells what the optimizer, its groups and its schedules do not accept."""
     pointless = next((key for key in _POINTLESS if spec.arguments.get(key)), None)
     if pointless is not None:
@@ -34,14 +39,14 @@ def probe(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> None:
     optimizer = _try_optimizer(spec, node, diagnostics)
     if optimizer is None:
         return
-    for group, group_node in zip(spec.groups, _group_nodes(node), strict=False):
+    for group, group_node in zip(spec.groups, _group_nodes(node), strict=True):
         _try_group(spec, group, group_node, optimizer, diagnostics)
     schedules = [spec.schedule, *(group.schedule for group in spec.groups)]
     for schedule in {id(one): one for one in schedules if one is not None}.values():
-        _try_schedule(schedule, optimizer, diagnostics)
+        _try_schedule(spec, schedule, diagnostics)
 
 
-def _try_optimizer(spec: OptimizerSpec, node: Node, diagnostics: Diagnostics) -> Optimizer | None:
+def _try_optimizer(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> Optimizer | None:
     def make(arguments: dict[str, Any]) -> Optimizer:
         return new_optimizer(spec.entry, [{"params": [_small()]}], arguments)[0]
 
@@ -75,10 +80,16 @@ def _try_group(
         _tell(f"{spec.name}: group", culprit, refusal, _place(node, culprit) or group.span, diagnostics)
 
 
-def _try_schedule(schedule: ScheduleSpec, optimizer: Optimizer, diagnostics: Diagnostics) -> None:
-    def make(arguments: dict[str, Any]) -> object:
-        tried = replace(schedule, arguments=arguments)
-        return tried.build(GroupsView(optimizer, [0]), count=_COUNT, epochs=_EPOCHS)
+def _try_schedule(spec: OptimizerSpec, schedule: ScheduleSpec, diagnostics: Diagnostics) -> None:
+    before = len(diagnostics.errors)
+    for child in schedule.children:
+        _try_schedule(spec, child, diagnostics)
+    if len(diagnostics.errors) > before:
+        return
+
+    def make(arguments: dict[str, Any]) -> None:
+        optimizer, _ = new_optimizer(spec.entry, [{"params": [_small()]}], spec.arguments)
+        _walk(replace(schedule, arguments=arguments), GroupsView(optimizer, [0]))
 
     try:
         make(schedule.arguments)
@@ -86,6 +97,26 @@ def _try_schedule(schedule: ScheduleSpec, optimizer: Optimizer, diagnostics: Dia
         culprit = _culprit(make, schedule.arguments)
         place = schedule.argument_spans.get(culprit or "", schedule.span)
         _tell(schedule.name, culprit, refusal, place, diagnostics)
+
+
+def _walk(schedule: ScheduleSpec, view: GroupsView) -> None:
+    """Takes a schedule through a training that goes past what it counts itself, as far as that is bounded."""
+    count = min(max(_COUNT, _counted(schedule) + 2), _MOST)
+    make = partial(schedule.build, view, count=count, epochs=_EPOCHS)
+    values = schedule.arguments.get("total_steps") or count
+    running = RunningSchedule(make, view, by_step=True, count=values, metric=schedule.metric)
+    for done in range(1, count):
+        try:
+            running.advance(done, {} if schedule.metric is None else {schedule.metric: 0.0})
+        except _REFUSALS as refusal:
+            raise ValueError(f"{refusal}, at its value {done + 1}") from refusal
+
+
+def _counted(schedule: ScheduleSpec) -> int:
+    """The last step or epoch that it names, those of the schedules inside it on top of its milestones."""
+    last = max([0, *schedule.arguments.get("milestones", ())])
+    own = schedule.arguments.get("total_iters") or 0
+    return int(last + max([own, *map(_counted, schedule.children)]))
 
 
 def _culprit(make: Callable[[dict[str, Any]], object], arguments: dict[str, Any]) -> str | None:
@@ -109,8 +140,8 @@ def _place(node: Node, key: str | None) -> Span | None:
     return found.span if found is not None else None
 
 
-def _group_nodes(node: Node) -> Iterable[Node]:
-    groups = node.get("groups") if isinstance(node, Mapping) else None
+def _group_nodes(node: Mapping) -> Iterable[Node]:
+    groups = node.get("groups")
     return groups.items if isinstance(groups, Sequence) else ()
 
 

@@ -241,9 +241,14 @@ class Optimization:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up a saved state: schedules stand where those declared now do after the saved steps and epochs."""
+        """Takes up a saved state: schedules stand where those declared now do after the saved steps and epochs.
+
+        Raises ValueError for a tensor of a shape that no state of its parameter has, and what else a state raises
+        that is another optimization's.
+        """
         self.steps, self.epochs = int(state["steps"]), int(state["epochs"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+        for number, (optimizer, saved) in enumerate(zip(self.optimizers, state["optimizers"], strict=True)):
+            _require_shapes(optimizer, saved, f"optimizers.{number}")
             _load_optimizer(optimizer, saved)
         for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
             schedule.take_up(self.steps if schedule.by_step else self.epochs, saved)
@@ -267,6 +272,29 @@ def _leaves_all(optimizer: Optimizer) -> bool:
     momentum = [p for group in optimizer.param_groups if group.get("momentum") for p in group["params"]]
     is_sgd = isinstance(optimizer, torch.optim.SGD)
     return not is_sgd or all("momentum_buffer" in optimizer.state.get(parameter, {}) for parameter in momentum)
+
+
+def _require_shapes(optimizer: Optimizer, saved: Mapping[str, Any], path: str) -> None:
+    """Raises ValueError naming a saved tensor that is no state of its parameter: fused kernels would not look."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    for parameter, number in zip(parameters, numbers, strict=True):
+        for key, value in saved["state"].get(number, {}).items():
+            if isinstance(value, Tensor) and not _may_be_state(optimizer, key, value, parameter):
+                raise ValueError(
+                    f"{path}.state.{number}.{key} is {list(value.shape)}, its parameter {list(parameter.shape)}"
+                )
+
+
+def _may_be_state(optimizer: Optimizer, key: str, value: Tensor, parameter: Tensor) -> bool:
+    """Whether an optimizer may keep a tensor of this shape: its parameter's, a number, or sums over rows or columns."""
+    is_number = value.dim() == 0
+    if key == "step":
+        return is_number
+    if value.shape == parameter.shape or type(optimizer) in (Muon, *_FUSED):
+        return value.shape == parameter.shape
+    is_factored = "Adafactor" in type(optimizer).__name__  # torch has one, timm two
+    return is_number or (is_factored and set(value.shape) <= {1, *parameter.shape})
 
 
 def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

@@ -213,6 +213,7 @@ def schedule_entry(name: str, target: Callable[..., LRScheduler]) -> ScheduleEnt
         overrides |= {"base_lr": (float, inspect.Parameter.empty), "max_lr": (float, inspect.Parameter.empty)}
     elif name == "ReduceLROnPlateau":
         overrides |= {"metric": (PlateauKeys.model_fields["metric"].annotation, PlateauKeys.model_fields["metric"])}
+        overrides |= {"min_lr": (float, 0.0)}  # torch takes a list, one for each of its groups
     elif name in ("SequentialLR", "ChainedScheduler"):
         overrides["schedulers"] = (list[Any], inspect.Parameter.empty)
     model = arguments_model(name, target, leave_out=_LEFT_OUT, overrides=overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import torch
@@ -59,11 +58,11 @@ def encode(value: Any, path: str, store: TensorStore) -> Any:
 
 def _encode_mapping(value: dict[Any, Any], path: str, store: TensorStore) -> Any:
     encoded = {key: encode(item, f"{path}.{key}", store) for key, item in value.items()}
-    plain = type(value) is not Counter and _MARK not in value and all(isinstance(key, str) for key in value)
+    plain = _MARK not in value and all(isinstance(key, str) for key in value)
     if plain:
         return encoded
     # JSON's keys are strings: number keys (optimizers') travel as pairs.
-    return {_MARK: "counter" if type(value) is Counter else "pairs", "items": [list(pair) for pair in encoded.items()]}
+    return {_MARK: "pairs", "items": [list(pair) for pair in encoded.items()]}
 
 
 def decode(value: Any, tensors: dict[str, Tensor], strides: dict[str, list[int]]) -> Any:
@@ -79,7 +78,6 @@ def decode(value: Any, tensors: dict[str, Tensor], strides: dict[str, list[int]]
             return getattr(torch, value["name"])
         case "tuple":
             return tuple(decode(item, tensors, strides) for item in value["items"])
-        case "pairs" | "counter" as kind:
-            pairs = {key: decode(item, tensors, strides) for key, item in value["items"]}
-            return Counter(pairs) if kind == "counter" else pairs
+        case "pairs":
+            return {key: decode(item, tensors, strides) for key, item in value["items"]}
     return {key: decode(item, tensors, strides) for key, item in value.items()}

@@ -12,7 +12,7 @@ Built objects go in, events come out; console, files and reports listen to them.
     │   │   ├── every ``logging_steps``: the host reads the sums        → StepLogged       (DivergedError)
     │   │   ├── every ``every_minutes``: a checkpoint                   → CheckpointSaved
     │   │   └── a signal?  a checkpoint, and out                        → StoppedBySignal
-    │   ├── test with the averaged weights; the epoch's schedules       → EpochFinished
+    │   ├── test with the averaged weights; the epoch's schedules       → EpochFinished      (DivergedError)
     │   └── ``best`` and ``last``                                       → CheckpointSaved
     └── the last epoch's figures                                        → TrainingFinished
 
@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -58,7 +58,8 @@ def fit(training: Training) -> Generator[Event, None, None]:
     StoppedBySignal once a verified checkpoint is written.
     """
     runtime = training.runtime
-    with machine_faults(training.train.batch_size), runtime.tuned(), SignalWatch(runtime.ranks) as signals:
+    faults = machine_faults(training.train.batch_size, training.settings.accumulate)
+    with faults, runtime.tuned(), SignalWatch(runtime.ranks) as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:
@@ -305,7 +306,7 @@ class _Loop:
         training = self.training
         with state.averaged(training):
             self.ranks.take_over(training.model.buffers())  # batch statistics are of each rank's own images
-            return evaluate(
+            evaluation = evaluate(
                 training.model,
                 batches,
                 training.loss,
@@ -315,6 +316,8 @@ class _Loop:
                 forward=self.stepper.forward,
                 on_batch=self.signals.check,
             )
+        self.stepper.guard.check_test(evaluation.loss, self.progress.step, self.progress.lr, self._tensors())
+        return evaluation
 
     def _is_best(self, evaluation: Evaluation | None) -> bool:
         progress = self.progress
@@ -348,8 +351,7 @@ class _Loop:
             return
         training, progress = self.training, self.progress
         self._stop_clock()
-        averages = [averaging.state_dict() for averaging in training.averaging]
-        self.stepper.guard.check_state(progress.step, progress.lr, [training.model.state_dict(), *averages])
+        self.stepper.guard.check_state(progress.step, progress.lr, self._tensors())
         progress.total_seconds = self.total_seconds()
         self._since = time.monotonic()
         write = partial(state.save, training, progress, self.ranks.gather(state.own_state(self.stepper.meter)))
@@ -362,6 +364,10 @@ class _Loop:
     def _write(self, name: Literal["best", "last"], write: Callable[[Path], None]) -> str:
         assert self.shelf is not None
         return str(self.shelf.save_best(write) if name == "best" else self.shelf.save_last(write))
+
+    def _tensors(self) -> list[dict[str, Any]]:
+        """What has to be finite: the network's tensors, and the averages'."""
+        return [self.training.model.state_dict(), *(averaging.state_dict() for averaging in self.training.averaging)]
 
     @property
     def _position(self) -> tuple[int, int, bool]:

@@ -98,6 +98,17 @@ class FiniteGuard:
                     help="a lower learning rate, or train.grad_clip; the last good checkpoint is kept",
                 )
 
+    def check_test(self, loss: float, step: int, lr: float, state: Any) -> None:
+        """Raises DivergedError for the loss of a test that is not finite, naming a tensor of the state that is not."""
+        if math.isfinite(loss):
+            return
+        self.check_state(step, lr, state)
+        raise DivergedError(
+            f"training diverged: the loss of the test is not finite after step {step}, learning rate {lr:.6g}",
+            notes=("weights and training losses are finite: the network, or an image of the test, goes beyond that",),
+            help="a lower learning rate, or train.precision: fp32; the last good checkpoint is kept",
+        )
+
 
 def _float_tensors(value: Any, path: str) -> Iterable[tuple[str, Tensor]]:
     if isinstance(value, Tensor):

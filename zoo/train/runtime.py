@@ -317,22 +317,22 @@ def _deterministic_algorithms() -> Iterator[None]:
 
 
 @contextmanager
-def machine_faults(batch_size: int) -> Iterator[None]:
+def machine_faults(batch_size: int, accumulate: int) -> Iterator[None]:
     """Turns running out of memory, an accelerator and a compiler that fail into EnvironmentFault with advice.
 
-    The batch is never changed in silence.
+    The batch is never changed in silence; ``accumulate`` is how many of them make a step.
     """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(str(error), batch_size) from error
+        raise _out_of_memory(str(error), batch_size, accumulate) from error
     except torch.AcceleratorError as error:
         raise accelerator_fault(error) from error
     except RuntimeError as error:
         # The CPU's allocator, cuDNN and cuBLAS raise plain RuntimeErrors; to import torch._dynamo for its exceptions
         # takes seconds.
         if any(sign in str(error) for sign in NO_MEMORY_SIGNS):
-            raise _out_of_memory(str(error), batch_size) from error
+            raise _out_of_memory(str(error), batch_size, accumulate) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise EnvironmentFault(
                 f"torch.compile failed here: {first_line(error)}", code="compile", help="train.compile: false"
@@ -350,13 +350,13 @@ def accelerator_fault(error: BaseException) -> EnvironmentFault:
     )
 
 
-def _out_of_memory(text: str, batch_size: int) -> EnvironmentFault:
+def _out_of_memory(text: str, batch_size: int, accumulate: int) -> EnvironmentFault:
+    half = f"--set data.batch_size={batch_size // 2} with --set train.accumulate={2 * accumulate}, "
     return EnvironmentFault(
         f"out of memory at batch size {batch_size}: {first_line(text, 'the allocation failed')}",
         code="out-of-memory",
         notes=(
             f"{os.cpu_count()} CPUs, {torch.cuda.device_count()} GPUs; the batch size was left as the recipe has it",
         ),
-        help=f"try --set data.batch_size={max(1, batch_size // 2)} with --set train.accumulate=2, "
-        "--set train.precision=bf16, or a smaller eval.batch_size",
+        help=f"try {half if batch_size > 1 else ''}--set train.precision=bf16, or a smaller eval.batch_size",
     )

@@ -116,13 +116,18 @@ class Shelf:
         except CheckpointError:  # damaged since it was written; it will be pruned like any other
             name = "step-000000000"
         if (self.path / name).exists():
-            shutil.rmtree(self.path / name)
+            _remove(self.path / name)
         return self.path / name
 
     def _prune(self) -> None:
         older = self._older()
         for folder in older[: max(0, len(older) - self.keep)]:
-            # Under a hidden name first: a half-deleted checkpoint must not look like one.
-            outgoing = folder.with_name(f".{folder.name}")
-            folder.rename(outgoing)
-            shutil.rmtree(outgoing, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a checkpoint, under a hidden name: a half-deleted one must not look like one."""
+    outgoing = folder.with_name(f".{folder.name}")
+    shutil.rmtree(outgoing, ignore_errors=True)  # what could not be removed the last time
+    folder.rename(outgoing)
+    shutil.rmtree(outgoing, ignore_errors=True)

@@ -19,8 +19,11 @@ from zoo.errors import CheckpointError
 from zoo.train.checkpoint import Checkpoint, write_checkpoint
 from zoo.train.encoding import TensorStore, decode, encode, with_strides
 from zoo.train.metrics import Meter
+from zoo.train.runtime import machine_faults
 from zoo.train.training import Training
 
+# What torch, NumPy and Python raise for a state of the right form that holds something else than it should.
+_OF_A_FORGED_STATE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
 MOST_NAMED = 20  # tensors that do not fit, in one message
 
 
@@ -160,30 +163,35 @@ def _size(path: Path) -> int:
 def restore(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progress:
     """Puts a checkpoint's state into a training, bit for bit and stride for stride; cuts the journals back to it.
 
-    Raises CheckpointError where it does not fit, naming the tensor.
+    Raises CheckpointError where it does not fit, naming the tensor; EnvironmentFault as ``machine_faults`` does.
     """
     try:
-        state = decode(checkpoint.state, checkpoint.tensors, checkpoint.strides)
-        weights = state["model"]
-        if weights is None:
-            weights = {
-                name: with_strides(tensor, checkpoint.model_strides.get(name))
-                for name, tensor in checkpoint.model.items()
-            }
-        load_tensors(training.model, weights, checkpoint.path)
-        training.optimization.load_state_dict(state["optimization"])
-        for averaging, saved in zip(training.averaging, state["averaging"], strict=True):
-            averaging.load_state_dict(saved)
-        if training.runtime.scaler is not None and state["scaler"]:
-            training.runtime.scaler.load_state_dict(state["scaler"])
-        _restore_own(training, meter, [state, *state.get("others", ())])
-        cut_journals(training, state["journals"])
-        return Progress(**state["progress"])
-    except (KeyError, TypeError, ValueError) as error:
+        # Short memory is no fault of the checkpoint's.
+        with machine_faults(training.train.batch_size, training.settings.accumulate):
+            return _restored(training, meter, checkpoint)
+    except _OF_A_FORGED_STATE as error:
         raise CheckpointError(
             f"the checkpoint {checkpoint.path} does not fit this training: {error}",
             help="resume with the recipe the run was started with",
         ) from error
+
+
+def _restored(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progress:
+    state = decode(checkpoint.state, checkpoint.tensors, checkpoint.strides)
+    weights = state["model"]
+    if weights is None:
+        weights = {
+            name: with_strides(tensor, checkpoint.model_strides.get(name)) for name, tensor in checkpoint.model.items()
+        }
+    load_tensors(training.model, weights, checkpoint.path)
+    training.optimization.load_state_dict(state["optimization"])
+    for averaging, saved in zip(training.averaging, state["averaging"], strict=True):
+        averaging.load_state_dict(saved)
+    if training.runtime.scaler is not None and state["scaler"]:
+        training.runtime.scaler.load_state_dict(state["scaler"])
+    _restore_own(training, meter, [state, *state.get("others", ())])
+    cut_journals(training, state["journals"])
+    return Progress(**state["progress"])
 
 
 def _restore_own(training: Training, meter: Meter, of_ranks: Sequence[dict[str, Any]]) -> None:

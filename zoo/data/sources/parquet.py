@@ -40,8 +40,23 @@ def open_parquet(arguments: Parquet, places: Places) -> Dataset:
     )
     found = [read_split(part) for part in parts]
     splits, names = [split for split, _ in found], found[0][1]
-    classes = names or tuple(str(label) for label in range(int(splits[0].labels.max()) + 1))
+    classes = names or _numbered(splits[0])
     return own_dataset(folder, splits, classes, arguments, places)
+
+
+def _numbered(train: EncodedSplit) -> tuple[str, ...]:
+    """The classes of a split whose files name none: the numbers up to its largest label.
+
+    Raises DataError where that is no class's: a column of other numbers would make billions of classes.
+    """
+    largest, count = int(train.labels.argmax()), len(train.labels)
+    if train.labels[largest] >= count:
+        raise DataError(
+            f"{train.images[largest].id}: label {train.labels[largest]} numbers no class of {counted(count, 'image')}",
+            notes=["the files name no classes, so their labels have to be 0, 1, 2 and so on"],
+            help="number the classes from 0 on, or write their names into the files as Hugging Face's layout does",
+        )
+    return tuple(str(label) for label in range(int(train.labels[largest]) + 1))
 
 
 def shards(folder: Path, split: str) -> list[Path]:
@@ -67,14 +82,20 @@ def _refuse_gaps(paths: Sequence[Path]) -> None:
             raise DataError(f"{example} is not there{also}: the split is not whole", help="download it again")
 
 
+def _faults() -> tuple[type[Exception], ...]:
+    """What pyarrow raises for a file that it cannot read: for a column's name that is no UTF-8, Python's own error."""
+    import pyarrow
+
+    return pyarrow.ArrowException, OSError, UnicodeDecodeError
+
+
 def rows(paths: Sequence[Path]) -> int:
     """How many rows some shards have, by their metadata; those that cannot be read have none."""
-    import pyarrow
     import pyarrow.parquet
 
     try:
         return sum(pyarrow.parquet.read_metadata(path).num_rows for path in paths)
-    except (pyarrow.ArrowException, OSError):
+    except _faults():
         return 0
 
 
@@ -90,7 +111,9 @@ def first_image(path: Path) -> Encoded | None:
                 return None
             batch = next(file.iter_batches(batch_size=1, columns=[name]), None)
         return _encoded(pyarrow.Table.from_batches([batch]), name, path)[0] if batch is not None else None
-    except (pyarrow.ArrowException, OSError, DataError):
+    except _faults():
+        return None
+    except DataError:
         return None
 
 
@@ -117,37 +140,36 @@ def read_split(paths: Sequence[Path]) -> tuple[EncodedSplit, tuple[str, ...] | N
 
 def is_readable(path: Path) -> bool:
     """Whether a shard can be opened."""
-    import pyarrow
     import pyarrow.parquet
 
     try:
         pyarrow.parquet.read_schema(path)
-    except (pyarrow.ArrowException, OSError):
+    except _faults():
         return False
     return True
 
 
 def names_of(path: Path) -> tuple[str, ...] | None:
     """The classes' names that a shard bears; None where it bears none, or cannot be read."""
-    import pyarrow
     import pyarrow.parquet
 
     try:
         schema = pyarrow.parquet.read_schema(path)
-    except (pyarrow.ArrowException, OSError):
+        label = next((name for name in _LABEL_COLUMNS if name in schema.names), None)
+    except _faults():
         return None
-    label = next((name for name in _LABEL_COLUMNS if name in schema.names), None)
     return _class_names(schema, label) if label is not None else None
 
 
 def _read(path: Path) -> Any:
-    import pyarrow
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        table = pyarrow.parquet.read_table(path)
+        _ = table.column_names  # made text of only now
+    except _faults() as error:
         raise DataError(f"{path}: not a readable parquet file: {error}", help="download it again") from error
+    return table
 
 
 def _give_back() -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from zoo.data.transforms import albumentations, geometry, mixing, pixels
 from zoo.data.transforms.forms import ANY_FACTS, BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.data.transforms.randaugment import RandAugment
-from zoo.diagnostics import Diagnostics, Span
+from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping as MappingNode
 from zoo.document import Node, Scalar, Sequence, plain
 from zoo.registry import Registry
@@ -37,6 +37,7 @@ class TransformEntry:
     own: Callable[[Any, Shape, Facts], BatchedForm] | None = None
     only_train: bool = False
     mixes_labels: bool = False
+    takes_floats: bool = True
 
     @cached_property
     def arguments(self) -> type[BaseModel]:
@@ -65,6 +66,8 @@ _BATCHED: dict[str, Builder] = {
     "Resize": pixels.resize,
 }
 
+_GIVE_FLOATS = ("Normalize", "ToFloat")
+
 
 def _load(registry: Registry[TransformEntry]) -> None:
     for name in albumentations.transform_names():
@@ -85,7 +88,12 @@ def _composition_of(name: str) -> Callable[[], type[BaseModel]]:
 
 def _own(model: Any) -> TransformEntry:
     return TransformEntry(
-        model.__name__, lambda: model, own=model.form, only_train=model.only_train, mixes_labels=model.mixes_labels
+        model.__name__,
+        lambda: model,
+        own=model.form,
+        only_train=model.only_train,
+        mixes_labels=model.mixes_labels,
+        takes_floats=model.takes_floats,
     )
 
 
@@ -110,6 +118,12 @@ class TransformSpec:
     def mixes_labels(self) -> bool:
         """Whether images come out with shares of several classes (B, classes) instead of a class (B)."""
         return self.entry.mixes_labels
+
+    @property
+    def gives_floats(self) -> bool:
+        """Whether images, or some of them, come out as float32."""
+        makes = self.name in _GIVE_FLOATS or any(child.gives_floats for child in self.children)
+        return makes and self.arguments.get("p") != 0
 
     def build(self, facts: Facts) -> Any:
         """The albumentations transform; Normalize without mean and std takes the data's."""
@@ -138,8 +152,24 @@ def parse_transforms(
     if not isinstance(node, Sequence):
         diagnostics.error("wrong-type", "transforms are a list", node.span, help="begin each with `- `")
         return ()
-    specs = (_parse_one(item, diagnostics, where, inside) for item in node)
-    return tuple(spec for spec in specs if spec is not None)
+    parsed = (_parse_one(item, diagnostics, where, inside) for item in node)
+    specs = tuple(spec for spec in parsed if spec is not None)
+    _refuse_floats(specs, diagnostics)
+    return specs
+
+
+def _refuse_floats(specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> None:
+    """Tells of a transform that takes uint8 images and stands behind one that makes others of them."""
+    made: TransformSpec | None = None  # of the last transform that gives floats
+    for spec in specs:
+        if made is not None and not spec.entry.takes_floats:
+            message = f"{spec.name} takes images that no {made.name} has seen yet"
+            notes = [Note("that stands here", made.span)] if made.span is not None else []
+            diagnostics.error("bad-value", message, spec.span, notes=notes, help=f"put it before {made.name}")
+        if spec.gives_floats:
+            made = spec
+        elif spec.name == "FromFloat":
+            made = None
 
 
 def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) -> TransformSpec | None:

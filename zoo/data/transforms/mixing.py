@@ -29,6 +29,7 @@ class OwnTransform(BaseModel):
 
     only_train: ClassVar[bool] = True
     mixes_labels: ClassVar[bool] = False
+    takes_floats: ClassVar[bool] = True  # images that went through Normalize
 
     def form(self, shape: Shape, facts: Facts) -> BatchedForm:
         """The batched form for images of a shape."""

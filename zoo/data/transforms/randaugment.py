@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -26,6 +26,8 @@ Operation = Callable[[Tensor], Tensor]  # of uint8 images (B, C, H, W)
 
 class RandAugment(OwnTransform):
     """Some operations on each image, drawn from fourteen, of one magnitude (Cubuk et al. 2020); before Normalize."""
+
+    takes_floats: ClassVar[bool] = False
 
     num_ops: Annotated[int, Field(ge=0)] = Field(2, description="operations on each image, one after another")
     magnitude: Annotated[int, Field(ge=0)] = Field(9, description="of every operation, counted from 0")
