@@ -36,6 +36,7 @@ CASES = {
         MODEL.replace("10", "3"), more="transforms: {eval: [{SmallestMaxSize: {max_size: 12}}, Normalize]}"
     ),
     "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
+    "weights_of_nobody": recipe(MODEL.replace("10", "10, weights: ~nosuchuser/w.pth")),
     "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),
     "nothing_as_in_python": recipe(data=DATA.replace("32", "32, validation: None")),
     "averaged_with_true": recipe().replace("epochs: 1", "epochs: 1, ema: true"),

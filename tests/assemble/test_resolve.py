@@ -249,3 +249,23 @@ def test_a_file_that_is_not_there_is_looked_for_beside(tmp_path: Path) -> None:
         find_recipe("custom_resnet")
     with pytest.raises(UsageError, match="there is no recipe"):
         find_recipe("x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("corners", "group", "code"),
+    [
+        ("[0, 1, 9]", "[0, 2]", "schedule-cut-short"),
+        ("[0, 1, 2]", "[0, 3]", "schedule-cut-short"),
+        ("[0, 0.5, 1]", "[0, 2]", "schedule-ends-early"),
+        ("[0, 1, 2]", "[0, 1]", None),  # a group may stand still before the end: that is a freeze
+    ],
+)
+def test_corners_that_are_not_the_trainings_are_warned_of(
+    base: Path, corners: str, group: str, code: str | None
+) -> None:
+    own = f"{{kind: bias, schedule: {{name: PiecewiseLinear, epochs: {group}, factors: [1, 0]}}}}"
+    base.write_text(
+        BASE.replace("name: SGD, lr: 0.1", f"name: SGD, lr: 0.1, groups: [{own}]")
+        + f"schedule: {{name: PiecewiseLinear, epochs: {corners}, factors: [0, 1, 0]}}\n"
+    )
+    assert [item.code for item in check_file(str(base))] == ([code] if code else [])

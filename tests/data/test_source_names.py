@@ -154,3 +154,17 @@ def test_one_mirror_serves_both_sets_whose_files_bear_the_same_names(monkeypatch
     remotes = (*mnist._MNIST_SET.remotes, *mnist._FASHION_SET.remotes, *cifar._CIFAR10_SET.remotes)
     assert len({remote.address for remote in remotes}) == len(remotes)
     assert remotes[-1].address == "http://mirror/sets/cifar-10-python.tar.gz"
+
+
+def test_a_folder_that_is_misspelt_is_told_where_it_stands(lonely: Path, pictures: Pictures) -> None:
+    class_folders(lonely / "photos", pictures)
+    with pytest.raises(DataError) as caught:
+        opened("{source: image_folder, path: photoz}")
+    assert str(caught.value.span) == "recipe.yaml:1:30"
+    assert caught.value.help == "did you mean photos?"
+    assert f"looked at {lonely / 'photoz'}, not there" in [note.message for note in caught.value.notes]
+    (lonely / "flat" / "cat").mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        opened("{source: image_folder, path: flat}")
+    assert f"looked at {lonely / 'flat'}" in [note.message for note in caught.value.notes]
+    assert caught.value.help == "mend data.path, or name the folder that it lies in with --data-dir"

@@ -204,7 +204,7 @@ def test_a_lost_worker_ends_in_time_without_orphans(deed: str, said: str, tmp_pa
 
 def test_a_data_error_crosses_from_a_worker_whole(tmp_path: Path) -> None:
     made, _ = sabotaged("corrupt", tmp_path)
-    with pytest.raises(DataError, match=r"^image 20: cannot be decoded$") as caught:
+    with pytest.raises(DataError, match=r"^image 20: cannot be decoded \(mend it\)$") as caught:
         list(made.epoch(1))
     assert caught.value.help == "mend it"
     assert [note.message for note in caught.value.notes] == ["it is the first"]
@@ -214,3 +214,15 @@ def test_a_bug_in_a_worker_stays_a_bug(tmp_path: Path) -> None:
     made, _ = sabotaged("bug", tmp_path)
     with pytest.raises(ValueError, match="a bug"):
         list(made.epoch(1))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_transform_that_fails_on_an_image_is_shown_where_it_stands(workers: int) -> None:
+    data = dataset()
+    made = make_batches(
+        data.train, specs("[{CenterCrop: {height: 20, width: 20}}, {RandomGamma: {p: 1.0}}]"),
+        batch_size=8, shuffle=False, seed=0, dataset=data, workers=workers,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="CenterCrop fails") as caught:
+        list(made.epoch(1))
+    assert str(caught.value.span).startswith("recipe.yaml:1:")

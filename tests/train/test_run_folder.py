@@ -26,7 +26,7 @@ def test_a_folder_of_ones_own_choice_must_be_empty(tmp_path: Path) -> None:
     RunFolder.at(tmp_path / "new" / "deep")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(UsageError, match="is not a run folder: it holds other files"):
         RunFolder.at(tmp_path / "full")
     with pytest.raises(UsageError, match="not a run folder"):  # nor may a resume write over it
         RunFolder.at(tmp_path / "full", resume=True)

@@ -16,6 +16,7 @@ from torch import nn
 
 from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
+from zoo.data.places import expanded
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Mapping
 from zoo.errors import UsageError, first_line
@@ -114,9 +115,9 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
     diagnostics.extend(_with_own_keys(item, node) for item in found)
     if network is None or network.pretrained or model.weights is None:
         return network
-    path = _folder_of(resolved, "weights") / Path(model.weights).expanduser()
+    span = (node.get("weights") or node).span
+    path = _folder_of(resolved, "weights") / expanded(model.weights, "model.weights", span)
     if model.weights == "pretrained" and not path.exists():
-        span = (node.get("weights") or node).span
         message = f"weights: pretrained is of timm's and torchvision's models, {network.name} is a graph"
         diagnostics.error("no-weights", message, span, help="name a file of weights, by its path from this file")
         return None

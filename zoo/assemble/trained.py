@@ -125,6 +125,8 @@ def evaluate_run(
         raise UsageError(f"--tta wants one of {', '.join(get_args(TTA))}, got {tta!r}")
     opened = open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
     views: Any = tta or opened.resolved.recipe.eval.tta
+    if views == "flip_translate" and min(opened.input_shape[1:]) < 2:
+        raise UsageError(f"--tta flip_translate needs images of 2 x 2 pixels and more, not {list(opened.input_shape)}")
     base = opened.base
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=views, keep=True)
     return {

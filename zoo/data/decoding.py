@@ -183,6 +183,7 @@ def one_thread() -> None:
 def _opened(image: Encoded, stream: BinaryIO) -> Any:
     """The image with nothing but its header read; its declared size is within bounds."""
     from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
 
     stream.seek(0)
     try:
@@ -190,7 +191,9 @@ def _opened(image: Encoded, stream: BinaryIO) -> Any:
     except Pillow.DecompressionBombError as error:
         raise DataError(f"{image.id}: refused before decoding: {error}") from error
     except _BROKEN as error:
-        raise DataError(f"{image.id}: not an image: {error}") from error
+        # Pillow's own words for what it does not know name an object of Python's.
+        reason = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        raise DataError(f"{image.id}: not an image{reason}") from error
     width, height = opened.size
     if width * height > MOST_PIXELS:
         opened.close()

@@ -39,7 +39,12 @@ def open_dataset(
     if isinstance(path, Scalar):
         expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known
     places = Places(data_dir, known, _folder_of(path), settings.skip_corrupt, quiet)
-    dataset = sources[settings.source].open(settings, places)
+    try:
+        dataset = sources[settings.source].open(settings, places)
+    except DataError as error:
+        if error.code == "data-not-found" and error.span is None and path is not None:
+            error.span = path.span
+        raise
     for name, split in (("training", dataset.train), ("test", dataset.test), ("validation", dataset.validation)):
         if split is not None:
             _check_labels(split, name, dataset.classes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.diagnostics import Span
 from zoo.errors import DataError, UsageError
+from zoo.registry import listed, meant
 
 DATA_VARIABLE = "ZOO_DATA"
 CACHE_VARIABLE = "ZOO_CACHE"
@@ -96,12 +97,12 @@ class Places:
         for folder in candidates:
             if holds(folder):
                 return folder
-        raise DataError(
-            missing,
-            code="data-not-found",
-            notes=[f"looked at {folder.absolute()}" for folder in candidates],
-            help="name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set",
-        )
+        looked = [f"looked at {folder.absolute()}" + ", not there" * (not folder.exists()) for folder in candidates]
+        if path is None:
+            help = "name their folder with data.path or --data-dir; `zoo run quickstart` needs no data set"
+        else:
+            help = _near(candidates) or "mend data.path, or name the folder that it lies in with --data-dir"
+        raise DataError(missing, code="data-not-found", notes=looked, help=help)
 
     @property
     def home(self) -> Path:
@@ -111,3 +112,13 @@ class Places:
     def looked(self) -> list[str]:
         """The places as lines for a message."""
         return [f"looked in {path.absolute()} ({name})" for name, path in self.roots]
+
+
+def _near(folders: Iterable[Path]) -> str | None:
+    """The folder that may have been meant by one of those that are not there."""
+    for folder in folders:
+        beside = [] if folder.exists() or not folder.parent.is_dir() else sorted(folder.parent.iterdir())
+        names = meant(folder.name, [path.name for path in beside if path.is_dir()])
+        if names:
+            return f"did you mean {listed([str(folder.parent / name) for name in names], 'or')}?"
+    return None

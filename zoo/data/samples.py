@@ -87,7 +87,8 @@ class SamplePipeline:
         try:
             transformed: Pixels = albumentations.apply(self._built[at], pixels)
         except Exception as error:  # whatever a library raises on this image, the image and the transform are named
-            raise DataError(f"{self.split.id(index)}: {self.specs[at].name} fails: {error}") from error
+            spec = self.specs[at]
+            raise DataError(f"{self.split.id(index)}: {spec.name} fails: {error}", span=spec.span) from error
         return transformed
 
     def _own(self, at: int, epoch: int, index: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from zoo.data.decoding import one_thread
 from zoo.data.draws import Integers
 from zoo.data.samples import SamplePipeline
+from zoo.diagnostics import Span
 from zoo.errors import DataError, WorkerError
 
 Rendered: TypeAlias = tuple[Tensor, Tensor]
@@ -121,9 +122,10 @@ class _Failure:
     message: str
     notes: tuple[str, ...]
     help: str | None
+    span: Span | None
 
     def error(self) -> DataError:
-        return DataError(self.message, notes=self.notes, help=self.help)
+        return DataError(self.message, notes=self.notes, help=self.help, span=self.span)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class _Work(Dataset["Rendered | _Failure"]):
         try:
             return self.pipeline.batch(*order)
         except DataError as error:
-            return _Failure(error.message, tuple(note.message for note in error.notes), error.help)
+            return _Failure(error.message, tuple(note.message for note in error.notes), error.help, error.span)
 
 
 class _Crew:

@@ -54,6 +54,8 @@ class OptimizationSpec:
         """Tells what does not fit a training of this many epochs."""
         for schedule in self.schedules():
             schedule.check(epochs, diagnostics)
+            if any(schedule is one.schedule for one in self.optimizers):  # a group may well stand still before the end
+                schedule.check_end(epochs, diagnostics)
         for group in (group for optimizer in self.optimizers for group in optimizer.groups):
             group.check(epochs, diagnostics)
 

@@ -111,6 +111,32 @@ class ScheduleSpec:
                 self.peak_span or self.span,
                 help=f"choose one between 0 and {epochs:g}, or train for longer",
             )
+        if self.name == "PiecewiseLinear":
+            self._check_corners(epochs, diagnostics)
+
+    def _check_corners(self, epochs: float, diagnostics: Diagnostics) -> None:
+        """Tells of corners that were drawn for a longer training: this one would end far from the last."""
+        last = float(self.arguments["epochs"][-1])
+        if last > epochs:
+            diagnostics.warning(
+                "schedule-cut-short",
+                f"{self.name}: the last corner is at epoch {last:g}, the training ends after {epochs:g}",
+                self.argument_spans.get("epochs", self.span),
+                help=f"end at {epochs:g}, where the rate should be what the last factor says",
+            )
+
+    def check_end(self, epochs: float, diagnostics: Diagnostics) -> None:
+        """Tells of a schedule of a whole training that stands at a rate of 0 for the rest of it."""
+        if self.name != "PiecewiseLinear" or self.arguments["factors"][-1] != 0:
+            return
+        last = float(self.arguments["epochs"][-1])
+        if last < epochs:
+            diagnostics.warning(
+                "schedule-ends-early",
+                f"{self.name}: the rate is 0 from epoch {last:g} on, the training has {epochs:g}",
+                self.argument_spans.get("epochs", self.span),
+                help=f"end at {epochs:g}; to freeze parameters for good, give them a group with `freeze`",
+            )
 
     def count(self, steps: int, epochs: float) -> int:
         """How many values the schedule has in a training: its steps, or its epochs begun."""

@@ -74,7 +74,7 @@ class FiniteGuard:
         raise DivergedError(
             f"training diverged: {what} is not finite at step {bad.number}, learning rate {bad.lr:.6g}",
             notes=(f"training samples of that step: {_listing(ids)}", "the update was not made"),
-            help="a lower learning rate, train.grad_clip, or train.precision: fp32; the last good checkpoint is kept",
+            help="a lower learning rate, train.grad_clip, or train.precision: fp32; what was saved before is kept",
         )
 
     def _check_scale(self, recent: Sequence[_Step]) -> None:
@@ -85,7 +85,7 @@ class FiniteGuard:
             f"training diverged: gradients are not finite at any loss scale, seen at step {last.number}, "
             f"learning rate {last.lr:.6g}",
             notes=(f"the loss scale of fp16 has fallen below {SMALLEST_LOSS_SCALE:.3g}; the updates were not made",),
-            help="a lower learning rate, or train.precision: fp32; the last good checkpoint is kept",
+            help="a lower learning rate, or train.precision: fp32; what was saved before is kept",
         )
 
     def check_state(self, step: int, lr: float, state: Any) -> None:
@@ -95,7 +95,7 @@ class FiniteGuard:
             if not bool(torch.isfinite(tensor).all()):
                 raise DivergedError(
                     f"training diverged: {name} is not finite after step {step}, learning rate {lr:.6g}",
-                    help="a lower learning rate, or train.grad_clip; the last good checkpoint is kept",
+                    help="a lower learning rate, or train.grad_clip; what was saved before is kept",
                 )
 
     def check_test(self, loss: float, step: int, lr: float, state: Any) -> None:
@@ -106,7 +106,7 @@ class FiniteGuard:
         raise DivergedError(
             f"training diverged: the loss of the test is not finite after step {step}, learning rate {lr:.6g}",
             notes=("weights and training losses are finite: the network, or an image of the test, goes beyond that",),
-            help="a lower learning rate, or train.precision: fp32; the last good checkpoint is kept",
+            help="a lower learning rate, or train.precision: fp32; what was saved before is kept",
         )
 
 
