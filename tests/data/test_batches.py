@@ -14,9 +14,6 @@ from scipy import stats
 from tests.data.data_world import array_dataset, opened, specs
 from zoo.data import Batch, Batches, make_batches
 from zoo.data.dataset import Dataset
-from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import Facts, Shape
 from zoo.errors import DataError, UsageError
 
 S8 = """[{PadIfNeeded: {min_height: 40, min_width: 40}}, {RandomCrop: {height: 32, width: 32}},
@@ -179,95 +176,6 @@ def test_alternating_flip_turns_over_every_epoch() -> None:
     assert not torch.equal((other == plain.flip(3)).flatten(1).all(dim=1), flips[0])
 
 
-def constant_images(count: int) -> Dataset:
-    """Image k is k everywhere, so that a pixel tells which image it comes from."""
-    images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 16, 12, 1))
-    return array_dataset(images.copy(), classes=count)
-
-
-def test_cutmix_labels_are_the_shares_of_the_pixels() -> None:
-    data = constant_images(100)
-    images, labels = by_index(batches(data, "[CutMix]"), 1)
-    sources = (images * 255).round().to(torch.int64).flatten(1)
-    shares = torch.stack([(sources == label).float().mean(dim=1) for label in range(100)], dim=1)
-    torch.testing.assert_close(labels, shares, atol=1e-6, rtol=0)
-    assert labels.dtype == torch.float32
-    assert ((labels > 0).sum(dim=1) == 2).float().mean() > 0.8
-
-
-def test_mixup_labels_are_the_shares_of_the_blend() -> None:
-    data = constant_images(100)
-    images, labels = by_index(batches(data, "[{Normalize: {mean: 0.0, std: 1.0}}, MixUp]"), 1)
-    torch.testing.assert_close(images[:, 0, 0, 0] * 255, labels @ torch.arange(100.0), atol=1e-3, rtol=0)
-    torch.testing.assert_close(labels.sum(dim=1), torch.ones(100))
-
-
-def test_cutmix_areas_are_distributed_as_torchvisions() -> None:
-    from torchvision.transforms.v2 import CutMix
-
-    form = specs("[CutMix]")[0].batched(Shape(16, 12, 1), Facts((0.5,), (0.5,), 10, 1000))
-    own = form.draw(Draws(0, 1, np.arange(100_000), 1))
-    torch.manual_seed(0)
-    theirs = CutMix(num_classes=10)
-    image = torch.zeros(2, 1, 16, 12)
-    draws = [theirs.make_params([image]) for _ in range(20_000)]
-    boxes = np.array([[int(side) for side in draw["box"]] for draw in draws])  # x1, y1, x2, y2
-    kept = np.array([draw["lam_adjusted"] for draw in draws])
-    for name, column in (("x0", 0), ("y0", 1), ("x1", 2), ("y1", 3)):
-        assert _alike(own[name][:, 0], boxes[:, column]) > 1e-4
-        assert _alike(own[name][:, 0], np.roll(boxes, 1, axis=1)[:, column]) < 1e-9
-    assert _alike((own["kept"] * 192).round(), (kept * 192).round()) > 1e-4
-    assert _alike((own["kept"] ** 1.2 * 192).round(), (kept * 192).round()) < 1e-9
-    assert len(np.unique(own["partner"])) == 1000
-
-
-def _alike(first: np.ndarray, second: np.ndarray) -> float:
-    values = np.unique(np.concatenate([first, second]))
-    table = np.stack([(sample[:, None] == values).sum(axis=0) for sample in (first, second)])
-    return float(stats.chi2_contingency(table).pvalue)
-
-
-def test_randaugment_does_what_torchvisions_does() -> None:
-    from torchvision.transforms import v2
-
-    data = noise(3)
-    images = torch.from_numpy(data.train.images)
-    theirs = v2.RandAugment(magnitude=9)
-    form = specs("[RandAugment]")[0].batched(Shape(32, 32, 3), Facts((0.5,), (0.5,), 10, 3))
-    for number, (kind, (magnitudes, signed)) in enumerate(theirs._AUGMENTATION_SPACE.items()):
-        table = magnitudes(31, 32, 32)
-        magnitude = 0.0 if table is None else float(table[9])
-        for minus in (0, 1):
-            value = -magnitude if minus and signed else magnitude
-            expected = theirs._apply_image_or_video_transform(
-                images.permute(0, 3, 1, 2), kind, value, interpolation=v2.InterpolationMode.NEAREST, fill=theirs._fill
-            )
-            drawn = {"operation": torch.tensor([[2 * number + minus, 0]] * 3)}
-            got = form.apply(Canvas.of(images), drawn).pixels()
-            differs = (got.int() - expected.permute(0, 2, 3, 1).int()).abs()
-            assert differs.max() <= 1, kind  # torchvision's magnitudes are rounded to float32, ours to float64
-            assert (differs > 0).float().mean() < 0.01, kind
-    harsh = specs("[{RandAugment: {magnitude: 20}}]")[0].batched(Shape(32, 32, 3), Facts((0.5,), (0.5,), 10, 3))
-    assert not torch.equal(harsh.apply(Canvas.of(images), {"operation": torch.full((3, 2), 2)}).pixels(), images)
-    drawn = form.draw(Draws(0, 1, np.arange(100_000), 1))["operation"]
-    assert drawn.shape == (100_000, 2)
-    assert stats.chisquare(np.bincount(drawn.reshape(-1))).pvalue > 1e-4
-    assert len(np.unique(drawn)) == 28
-
-
-def test_randaugment_in_either_backend() -> None:
-    data = noise(12)
-    text = "[{RandAugment: {num_ops: 2, magnitude: 12}}, Normalize]"
-    batched, single = (by_index(batches(data, text, backend=kind), 2)[0] for kind in ("batched", "albumentations"))
-    assert torch.equal(batched, single)
-    behind = (*specs("[Normalize]"), *specs("[RandAugment]"))  # which a recipe may not say
-    keywords = {"batch_size": 12, "shuffle": False, "dataset": data}
-    with pytest.raises(UsageError, match="no Normalize has seen"):
-        make_batches(data.train, behind, backend="batched", **keywords)
-    with pytest.raises(DataError, match="no Normalize has seen"):
-        by_index(make_batches(data.train, behind, **keywords), 1)
-
-
 def test_a_whole_batch_by_hand(lonely: object) -> None:
     """The s8 recipe's pipeline, one image followed through it by hand."""
     data = noise(4)
@@ -331,6 +239,12 @@ def test_one_batch_of_chosen_images() -> None:
     assert torch.equal(chosen.images, whole[[5, 190]])
 
 
+def alike(first: np.ndarray, second: np.ndarray) -> float:
+    values = np.unique(np.concatenate([first, second]))
+    table = np.stack([(sample[:, None] == values).sum(axis=0) for sample in (first, second)])
+    return float(stats.chi2_contingency(table).pvalue)
+
+
 def coordinates(count: int) -> Dataset:
     """Every image has its pixels' row in red and column in green, counted from 1, so that crops and flips show."""
     rows, columns = np.mgrid[1:33, 1:33].astype(np.uint8)
@@ -366,11 +280,11 @@ def test_both_backends_do_the_same_to_pixels_in_distribution() -> None:
                        ("batched", "albumentations"))  # fmt: skip
     assert len(batched) == len(single) == 100_000
     for column in range(4):
-        assert _alike(batched[:, column], single[:, column]) > 1e-4
+        assert alike(batched[:, column], single[:, column]) > 1e-4
     joint = [found @ np.array([1000, 10, 1, 0]) for found in (batched, single)]
-    assert _alike(*joint) > 1e-4
+    assert alike(*joint) > 1e-4
     shorter = outcomes(batches(data, text.replace("min_width: 40", "min_width: 39"), batch_size=1000), 1)
-    assert _alike(shorter[:, 1], single[:, 1]) < 1e-9
+    assert alike(shorter[:, 1], single[:, 1]) < 1e-9
 
 
 @pytest.mark.slow
