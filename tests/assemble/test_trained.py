@@ -145,6 +145,14 @@ def test_what_needs_the_data_says_so(alone: Path) -> None:
         predict_images("run", [Path("one.png")])
 
 
+def test_a_damaged_recipe_of_a_run_is_the_runs_fault(alone: Path) -> None:
+    (Path("run") / "resolved.yaml").write_text("{")
+    for use in (lambda: evaluate_run("run"), lambda: predict_images("run", [Path("one.png")])):
+        with pytest.raises(CheckpointError, match=r"resolved\.yaml is damaged: not YAML") as caught:
+            use()
+        assert caught.value.span is not None
+
+
 def test_a_damaged_description_is_no_traceback(alone: Path) -> None:
     (Path("run") / "data.json").write_text('{"name": "shades", "classes": 2}')
     with pytest.raises(CheckpointError, match=r"data\.json: it is damaged"):

@@ -105,6 +105,7 @@ def test_whole_expressions_are_read(text: str) -> None:
     ("text", "help"),
     [
         ("freeze: [*.bias]", "a text that begins with * wants quotes: '*.bias'"),
+        ("model: {\n", "a bracket above may not be closed, or a value is missing"),
         ("name: @home", "a text that begins with @ wants quotes"),
         ("train:\n  epochs:4\n  ema: 1", "a space is missing behind the colon in line 2"),
         ("train:\n  epochs: 4\n\n   ema: 1", "line 4 is indented more than line 2, which has its value already"),

@@ -31,7 +31,7 @@ from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
-from zoo.errors import DataError, UsageError, raise_if_errors
+from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
 from zoo.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
@@ -102,7 +102,14 @@ def _recipe(path: Path) -> tuple[Resolved, Parts]:
     """The run's recipe, its network that of the graph which it keeps: a shipped one may be another by now."""
     diagnostics = Diagnostics()
     document = read_file(path / RESOLVED, diagnostics)
-    model = document.get("model") if document is not None else None
+    if document is None:
+        (first, *_) = diagnostics
+        raise CheckpointError(
+            f"{path / RESOLVED} is damaged: {first.message}",
+            span=first.span,
+            help="put the file back as the run wrote it; model.safetensors holds the weights all the same",
+        )
+    model = document.get("model")
     has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
     sets = [f"model.architecture={ARCHITECTURE}"] if has_graph else []
     resolved, parts = checked(str(path / RESOLVED), diagnostics, sets=sets)
