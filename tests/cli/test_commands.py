@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,15 @@ def test_ls_lists_runs(workplace: Path, zoo: Zoo) -> None:
     rows = json.loads(zoo("ls", "runs", "--json").out)
     assert rows[0]["name"] == "runs/tiny/0001"
     assert rows[0]["doc"].startswith("test accuracy")
+    half, begun = Path("runs/half/0001"), Path("runs/half/0002")
+    for folder in (half, begun):
+        shutil.copytree("runs/tiny/0001", folder)
+        (folder / "result.json").unlink()
+    shutil.rmtree(begun / "checkpoints")
+    docs = {row["name"]: row["doc"] for row in json.loads(zoo("ls", "runs", "--json").out)}
+    shutil.rmtree("runs/half")
+    assert docs[str(half)].startswith("not finished, saved after step ")
+    assert docs[str(begun)] == "not finished, nothing saved"
 
 
 def test_diff_of_two_runs(workplace: Path, zoo: Zoo) -> None:

@@ -16,7 +16,7 @@ from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, counted, percent
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
-from zoo.layout import RECIPE, RESULT, RUNS, numbered
+from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RECIPE, RESULT, RUNS, numbered
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import REPORT_DOCS
 
@@ -128,7 +128,16 @@ def _outcome(run: Path) -> str:
         result = json.loads((run / RESULT).read_text(encoding="utf-8"))
         return f"test accuracy {percent(result['test']['accuracy'])} after {counted(result['epochs'], 'epoch')}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "not finished"
+        return f"not finished, {_saved(run)}"
+
+
+def _saved(run: Path) -> str:
+    """How far an unfinished run had come when it was last saved."""
+    try:
+        manifest = json.loads((run / CHECKPOINTS / LAST / MANIFEST).read_text(encoding="utf-8"))
+        return f"saved after step {int(manifest['step']):,}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "nothing saved"
 
 
 KINDS: dict[str, Kind] = {
