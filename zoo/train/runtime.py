@@ -24,7 +24,7 @@ from lightning_fabric.plugins import Precision as FabricPrecision
 from torch import Tensor, nn
 
 from zoo.diagnostics import counted
-from zoo.errors import NO_MEMORY_SIGNS, EnvironmentFault, UsageError, first_line
+from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.launch import Place
 from zoo.schema.recipe import Compile
 from zoo.train.ranks import ALONE, Ranks
@@ -324,15 +324,12 @@ def machine_faults(batch_size: int, accumulate: int) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(str(error), batch_size, accumulate) from error
-    except torch.AcceleratorError as error:
-        raise accelerator_fault(error) from error
-    except RuntimeError as error:
-        # The CPU's allocator, cuDNN and cuBLAS raise plain RuntimeErrors; to import torch._dynamo for its exceptions
-        # takes seconds.
-        if any(sign in str(error) for sign in NO_MEMORY_SIGNS):
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
             raise _out_of_memory(str(error), batch_size, accumulate) from error
+        if isinstance(error, torch.AcceleratorError):
+            raise accelerator_fault(error) from error
+        # By its module: to import torch._dynamo for its exceptions takes seconds.
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise EnvironmentFault(
                 f"torch.compile failed here: {first_line(error)}", code="compile", help="train.compile: false"
