@@ -63,6 +63,11 @@ class EpochFinished(Event):
     validation: dict[str, float] | None = None
     is_best: bool = False
 
+    @property
+    def watched(self) -> dict[str, float]:
+        """What a schedule may watch: the validation set's figures, else the test set's, and the training set's."""
+        return {**(self.validation or self.test or {}), **{f"train.{name}": each for name, each in self.train.items()}}
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved(Event):

@@ -127,6 +127,15 @@ def test_a_run_finds_its_data_again_from_wherever_it_is_opened(
     assert found["accuracy"] == json.loads((trained / "run/result.json").read_text())["test"]["accuracy"]
 
 
+def test_what_a_run_resolved_trains_anew_with_its_data(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = RunOptions(run_dir=Path("again"), quiet=True)
+    again = run_recipe(str(trained / "run/resolved.yaml"), options, raise_if_errors, lambda text: None)
+    assert again["test"] == json.loads((trained / "run/result.json").read_text())["test"]
+
+
 def test_a_run_goes_on_with_the_data_it_began_with(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

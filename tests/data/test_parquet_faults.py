@@ -115,6 +115,12 @@ def test_a_column_of_ids_makes_no_billions_of_classes(lonely: Path, pictures: Pi
     assert error.value.help
 
 
+def test_a_small_part_of_a_set_may_lack_most_of_its_classes(lonely: Path, pictures: Pictures) -> None:
+    for split in ("train", "test"):
+        write_parquet(lonely / "mine" / f"{split}.parquet", encoded(pictures), np.array([0, 150, 3, 7]), names=None)
+    assert len(opened("{source: parquet, path: mine}").classes) == 151
+
+
 @pytest.mark.parametrize("kind", ["plain bytes", "dictionary", "uint8", "bool"])
 def test_other_ways_to_write_the_same_parquet(kind: str, lonely: Path, pictures: Pictures) -> None:
     labels: Any = pyarrow.array([False, True] * 2 if kind == "bool" else [0, 1, 0, 1])

@@ -119,11 +119,17 @@ def test_nothing_is_dropped_in_silence(layers: str, code: str) -> None:
         "{a: {op: mean, dim: 1, keepdim: true}, e: {op: expand, size: [-1, 3, 32, 32]}, r: {op: relu, inplace: true}}",
         "{n: {op: vector_norm, dim: 1, keepdim: true}, r: {op: relu, inplace: true}}",
         "{n: {op: gumbel_softmax, dim: 1}, r: {op: relu, inplace: true}}",
+        "{n: {op: PairwiseDistance, keepdim: true, from: [input, input]}, r: {op: relu, inplace: true}}",
     ],
 )
 def test_what_may_not_be_written_to_is_not_written_to(layers: str) -> None:
     assert "inplace" in codes(f"{HEAD}layers: {layers}")
     assert "inplace" not in codes(f"{HEAD}layers: {layers.replace(', inplace: true', '')}")
+
+
+def test_a_hard_choice_is_written_to() -> None:
+    layers = "{n: {op: gumbel_softmax, dim: 1, hard: true}, r: {op: relu, inplace: true}}"
+    assert codes(f"{HEAD}layers: {layers}") == []
 
 
 def test_a_view_that_stands_alone_is_written_to() -> None:

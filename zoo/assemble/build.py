@@ -27,6 +27,7 @@ from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.errors import ConfigError, first_line, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
+from zoo.layout import RESOLVED
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.train import Averaging, Runtime, Training, count_steps
@@ -69,8 +70,12 @@ class Built:
 
 
 def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
-    """Opens the recipe's data set; that of a ``run``, its folder, also where the run found it. Raises DataError."""
+    """Opens the recipe's data set; that of a ``run``, its folder, also where the run found it. Raises DataError.
+
+    A run's own `resolved.yaml`, trained anew, is such a recipe too.
+    """
     diagnostics = Diagnostics()
+    run = run or (resolved.path.parent if resolved.path.name == RESOLVED else None)
     dataset = open_dataset(
         resolved.section("data"),
         diagnostics,

@@ -25,7 +25,7 @@ _GRADIENT_FROM_OUTPUT = frozenset(
         *("ReLU", "relu", "Sigmoid", "sigmoid", "Tanh", "tanh"),
         *("Softmax", "softmax", "Softmax2d", "Softmin", "softmin", "LogSoftmax", "log_softmax"),
         *("exp", "expm1", "sqrt", "rsqrt", "reciprocal", "amax", "amin", "logsumexp", "prod"),
-        *("std", "vector_norm", "gumbel_softmax", "scaled_dot_product_attention"),
+        *("std", "vector_norm", "gumbel_softmax", "scaled_dot_product_attention", "PairwiseDistance"),
     }
 )
 _GRADIENT_FROM_OUTPUT_IN_PLACE = frozenset(
@@ -82,7 +82,7 @@ class _Tracker:
         if in_place and incoming:
             self._read(incoming, path, step.span)
             self.writes.append((incoming[0], _Access(path, step.span)))
-            return self._kept(made.op, in_place, self._new(step.output, iter(())), path, step.span)
+            return self._kept(made, in_place, self._new(step.output, iter(())), path, step.span)
         values = {name: value for name, (_, value) in named.items()}
         request = Request(op, made.arguments, tuple(value for _, value in inputs), values, step.call)
         views = self.shapes.infer(request).views
@@ -93,11 +93,12 @@ class _Tracker:
             # autograd lets no one write to one of several views, nor to places that stand for many
             self._read(shared, f"another part of {path}", step.span)
         given = iter([None if view is None else incoming[view] for view in views])
-        return self._kept(made.op, in_place, self._new(step.output, given), path, step.span)
+        return self._kept(made, in_place, self._new(step.output, given), path, step.span)
 
-    def _kept(self, op: str, in_place: bool, memory: Memory, path: str, span: Span) -> Memory:
+    def _kept(self, made: Step, in_place: bool, memory: Memory, path: str, span: Span) -> Memory:
         """The memory of an op's output, noted as read where its gradient is computed from it."""
-        if op in _GRADIENT_FROM_OUTPUT or (in_place and op in _GRADIENT_FROM_OUTPUT_IN_PLACE):
+        of_soft = made.op in _GRADIENT_FROM_OUTPUT and not made.arguments.get("hard")  # gumbel_softmax: a sum is last
+        if of_soft or (in_place and made.op in _GRADIENT_FROM_OUTPUT_IN_PLACE):
             self._read(list(_leaves(memory)), f"the gradient of {path}", span)
         return memory
 

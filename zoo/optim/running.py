@@ -278,6 +278,8 @@ def _require_shapes(optimizer: Optimizer, saved: Mapping[str, Any], path: str) -
     """Raises ValueError naming a saved tensor that is no state of its parameter: fused kernels would not look."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    if len(parameters) != len(numbers):
+        raise ValueError(f"{path} is of {len(numbers)} parameters, the training's has {len(parameters)}")
     for parameter, number in zip(parameters, numbers, strict=True):
         for key, value in saved["state"].get(number, {}).items():
             if isinstance(value, Tensor) and not _may_be_state(optimizer, key, value, parameter):

@@ -166,7 +166,7 @@ class _Loop:
             self._close_steps()
         event = self._tests()
         yield event
-        self.training.optimization.after_epoch(_plateau_metrics(event))
+        self.training.optimization.after_epoch(event.watched)
         progress.next_epoch()
         self.stepper.meter.reset()
         if event.is_best:
@@ -390,9 +390,3 @@ class _Loop:
         self.progress.images_per_second = self.clock.images_per_second or self.progress.images_per_second
         self.progress.epoch_seconds += self.clock.seconds - before
         self.progress.train_seconds += self.clock.seconds - before
-
-
-def _plateau_metrics(event: EpochFinished) -> dict[str, float]:
-    """What a schedule may watch: the validation set's figures, else the test set's, and the training set's."""
-    watched = event.validation or event.test or {}
-    return {**watched, **{f"train.{name}": figure for name, figure in event.train.items()}}

@@ -105,7 +105,10 @@ class FiniteGuard:
         self.check_state(step, lr, state)
         raise DivergedError(
             f"training diverged: the loss of the test is not finite after step {step}, learning rate {lr:.6g}",
-            notes=("weights and training losses are finite: the network, or an image of the test, goes beyond that",),
+            notes=(
+                "weights and training losses are finite: the network, an image of the test, or the loss itself (class "
+                "weights of 0) goes beyond that",
+            ),
             help="a lower learning rate, or train.precision: fp32; what was saved before is kept",
         )
 
