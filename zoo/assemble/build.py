@@ -37,8 +37,6 @@ from zoo.train.runtime import Choice
 from zoo.train.state import seed_everything
 
 SMALLEST_EVAL_BATCH = 500
-
-
 MOST_NAMED = 5  # of classes in a warning
 
 
@@ -70,9 +68,9 @@ class Built:
 
 
 def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
-    """Opens the recipe's data set; that of a ``run``, its folder, also where the run found it. Raises DataError.
+    """Opens the recipe's data set; of a run's `resolved.yaml` also where the run found it. Raises DataError.
 
-    A run's own `resolved.yaml`, trained anew, is such a recipe too.
+    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere.
     """
     diagnostics = Diagnostics()
     run = run or (resolved.path.parent if resolved.path.name == RESOLVED else None)

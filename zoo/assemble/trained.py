@@ -90,7 +90,7 @@ def open_run(
     path, checkpoint = run_and_checkpoint(run, checkpoint)
     resolved, parts = _recipe(path)
     options = RunOptions(device=device, data_dir=data_dir)
-    dataset = open_data(resolved, options, path)
+    dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
     data, shape = describe_data(dataset, parts.eval_transforms), image_shape(base.test)

@@ -207,18 +207,18 @@ def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:
     for wire in wires.all:
         value = wire.feed.value
         if isinstance(value, tuple | dict):
-            first = next(iter(value), "0") if isinstance(value, dict) else 0
-            told.own.error(
-                "several-outputs",
-                f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs",
-                wire.span,
-                help=f"pick one: {wire.feed.name}.{first}",
-            )
+            message = f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs"
+            told.own.error("several-outputs", message, wire.span, help=_pick_of(wire.feed.name, value))
             return False
         if value is None:
             told.own.error("no-output", f"{wire.feed.name} gives nothing here", wire.span)
             return False
     return True
+
+
+def _pick_of(name: str, value: Sequence[Value] | Mapping[str, Value]) -> str:
+    """How one of several outputs is named."""
+    return f"pick one: {name}.{next(iter(value), '0') if isinstance(value, Mapping) else 0}"
 
 
 def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -> bool:
@@ -351,8 +351,7 @@ def _batch_of(feed: Feed | None, like: Node, shape: tuple[int, ...], op: Op, tol
     if feed is None:
         fault = "batch_like names one layer"
     elif isinstance(feed.value, tuple | dict):
-        first = next(iter(feed.value), "0") if isinstance(feed.value, dict) else 0
-        fault, help = f"{feed.name} gives {len(feed.value)} outputs", f"pick one: {feed.name}.{first}"
+        fault, help = f"{feed.name} gives {len(feed.value)} outputs", _pick_of(feed.name, feed.value)
     elif not isinstance(feed.value, TensorSpec) or shape[:1] != (1,):
         fault = "batch_like expands dimension 0, which must be 1 in shape"
     else:
