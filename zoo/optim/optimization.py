@@ -53,9 +53,8 @@ class OptimizationSpec:
     def check(self, epochs: float, diagnostics: Diagnostics) -> None:
         """Tells what does not fit a training of this many epochs."""
         for schedule in self.schedules():
-            schedule.check(epochs, diagnostics)
-            if any(schedule is one.schedule for one in self.optimizers):  # a group may well stand still before the end
-                schedule.check_end(epochs, diagnostics)
+            is_of_group = not any(schedule is one.schedule for one in self.optimizers)
+            schedule.check(epochs, diagnostics, is_of_group=is_of_group)
         for group in (group for optimizer in self.optimizers for group in optimizer.groups):
             group.check(epochs, diagnostics)
 

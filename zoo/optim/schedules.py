@@ -102,8 +102,8 @@ class ScheduleSpec:
         """A copy with some arguments set."""
         return replace(self, arguments={**self.arguments, **arguments})
 
-    def check(self, epochs: float, diagnostics: Diagnostics) -> None:
-        """Tells what does not fit a training of this many epochs."""
+    def check(self, epochs: float, diagnostics: Diagnostics, *, is_of_group: bool) -> None:
+        """Tells what does not fit a training of this many epochs; a group may well stand still before its end."""
         if self.peak_epoch is not None and self.peak_epoch > epochs:
             diagnostics.error(
                 "peak-outside-training",
@@ -112,31 +112,28 @@ class ScheduleSpec:
                 help=f"choose one between 0 and {epochs:g}, or train for longer",
             )
         if self.name == "PiecewiseLinear":
-            self._check_corners(epochs, diagnostics)
+            self._check_corners(epochs, diagnostics, may_stand_still=is_of_group)
 
-    def _check_corners(self, epochs: float, diagnostics: Diagnostics) -> None:
-        """Tells of corners that were drawn for a longer training: this one would end far from the last."""
+    def _check_corners(self, epochs: float, diagnostics: Diagnostics, *, may_stand_still: bool) -> None:
+        """Tells of corners that were drawn for another training: this one would end, or stand, far from the last."""
         last = float(self.arguments["epochs"][-1])
-        if last > epochs:
-            diagnostics.warning(
-                "schedule-cut-short",
-                f"{self.name}: the last corner is at epoch {last:g}, the training ends after {epochs:g}",
-                self.argument_spans.get("epochs", self.span),
-                help=f"end at {epochs:g}, where the rate should be what the last factor says",
-            )
-
-    def check_end(self, epochs: float, diagnostics: Diagnostics) -> None:
-        """Tells of a schedule of a whole training that stands at a rate of 0 for the rest of it."""
-        if self.name != "PiecewiseLinear" or self.arguments["factors"][-1] != 0:
+        stands = last < epochs and self.arguments["factors"][-1] == 0 and not may_stand_still
+        if last <= epochs and not stands:
             return
-        last = float(self.arguments["epochs"][-1])
-        if last < epochs:
-            diagnostics.warning(
+        code, message, help = (
+            (
                 "schedule-ends-early",
-                f"{self.name}: the rate is 0 from epoch {last:g} on, the training has {epochs:g}",
-                self.argument_spans.get("epochs", self.span),
-                help=f"end at {epochs:g}; to freeze parameters for good, give them a group with `freeze`",
+                f"the rate is 0 from epoch {last:g} on, the training has {epochs:g}",
+                f"end at {epochs:g}; to freeze parameters for good, give them a group with `freeze`",
             )
+            if stands
+            else (
+                "schedule-cut-short",
+                f"the last corner is at epoch {last:g}, the training ends after {epochs:g}",
+                f"end at {epochs:g}, where the rate should be what the last factor says",
+            )
+        )
+        diagnostics.warning(code, f"{self.name}: {message}", self.argument_spans.get("epochs", self.span), help=help)
 
     def count(self, steps: int, epochs: float) -> int:
         """How many values the schedule has in a training: its steps, or its epochs begun."""
