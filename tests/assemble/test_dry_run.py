@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -54,6 +55,19 @@ def test_every_test_and_validation_counts(tmp_path: Path, monkeypatch: pytest.Mo
     found = estimate(tmp_path, "data.validation=0.2", "eval={every: 2, tta: flip}")
     assert found.evaluation_seconds == 2 * (1 + 10) + 100 + 10  # after epochs 2, 4 and 5, the last time with all views
     assert found.total_seconds == pytest.approx(found.steps * found.step_seconds + found.evaluation_seconds)
+
+
+def test_a_test_is_timed_by_one_batch_that_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches_of, made = Batches._batches, []
+
+    def counting(self: Batches, *arguments: Any) -> Iterator[Batch]:
+        for batch in batches_of(self, *arguments):
+            made.append((self._shuffle, len(batch)))
+            yield batch
+
+    monkeypatch.setattr(Batches, "_batches", counting)
+    estimate(tmp_path, "eval={batch_size: 100}")
+    assert [count for shuffled, count in made if not shuffled and count > 1] == [100]  # one image has the shape
 
 
 def test_a_dry_run_tells_what_the_run_would_say_of_its_data(tmp_path: Path) -> None:

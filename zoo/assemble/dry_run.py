@@ -13,22 +13,22 @@ from typing import Any
 
 import torch
 
-from zoo.assemble.build import build, open_data
+from zoo.assemble.build import Foundation, build, open_data
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.max_lr import with_lr
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
+from zoo.data.batches import Batch, Batches
 from zoo.diagnostics import counted, duration
 from zoo.schema.recipe import TTA
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import Forward
 from zoo.train.runtime import Runtime, machine_faults
 from zoo.train.step import Stepper
-from zoo.train.training import BatchesLike, BatchLike
+from zoo.train.training import BatchLike
 
 PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
-TIMED_STEPS = 1
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         stepper = Stepper(training)
         helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
         loss, step_seconds = _steps(training, stepper, helped)
-        evaluation_seconds = _evaluation_seconds(training, stepper.forward)
+        evaluation_seconds = _evaluation_seconds(training, built.base, stepper.forward)
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
     return Estimate(
@@ -142,7 +142,7 @@ def _steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, f
     batch = next(batches)
     runtime, losses, batch_seconds, update_seconds = training.runtime, [], 0.0, 0.0
     training.model.train()
-    for step in range(1, 2 + TIMED_STEPS):
+    for step in (1, 2):  # the first warms up, the second is timed
         runtime.synchronize()
         began = time.perf_counter()
         stepper.backward(batch, share=1.0)
@@ -166,41 +166,41 @@ def _making_seconds(batches: Iterator[BatchLike], size: int, runtime: Runtime) -
     return (time.perf_counter() - began) * size / len(made.indices)
 
 
-def _evaluation_seconds(training: Training, forward: Forward) -> float:
+def _evaluation_seconds(training: Training, base: Foundation, forward: Forward) -> float:
     """The seconds of all tests and validations that the training would take; each split's first batch is measured."""
-    test = _seconds_of(training, training.test, forward)
-    validation = 0.0 if training.validation is None else _seconds_of(training, training.validation, forward)
+    test = _seconds_of(training, base.test, forward)
+    validation = 0.0 if base.validation is None else _seconds_of(training, base.validation, forward)
     views = training.evaluation.tta
-    last = test if views == "none" else _seconds_of(training, training.test, forward, views)
+    last = test if views == "none" else _seconds_of(training, base.test, forward, views)
     tests = math.ceil(training.steps.epochs / training.evaluation.every)  # the last epoch is always tested
     return tests * (test + validation) + last - test
 
 
-def _seconds_of(training: Training, batches: BatchesLike, forward: Forward, tta: TTA = "none") -> float:
-    """The seconds of a test on these batches, from the first."""
+def _seconds_of(training: Training, batches: Batches, forward: Forward, tta: TTA = "none") -> float:
+    """The seconds of a test on these batches, from the first, which this process makes itself."""
+    indices = range(min(batches.batch_size, batches.samples))
     began = time.perf_counter()
-    evaluate(training.model, _FirstBatch(batches), training.loss, runtime=training.runtime, tta=tta, forward=forward)
+    first = _OneBatch(batches.batch(1, indices))
+    evaluate(training.model, first, training.loss, runtime=training.runtime, tta=tta, forward=forward)
     training.runtime.synchronize()
-    return (time.perf_counter() - began) * batches.steps
+    return (time.perf_counter() - began) * batches.samples / len(indices)
 
 
 @dataclass(frozen=True)
-class _FirstBatch:
-    """A split's first batch alone."""
+class _OneBatch:
+    """A split of one batch."""
 
-    batches: Any
+    batch: Batch
     steps: int = 1
 
     @property
     def samples(self) -> int:
-        return len(next(self.epoch(1)).indices)
+        return len(self.batch)
 
-    @property
-    def batch_size(self) -> int:
-        return self.samples
+    batch_size = samples
 
-    def epoch(self, epoch: int, start: int = 0) -> Any:
-        yield next(iter(self.batches.epoch(epoch)))
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        yield self.batch
 
 
 def _peak_memory(device: torch.device) -> tuple[int, str]:
