@@ -9,16 +9,19 @@ import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from PIL import Image
 
+from zoo.assemble.editor_schema import json_schema
 from zoo.cli import main
 from zoo.data import sources, transforms
 from zoo.data.settings import DataSettings
 from zoo.diagnostics import Diagnostics
-from zoo.document import read_text
+from zoo.document import plain, read_text
 from zoo.layers import ops
 from zoo.schema.recipe import Recipe, is_recipe
 
@@ -151,6 +154,19 @@ def test_every_yaml_block_is_right(text: str, tmp_path: Path, capsys: pytest.Cap
     path.write_text(text, encoding="utf-8")
     assert main(["check", "--strict", str(path)]) == 0, capsys.readouterr().err
     assert is_recipe(document.keys) == ("model" in document)
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("yaml")])
+def test_every_yaml_block_fits_the_schema_for_editors(text: str) -> None:
+    document = read_text(text, Diagnostics())
+    assert document is not None
+    schema = editor_schema("recipe" if is_recipe(document.keys) else "architecture")
+    assert [error.message[:200] for error in schema.iter_errors(plain(document))] == []
+
+
+@cache
+def editor_schema(kind: str) -> Draft202012Validator:
+    return Draft202012Validator(json_schema(kind))
 
 
 def recipe_rows() -> Iterator[tuple[str, str]]:

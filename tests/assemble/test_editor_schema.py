@@ -87,6 +87,13 @@ def test_mistyped_keys_are_flagged(kind: str, path: Path) -> None:
         ("architecture", {"layers": {"a": {"op": "ReLU", "inplac": True}}}),
         ("architecture", {"layers": {"a": {"op": "MyBlock", "repaet": 2}}}),
         ("architecture", {"layer": {}}),
+        ("architecture", {"input": [3, 8, 8], "blocks": {"A": {"layers": ["ReLU"]}}}),
+        ("architecture", {"layers": {"a": None}}),
+        ("architecture", {"layers": {"a": {"layers": {"b": {"channels": 3}}}}}),
+        ("architecture", {"blocks": {"A": {"layers": {"b": {"channels": 3}}}}}),
+        ("architecture", {"blocks": {"A": {"doc": "no layers"}}}),
+        ("architecture", {"extends": "other", "layers": {"a": {"op": "ReLU", "inplac": True}}}),
+        ("architecture", {"extends": "other", "layers": {"a": {"repaet": 2}}}),
         ("recipe", {"extends": "x.yaml", "train": {"epoch": 3}}),
         ("recipe", {"extends": "x.yaml", "optimizer": {"name": "SGD", "momentun": 0.9}}),
         ("recipe", {"extends": "x.yaml", "transforms": {"train": [{"RandomCrop": {"hight": 3}}]}}),
@@ -104,6 +111,10 @@ def test_mistakes_are_flagged(kind: str, data: Any) -> None:
     ("kind", "data"),
     [
         ("architecture", {"layers": {"a": {"op": "Conv2d", "out_channels": "$(2 * width)", "kernel_size": 3}}}),
+        ("architecture", {"extends": "custom_resnet", "params": {"width": 16}}),
+        ("architecture", {"extends": "other", "layers": {"a": None, "b": {"stride": 2}, "c": {"layers": {"d": None}}}}),
+        ("architecture", {"extends": "other", "blocks": {"A": None, "B": {"layers": {"conv": {"stride": 2}}}}}),
+        ("architecture", {"blocks": {"A": {"blocks": {"B": {"layers": ["ReLU"]}}, "layers": ["B"]}}}),
         ("architecture", {"layers": ["ReLU", {"op": "MyBlock", "anything": 3}, [{"op": "Linear", "out_features": 2}]]}),
         ("recipe", {"extends": "x.yaml", "optimizer": {"name": "Adam", "momentum": None}, "train": {"epochs": 3}}),
         ("recipe", {"extends": "x.yaml", "train": {"epochs": "$(2 * 3)"}}),
@@ -119,7 +130,7 @@ def test_what_is_right_passes(kind: str, data: Any) -> None:
 def test_every_key_of_the_forms_is_in_the_schema() -> None:
     schema = json_schema("architecture")
     assert set(ArchitectureForm.model_fields) <= set(schema["properties"])
-    assert set(BlockForm.model_fields) <= set(schema["$defs"]["BlockForm"]["properties"])
+    assert set(BlockForm.model_fields) <= set(schema["$defs"]["Block"]["properties"])
     assert set(Recipe.model_fields) <= set(json_schema("recipe")["properties"])
 
 

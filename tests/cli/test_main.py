@@ -235,17 +235,31 @@ import zoo.assemble.catalogue as catalogue
 from zoo.cli import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-catalogue.listing = lambda kind: signal.raise_signal(signal.SIGINT)
-sys.exit(main(sys.argv[1:]))
+catalogue.listing = lambda kind: signal.raise_signal(int(sys.argv[1]))
+sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_ctrl_c_is_told() -> None:
-    words = [sys.executable, "-c", INTERRUPTED, "ls", "ops", "--json"]
+@pytest.mark.parametrize(
+    ("number", "status", "message"),
+    [
+        (signal.SIGINT, 130, "stopped by the keyboard"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGUSR1, 143, "stopped by SIGUSR1"),
+        (signal.SIGHUP, 143, "stopped by SIGHUP"),
+    ],
+)
+def test_a_signal_is_told_wherever_it_comes(number: int, status: int, message: str) -> None:
+    words = [sys.executable, "-c", INTERRUPTED, str(int(number)), "ls", "ops", "--json"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 130
-    assert "stopped by the keyboard" in done.stderr
-    assert json.loads(done.stdout)[0]["message"] == "stopped by the keyboard"
+    assert (done.returncode, done.stderr) == (status, f"error[stopped]: {message}\n")
+    assert json.loads(done.stdout)[0]["message"] == message
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """As SIGHUP under nohup."""
+    words = ["bash", "-c", f"trap '' HUP; exec {sys.executable} -c \"$0\" {int(signal.SIGHUP)} ls ops", INTERRUPTED]
+    assert subprocess.run(words, capture_output=True, timeout=120).stderr.startswith(b"error[bug]")  # None: no listing
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

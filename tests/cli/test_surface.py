@@ -37,7 +37,7 @@ OPTIONS = {
     **{command: set() for command in ("cp", "diff", "ls", "report", "schema")},
 }
 EVERYWHERE = {"--strict", "--plugin", "--debug", "--quiet", "--help"}
-WITHOUT_JSON = {"draw", "eject", "schema"}  # what they print is a file
+WITHOUT_JSON = {"draw", "eject"}  # what they print is a file
 
 
 def test_the_names_of_the_package_are_these_and_each_is_there() -> None:

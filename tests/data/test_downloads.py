@@ -112,9 +112,15 @@ def test_a_download_shows_how_far_it_is_on_a_terminal(remote: Path, monkeypatch:
     assert re.search(r"(\d+\.\d)/\1 .B", shown)  # all of it has come
 
 
-def test_a_quiet_download_says_nothing(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    open_dataset(section(CIFAR), Diagnostics(), quiet=True)
-    assert capsys.readouterr() == ("", "")
+def test_a_quiet_download_still_says_what_comes(remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, terminal = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(terminal, "w", encoding="utf-8") as stderr, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        open_dataset(section(CIFAR), Diagnostics(), quiet=True)
+        shown = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    assert re.fullmatch(r"downloading \S+, \S+ .B, from \S+\r\n", shown)  # and no bar
 
 
 @pytest.mark.parametrize("fault", ["altered", "cut off", "missing"])

@@ -105,7 +105,7 @@ def lay_foundation(
     )
     train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = fitting_network(resolved, parts, dataset, image_shape(test))
-    if with_weights and network.download is not None and not options.quiet:
+    if with_weights and network.download is not None and options.ranks.is_first:
         print(network.download, file=sys.stderr, flush=True)
     seed_everything(recipe.seed)
     module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())

@@ -42,28 +42,50 @@ def _architecture() -> Schema:
     keys = _layer_keys(_model(LayerForm, definitions)["properties"], definitions)
     by_kind = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Initialiser"}}
     top["properties"]["init"] = {**top["properties"]["init"], "anyOf": [by_kind, {"type": "null"}]}
-    for form in (top, definitions["BlockForm"]):
-        form["properties"]["layers"] = _LAYERS
     cases = [_case("op", name, {**_arguments(ops[name].arguments, definitions), **keys}) for name in ops]
     for case in cases:
         if case["if"]["properties"]["op"]["const"] in ("Parameter", "Buffer"):
             case["then"]["properties"]["batch_like"] = {"type": "string"}
     known = {*keys, *(argument for case in cases for argument in case["then"]["properties"])}
-    definitions["Layer"] = {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": _LAYER}, {"$ref": "#/$defs/LayerMapping"}]
-    }
-    definitions["LayerMapping"] = {
+    definitions["LayerKeys"] = {
         "type": "object",
-        "anyOf": [{"required": [key]} for key in ("op", "layers", "share")],
         "properties": keys,
         "propertyNames": {"anyOf": [{"enum": sorted(known)}, {"not": {"pattern": _slips(list(keys))}}]},
         "allOf": cases,
     }
+    whole, over = _bodies(definitions)
+    for key in whole:
+        top["properties"][key] = {"description": top["properties"][key]["description"]}
+    del top["required"]
+    # A file of blocks is a library: it may have no layers of its own.
+    is_library = {"required": ["blocks"], "not": {"required": ["input"]}}
+    alone = {"properties": whole, "if": {"not": is_library}, "then": {"required": ["layers"]}}
+    top |= {"if": {"required": ["extends"]}, "then": {"properties": over}, "else": alone}
     return {"$schema": DIALECT, "title": "zoo architecture", **top, "$defs": definitions}
 
 
-_LAYER: Schema = {"$ref": "#/$defs/Layer"}
-_LAYERS: Schema = {"anyOf": [{"type": "object", "additionalProperties": _LAYER}, {"type": "array", "items": _LAYER}]}
+def _bodies(definitions: Schema) -> tuple[Schema, Schema]:
+    """What `layers` and `blocks` may hold in a file of its own, and in one that is laid over another.
+
+    There a layer may be a part of one, and null takes one away.
+    """
+    block = definitions.pop("BlockForm")
+    bodies = []
+    for prefix, least, more in (
+        ("", [{"required": [key]} for key in ("op", "layers", "share")], []),
+        ("Over", [{}], [{"type": "null"}]),
+    ):
+        layer, part = {"$ref": f"#/$defs/{prefix}Layer"}, {"$ref": f"#/$defs/{prefix}Block"}
+        layers = {"anyOf": [{"type": "object", "additionalProperties": layer}, {"type": "array", "items": layer}]}
+        blocks = {"anyOf": [{"type": "object", "additionalProperties": {"anyOf": [part, *more]}}, {"type": "null"}]}
+        mapping = {"$ref": "#/$defs/LayerKeys", "properties": {"layers": layers}, "anyOf": least}
+        definitions[f"{prefix}Layer"] = {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": layer}, mapping, *more]
+        }
+        form = {**block, "properties": {**block["properties"], "layers": layers, "blocks": blocks}}
+        definitions[f"{prefix}Block"] = form if not more else {**form, "required": []}
+        bodies.append({"layers": layers, "blocks": blocks})
+    return bodies[0], bodies[1]
 
 
 def _arguments(model: type[BaseModel], definitions: Schema) -> Schema:
@@ -77,7 +99,6 @@ def _layer_keys(properties: Schema, definitions: Schema) -> Schema:
 
     keys: Schema = {key: {"description": value.get("description", "")} for key, value in properties.items()}
     keys["op"]["type"] = "string"
-    keys["layers"] |= _LAYERS
     choices = {name: initialisers[name].arguments for name in initialisers}
     definitions["Initialiser"] = {
         "anyOf": [{"type": "string"}, _open(_by("name", choices, definitions) | {"required": ["name"]})]

@@ -39,8 +39,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with ExitStack() as stack:
         try:  # whatever of ours is imported is imported here: Ctrl-C may come as soon as the command is typed
+            from zoo.cli.stopping import signals_that_stop
             from zoo.cli.streams import lasting_streams
 
+            stack.enter_context(signals_that_stop())
             stack.enter_context(lasting_streams())
             return _done(arguments)
         except BaseException as error:

@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands of this family."""
     command(app, "check")(check)
     command(app, "config")(config)
-    command(app, "schema", json=False)(schema)
+    command(app, "schema")(schema)
 
 
 def check(

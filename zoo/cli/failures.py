@@ -10,6 +10,7 @@ import sys
 import traceback
 
 from zoo.cli.output import print_json, print_messages
+from zoo.cli.stopping import Stopped
 from zoo.cli.streams import forget
 from zoo.disk import advice
 from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line, is_out_of_memory
@@ -40,6 +41,8 @@ def as_zoo_error(error: BaseException) -> ZooError:
     """The error as one of ours."""
     if isinstance(error, ZooError):
         return error
+    if isinstance(error, Stopped):
+        return StoppedBySignal(f"stopped by {error}", signal_number=error.number)
     if isinstance(error, KeyboardInterrupt):
         return StoppedBySignal("stopped by the keyboard", signal_number=2)
     if is_call_error(error):

@@ -30,16 +30,17 @@ class Session:
     debug: bool = False
     as_json: bool = False
     plugins: list[Path] = field(default_factory=list)
+    speaks: bool = True  # of several ranks that train together the first alone
 
     def note(self, text: str) -> None:
         """A line for people on stderr; under ``--quiet`` a warning alone."""
-        if not self.quiet or text.startswith("warning: "):
+        if self.speaks and (not self.quiet or text.startswith("warning: ")):
             print_note(text)
 
     def settle(self, diagnostics: Diagnostics) -> None:
         """Raises ConfigError where there is an error (or, under ``--strict``, a warning); else shows the warnings."""
         raise_if_errors(diagnostics, strict=self.strict)
-        if not self.quiet:
+        if self.speaks:
             print_messages(diagnostics.warnings)
 
 
@@ -52,7 +53,7 @@ _ALL = (
         "quiet",
         bool,
         False,
-        typer.Option("--quiet", "-q", help="No progress, no notes; a training still warns."),
+        typer.Option("--quiet", "-q", help="No progress, no notes; warnings and results stay."),
     ),
     ("debug", bool, False, typer.Option("--debug", help="Show our own tracebacks.")),
 )

@@ -60,7 +60,7 @@ def run(
         _refuse_other_ranks(devices)
     elif devices > 1:
         raise typer.Exit(start_ranks(devices, as_json=session.as_json))
-    session.quiet |= not announced().is_first
+    session.speaks = announced().is_first
     from zoo.assemble.options import RunOptions
 
     options = RunOptions(
@@ -71,7 +71,7 @@ def run(
         device=device,
         data_dir=data_dir,
         cache=not no_cache,
-        quiet=session.quiet,
+        quiet=session.quiet or not session.speaks,
     )
     if dry_run:
         _dry_run(session, recipe, options)
@@ -85,11 +85,11 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
     from zoo.assemble.run import run_recipe
 
     result = run_recipe(recipe, options, session.settle, session.note)
-    if not announced().is_first:
+    if not session.speaks:
         return
     if session.as_json:
         print_json(result)
-    elif not session.quiet:
+    else:
         print_text(_outcome(result))
 
 
@@ -97,12 +97,10 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     from zoo.assemble.seeds import run_seeds
 
     result = run_seeds(recipe, options, seeds, session.settle, session.note)
-    if not announced().is_first:
+    if not session.speaks:
         return
     if session.as_json:
         print_json(result)
-        return
-    if session.quiet:
         return
     lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
     figures = result["test_accuracy"]

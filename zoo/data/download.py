@@ -44,7 +44,7 @@ class Remote:
 
 
 def download(remote: Remote, folder: Path, *, quiet: bool = False) -> Path:
-    """Fetches a file into a folder, and says so first, unless ``quiet``.
+    """Fetches a file into a folder, and says so first; ``quiet`` has it show no progress.
 
     Raises DataError without a network or where it arrives cut off or altered, EnvironmentFault where it cannot be kept.
     """
@@ -79,7 +79,7 @@ def _shown(remote: Remote, size: int | None, target: Path, *, quiet: bool) -> It
     from rich.filesize import decimal
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = Console(stderr=True, highlight=False)
     told = decimal(size) if size is not None else "of unknown size"
     console.print(f"downloading {target}, {told}, from {remote.address}", markup=False, soft_wrap=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())

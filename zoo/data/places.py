@@ -46,7 +46,7 @@ class Places:
     """The places to look in, first to last: ``--data-dir``, ``$ZOO_DATA``, ``known``, ``./data``, the cache.
 
     ``known`` is the folder where a run found its data before. ``beside`` is the folder of the file that names a path.
-    ``skip_corrupt`` is how many corrupt images may be left out; ``quiet`` has downloads say nothing.
+    ``skip_corrupt`` is how many corrupt images may be left out; ``quiet`` has downloads show no progress.
     """
 
     data_dir: Path | None = None
