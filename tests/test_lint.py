@@ -29,6 +29,29 @@ def test_a_softmax_shows_through(behind: str, shows: bool) -> None:
     assert ("softmax-before-loss" in [item.code for item in diagnostics]) == shows
 
 
+HEADS = (
+    "f: {op: flatten, start_dim: 1}, a: {op: softmax, dim: 1}, b: {op: softmax, dim: 1, from: f}, "
+    "c: {op: sigmoid, from: f}, "
+)
+
+
+@pytest.mark.parametrize(
+    ("join", "shows"),
+    [
+        ("s: {op: add, from: [a, b]}", True),
+        ("s: {op: add, from: [a, b]}, half: {op: div, other: 2}", True),
+        ("s: {op: stack, dim: 1, from: [a, b]}, m: {op: mean, dim: 1}", True),
+        ("s: {op: add, from: [a, c]}", False),
+        ("s: {op: mul, from: [a, b]}", False),
+    ],
+)
+def test_softmaxes_show_through_their_average(join: str, shows: bool) -> None:
+    diagnostics = Diagnostics()
+    lint(plan_of_text(HEAD + f"layers: {{{HEADS}{join}}}"), diagnostics)
+    told = [item.message.partition(":")[0] for item in diagnostics if item.code == "softmax-before-loss"]
+    assert told == (["a", "b"] if shows else [])
+
+
 @pytest.mark.parametrize(
     ("between", "is_map"),
     [

@@ -24,6 +24,8 @@ TRANSPARENT = {
     "dropout", "dropout1d", "dropout2d", "dropout3d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d",
     "StochasticDepth", "DropBlock2d",
 }  # fmt: skip
+# What makes of several softmaxes their average, of one as much as its scale.
+AVERAGES, SCALES = {"add", "mean"}, {"mul", "div"}
 # What subtracts the mean of each channel.
 NORMS = {f"{kind}Norm{rank}d" for kind in ("Batch", "Instance") for rank in (1, 2, 3)} | {"instance_norm"}
 # What leaves every dimension where it is, whatever its name: a map in, a map out.
@@ -64,7 +66,7 @@ def lint(
     by_path = {node.path: node for node in graph.nodes}
     found = Diagnostics()
     if loss == "CrossEntropyLoss":
-        _softmax_before_loss(graph, by_path, found, loss_span)
+        _softmax_before_loss(graph, found, loss_span)
     _bias_before_norm(graph, by_path, found)
     _window_wider_than_map(graph, by_path, plan, found)
     _linear_on_map(graph, by_path, plan, found)
@@ -83,7 +85,7 @@ def _once_a_place(found: Diagnostics) -> Iterator[Diagnostic]:
 
 def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagnostics) -> None:
     """Checks the layer that class activation maps shall be drawn of: an error where there is none of that name, and
-    a warning where its map (height, width) is too small to show anything.
+    a warning where it has no map, or one (height, width) too small to show anything.
     """
     steps = {path: step for path, step in plan.walk() if step.kind in ("module", "block")}
     if layer not in steps:
@@ -91,24 +93,29 @@ def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagn
         diagnostics.error("unknown-layer", f"explain.layer: {plan.name} has no layer {layer!r}", span, help=help)
         return
     output = steps[layer].output
-    if not isinstance(output, TensorSpec) or len(output.shape) != 4 or min(output.shape[2:]) >= SMALLEST_CAM:
+    if not isinstance(output, TensorSpec):
         return
-    height, width = output.shape[2:]
+    sizes = output.shape[1:]
+    if len(sizes) < 2:  # neither a map nor tokens
+        code, reason = "no-cam", f"gives {list(sizes)} for each image, which is no map: no place has a value of its own"
+    elif len(sizes) == 3 and min(sizes[1:]) < SMALLEST_CAM:
+        height, width = sizes[1:]
+        code, reason = "small-cam", f"has a map of {height}x{width}: too small to show where the network looks"
+    else:
+        return
     diagnostics.warning(
-        "small-cam",
-        f"explain.layer: {layer} has a map of {height}x{width}: too small to show where the network looks",
+        code,
+        f"explain.layer: {layer} {reason}",
         span,
         notes=[Note(f"{layer} stands here", steps[layer].span)],
         help="name an earlier layer",
     )
 
 
-def _softmax_before_loss(
-    graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics, loss_span: Span | None
-) -> None:
-    shown = _showing(graph, by_path)
+def _softmax_before_loss(graph: Flow, diagnostics: Diagnostics, loss_span: Span | None) -> None:
+    shown = _softmaxes_shown(graph)
     for node in graph.nodes:
-        if node.path in shown and node.step.op in SOFTMAX:
+        if node.path in shown:
             diagnostics.warning(
                 "softmax-before-loss",
                 f"{node.path}: a softmax in front of the cross-entropy, which contains one",
@@ -118,17 +125,17 @@ def _softmax_before_loss(
             )
 
 
-def _showing(graph: Flow, by_path: dict[str, FlowNode]) -> set[str]:
-    """The paths of the nodes whose values reach an output through nothing but transparent ones."""
-    todo = [link.source for link in graph.outputs]
-    seen: set[str] = set()
-    while todo:
-        path = todo.pop()
-        node = by_path.get(path)
-        if node is not None and path not in seen:
-            seen.add(path)
-            todo += [link.source for link in node.reads] if node.step.op in TRANSPARENT else []
-    return seen
+def _softmaxes_shown(graph: Flow) -> set[str]:
+    """The paths of the softmaxes whose values reach an output, as they are or averaged with others like them."""
+    shown: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        through = [shown.get(link.source, set()) for link in node.reads]
+        averages = node.step.op in AVERAGES or (node.step.op in SCALES and len(through) == 1)
+        if node.step.op in SOFTMAX:
+            shown[node.path] = {node.path}
+        elif node.step.op in TRANSPARENT or (averages and all(through)):
+            shown[node.path] = set().union(*through)
+    return set().union(*(shown.get(link.source, set()) for link in graph.outputs))
 
 
 def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics) -> None:

@@ -31,10 +31,15 @@ CASES = {
     "cam_method": recipe(more="explain: {method: gradcamm, layer: layer1}"),
     "cam_layer": recipe("model: {architecture: net.yaml}", more="explain: {layer: convv}"),
     "cam_layer_too_small": recipe("model: {architecture: net.yaml}", more="explain: {layer: pool}"),
+    "cam_layer_without_a_map": recipe("model: {architecture: net.yaml}", more="explain: {layer: fc}"),
     "class_count": recipe(MODEL.replace("10", "3")),
     "class_count_of_images_of_unknown_size": recipe(
         MODEL.replace("10", "3"), more="transforms: {eval: [{SmallestMaxSize: {max_size: 12}}, Normalize]}"
     ),
+    "backend_that_cannot_be": recipe(more="transforms: {backend: batched, train: [Blur]}"),
+    "loss_of_other_classes": recipe(more="loss: {weight: [1, 2]}"),
+    "loss_of_mixed_labels": recipe(more="loss: {name: MultiMarginLoss}\ntransforms: {train: [MixUp, Normalize]}"),
+    "weights_that_are_not_there": recipe(MODEL.replace("10", "10, weights: nope.pth")),
     "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
     "weights_of_nobody": recipe(MODEL.replace("10", "10, weights: ~nosuchuser/w.pth")),
     "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),

@@ -46,7 +46,15 @@ def test_run_in_json_is_result_json(workplace: Path, zoo: Zoo) -> None:
     outcome = zoo("run", "tiny.yaml", "--set", "reports=[]", "--epochs", "1", "--json", "--quiet")
     result = json.loads(outcome.out)
     assert result == json.loads((Path(result["run_dir"]) / "result.json").read_text())
-    assert outcome.err == ""
+    assert outcome.err.startswith("warning[unused-lr]")
+    assert "epoch" not in outcome.err
+
+
+def test_quiet_leaves_warnings_and_results(workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]", "--quiet")
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["test", "run"]
+    assert outcome.err.startswith("warning[unused-lr]")
+    assert "epoch" not in outcome.err
 
 
 def test_seeds_give_mean_and_spread(workplace: Path, zoo: Zoo) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,14 +19,15 @@ from torch import Tensor, nn
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
 from zoo.assemble.fitting import check_views, misfit
-from zoo.assemble.losses import LossSpec
+from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
-from zoo.diagnostics import Diagnostic, Diagnostics, Span
-from zoo.errors import ConfigError, first_line, raise_if_errors
+from zoo.diagnostics import Diagnostic, Diagnostics
+from zoo.document import Mapping
+from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, ZooError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.layout import RESOLVED
 from zoo.models import load_weights
@@ -103,17 +105,29 @@ def lay_foundation(
         settings.deterministic,
         options.ranks,
     )
-    train, validation, test = _batches(resolved, parts, dataset, runtime.device)
+    with (
+        _placed(resolved.section("data"), "drop_last", DataError),
+        _placed(resolved.section("transforms"), "backend", UsageError),
+    ):
+        train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = fitting_network(resolved, parts, dataset, image_shape(test))
     if with_weights and network.download is not None and options.ranks.is_first:
         print(network.download, file=sys.stderr, flush=True)
     seed_everything(recipe.seed)
-    module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
+    with _placed(resolved.section("model"), "weights", CheckpointError):
+        module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
     runtime.place(module)
     notes = (*notes, *settle_precision(runtime, settings.precision, module, network))
-    loss = _loss(resolved, parts, len(dataset.classes)).to(runtime.device)
+    loss = fitting_loss(parts.loss, len(dataset.classes), parts.train_transforms, resolved.section("loss"))
     return Foundation(
-        runtime, train, validation, test, network, module, loss, (*_left_out(dataset), *_untested(dataset), *notes)
+        runtime,
+        train,
+        validation,
+        test,
+        network,
+        module,
+        loss.to(runtime.device),
+        (*_left_out(dataset), *_untested(dataset), *notes),
     )
 
 
@@ -265,45 +279,15 @@ def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Descrip
     return network
 
 
-def _loss(resolved: Resolved, parts: Parts, classes: int) -> nn.Module:
-    """The loss, tried once on the labels that it will get. Raises ConfigError where it cannot take them.
-
-    Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images.
-    """
-    loss, spec = parts.loss.build(), parts.loss
-    logits = torch.zeros(2, classes)
-    reason = _refused(loss, logits, torch.zeros(2, dtype=torch.int64))
-    if reason is not None:
-        node = resolved.section("loss")
-        span = (node.get("weight") or node).span
-        raise _loss_misfit(f"loss: {spec.name} does not fit {classes} classes: {reason}", span)
-    mixing = next((transform for transform in parts.train_transforms if transform.mixes_labels), None)
-    reason = _refused(loss, logits, torch.full((2, classes), 1 / classes)) if mixing is not None else None
-    if mixing is not None and reason is not None:
-        message = f"loss: {_with_arguments(spec)} does not take the mixed labels that {mixing.name} makes: {reason}"
-        raise _loss_misfit(
-            message, mixing.span, help=f"a plain CrossEntropyLoss takes them; or leave {mixing.name} out"
-        )
-    return loss
-
-
-def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:
-    """What a loss says against such labels; None where it takes them."""
+@contextmanager
+def _placed(node: Mapping, key: str, kind: type[ZooError]) -> Iterator[None]:
+    """Gives an error of this kind the place where the recipe says it; what comes from a default has its section's."""
     try:
-        loss(logits, labels)
-    except (RuntimeError, ValueError, IndexError) as error:
-        return first_line(error)
-    return None
-
-
-def _loss_misfit(message: str, span: Span | None, help: str | None = None) -> ConfigError:
-    return ConfigError([Diagnostic("error", "loss-misfit", message, span, help=help)])
-
-
-def _with_arguments(spec: LossSpec) -> str:
-    """A loss with what was given beside its name: it may be that which does not fit."""
-    given = ", ".join(f"{name}: {value}" for name, value in spec.arguments.items())
-    return f"{spec.name} {{{given}}}" if given else spec.name
+        yield
+    except kind as error:
+        if error.span is None:
+            error.span = (node.get(key) or node).span
+        raise
 
 
 def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.fitting import check_fit, check_views, known_before_opening, shape_after
-from zoo.assemble.losses import LossSpec, parse_loss
+from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
-from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
+from zoo.data import DataSettings, Known, TransformSpec, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
-from zoo.errors import UsageError, raise_if_errors
+from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint, lint_cam_layer
-from zoo.models import architecture_names, architecture_path, checked_plan
+from zoo.models import architecture_names, architecture_path, checked_plan, weights_file
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
 from zoo.schema.recipe import is_recipe
@@ -184,6 +184,37 @@ def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
         )
 
 
+def _check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostics) -> None:
+    """Tells what a run would say once data and weights are read, where it is sure already."""
+    if parts.network.weights is not None:
+        try:
+            weights_file(parts.network.weights)
+        except CheckpointError as error:
+            span = resolved.section("model").key_span("weights")
+            diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
+    check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
+    known = known_before_opening(parts.data)
+    if known is None:
+        return
+    try:
+        fitting_loss(parts.loss, known.classes, parts.train_transforms, resolved.section("loss"))
+    except ConfigError as error:
+        diagnostics.extend(error.diagnostics)
+    if resolved.recipe.transforms.backend == "batched":
+        _check_batched(resolved, parts, known, diagnostics)
+
+
+def _check_batched(resolved: Resolved, parts: Parts, known: Known, diagnostics: Diagnostics) -> None:
+    """Tells of a transform without a batched form where that form is asked for."""
+    for specs in (parts.train_transforms, parts.eval_transforms):
+        try:
+            require_batched(specs, known)
+        except UsageError as error:
+            span = resolved.section("transforms").key_span("backend")
+            diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
+            return
+
+
 def check_file(name: str) -> Diagnostics:
     """Checks and lints one architecture or recipe, given by path or shipped name."""
     diagnostics = Diagnostics()
@@ -208,7 +239,7 @@ def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> 
         if is_recipe(document.keys):
             resolved, parts = checked(str(path), diagnostics)
             if resolved is not None and parts is not None:
-                check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
+                _check_against_data(resolved, parts, diagnostics)
         else:
             plan = checked_plan(path, diagnostics)
             if plan is not None:

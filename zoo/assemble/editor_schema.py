@@ -78,7 +78,7 @@ def _bodies(definitions: Schema) -> tuple[Schema, Schema]:
         layer, part = {"$ref": f"#/$defs/{prefix}Layer"}, {"$ref": f"#/$defs/{prefix}Block"}
         layers = {"anyOf": [{"type": "object", "additionalProperties": layer}, {"type": "array", "items": layer}]}
         blocks = {"anyOf": [{"type": "object", "additionalProperties": {"anyOf": [part, *more]}}, {"type": "null"}]}
-        mapping = {"$ref": "#/$defs/LayerKeys", "properties": {"layers": layers}, "anyOf": least}
+        mapping: Schema = {"$ref": "#/$defs/LayerKeys", "properties": {"layers": layers}, "anyOf": least}
         definitions[f"{prefix}Layer"] = {
             "anyOf": [{"type": "string"}, {"type": "array", "items": layer}, mapping, *more]
         }

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from zoo.diagnostics import Diagnostics
+from zoo.data import TransformSpec
+from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.document import Mapping, Scalar
+from zoo.errors import ConfigError, first_line
 from zoo.registry import unknown
 from zoo.schema.check import tell_mistyped, validate
 from zoo.schema.signature import ArgsModel, arguments_model, given
@@ -84,3 +87,41 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
         return None
     arguments = validate(loss_arguments(str(name)), node.without(["name"]), diagnostics, what=str(name))
     return LossSpec(str(name), given(arguments), arguments) if arguments is not None else None
+
+
+def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpec], node: Mapping) -> nn.Module:
+    """The loss, tried once on the labels that it will get. Raises ConfigError where it cannot take them.
+
+    Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images.
+    """
+    loss, logits = spec.build(), torch.zeros(2, classes)
+    reason = _refused(loss, logits, torch.zeros(2, dtype=torch.int64))
+    if reason is not None:
+        span = (node.get("weight") or node).span
+        raise _misfit(f"loss: {spec.name} does not fit {classes} classes: {reason}", span)
+    mixing = next((transform for transform in transforms if transform.mixes_labels), None)
+    reason = _refused(loss, logits, torch.full((2, classes), 1 / classes)) if mixing is not None else None
+    if mixing is not None and reason is not None:
+        message = f"loss: {_with_arguments(spec)} does not take the mixed labels that {mixing.name} makes: {reason}"
+        help = f"a plain CrossEntropyLoss takes them; or leave {mixing.name} out"
+        raise _misfit(message, mixing.span, help=help)
+    return loss
+
+
+def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:
+    """What a loss says against such labels; None where it takes them."""
+    try:
+        loss(logits, labels)
+    except (RuntimeError, ValueError, IndexError) as error:
+        return first_line(error)
+    return None
+
+
+def _misfit(message: str, span: Span | None, help: str | None = None) -> ConfigError:
+    return ConfigError([Diagnostic("error", "loss-misfit", message, span, help=help)])
+
+
+def _with_arguments(spec: LossSpec) -> str:
+    """A loss with what was given beside its name: it may be that which does not fit."""
+    given = ", ".join(f"{name}: {value}" for name, value in spec.arguments.items())
+    return f"{spec.name} {{{given}}}" if given else spec.name

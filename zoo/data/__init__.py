@@ -4,7 +4,7 @@
 the two into tensors on a device.
 """
 
-from zoo.data.batches import Batch, Batches, make_batches, wants_statistics
+from zoo.data.batches import Batch, Batches, make_batches, require_batched, wants_statistics
 from zoo.data.dataset import ArraySplit, Dataset, Description, Split
 from zoo.data.opening import open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
@@ -27,6 +27,7 @@ __all__ = [
     "open_dataset",
     "parse_data",
     "parse_transforms",
+    "require_batched",
     "settings_of",
     "size_after",
     "sources",

@@ -18,6 +18,7 @@ from zoo.data.draws import Integers, permutation, stream_of
 from zoo.data.resident import BatchedRenderer
 from zoo.data.samples import SamplePipeline
 from zoo.data.settings import WORKER_SECONDS
+from zoo.data.sources import Known
 from zoo.data.streaming import SampleRenderer, Setup, nothing
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.forms import Facts, NotBatchedError, Shape
@@ -190,9 +191,24 @@ def _choose(
         steps = batched_steps(specs, _shape(split), facts)
     except NotBatchedError as reason:
         if backend == "batched":
-            raise UsageError(f"transforms.backend: batched cannot be: {reason}", help="take backend: auto") from None
+            raise _not_batched(reason) from None
         return "albumentations", str(reason), ()
     return "batched", "every transform has a batched form" if backend == "auto" else "asked for", steps
+
+
+def require_batched(specs: Sequence[TransformSpec], known: Known) -> None:
+    """Raises UsageError where a transform has no batched form for images of a known shape (C, H, W)."""
+    channels, height, width = known.image_shape
+    facts = Facts((0.5,) * channels, (0.5,) * channels, known.classes, samples=1)
+    try:
+        batched_steps(specs, Shape(height, width, channels), facts)
+    except NotBatchedError as reason:
+        raise _not_batched(reason) from None
+
+
+def _not_batched(reason: NotBatchedError) -> UsageError:
+    message = f"transforms.backend: batched cannot be: {reason}"
+    return UsageError(message, code="not-batched", help="take backend: auto")
 
 
 def _shape(split: Split) -> Shape:

@@ -28,9 +28,9 @@ def open_dataset(
     """The data set that a recipe's ``data`` names, its validation split held out.
 
     ``known`` is where a run found it before. ``seed`` decides which images are held out, nothing else. One that has to
-    be downloaded says so on stderr; ``quiet`` has it show no progress. Raises ConfigError where the section is wrong, UsageError where a
-    path names the home of nobody, DataError where the data set is missing or broken or a label lies outside its
-    classes.
+    be downloaded says so on stderr; ``quiet`` has it show no progress. Raises ConfigError where the section is wrong,
+    UsageError where a path names the home of nobody, DataError where the data set is missing or broken or a label lies
+    outside its classes.
     """
     settings = parse_data(node, diagnostics)
     if settings is None:

@@ -8,7 +8,7 @@ from zoo.models.catalogue import (
     read_architecture,
 )
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
-from zoo.models.weights import LoadedWeights, load_weights, read_weights
+from zoo.models.weights import LoadedWeights, load_weights, read_weights, weights_file
 
 __all__ = [
     "ForeignModel",
@@ -22,4 +22,5 @@ __all__ = [
     "parse_arguments",
     "read_architecture",
     "read_weights",
+    "weights_file",
 ]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from zoo.diagnostics import counted
 from zoo.errors import CheckpointError
+from zoo.layout import CHECKPOINTS
 from zoo.registry import nearest
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
@@ -86,12 +87,20 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
     """
+    file = weights_file(path)
+    return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+
+
+def weights_file(path: str | Path) -> Path:
+    """The file that holds the weights at a path, which may be a folder's. Raises CheckpointError without one."""
     path = Path(path)
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
         help = "a file of weights goes by its path from the file that names it"
+        if (path / CHECKPOINTS).is_dir():
+            help = f"that is a run: name one of its checkpoints, {path.name}/{CHECKPOINTS}/best"
         raise CheckpointError(f"there are no weights at {file}", code="no-weights", help=help)
-    return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+    return file
 
 
 def _unwrapped(given: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
