@@ -46,6 +46,8 @@ def test_run_in_json_is_result_json(workplace: Path, zoo: Zoo) -> None:
     outcome = zoo("run", "tiny.yaml", "--set", "reports=[]", "--epochs", "1", "--json", "--quiet")
     result = json.loads(outcome.out)
     assert result == json.loads((Path(result["run_dir"]) / "result.json").read_text())
+    last = json.loads((Path(result["run_dir"]) / "checkpoints/last/manifest.json").read_text())
+    assert last["epoch"] == result["epochs"] == 1
     assert outcome.err.startswith("warning[unused-lr]")
     assert "epoch" not in outcome.err
 

@@ -5,7 +5,7 @@ A checkpoint is a folder::
     model.safetensors      the network's weights and buffers, as they are tested
     training.safetensors   the other tensors of the training state
     training.json          its plain data, and the layout of every tensor that is not contiguous
-    manifest.json          format, epoch, step, and for each file its size and SHA-256; then its own
+    manifest.json          format, epochs and steps gone through, and for each file its size and SHA-256; then its own
 
 It is written into a hidden folder beside its place, each file and the folder fsynced, read back and verified,
 and only then renamed. Whenever the process is killed, every folder without a leading dot is whole.

@@ -55,6 +55,11 @@ class Progress:
         for label, lr in list(lrs.items())[1:]:
             self.group_lrs.setdefault(label, []).append(lr)
 
+    @property
+    def behind(self) -> int:
+        """Whole epochs gone through, the last one perhaps not tested yet."""
+        return self.epoch - 1 + self.steps_closed
+
     def next_epoch(self) -> None:
         """Turns to the next epoch's first batch."""
         self.epoch, self.batch, self.steps_closed, self.epoch_seconds = self.epoch + 1, 0, False, 0.0
@@ -144,7 +149,7 @@ def save(training: Training, progress: Progress, of_ranks: Sequence[dict[str, An
         "journals": {journal.name: _size(journal) for journal in _journals(training)},
     }
     plain = encode(state, "state", store)
-    write_checkpoint(path, model=tested, training=store, state=plain, epoch=progress.epoch, step=progress.step)
+    write_checkpoint(path, model=tested, training=store, state=plain, epoch=progress.behind, step=progress.step)
 
 
 def _journals(training: Training) -> tuple[Path, ...]:
