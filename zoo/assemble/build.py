@@ -310,7 +310,7 @@ def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...
     """The network's module on the CPU with its first weights, and what there is to say of them."""
     module = network.build()
     if network.weights is not None:
-        return module, (load_weights(module, network.weights).message,)
+        return module, (load_weights(module, network.weights),)
     wanted = images_wanted(network.plan) if network.plan is not None else 0
     if wanted:
         initialise_from_images(module, _FirstImages(train, wanted))

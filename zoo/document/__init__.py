@@ -4,7 +4,7 @@
 """
 
 from zoo.document.merge import apply_sets, is_file, load, merge, other_file
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, node_at, plain
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, plain
 from zoo.document.reader import read_file, read_text, read_value
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "is_file",
     "load",
     "merge",
-    "node_at",
     "other_file",
     "plain",
     "read_file",

@@ -139,23 +139,6 @@ def from_data(data: Any, span: Span) -> Node:
     return Scalar(data, span, str(data), plain=not isinstance(data, str))
 
 
-def node_at(node: Node, path: Iterable[str | int]) -> tuple[Node, Span, Span | None]:
-    """Follows keys and indices as far as they lead.
-
-    Returns the node reached, its value's span, and the span of the last key followed (None for an index).
-    A path may hold parts that are not in the document (Pydantic's union tags): those are skipped.
-    """
-    key_span: Span | None = None
-    for part in path:
-        if isinstance(node, Mapping) and isinstance(part, str) and part in node:
-            entry = node.entry(part)
-            assert entry is not None
-            node, key_span = entry.value, entry.key_span
-        elif isinstance(node, Sequence) and isinstance(part, int) and -len(node) <= part < len(node):
-            node, key_span = node.items[part], None
-    return node, node.span, key_span
-
-
 def written(value: Any) -> str:
     """A value for a message, null and booleans as YAML writes them."""
     words = {None: "null", True: "true", False: "false"}

@@ -149,7 +149,6 @@ class _Builder:
         self._open_anchors: set[str] = set()
         self._stack: list[_Frame] = []
         self._root: Node | None = None
-        self._total = 0
         self._failed = False
 
     def build(self) -> Node | None:

@@ -8,11 +8,10 @@ from zoo.models.catalogue import (
     read_architecture,
 )
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
-from zoo.models.weights import LoadedWeights, load_weights, read_weights
+from zoo.models.weights import load_weights, read_weights
 
 __all__ = [
     "ForeignModel",
-    "LoadedWeights",
     "architecture_names",
     "architecture_path",
     "foreign_target",

@@ -10,7 +10,6 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -39,19 +38,11 @@ _DAMAGES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedWeights:
-    """What was loaded. ``message`` says it in a line; ``replaced`` names head tensors that stayed as initialised."""
-
-    message: str
-    replaced: tuple[str, ...] = ()
-
-
-def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = True) -> LoadedWeights:
+def load_weights(module: nn.Module, path: str | Path) -> str:
     """Fills a module with a file's weights, in place: device, dtype and memory layout stay the module's.
 
     Where the file's classifier was made for another number of classes, its head is left out and the module's own,
-    freshly initialised, stays (``replace_head=False``: an error instead).
+    freshly initialised, stays. Returns a line that says what was loaded.
 
     Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
     """
@@ -64,7 +55,7 @@ def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = Tr
     given |= {name: own[name] for name in uncounted}
     _require_same_names(own, given, path)
     misfits = [name for name, tensor in own.items() if tensor.shape != given[name].shape]
-    head = _head_of_other_classes(own, given, misfits) if replace_head else None
+    head = _head_of_other_classes(own, given, misfits)
     if misfits and head is None:
         shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
         raise CheckpointError(
@@ -74,11 +65,10 @@ def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = Tr
         )
     module.load_state_dict({name: own[name] if name in misfits else given[name] for name in own})
     if head is None:
-        return LoadedWeights(f"loaded {len(own) - len(uncounted)} tensors from {path}")
+        return f"loaded {len(own) - len(uncounted)} tensors from {path}"
     classes, theirs = own[misfits[0]].shape[0], given[misfits[0]].shape[0]
     kept = len(own) - len(misfits) - len(uncounted)
-    message = f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
-    return LoadedWeights(message, tuple(misfits))
+    return f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
