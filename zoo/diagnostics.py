@@ -147,12 +147,11 @@ class Diagnostics:
         message: str,
         span: Span | None = None,
         *,
-        label: str = "",
         notes: Iterable[Note] = (),
         help: str | None = None,
     ) -> None:
         """Takes an error."""
-        self.add(Diagnostic("error", code, message, span, label, tuple(notes), help))
+        self.add(Diagnostic("error", code, message, span, notes=tuple(notes), help=help))
 
     def warning(
         self,
@@ -160,12 +159,11 @@ class Diagnostics:
         message: str,
         span: Span | None = None,
         *,
-        label: str = "",
         notes: Iterable[Note] = (),
         help: str | None = None,
     ) -> None:
         """Takes a warning."""
-        self.add(Diagnostic("warning", code, message, span, label, tuple(notes), help))
+        self.add(Diagnostic("warning", code, message, span, notes=tuple(notes), help=help))
 
 
 def render(diagnostic: Diagnostic) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 
 import numpy as np
@@ -116,9 +117,10 @@ def test_the_whole_library_is_covered() -> None:
 @pytest.mark.parametrize(
     "method", ["gradcam", "gradcam++", "layercam", "eigencam", "scorecam", "ablationcam", "finercam"]
 )
-def test_a_batch_is_its_images_one_by_one(method: str) -> None:
+def test_a_batch_is_its_images_one_by_one(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("zoo.explain.cams"), "BATCH_SIZE", 3)
     model, batch, classes = small_cnn(), images(4), [4, 0, 2, 1]
-    together = cams(model, batch, classes, method=method, batch_size=3)
+    together = cams(model, batch, classes, method=method)
     for row, index in enumerate(classes):
         alone = cams(model, batch[row : row + 1], [index], method=method)
         np.testing.assert_allclose(together[row], alone[0], atol=2e-4)

@@ -42,7 +42,7 @@ class FoundRate:
         """What people read."""
         test = self.found.range_test
         width = max(map(len, test.suggestions))
-        lines = [*curve(test.lrs, test.losses), ""]
+        lines = [*curve(test.lrs, test.losses, width=64, height=12), ""]
         lines += [f"{name:<{width}}  {rate:.4g}" for name, rate in test.suggestions.items()]
         lines.append(f"find takes {self.found.lr!r} ({test.rule})")
         if self.found.kept is not None:
@@ -51,7 +51,7 @@ class FoundRate:
         return "\n".join(lines)
 
 
-def curve(lrs: Sequence[float], losses: Sequence[float], *, width: int = 64, height: int = 12) -> list[str]:
+def curve(lrs: Sequence[float], losses: Sequence[float], *, width: int, height: int) -> list[str]:
     """The curve in letters: the loss against the rate on a log scale, each column the mean of what falls into it.
 
     What is higher than the curve was on its way down, where the loss diverges, is drawn at the top.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,19 +182,14 @@ def _default(declared: Declaration, default: Node, scope: Scope, diagnostics: Di
 
 
 def unknown_params(
-    declared: Mapping[str, Declaration],
-    given: MappingNode,
-    what: str,
-    diagnostics: Diagnostics,
-    also: Callable[[], list[str]] = list,
+    declared: Mapping[str, Declaration], given: MappingNode, what: str, diagnostics: Diagnostics
 ) -> None:
     """Tells of keys that are no params."""
     for entry in given:
         if entry.key not in declared:
-            known = [*declared, *also()]
             diagnostics.error(
                 "unknown-key",
                 f"{what}: unknown key {entry.key!r}",
                 entry.key_span,
-                help=did_you_mean(entry.key, known) if known else f"{what} takes no params",
+                help=did_you_mean(entry.key, list(declared)) if declared else f"{what} takes no params",
             )

@@ -90,13 +90,11 @@ class Op:
         """A new module; under ``torch.device("meta")`` it allocates nothing."""
         return cast("nn.Module", self.target(**arguments))
 
-    def apply(
-        self, inputs: Sequence[Any], named: Mapping[str, Any], arguments: Arguments, training: bool = False
-    ) -> Any:
-        """A function's value for tensors by position and by name."""
+    def apply(self, inputs: Sequence[Any], named: Mapping[str, Any], arguments: Arguments) -> Any:
+        """A function's value for tensors by position and by name, in evaluation unless the arguments say `training`."""
         inputs, keywords = self._by_position(inputs, {**named, **arguments})
         if self.follows_training:
-            keywords["training"] = training
+            keywords.setdefault("training", False)
         return self.target(list(inputs), **keywords) if self.gathers else self.target(*inputs, **keywords)
 
     def expression(self, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None = None) -> str:

@@ -44,7 +44,7 @@ class ForeignModel:
         return _with_head_for(build_foreign(self.library, self.name, pretrained=True, **self.arguments), classes)
 
 
-def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
+def foreign_target(text: str) -> ForeignModel | None:
     """The model that ``timm:NAME`` or ``torchvision:NAME`` stands for; None for a text of another kind.
 
     Raises UsageError for a name that the library does not have.
@@ -54,7 +54,7 @@ def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
         return None
     if stranger := unknown_model(library, name):
         raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
-    return ForeignModel(library, name, _input_shape(library, name), dict(arguments))
+    return ForeignModel(library, name, _input_shape(library, name))
 
 
 # What stands beside the name in an architecture, but has another place, or none, where a whole model is wanted.

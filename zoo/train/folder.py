@@ -54,9 +54,9 @@ class RunFolder:
         _require_writable(Path(root) / name)
 
     @classmethod
-    def at(cls, path: Path | str, *, resume: bool = False) -> RunFolder:
-        """The folder itself, made if need be. Raises what :meth:`planned` raises."""
-        run = cls.planned(path, resume=resume)
+    def at(cls, path: Path | str) -> RunFolder:
+        """The folder itself, empty and made if need be. Raises what :meth:`planned` raises."""
+        run = cls.planned(path)
         with disk_faults(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         return run
