@@ -2,9 +2,10 @@
 
 from zoo.graph.compile import compile_plan, images_wanted, initialise_from_images, is_chain, plan_of
 from zoo.graph.extending import check_over
-from zoo.graph.libraries import SHIPPED, find_library, find_parent
+from zoo.graph.libraries import find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.graph.planner import check_library, is_library, plan_architecture
+from zoo.graph.shipped import SHIPPED, architecture_names, architecture_path
 from zoo.graph.source import Forward, forward_of
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Step",
     "TensorSpec",
     "Value",
+    "architecture_names",
+    "architecture_path",
     "check_library",
     "check_over",
     "compile_plan",
