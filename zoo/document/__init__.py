@@ -4,7 +4,7 @@
 """
 
 from zoo.document.merge import apply_sets, is_file, load, merge, other_file
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, plain
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, each_of, from_data, is_null, plain, text_of
 from zoo.document.reader import read_file, read_text, read_value
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "Scalar",
     "Sequence",
     "apply_sets",
+    "each_of",
     "from_data",
     "is_file",
+    "is_null",
     "load",
     "merge",
     "other_file",
@@ -23,4 +25,5 @@ __all__ = [
     "read_file",
     "read_text",
     "read_value",
+    "text_of",
 ]

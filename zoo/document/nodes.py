@@ -139,6 +139,23 @@ def from_data(data: Any, span: Span) -> Node:
     return Scalar(data, span, str(data), plain=not isinstance(data, str))
 
 
+def is_null(node: Node | None) -> bool:
+    """Whether a null stands there; where nothing stands, none does."""
+    return isinstance(node, Scalar) and node.value is None
+
+
+def text_of(node: Node | None) -> str | None:
+    """The text that stands there; None for any other value."""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
+
+
+def each_of(node: Node | None) -> tuple[Node, ...]:
+    """The items of a list, or the one value that stands in a list's place."""
+    if node is None:
+        return ()
+    return node.items if isinstance(node, Sequence) else (node,)
+
+
 def written(value: Any) -> str:
     """A value for a message, null and booleans as YAML writes them."""
     words = {None: "null", True: "true", False: "false"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, Sequence, is_file, load, other_file
+from zoo.document import Mapping, Node, Scalar, each_of, is_file, load, other_file
 from zoo.graph.shipped import architecture_names, architecture_path
 from zoo.graph.texts import Blocks, TextReader
 from zoo.schema.architecture import LibraryForm
@@ -88,5 +88,4 @@ def find_library(node: Scalar, folder: Path | None) -> Path | None:
 
 
 def _items(node: Node | None) -> list[Scalar]:
-    nodes = node.items if isinstance(node, Sequence) else (node,)
-    return [item for item in nodes if isinstance(item, Scalar) and isinstance(item.value, str)]
+    return [item for item in each_of(node) if isinstance(item, Scalar) and isinstance(item.value, str)]

@@ -10,6 +10,7 @@ from zoo.diagnostics import Diagnostic, Span
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.registry import LISTED, listed, meant, unknown
+from zoo.schema.signature import fields_of
 
 _HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
 LIKELY_KEY = 0.7  # likeness from which a key may be what was meant: short words of one trade are alike
@@ -47,7 +48,7 @@ def module_meant(op: Op, keys: Iterable[str]) -> Op | None:
 
 def argument_names(op: Op) -> list[str]:
     """The names of an op's arguments."""
-    names = [info.alias or name for name, info in op.arguments.model_fields.items()]
+    names = list(fields_of(op.arguments))
     return [*names, "batch_like"] if op.kind in ("parameter", "buffer") else names
 
 

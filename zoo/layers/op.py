@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from zoo.schema import ArgsModel
+from zoo.schema import ArgsModel, fields_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +49,7 @@ def argument_texts(op: Op, arguments: Mapping[str, str]) -> list[str]:
     """
     texts: list[str] = []
     leading = True
-    fields = {info.alias or name: info for name, info in op.arguments.model_fields.items()}
+    fields = fields_of(op.arguments)
     for key, info in fields.items():
         leading = leading and info.is_required() and len(texts) < 2 and key in arguments and key != "dim"
         if key in arguments:
@@ -127,8 +127,8 @@ class Op:
 
     def complete(self, arguments: Arguments) -> dict[str, Any]:
         """The arguments with the defaults filled in."""
-        fields = self.arguments.model_fields
-        defaults = {info.alias or name: info.get_default() for name, info in fields.items() if not info.is_required()}
+        fields = fields_of(self.arguments)
+        defaults = {name: info.get_default() for name, info in fields.items() if not info.is_required()}
         return {**defaults, **arguments}
 
     def mixed_dims(self, arguments: Arguments, rank: int, index: int = 0) -> tuple[int, ...]:
