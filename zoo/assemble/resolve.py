@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
-from zoo.assemble.shipped import find_parent, find_recipe, recipe_names
+from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load, text_of
 from zoo.document.evaluation import NoNames, substitute
@@ -117,9 +117,7 @@ def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
     """Whether an architecture stands where a recipe is due, which is then told in one message."""
     if "layers" not in document or is_recipe(document.keys):
         return False
-    file, place = document.span.file, document.key_span("layers")
-    help = f"a recipe names it, `model: {{architecture: {file}}}`; zoo summary, check, draw and eject take it as it is"
-    diagnostics.error("not-a-recipe", f"{file} is an architecture; a recipe is due here", place, help=help)
+    diagnostics.add(not_a_recipe(document.span.file, document.key_span("layers")))
     return True
 
 

@@ -20,6 +20,7 @@ from zoo.assemble.build import (
     settle_precision,
 )
 from zoo.assemble.check import Parts, checked
+from zoo.assemble.fitting import refused_views
 from zoo.assemble.known_data import KnownData, describe_data, read_known_data
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.networks import Shape
@@ -132,8 +133,8 @@ def evaluate_run(
         raise UsageError(f"--tta wants one of {', '.join(get_args(TTA))}, got {tta!r}")
     opened = open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
     views: Any = tta or opened.resolved.recipe.eval.tta
-    if views == "flip_translate" and min(opened.input_shape[1:]) < 2:
-        raise UsageError(f"--tta flip_translate needs images of 2 x 2 pixels and more, not {list(opened.input_shape)}")
+    if refusal := refused_views(views, opened.input_shape):
+        raise UsageError(f"--tta {refusal}, not {list(opened.input_shape)}")
     base = opened.base
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=views, keep=True)
     return {

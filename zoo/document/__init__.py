@@ -4,7 +4,19 @@
 """
 
 from zoo.document.merge import apply_sets, is_file, load, merge, other_file
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, each_of, from_data, is_null, plain, text_of
+from zoo.document.nodes import (
+    Entry,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    each_of,
+    folder_of,
+    from_data,
+    is_null,
+    plain,
+    text_of,
+)
 from zoo.document.reader import read_file, read_text, read_value
 
 __all__ = [
@@ -15,6 +27,7 @@ __all__ = [
     "Sequence",
     "apply_sets",
     "each_of",
+    "folder_of",
     "from_data",
     "is_file",
     "is_null",

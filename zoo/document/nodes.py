@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from zoo.diagnostics import Span
@@ -154,6 +155,12 @@ def each_of(node: Node | None) -> tuple[Node, ...]:
     if node is None:
         return ()
     return node.items if isinstance(node, Sequence) else (node,)
+
+
+def folder_of(node: Node | None) -> Path | None:
+    """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
+    file = Path(node.span.file) if node is not None else None
+    return file.parent if file is not None and file.is_file() else None
 
 
 def written(value: Any) -> str:

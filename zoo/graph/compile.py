@@ -118,7 +118,7 @@ def _compose(block: Block, name: str) -> nn.Module:
         name += "Layer"
     module = _block_class(name, _class_text(block, name))()
     for step in block.steps:
-        if step.kind in ("parameter", "buffer"):
+        if step.is_tensor:
             _register(module, step)
         elif step.kind in ("module", "block"):
             module.add_module(step.name, _submodule(step))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, each_of, is_file, load, other_file
+from zoo.document import Mapping, Node, Scalar, each_of, folder_of, is_file, load, other_file
 from zoo.graph.shipped import architecture_names, architecture_path
 from zoo.graph.texts import Blocks, TextReader
 from zoo.schema.architecture import LibraryForm
@@ -82,8 +82,7 @@ def find_parent(written: str, folder: Path) -> Path | None:
 def find_library(node: Scalar, folder: Path | None) -> Path | None:
     """The file that `use` names: beside the file where it stands, in ``folder``, or a shipped architecture."""
     written = str(node.value)
-    beside = Path(node.span.file).parent if Path(node.span.file).is_file() else None
-    candidates = [place / written for place in (beside, folder) if place is not None]
+    candidates = [place / written for place in (folder_of(node), folder) if place is not None]
     return next((path for path in candidates if is_file(path)), None) or architecture_path(written)
 
 

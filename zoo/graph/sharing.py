@@ -8,6 +8,7 @@ from zoo.diagnostics import Note
 from zoo.graph.arguments import call_keywords
 from zoo.graph.context import Told
 from zoo.graph.plan import Step
+from zoo.graph.slips import has_call
 from zoo.graph.steps import FAILED, Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import Scope, shown
@@ -28,9 +29,7 @@ def share_step(
             help=f"write op: {original.op}",
         )
         return FAILED
-    if original.kind == "block" and "call" in layer.keys:
-        message = "a block takes no `call`: give it params or inputs"
-        told.own.error("bad-layer", message, layer.keys.key_span("call"))
+    if original.kind == "block" and has_call(layer.keys, told.own):
         return FAILED
     if again.step is None:
         return FAILED

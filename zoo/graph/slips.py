@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from zoo.diagnostics import Diagnostic, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Span
+from zoo.document import Mapping
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.registry import LISTED, listed, meant, unknown
@@ -49,7 +50,14 @@ def module_meant(op: Op, keys: Iterable[str]) -> Op | None:
 def argument_names(op: Op) -> list[str]:
     """The names of an op's arguments."""
     names = list(fields_of(op.arguments))
-    return [*names, "batch_like"] if op.kind in ("parameter", "buffer") else names
+    return [*names, "batch_like"] if op.is_tensor else names
+
+
+def has_call(keys: Mapping, diagnostics: Diagnostics) -> bool:
+    """Tells of a block that is given a `call`; whether one is."""
+    if "call" in keys:
+        diagnostics.error("bad-layer", "a block takes no `call`: give it params or inputs", keys.key_span("call"))
+    return "call" in keys
 
 
 def key_help(what: str, key: str, known: list[str], layer_keys: list[str], *, is_block: bool) -> str:

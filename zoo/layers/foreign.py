@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 from pydantic import Field
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Library: TypeAlias = Literal["timm", "torchvision"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
 _PROBE_SIDE = 224  # pixels; only shapes are looked at
 
 

@@ -86,6 +86,11 @@ class Op:
     decisive: tuple[str, ...] = ()  # arguments that decide what is constructed: never a class's parameters
     doc: str = ""
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor of the block's own, a parameter or a buffer."""
+        return self.kind in ("parameter", "buffer")
+
     def build(self, arguments: Arguments) -> nn.Module:
         """A new module; under ``torch.device("meta")`` it allocates nothing."""
         return cast("nn.Module", self.target(**arguments))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -17,11 +17,8 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Scalar, plain
 from zoo.errors import UsageError
 from zoo.layers import ops
-from zoo.layers.foreign import argument_fault, build_foreign, unknown_model
+from zoo.layers.foreign import LIBRARIES, Library, argument_fault, build_foreign, unknown_model
 from zoo.schema import validate
-
-Library = Literal["timm", "torchvision"]
-LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
 
 
 @dataclass(frozen=True, slots=True)
