@@ -16,7 +16,7 @@ from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, counted, percent
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
-from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RECIPE, RESULT, RUNS, numbered
+from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RESULT, RUNS, is_run, numbered
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import REPORT_DOCS
 
@@ -118,7 +118,7 @@ def _reports() -> Iterable[Item]:
 
 
 def _runs() -> Iterable[Item]:
-    runs = [run for series in sorted(RUNS.glob("*")) for run in numbered(series) if (run / RECIPE).is_file()]
+    runs = [run for series in sorted(RUNS.glob("*")) for run in numbered(series) if is_run(run)]
     return [Item(str(run), _outcome(run)) for run in runs]
 
 

@@ -13,7 +13,7 @@ from zoo.assemble.build import open_data
 from zoo.assemble.max_lr import Found, run_range_test
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import prepare
-from zoo.disk import disk_faults
+from zoo.disk import make_folder
 from zoo.report import draw_range_test
 
 
@@ -86,8 +86,7 @@ def find_learning_rate(
     """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
     resolved, parts = prepare(recipe, options, settle)
     if out is not None:
-        with disk_faults(out):
-            out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     dataset = open_data(resolved, options)
     found = run_range_test(resolved, parts, dataset, options, note)
     if out is None:

@@ -26,7 +26,7 @@ from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.networks import Shape
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
-from zoo.assemble.targets import is_run
+from zoo.assemble.targets import is_of_run
 from zoo.data import Dataset, make_batches
 from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
@@ -175,7 +175,7 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as they are; of folders the images in them. Raises UsageError where there are none, and for a run."""
     for path in paths:
-        if is_run(path):
+        if is_of_run(path):
             raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
     files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
     if not files:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from zoo.disk import disk_faults, fsync_folder
+from zoo.disk import disk_faults, fsync_folder, make_folder
 from zoo.errors import CheckpointError
 from zoo.layout import BEST, LAST
 from zoo.train.checkpoint import (
@@ -46,8 +46,8 @@ class Shelf:
 
     def tidy(self) -> None:
         """Removes what a killed process left half-written. Only whoever holds the run folder may call it."""
+        make_folder(self.path)
         with disk_faults(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             old_best, best = self.path / _OLD_BEST, self.path / BEST
             if old_best.exists() and not best.exists():  # killed between the two renames of `save_best`
                 old_best.rename(best)
@@ -101,8 +101,8 @@ class Shelf:
         return None
 
     def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+        make_folder(self.path)
         with disk_faults(path):
-            self.path.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 shutil.rmtree(path)
         write(path)
