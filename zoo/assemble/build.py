@@ -24,7 +24,7 @@ from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
-from zoo.diagnostics import Diagnostic, Diagnostics, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Span, and_more
 from zoo.errors import ConfigError, first_line, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.layout import RESOLVED
@@ -227,9 +227,8 @@ def _left_out(dataset: Dataset) -> tuple[str, ...]:
     """What to say of the corrupt images that `data.skip_corrupt` let pass."""
     if not dataset.skipped:
         return ()
-    first, *others = dataset.skipped
-    more = f", and {len(others)} more" if others else ""
-    return (f"warning: corrupt images are left out (data.skip_corrupt): {first}{more}",)
+    shown = ", ".join(and_more(dataset.skipped[:1], len(dataset.skipped)))
+    return (f"warning: corrupt images are left out (data.skip_corrupt): {shown}",)
 
 
 def _untested(dataset: Dataset) -> tuple[str, ...]:

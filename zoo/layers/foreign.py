@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from zoo.diagnostics import Diagnostic
-from zoo.errors import EnvironmentFault, UsageError, is_out_of_memory
+from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.layers.bounds import Amount, Probability, Size
 from zoo.layers.op import Arguments, Fault, Op
 from zoo.layers.reach import hub_in_reach, require_reach
@@ -90,7 +90,7 @@ def build_foreign(
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        raise UsageError(f"{name}: {str(error).partition(chr(10))[0]}") from error
+        raise UsageError(f"{name}: {first_line(error)}") from error
     except OSError as error:
         raise EnvironmentFault(
             f"{library}: the weights of {name} could not be loaded: {error}",

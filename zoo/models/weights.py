@@ -17,8 +17,8 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor, nn
 
-from zoo.diagnostics import counted
-from zoo.errors import CheckpointError
+from zoo.diagnostics import and_more, counted
+from zoo.errors import CheckpointError, first_line
 from zoo.registry import nearest
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
@@ -61,7 +61,7 @@ def load_weights(module: nn.Module, path: str | Path) -> str:
         raise CheckpointError(
             f"{path}: {len(misfits)} tensor{'s' if len(misfits) > 1 else ''} of another shape",
             code="weights-shape",
-            notes=_shortened(shapes),
+            notes=and_more(shapes[:_MOST_NAMED], len(shapes)),
         )
     module.load_state_dict({name: own[name] if name in misfits else given[name] for name in own})
     if head is None:
@@ -128,7 +128,7 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
             help="a pickle can run any program when it is opened; ask for the weights as safetensors",
         ) from error
     except _DAMAGES as error:
-        raise CheckpointError(f"{file} is damaged: {str(error).split(chr(10))[0]}", code="weights-damaged") from error
+        raise CheckpointError(f"{file} is damaged: {first_line(error)}", code="weights-damaged") from error
     return _state_dict(content, file)
 
 
@@ -159,8 +159,8 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
     unexpected = [name for name in given if name not in own]
     if not missing and not unexpected:
         return
-    notes = [f"missing: {text}" for text in _shortened(missing)]
-    notes += [f"not in this network: {text}" for text in _shortened(unexpected)]
+    notes = [f"missing: {text}" for text in and_more(missing[:_MOST_NAMED], len(missing))]
+    notes += [f"not in this network: {text}" for text in and_more(unexpected[:_MOST_NAMED], len(unexpected))]
     if missing and unexpected:
         notes.append(f"nearest to {missing[0]}: {', '.join(nearest(missing[0], unexpected))}")
     raise CheckpointError(
@@ -168,11 +168,6 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
         code="weights-names",
         notes=notes,
     )
-
-
-def _shortened(texts: list[str]) -> list[str]:
-    more = len(texts) - _MOST_NAMED
-    return [*texts[:_MOST_NAMED], f"and {more} more"] if more > 0 else texts
 
 
 def _head_of_other_classes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: list[str]) -> str | None:
