@@ -1,4 +1,4 @@
-"""Turns one layer, its wires and its scope into one step: an op, a block's call, or a shared module. Floor 3."""
+"""Turns one layer, its wires and its scope into one step: an op, or a block's call. Floor 3."""
 
 from __future__ import annotations
 
