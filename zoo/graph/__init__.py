@@ -1,6 +1,6 @@
 """From a document to a plan, and from a plan to a module. Floor 3."""
 
-from zoo.graph.compile import compile_plan, images_wanted, initialise_from_images, is_chain, plan_of
+from zoo.graph.compile import becomes_sequential, compile_plan, images_wanted, initialise_from_images, plan_of
 from zoo.graph.extending import check_over
 from zoo.graph.libraries import find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
@@ -21,6 +21,7 @@ __all__ = [
     "Value",
     "architecture_names",
     "architecture_path",
+    "becomes_sequential",
     "check_library",
     "check_over",
     "compile_plan",
@@ -29,7 +30,6 @@ __all__ = [
     "forward_of",
     "images_wanted",
     "initialise_from_images",
-    "is_chain",
     "is_library",
     "plan_architecture",
     "plan_of",

@@ -71,8 +71,8 @@ def _does_not_fit(layer: LayerText, original: Step, found: Wires, scope: Scope, 
     )
 
 
-def remade(layer: LayerText, told: Told, name: str, inputs: Collection[str], is_skipped: bool) -> Made:
-    """What becomes of a `share` whose layer made no step: it is an input, it is skipped, or more was told before."""
+def failed_share(layer: LayerText, told: Told, name: str, inputs: Collection[str], is_skipped: bool) -> Made:
+    """Tells why there is no module to share: the name is an input's, or its layer is skipped; or it was told before."""
     assert layer.share is not None
     if told.own.errors:
         return FAILED

@@ -60,7 +60,7 @@ class Shelf:
         self._write(incoming, write)
         with disk_faults(last):
             if last.exists():
-                last.rename(self._older_name(last))
+                last.rename(self._cleared_place_of(last))
             incoming.rename(last)
             fsync_folder(self.path)
             self._prune()
@@ -110,7 +110,8 @@ class Shelf:
     def _older(self) -> list[Path]:
         return sorted(self.path.glob("step-*"))
 
-    def _older_name(self, last: Path) -> Path:
+    def _cleared_place_of(self, last: Path) -> Path:
+        """Where the present ``last`` goes as an older one; an older one of the same step is removed from there."""
         try:
             name = f"step-{read_manifest(last).step:09d}"
         except CheckpointError:  # damaged since it was written; it will be pruned like any other
