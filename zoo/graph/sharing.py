@@ -8,7 +8,7 @@ from zoo.diagnostics import Note
 from zoo.graph.arguments import call_keywords
 from zoo.graph.context import Told
 from zoo.graph.plan import Step
-from zoo.graph.slips import has_call
+from zoo.graph.slips import refuse_call
 from zoo.graph.steps import FAILED, Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import Scope, shown
@@ -29,7 +29,7 @@ def share_step(
             help=f"write op: {original.op}",
         )
         return FAILED
-    if original.kind == "block" and has_call(layer.keys, told.own):
+    if original.kind == "block" and refuse_call(layer.keys, told.own):
         return FAILED
     if again.step is None:
         return FAILED

@@ -53,8 +53,8 @@ def argument_names(op: Op) -> list[str]:
     return [*names, "batch_like"] if op.is_tensor else names
 
 
-def has_call(keys: Mapping, diagnostics: Diagnostics) -> bool:
-    """Tells of a block that is given a `call`; whether one is."""
+def refuse_call(keys: Mapping, diagnostics: Diagnostics) -> bool:
+    """Tells of a block that is given a `call`; whether this one is."""
     if "call" in keys:
         diagnostics.error("bad-layer", "a block takes no `call`: give it params or inputs", keys.key_span("call"))
     return "call" in keys
