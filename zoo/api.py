@@ -24,7 +24,11 @@ def load_model(target: str | Path, *, weights: str | Path | None = None, **param
         weights: A file of weights to load, or ``pretrained`` for a timm or torchvision model.
         params: The architecture's params, or the foreign model's arguments.
 
-    Raises ConfigError, UsageError, CheckpointError.
+    Raises:
+        ConfigError: The architecture or recipe is wrong.
+        UsageError: There is no such target, or it does not take these params or weights.
+        CheckpointError: The weights cannot be read or do not fit, or the run has none.
+        EnvironmentFault: The machine cannot hold the network, or the library's weights cannot be had.
     """
     from zoo.assemble.loading import load_target
 
@@ -32,7 +36,12 @@ def load_model(target: str | Path, *, weights: str | Path | None = None, **param
 
 
 def summary(target: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Summary:
-    """A TARGET's layers, parameters and FLOPs. Nothing is allocated."""
+    """A TARGET's layers, parameters and FLOPs. Nothing is allocated.
+
+    ``input_shape`` is that of one image, (C, H, W), in place of the network's own. Raises ConfigError where the
+    network is wrong or does not take such images, UsageError where there is no such target or a model of timm or
+    torchvision refuses them.
+    """
     from zoo.assemble.views import summarize_target
 
     diagnostics = Diagnostics()
@@ -43,7 +52,10 @@ def summary(target: str | Path, *, input_shape: tuple[int, ...] | None = None) -
 
 
 def check(*files: str | Path) -> list[Diagnostic]:
-    """Every message about these architectures and recipes, warnings too; empty where all is well."""
+    """Every message about these architectures and recipes, warnings too; empty where all is well.
+
+    What is wrong is returned, not raised: also that there is no such file.
+    """
     from zoo.assemble.check import check_file
 
     return [item for file in files for item in check_file(str(file))]
@@ -59,7 +71,27 @@ def run(
     data_dir: Path | str | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Trains a recipe and returns what its `result.json` holds. ``sets`` maps dotted paths to values."""
+    """Trains a recipe and returns what its `result.json` holds.
+
+    Args:
+        recipe: A recipe's file, or the name of one that ships with zoo.
+        sets: Values by their dotted paths, in place of the recipe's.
+        run_dir: The run's folder; by default the next one under ``runs/NAME``.
+        resume: Whether to go on with the run in that folder, or with the recipe's latest.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        data_dir: A folder to look for the data set in before all others.
+        note: Gets each line that a command would say on the way.
+
+    Raises:
+        ConfigError: The recipe or its network is wrong, or no longer the one that a resumed run began with.
+        UsageError: An option is wrong, or the run's folder is in the way.
+        DataError: The data set is missing, broken, or does not fit the recipe.
+        CheckpointError: Weights, or what a resumed run left, cannot be used.
+        DivergedError: The loss, a gradient or a weight is not finite.
+        EnvironmentFault: The disk, the memory or a permission is not enough, or another process holds the folder.
+        WorkerError: A loader worker or a rank died or hangs.
+        StoppedBySignal: A signal ended the run after a checkpoint was written.
+    """
     from zoo.assemble.options import RunOptions
     from zoo.assemble.run import run_recipe
     from zoo.document.writer import flow_text
@@ -88,7 +120,33 @@ def explain(
     data_dir: Path | str | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Draws class activation maps; returns the figures' paths and what each image was taken for."""
+    """Draws class activation maps.
+
+    Args:
+        target: A run, by its folder or its recipe's name, or one of its checkpoints; by default the latest run. Or
+            ``timm:NAME`` or ``torchvision:NAME``, which is explained with its library's weights.
+        method: The method's name; by default the recipe's.
+        layer: The layer's dotted name; by default the recipe's, else the last with a map worth looking at.
+        images: Files and folders of images; by default test images that are misclassified.
+        misclassified: How many of those, the most confident first.
+        class_name: The class to explain, instead of the one predicted; without ``images`` its test images are shown.
+        out: The folder for the figures; by default the run's ``figures``, for a foreign model the present one.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        data_dir: A folder to look for the data set in before all others.
+        note: Gets each line that a command would say on the way.
+
+    Returns:
+        ``figures``, the paths of what was drawn; ``method`` and ``layer``; and ``images``, for each its ``name``, the
+        class ``predicted`` with its ``confidence``, and ``true``, its own class, None where it is not known.
+
+    Raises:
+        UsageError: An option is wrong, nothing fits it, or the method cannot explain this network.
+        ConfigError: The run's recipe is wrong.
+        DataError: The run's data set, or an image, is missing or broken.
+        CheckpointError: There is no such run, or it cannot be used.
+        EnvironmentFault: The figures cannot be written, a foreign model's weights cannot be had, or memory is short.
+        WorkerError: A loader worker died or hangs.
+    """
     from zoo.assemble.explaining import ExplainOptions, explain_target
 
     options = ExplainOptions(
@@ -112,9 +170,25 @@ def predict(
     checkpoint: str | None = None,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
-    """Classifies images with a run's last weights: for each its path and the likeliest classes.
+    """Classifies images with a run's last weights.
 
-    ``checkpoint`` names other weights (`best`); ``run`` may be a checkpoint's own folder too.
+    Args:
+        run: A run, by its folder or its recipe's name, or one of its checkpoints.
+        images: Files and folders of images.
+        top: How many of the likeliest classes are told.
+        checkpoint: Which weights, ``best`` for example.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+
+    Returns:
+        For each image ``image``, its path, and ``classes``: the likeliest first, each with ``class``, its name, and
+        ``probability``.
+
+    Raises:
+        UsageError: An option is wrong, or there are no images.
+        ConfigError: The run's recipe is wrong.
+        DataError: An image cannot be read, or does not fit the network.
+        CheckpointError: There is no such run or checkpoint, or it cannot be used.
+        EnvironmentFault: Memory is short.
     """
     from zoo.assemble.trained import predict_images
 

@@ -6,7 +6,7 @@ rendered long after the file has changed or gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -147,12 +147,11 @@ class Diagnostics:
         message: str,
         span: Span | None = None,
         *,
-        label: str = "",
         notes: Iterable[Note] = (),
         help: str | None = None,
     ) -> None:
         """Takes an error."""
-        self.add(Diagnostic("error", code, message, span, label, tuple(notes), help))
+        self.add(Diagnostic("error", code, message, span, notes=tuple(notes), help=help))
 
     def warning(
         self,
@@ -160,12 +159,11 @@ class Diagnostics:
         message: str,
         span: Span | None = None,
         *,
-        label: str = "",
         notes: Iterable[Note] = (),
         help: str | None = None,
     ) -> None:
         """Takes a warning."""
-        self.add(Diagnostic("warning", code, message, span, label, tuple(notes), help))
+        self.add(Diagnostic("warning", code, message, span, notes=tuple(notes), help=help))
 
 
 def render(diagnostic: Diagnostic) -> str:
@@ -207,6 +205,18 @@ def counted(number: float, noun: str) -> str:
     """``1 epoch``, ``1.5 epochs``, ``50,000 images``."""
     figure = f"{int(number):,}" if number == int(number) else f"{number:g}"
     return f"{figure} {noun}" if number == 1 else f"{figure} {noun}s"
+
+
+def and_more(first: Sequence[str], count: int) -> list[str]:
+    """The first of so many texts, and in the end ``and 7 more``, where there are more."""
+    more = count - len(first)
+    return [*first, f"and {more} more"] if more > 0 else list(first)
+
+
+def first_of(first: Sequence[str], count: int) -> str:
+    """The first of so many names in one text: ``a, b and 7 more``."""
+    more = count - len(first)
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def percent(fraction: float | None, unit: str = " %") -> str:

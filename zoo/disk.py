@@ -51,15 +51,31 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, as far as they are not there. Raises EnvironmentFault."""
+    with disk_faults(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """The hidden place beside a path where this process writes what is to stand there once it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Writes a file so that it lasts through a power cut, once its folder does. Raises OSError."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file whole or not at all, a text as UTF-8. Raises EnvironmentFault."""
     with disk_faults(path):
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        draft = draft_of(path)
         try:
-            with draft.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_through(draft, content.encode() if isinstance(content, str) else content)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

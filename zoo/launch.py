@@ -1,4 +1,4 @@
-"""What whoever starts several processes tells each of them, in its environment. Floor 0: no torch.
+"""What whoever starts several processes tells each of them: in its environment, and by signals. Floor 0: no torch.
 
 torchrun's variables (https://docs.pytorch.org/docs/stable/elastic/run.html); ``zoo run --devices`` gives the same.
 """
@@ -6,10 +6,12 @@ torchrun's variables (https://docs.pytorch.org/docs/stable/elastic/run.html); ``
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 
 STORE_FD = "ZOO_STORE_FD"  # a listening socket that the first rank inherits: what is told to all is kept there
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,12 @@ def announced() -> Place:
         return Place()
     rank, count, local_rank = map(int, given[:3])
     return Place(rank, count, local_rank) if count > 1 else Place()
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals that end a training in order; without SIGHUP where ``nohup`` has this process ignore it."""
+    is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _ENDING if not (is_deaf and number == signal.SIGHUP)]
 
 
 def sharers(images: int, ranks: int) -> int:

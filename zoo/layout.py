@@ -19,12 +19,18 @@ STEPS = "steps.jsonl"  # an object for every log interval
 TENSORBOARD = "tensorboard"  # a folder
 RESULT = "result.json"  # there once the run is finished
 EVIDENCE = "evidence"  # a folder: what the report is made from
+EVIDENCE_DATA = "evidence.json"  # in it, written last
 FIGURES = "figures"  # a folder: the report's pictures
 REPORT = "report.html"
 
 CHECKPOINTS = "checkpoints"  # a folder of folders: LAST, BEST, older ones
 LAST, BEST = "last", "best"
 MANIFEST = "manifest.json"  # in each of these
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run's folder: every run begins by writing down its recipe with every value."""
+    return (path / RESOLVED).is_file()
 
 
 def numbered(series: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import zoo
+from tests.optim.rates import preview
 from tests.optim.test_schedules import EVERY
 from zoo.assemble.check import check_file, check_recipe, checked
 from zoo.assemble.complete import complete
@@ -143,7 +144,7 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     assert not list(diagnostics)
     assert parts_again is not None
     length: dict[str, Any] = {"steps_per_epoch": 7, "epochs": 5}
-    assert parts_again.optimization.preview(**length) == parts.optimization.preview(**length)
+    assert preview(parts_again.optimization, **length) == preview(parts.optimization, **length)
     assert [s.arguments.get("mode") for s in parts_again.optimization.schedules()] == [
         s.arguments.get("mode") for s in parts.optimization.schedules()
     ]

@@ -79,8 +79,7 @@ def remote(monkeypatch: pytest.MonkeyPatch, server: Path, pictures: Pictures) ->
     path = server / "cifar-10-python.tar.gz"
     known = cifar._CIFAR10_SET
     digest = hashlib.md5(path.read_bytes()).hexdigest()
-    changed = type(known)(known.name, known.title, known.traits, known.forms, (Remote(known.remotes[0].url, digest),))
-    monkeypatch.setattr(cifar, "_CIFAR10_SET", changed)
+    monkeypatch.setitem(vars(known), "remotes", (Remote(known.remotes[0].url, digest),))
     return path
 
 

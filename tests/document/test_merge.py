@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.document.places import node_at
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, apply_sets, load, merge, node_at, plain, read_text
+from zoo.document import Mapping, Node, apply_sets, load, merge, plain, read_text
 from zoo.errors import UsageError
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.document.places import node_at
 from zoo.diagnostics import Diagnostics, render
-from zoo.document import Mapping, Scalar, node_at, plain, read_file, read_text, read_value
+from zoo.document import Mapping, Scalar, plain, read_file, read_text, read_value
 
 CHAIN = "a0: &a0 [x]\n" + "".join(f"a{level}: &a{level} [*a{level - 1}]\n" for level in range(1, 2000))
 

@@ -62,7 +62,8 @@ def test_the_text_computes_what_the_op_computes(case: Case, training: bool) -> N
     fewest, most = ops[name].input_bounds(taken)
     assert fewest <= len(values) <= (most or 99)
     torch.manual_seed(2)
-    applied = ops[name].apply([value.clone() for value in values], {}, taken, training)
+    flag = {"training": training} if ops[name].follows_training else {}
+    applied = ops[name].apply([value.clone() for value in values], {}, {**taken, **flag})
     assert same(applied, evaluate(name, taken, values, training))
 
 
@@ -77,7 +78,7 @@ def test_functions_follow_training(name: str) -> None:
     values = tensors((BOX if name.endswith("3d") else ROW if name.endswith("1d") else MAP,))
     values[0] -= 0.5
     assert ops[name].follows_training
-    assert not same(ops[name].apply(values, {}, {}, True), ops[name].apply(values, {}, {}, False))
+    assert not same(ops[name].apply(values, {}, {"training": True}), ops[name].apply(values, {}, {}))
     assert not same(evaluate(name, {}, values, True), evaluate(name, {}, values, False))
 
 
@@ -85,8 +86,8 @@ def test_attention_drops_only_while_training() -> None:
     values = tensors(((2, 2, 5, 3),) * 3)
     attention = ops["scaled_dot_product_attention"]
     plain_value = F.scaled_dot_product_attention(*values)
-    assert same(attention.apply(values, {}, {"dropout_p": 0.5}, False), plain_value)
-    assert not same(attention.apply(values, {}, {"dropout_p": 0.5}, True), plain_value)
+    assert same(attention.apply(values, {}, {"dropout_p": 0.5}), plain_value)
+    assert not same(attention.apply(values, {}, {"dropout_p": 0.5, "training": True}), plain_value)
     assert attention.expression(["q", "k", "v"], {}, "self.training") == "F.scaled_dot_product_attention(q, k, v)"
 
 

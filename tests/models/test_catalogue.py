@@ -66,7 +66,7 @@ def test_a_text_that_is_no_foreign_target() -> None:
 
 
 def test_torchvisions_models_with_their_own_input_and_any_head() -> None:
-    target = foreign_target("torchvision:inception_v3", init_weights=False)
+    target = foreign_target("torchvision:inception_v3")
     assert target is not None
     assert target.input_shape == (3, 299, 299)
     small = foreign_target("torchvision:squeezenet1_1")

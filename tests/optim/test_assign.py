@@ -127,7 +127,8 @@ optimizer:
     assert owned(optimization)["Muon"] == ("stem.weight",)
     names = [name for group in optimization.groups for name in group.names]
     assert sorted(names) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
-    assert [id(p) for p in optimization.parameters()] == [id(model.get_parameter(name)) for name in names]
+    taken = [p for optimizer in optimization.optimizers for group in optimizer.param_groups for p in group["params"]]
+    assert [id(p) for p in taken] == [id(model.get_parameter(name)) for name in names]
 
 
 def test_shared_parameters_are_owned_once(parse: Parse) -> None:

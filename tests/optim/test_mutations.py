@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.optim.conftest import small_net
+from tests.optim.rates import preview, with_lr
 from tests.optim.test_running import RECIPES
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data
@@ -59,8 +60,8 @@ def outcome(document: Any) -> str:
         return "told"
     try:
         spec.check(8, diagnostics)
-        spec.with_lr(0.1).build(small_net(), steps_per_epoch=2, epochs=8, diagnostics=diagnostics)
-        spec.preview(steps_per_epoch=2, epochs=8)
+        with_lr(spec, 0.1).build(small_net(), steps_per_epoch=2, epochs=8, diagnostics=diagnostics)
+        preview(spec, steps_per_epoch=2, epochs=8)
     except ConfigError:
         return "told"
     return "built"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.optim.conftest import Parse, backward, small_net
+from tests.optim.rates import first_lr, preview, with_lr
 from zoo.diagnostics import Diagnostics
 from zoo.errors import DivergedError
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
@@ -81,7 +82,7 @@ def randomness() -> tuple[float, float, float]:
 def train(parse: Parse, model: nn.Module, text: str, lr: float | None = None) -> Optimization:
     spec = parse(text)
     if lr is not None:
-        spec = spec.with_lr(lr)
+        spec = with_lr(spec, lr)
     optimization = spec.build(model, steps_per_epoch=5, epochs=2, diagnostics=Diagnostics())
     for step in range(10):
         optimization.zero_grad()
@@ -186,8 +187,8 @@ def test_what_the_found_rate_does_not_move_stands_at_its_own(text: str, swept: d
     optimization = spec.build_for_range_test(small_net(), Diagnostics())
     optimization.sweep(0.25)
     assert optimization.lrs == swept
-    built = spec.with_lr(0.25) if spec.finds_lr else parse(text.replace("max_lr: 4", "max_lr: 0.25"))
-    curves = built.preview(steps_per_epoch=30, epochs=10)
+    built = with_lr(spec, 0.25) if spec.finds_lr else parse(text.replace("max_lr: 4", "max_lr: 0.25"))
+    curves = preview(built, steps_per_epoch=30, epochs=10)
     assert {label: pytest.approx(max(curve), rel=0.01) for label, curve in curves.items()} == swept
 
 
@@ -204,9 +205,10 @@ def test_find_in_the_optimizer_and_its_settings(parse: Parse) -> None:
     assert spec.find_settings == FindSettings(rule="steep", steps=40)
     with pytest.raises(ValueError, match="still to be found"):
         spec.build(fresh(), steps_per_epoch=1, epochs=1, diagnostics=Diagnostics())
-    settled = spec.with_lr(0.123)
+    settled = with_lr(spec, 0.123)
     assert not settled.finds_lr
-    assert settled.build(fresh(), steps_per_epoch=1, epochs=1, diagnostics=Diagnostics()).lr == 0.123
+    built = settled.build(fresh(), steps_per_epoch=1, epochs=1, diagnostics=Diagnostics())
+    assert first_lr(built) == 0.123
 
 
 def test_the_rule_that_was_asked_for_is_chosen(parse: Parse) -> None:
@@ -285,7 +287,7 @@ def test_accumulated_batches_and_a_scaled_loss_make_the_step_of_their_union(pars
             yield from halves
 
     def update() -> None:
-        for parameter in optimization.parameters():
+        for parameter in model.parameters():
             parameter.grad = None if parameter.grad is None else parameter.grad / 1024
         optimization.step()
 

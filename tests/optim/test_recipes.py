@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tests.conftest import ROOT
+from tests.optim.rates import preview
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import load
 from zoo.errors import ConfigError
@@ -46,7 +47,7 @@ def spec_of(path: Path) -> OptimizationSpec:
 def test_shipped_recipe_previews(path: Path) -> None:
     if "$(" in path.read_text(encoding="utf-8"):
         pytest.skip("has expressions, which are evaluated before; tested with the whole recipe")
-    curves = spec_of(path).preview(steps_per_epoch=4, epochs=20)
+    curves = preview(spec_of(path), steps_per_epoch=4, epochs=20)
     assert all(len(curve) == 80 for curve in curves.values())
 
 
@@ -63,7 +64,7 @@ def test_cifar10_94_of_the_design(shared_dir: Path, tmp_path: Path) -> None:
         "SGD head.weight": ("head.weight",),
         "SGD whiten.bias": ("whiten.bias",),
     }
-    curves = spec.preview(steps_per_epoch=25, epochs=8)
+    curves = preview(spec, steps_per_epoch=25, epochs=8)
     for step in (0, 1, 74, 75, 199):  # airbench94_muon's own formulas
         assert curves["Muon"][step] == pytest.approx(0.24 * (1 - step / 200))
         assert curves["SGD head.weight"][step] == pytest.approx(0.67 * (1 - step / 200))

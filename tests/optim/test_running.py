@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tests.optim.conftest import Parse, backward, small_net
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError
-from zoo.optim import Optimization, find_optimizer, optimizer_names, optimizers
-from zoo.optim.catalogue import REFUSED
+from zoo.optim import Optimization, find_optimizer, optimizers
+from zoo.optim.catalogue import REFUSED, optimizer_names
 from zoo.optim.guard import stepped_unless
 from zoo.optim.running import RunningGroup
 

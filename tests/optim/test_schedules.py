@@ -10,6 +10,7 @@ from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from tests.optim.conftest import Messages, Parse, read, small_net
+from tests.optim.rates import first_lr, preview
 from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError
 from zoo.optim import Optimization, schedules
@@ -90,7 +91,7 @@ def by_zoo(parse: Parse, schedule: str, epochs: float = EPOCHS, steps: int = STE
 def walk(optimization: Optimization, epochs: float = EPOCHS, steps: int = STEPS) -> tuple[list[float], list[float]]:
     rates, momenta = [], []
     for step in range(round(epochs * steps)):
-        rates.append(optimization.lr)
+        rates.append(first_lr(optimization))
         momenta.append(optimization.optimizers[0].param_groups[0].get("momentum", 0.0))
         optimization.step()
         optimization.after_step()
@@ -242,7 +243,7 @@ def test_plateau_watches_its_metric(parse: Parse) -> None:
     rates = []
     for accuracy in [0.5, 0.6, 0.6, 0.6, None, 0.6]:
         optimization.after_epoch({} if accuracy is None else {"accuracy": accuracy, "loss": 1.0})
-        rates.append(optimization.lr)
+        rates.append(first_lr(optimization))
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01])
 
 
@@ -259,7 +260,7 @@ def test_preview_is_what_the_training_takes(parse: Parse) -> None:
         optimization.after_step()
         if (step + 1) % STEPS == 0:
             optimization.after_epoch()
-    assert spec.preview(steps_per_epoch=STEPS, epochs=EPOCHS) == curves
+    assert preview(spec, steps_per_epoch=STEPS, epochs=EPOCHS) == curves
     assert set(curves) == {"SGD", "SGD bias", "SGD norm"}
 
 
@@ -268,7 +269,7 @@ def test_groups_under_onecycle_peak_at_their_own_rates(parse: Parse) -> None:
         "optimizer: {name: SGD, momentum: 0.9, groups: [{match: '4.weight', lr: 0.7}, {kind: bias, lr_scale: 2}]}\n"
         "schedule: {name: OneCycleLR, max_lr: 0.1}"
     )
-    curves = spec.preview(steps_per_epoch=10, epochs=10)
+    curves = preview(spec, steps_per_epoch=10, epochs=10)
     peaks = {label: max(curve) for label, curve in curves.items()}
     assert peaks == pytest.approx({"SGD": 0.1, "SGD 4.weight": 0.7, "SGD bias": 0.2}, rel=1e-3)
 
@@ -281,7 +282,7 @@ def test_plateau_follows_its_metric_upwards_by_itself(parse: Parse) -> None:
     rates = []
     for accuracy in [0.5, 0.6, 0.7, 0.7]:
         optimization.after_epoch({"accuracy": accuracy})
-        rates.append(optimization.lr)
+        rates.append(first_lr(optimization))
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01])
 
 
@@ -317,7 +318,7 @@ schedule:
         made = parse(text).build(small_net(), steps_per_epoch=4, epochs=epochs, diagnostics=Diagnostics())
         made.after_epoch({})
         made.after_epoch({})
-        assert made.lr == 0.0
+        assert first_lr(made) == 0.0
 
 
 def test_piecewise_linear_is_not_chained(messages: Messages) -> None:

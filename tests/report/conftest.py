@@ -10,6 +10,7 @@ import pytest
 
 from tests.report.report_world import AUGMENTED, RECIPE, batches, digits, range_test, result, trained, transforms
 from zoo.report import record, render
+from zoo.schema.recipe import REPORTS, ExplainSection
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eval_transforms=plain,
         evaluation=found,
         steps=30,
+        reports=REPORTS,
+        explain=ExplainSection(),
         range_test=range_test(),
         model_name="tiny",
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.report.test_folder import changed
-from zoo.report import render
+from zoo.optim.lr_rules import RULES
+from zoo.report import charts, render
 
 
 def test_a_short_run_shows_no_epoch_that_it_did_not_have(copy_of: Path) -> None:
@@ -87,6 +88,10 @@ def test_groups_with_courses_of_their_own_are_drawn_as_shares(copy_of: Path) -> 
     assert "SGD head and 1 more</text>" in text
     assert ">Muon</text>" in text
     assert ">Muon</th><td>falls from 0.24 and ends at 0</td>" in text
+
+
+def test_every_rule_of_the_range_test_has_its_words() -> None:
+    assert set(charts.RULES) == set(RULES)
 
 
 def test_one_rule_was_taken(copy_of: Path) -> None:

@@ -19,7 +19,7 @@ from zoo.report.choice import from_every_class, most_confident
 from zoo.report.classes import ClassRow, accuracy_text, class_rows, confusion
 from zoo.report.collect import Finished
 from zoo.report.evidence import has_evidence, read_arrays, read_json
-from zoo.schema.recipe import ExplainSection
+from zoo.schema.recipe import REPORTS, ExplainSection
 
 
 def test_predictions_are_in_the_splits_order(recorded: Path) -> None:
@@ -200,6 +200,10 @@ def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
         "eval_transforms": plain,
         "evaluation": outcome(copy.deepcopy(model), data),
         "steps": 30,
+        "reports": REPORTS,
+        "explain": ExplainSection(),
+        "range_test": None,
+        "model_name": "",
     }
     return record(folder, model=model, dataset=data, **(arguments | given))
 

@@ -272,7 +272,8 @@ def _train(folder: Path, small: Small, trap: Trap | None, said: Path, environmen
                 Runtime.warms_up = True  # type: ignore[method-assign,assignment]
             if small.forgets_random_state:
                 state.set_random_state = lambda *saved: None
-            with RunFolder.at(folder, resume=small.resume) if is_first else nullcontext() as held:
+            taken = RunFolder.planned(folder, resume=True) if small.resume else RunFolder.at(folder)
+            with taken if is_first else nullcontext() as held:
                 training = small_training(small, held)
                 metrics = MetricsFile(held) if held is not None else None
                 for event in fit(training):

@@ -26,7 +26,8 @@ def test_the_update_does_not_happen_and_step_rate_and_samples_are_told(training:
 
     def watched() -> None:
         step = len(weights) + 1
-        weights[step], rates[step] = one.model[0].weight.detach().clone(), one.optimization.lr  # type: ignore
+        weights[step] = one.model[0].weight.detach().clone()  # type: ignore
+        rates[step] = one.optimization.lrs["all"]
         after_step()
 
     one.optimization.after_step = watched  # type: ignore[method-assign]

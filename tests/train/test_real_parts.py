@@ -137,7 +137,7 @@ def test_a_signal_to_worker_and_training_stops_resumably(tmp_path: Path) -> None
     process.join(120)
     assert process.exitcode == 143
     verify(tmp_path / "run" / "checkpoints" / "last")
-    with RunFolder.at(tmp_path / "run", resume=True) as folder:
+    with RunFolder.planned(tmp_path / "run", resume=True) as folder:
         again = trained(build(folder, 1, resume=True))
     for name, tensor in whole.items():
         assert tensor.equal(again[name]), name

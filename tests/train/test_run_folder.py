@@ -29,10 +29,10 @@ def test_a_folder_of_ones_own_choice_must_be_empty(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a run folder: it holds other files"):
         RunFolder.at(tmp_path / "full")
     with pytest.raises(UsageError, match="not a run folder"):  # nor may a resume write over it
-        RunFolder.at(tmp_path / "full", resume=True)
+        RunFolder.planned(tmp_path / "full", resume=True)
     (tmp_path / "full" / "checkpoints").mkdir()  # others have such folders too
     with pytest.raises(UsageError, match="not a run folder"):
-        RunFolder.at(tmp_path / "full", resume=True)
+        RunFolder.planned(tmp_path / "full", resume=True)
     with pytest.raises(UsageError, match="not a folder"):
         RunFolder.at(tmp_path / "full" / "thesis.tex")
 
@@ -42,7 +42,7 @@ def test_what_a_run_left_is_taken_up(tmp_path: Path, left: str) -> None:
     (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / left).touch()
     (tmp_path / "recipe.yaml").touch()
-    assert RunFolder.at(tmp_path, resume=True).path == tmp_path
+    assert RunFolder.planned(tmp_path, resume=True).path == tmp_path
 
 
 def test_a_planned_folder_is_not_made_yet(tmp_path: Path) -> None:

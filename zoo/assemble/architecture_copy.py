@@ -10,7 +10,7 @@ from zoo.assemble.defaults import DEFAULT, with_value
 from zoo.assemble.networks import Network, architecture_of
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, Scalar, Sequence, from_data, plain, read_file
+from zoo.document import Mapping, Node, Scalar, each_of, from_data, plain, read_file
 from zoo.document.writer import escaped, write, write_data
 from zoo.graph import SHIPPED, find_library
 from zoo.layout import ARCHITECTURE, LIBRARIES
@@ -47,8 +47,7 @@ class _Libraries:
         use = document.get("use")
         if use is None:
             return document
-        items = use.items if isinstance(use, Sequence) else (use,)
-        return with_value(document, ("use",), [self._name(item, folder, where) for item in items])
+        return with_value(document, ("use",), [self._name(item, folder, where) for item in each_of(use)])
 
     def _name(self, node: Node, folder: Path, where: str) -> str:
         assert isinstance(node, Scalar)

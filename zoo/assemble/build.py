@@ -25,7 +25,7 @@ from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
-from zoo.diagnostics import Diagnostic, Diagnostics
+from zoo.diagnostics import Diagnostic, Diagnostics, and_more
 from zoo.document import Mapping
 from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, ZooError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
@@ -241,9 +241,8 @@ def _left_out(dataset: Dataset) -> tuple[str, ...]:
     """What to say of the corrupt images that `data.skip_corrupt` let pass."""
     if not dataset.skipped:
         return ()
-    first, *others = dataset.skipped
-    more = f", and {len(others)} more" if others else ""
-    return (f"warning: corrupt images are left out (data.skip_corrupt): {first}{more}",)
+    shown = ", ".join(and_more(dataset.skipped[:1], len(dataset.skipped)))
+    return (f"warning: corrupt images are left out (data.skip_corrupt): {shown}",)
 
 
 def _untested(dataset: Dataset) -> tuple[str, ...]:
@@ -294,7 +293,7 @@ def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...
     """The network's module on the CPU with its first weights, and what there is to say of them."""
     module = network.build()
     if network.weights is not None:
-        return module, (load_weights(module, network.weights).message,)
+        return module, (load_weights(module, network.weights),)
     wanted = images_wanted(network.plan) if network.plan is not None else 0
     if wanted:
         initialise_from_images(module, _FirstImages(train, wanted))

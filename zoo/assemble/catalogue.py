@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, counted, percent
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
-from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RECIPE, RESULT, RUNS, numbered
+from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RESULT, RUNS, is_run, numbered
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import REPORT_DOCS
 
@@ -61,44 +62,14 @@ def _line(text: Any) -> str:
     return re.split(r"(?<=[a-z)]\.)(?<!et al\.)\s", " ".join(paragraph.split()))[0]
 
 
-def _registered(registry: Any) -> Iterable[Item]:
-    return [Item(name, _line(getattr(registry[name], "doc", ""))) for name in sorted(registry)]
+def _registered(module: str, registry: str) -> Callable[[], Iterable[Item]]:
+    """The entries of a registry; its module is imported when they are asked for: most of them bring torch."""
 
+    def items() -> Iterable[Item]:
+        entries = getattr(import_module(module), registry)
+        return [Item(name, _line(getattr(entries[name], "doc", ""))) for name in sorted(entries)]
 
-def _ops() -> Iterable[Item]:
-    from zoo.layers import ops
-
-    return _registered(ops)
-
-
-def _initialisers() -> Iterable[Item]:
-    from zoo.layers import initialisers
-
-    return _registered(initialisers)
-
-
-def _transforms() -> Iterable[Item]:
-    from zoo.data import transforms
-
-    return _registered(transforms)
-
-
-def _sources() -> Iterable[Item]:
-    from zoo.data import sources
-
-    return _registered(sources)
-
-
-def _optimizers() -> Iterable[Item]:
-    from zoo.optim import optimizers
-
-    return _registered(optimizers)
-
-
-def _schedules() -> Iterable[Item]:
-    from zoo.optim import schedules
-
-    return _registered(schedules)
+    return items
 
 
 def _losses() -> Iterable[Item]:
@@ -118,7 +89,7 @@ def _reports() -> Iterable[Item]:
 
 
 def _runs() -> Iterable[Item]:
-    runs = [run for series in sorted(RUNS.glob("*")) for run in numbered(series) if (run / RECIPE).is_file()]
+    runs = [run for series in sorted(RUNS.glob("*")) for run in numbered(series) if is_run(run)]
     return [Item(str(run), _outcome(run)) for run in runs]
 
 
@@ -143,13 +114,13 @@ def _saved(run: Path) -> str:
 KINDS: dict[str, Kind] = {
     "architectures": Kind("networks that ship with zoo", _architectures),
     "recipes": Kind("recipes that ship with zoo", _recipes),
-    "ops": Kind("what a layer can be: modules and functions", _ops),
-    "initialisers": Kind("how weights begin", _initialisers),
-    "sources": Kind("data sets and ways to read one", _sources),
-    "transforms": Kind("augmentations of images", _transforms),
+    "ops": Kind("what a layer can be: modules and functions", _registered("zoo.layers", "ops")),
+    "initialisers": Kind("how weights begin", _registered("zoo.layers", "initialisers")),
+    "sources": Kind("data sets and ways to read one", _registered("zoo.data", "sources")),
+    "transforms": Kind("augmentations of images", _registered("zoo.data", "transforms")),
     "losses": Kind("what can be minimised", _losses),
-    "optimizers": Kind("of torch.optim, timm.optim and our own", _optimizers),
-    "schedules": Kind("of the learning rate", _schedules),
+    "optimizers": Kind("of torch.optim, timm.optim and our own", _registered("zoo.optim", "optimizers")),
+    "schedules": Kind("of the learning rate", _registered("zoo.optim", "schedules")),
     "methods": Kind("class activation maps", _methods),
     "reports": Kind("what a report can show", _reports),
     "runs": Kind("run folders under ./runs", _runs),

@@ -18,6 +18,7 @@ from zoo.document import Entry, Mapping, Node, Scalar, Sequence
 from zoo.optim import find_optimizer
 from zoo.optim.parse_parts import named
 from zoo.optim.parse_schedule import parse_schedule
+from zoo.schema.signature import fields_of
 
 # Arguments whose default holds only where another one was not given.
 _GIVEN_ANOTHER_WAY = {"peak_epoch": "pct_start", "annihilation": "final_div_factor"}
@@ -59,8 +60,8 @@ def with_defaults(node: Mapping, model: type[BaseModel], leave_out: tuple[str, .
     """The mapping with the defaults of an arguments model behind what was given."""
     missing = [
         default_entry(name, field.default)
-        for key, field in model.model_fields.items()
-        if (name := field.alias or key) not in node
+        for name, field in fields_of(model).items()
+        if name not in node
         and name not in leave_out
         and field.default is not None
         and field.default is not PydanticUndefined

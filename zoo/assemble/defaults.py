@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from zoo.diagnostics import Source, Span
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, from_data
 from zoo.document.writer import escaped, write
+from zoo.schema.recipe import NETWORK_KEYS
 
 DEFAULT = Span(Source("default"), 1, 1, 1, 1)
-_ALTERNATIVES = ("architecture", "timm", "torchvision")  # of which a recipe names one; the others stay away
 
 
 def fill(node: Mapping, model: BaseModel) -> Mapping:
@@ -21,7 +21,7 @@ def fill(node: Mapping, model: BaseModel) -> Mapping:
         name = field.alias or key
         written, value = node.entry(name), getattr(model, key)
         if written is None:
-            if not (value is None and name in _ALTERNATIVES):
+            if not (value is None and name in NETWORK_KEYS):  # a recipe names one; the others stay away
                 entries.append(default_entry(name, value))
         elif isinstance(value, BaseModel) and isinstance(written.value, Mapping):
             entries.append(Entry(name, written.key_span, fill(written.value, value)))

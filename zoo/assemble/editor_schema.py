@@ -18,6 +18,7 @@ from zoo.errors import UsageError
 from zoo.optim.models import SelectorKeys
 from zoo.optim.settings import FindSettings
 from zoo.registry import did_you_mean
+from zoo.schema.recipe import NETWORK_KEYS
 
 Schema = dict[str, Any]
 
@@ -121,12 +122,11 @@ def _recipe() -> Schema:
     properties["loss"] = _by("name", {name: loss_arguments(name) for name in loss_names()}, definitions)
     properties |= _optimization(definitions)
     _transforms(definitions)
-    networks = ("architecture", "timm", "torchvision")
-    definitions["ModelSection"]["propertyNames"] = {"not": {"pattern": _slips([*networks, "weights"])}}
+    definitions["ModelSection"]["propertyNames"] = {"not": {"pattern": _slips([*NETWORK_KEYS, "weights"])}}
     schema = _nullable(_open({**top, "$defs": definitions}))
     chosen = {"data": "source", "loss": "name", "optimizer": "name", "schedule": "name"}
     by_itself = {key: {"if": {"type": "object"}, "then": {"required": [name]}} for key, name in chosen.items()}
-    models = [{"required": [key]} for key in networks]
+    models = [{"required": [key]} for key in NETWORK_KEYS]
     required = {"required": schema.pop("required"), "properties": {**by_itself, "model": {"anyOf": models}}}
     required["required"].remove("name")  # the file's name stands for it
     # What a recipe that extends another leaves out, the other one has.

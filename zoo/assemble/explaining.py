@@ -27,7 +27,7 @@ from zoo.assemble.trained import (
 )
 from zoo.data.dataset import Image
 from zoo.diagnostics import counted
-from zoo.disk import disk_faults
+from zoo.disk import disk_faults, make_folder
 from zoo.errors import UsageError
 from zoo.explain import Explanation, explain, find_method, layers_with_maps, seen_pixels
 from zoo.explain.layers import choose_layer
@@ -82,8 +82,7 @@ def explain_target(target: str | None, options: ExplainOptions, note: Say) -> di
 
 def _made(out: Path) -> Path:
     """The folder to draw to, there before the work that a refusal would have cost. Raises EnvironmentFault."""
-    with disk_faults(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     return out
 
 

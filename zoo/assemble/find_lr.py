@@ -13,7 +13,7 @@ from zoo.assemble.build import open_data
 from zoo.assemble.max_lr import Found, run_range_test
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import prepare
-from zoo.disk import disk_faults
+from zoo.disk import make_folder
 from zoo.report import draw_range_test
 
 
@@ -42,7 +42,7 @@ class FoundRate:
         """What people read."""
         test = self.found.range_test
         width = max(map(len, test.suggestions))
-        lines = [*curve(test.lrs, test.losses), ""]
+        lines = [*curve(test.lrs, test.losses, width=64, height=12), ""]
         lines += [f"{name:<{width}}  {rate:.4g}" for name, rate in test.suggestions.items()]
         lines.append(f"find takes {self.found.lr!r} ({test.rule})")
         if self.found.kept is not None:
@@ -51,7 +51,7 @@ class FoundRate:
         return "\n".join(lines)
 
 
-def curve(lrs: Sequence[float], losses: Sequence[float], *, width: int = 64, height: int = 12) -> list[str]:
+def curve(lrs: Sequence[float], losses: Sequence[float], *, width: int, height: int) -> list[str]:
     """The curve in letters: the loss against the rate on a log scale, each column the mean of what falls into it.
 
     What is higher than the curve was on its way down, where the loss diverges, is drawn at the top.
@@ -86,8 +86,7 @@ def find_learning_rate(
     """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
     resolved, parts = prepare(recipe, options, settle)
     if out is not None:
-        with disk_faults(out):
-            out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     dataset = open_data(resolved, options)
     found = run_range_test(resolved, parts, dataset, options, note)
     if out is None:

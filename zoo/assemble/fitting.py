@@ -31,14 +31,20 @@ def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostic
 
 
 def check_views(resolved: Resolved, shape: Shape, diagnostics: Diagnostics) -> None:
-    """Tells where test-time augmentation cannot shift images of this shape: one pixel has no neighbour to reflect."""
-    if resolved.recipe.eval.tta == "flip_translate" and min(shape[1:]) < 2:
+    """Tells where the recipe's test-time augmentation cannot shift images of this shape."""
+    if refusal := refused_views(resolved.recipe.eval.tta, shape):
         diagnostics.error(
             "tta-misfit",
-            f"eval.tta: flip_translate needs images of 2 x 2 pixels and more, these reach the network as {list(shape)}",
+            f"eval.tta: {refusal}, these reach the network as {list(shape)}",
             (resolved.section("eval").get("tta") or resolved.section("eval")).span,
             help="tta: flip mirrors them only",
         )
+
+
+def refused_views(views: str, shape: Shape) -> str | None:
+    """What such views need that images of this shape have not: one pixel has no neighbour to reflect."""
+    cannot_shift = views == "flip_translate" and min(shape[1:]) < 2
+    return "flip_translate needs images of 2 x 2 pixels and more" if cannot_shift else None
 
 
 def check_fit(

@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from zoo.assemble.series import newest_run
-from zoo.assemble.targets import is_run, network, run_named, run_of
+from zoo.assemble.targets import is_of_run, network, run_named, run_of
 from zoo.diagnostics import Diagnostics
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
-from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RUNS, numbered
+from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RUNS, is_run, numbered
 from zoo.models import load_weights
 from zoo.registry import did_you_mean
 from zoo.train import Checkpoint, read_checkpoint
@@ -38,7 +38,7 @@ def load_target(target: str, *, weights: str | Path | None = None, params: dict[
     if found.weights is not None:
         load_weights(module, found.weights)
     elif weights is None and (run := run_named(target)) is not None:
-        load_checkpoint(module, *run_and_checkpoint(target if is_run(Path(target)) else str(run)))
+        load_checkpoint(module, *run_and_checkpoint(target if is_of_run(Path(target)) else str(run)))
     elif not found.pretrained:
         return module
     return module.eval()
@@ -77,7 +77,7 @@ def run_and_checkpoint(text: str | None, checkpoint: str | None = None) -> tuple
 def _is_checkpoint(path: Path) -> bool:
     """Whether a path is one in the `checkpoints` of a run, a misspelt one too: which there are is told on loading."""
     run = run_of(path)
-    return run != path and (run / RESOLVED).is_file()
+    return run != path and is_run(run)
 
 
 def find_run(text: str | None) -> Path:
@@ -90,7 +90,7 @@ def find_run(text: str | None) -> Path:
     if _is_checkpoint(Path(text)):
         return run_of(Path(text))
     for path in (Path(text), RUNS / text):
-        if (path / RESOLVED).is_file():
+        if is_run(path):
             return path
         newest = newest_run(path)
         if newest is not None:
@@ -105,7 +105,7 @@ def find_run(text: str | None) -> Path:
 
 
 def _latest_of_all() -> Path:
-    runs = [run for series in RUNS.glob("*") for run in numbered(series) if (run / RESOLVED).is_file()]
+    runs = [run for series in RUNS.glob("*") for run in numbered(series) if is_run(run)]
     if not runs:
         raise CheckpointError("there is no run under ./runs yet", code="no-run", help="zoo run quickstart makes one")
     return max(runs, key=lambda run: ((run / CHECKPOINTS / LAST).is_dir(), (run / RESOLVED).stat().st_mtime))

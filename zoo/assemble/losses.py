@@ -34,11 +34,10 @@ _OVERRIDES: dict[str, Any] = {  # what the signatures cannot say
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """A loss by name with checked arguments; ``defaults`` has every argument."""
+    """A loss by name with its checked arguments, those that were given."""
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    model: ArgsModel | None = None
 
     def build(self) -> nn.Module:
         """The loss; ``weight``, given as a list of numbers, becomes a tensor."""
@@ -86,7 +85,7 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
         diagnostics.add(unknown("loss", str(name), loss_names(), span))
         return None
     arguments = validate(loss_arguments(str(name)), node.without(["name"]), diagnostics, what=str(name))
-    return LossSpec(str(name), given(arguments), arguments) if arguments is not None else None
+    return LossSpec(str(name), given(arguments)) if arguments is not None else None
 
 
 def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpec], node: Mapping) -> nn.Module:

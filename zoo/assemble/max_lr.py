@@ -23,7 +23,7 @@ from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.disk import write_atomically
-from zoo.document import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document import Entry, Mapping, Node, Scalar, Sequence, text_of
 from zoo.errors import raise_if_errors
 from zoo.layout import RANGE_TEST
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
@@ -186,7 +186,7 @@ def _says_find(node: Node) -> bool:
     """Whether a value is ``find``, or ``{find: {…}}`` with the test's settings."""
     if isinstance(node, Mapping):
         return node.keys == ("find",)
-    return isinstance(node, Scalar) and node.value == "find"
+    return text_of(node) == "find"
 
 
 def _replaced(node: Node, lr: float) -> Node:

@@ -18,14 +18,15 @@ from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.data.places import expanded
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.document import Mapping
+from zoo.document import Mapping, folder_of
 from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
 from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan, parse_arguments
+from zoo.schema.recipe import NETWORK_KEYS
 
 Shape = tuple[int, ...]
-_NOT_PARAMS = ("architecture", "timm", "torchvision", "weights")
+_NOT_PARAMS = (*NETWORK_KEYS, "weights")
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,7 @@ def architecture_of(resolved: Resolved) -> str | Path:
 def _folder_of(resolved: Resolved, key: str) -> Path:
     """The folder of the file in which a key of `model` stands: the recipe's own, or one that it extends."""
     node = resolved.section("model").get(key)
-    file = Path(node.span.file) if node is not None else resolved.path
-    return file.parent if file.is_file() else resolved.folder
+    return folder_of(node) or resolved.folder
 
 
 def architecture_network(

@@ -30,7 +30,7 @@ from zoo.assemble.options import Say
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.data.places import user_cache
-from zoo.disk import disk_faults, write_atomically
+from zoo.disk import make_folder, write_atomically
 from zoo.document import plain
 from zoo.errors import EnvironmentFault
 from zoo.exchange.eject import eject
@@ -70,8 +70,7 @@ class KeptRangeTest:
         content = {"format": FORMAT, "depends_on": self._key, "range_test": asdict(test)}
         sealed = {**content, "sha256": _digest(_canonical(content))}
         try:
-            with disk_faults(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             write_atomically(self.path, json.dumps(sealed, indent=1) + "\n")
         except EnvironmentFault as error:
             self._note(f"the LR range test could not be kept: {error.message}")

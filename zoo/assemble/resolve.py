@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
-from zoo.assemble.shipped import find_parent, find_recipe, recipe_names
+from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.document import Entry, Mapping, Scalar, apply_sets, load
+from zoo.document import Entry, Mapping, Scalar, apply_sets, load, text_of
 from zoo.document.evaluation import NoNames, substitute
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe, Section, is_recipe
@@ -87,9 +87,10 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
     """The message; of a name that stands where its section is due, it shows where a name goes."""
     for section, key in _NAMED.items():
         node = document.get(section)
-        if isinstance(node, Scalar) and isinstance(node.value, str) and node.span == item.span:
+        name = text_of(node)
+        if node is not None and name is not None and node.span == item.span:
             is_set = node.span.file.startswith("--set ")
-            help = f"--set {section}.{key}={node.value}" if is_set else f"write {section}: {{{key}: {node.value}}}"
+            help = f"--set {section}.{key}={name}" if is_set else f"write {section}: {{{key}: {name}}}"
             return replace(item, help=help)
     return item
 
@@ -116,9 +117,7 @@ def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
     """Whether an architecture stands where a recipe is due, which is then told in one message."""
     if "layers" not in document or is_recipe(document.keys):
         return False
-    file, place = document.span.file, document.key_span("layers")
-    help = f"a recipe names it, `model: {{architecture: {file}}}`; zoo summary, check, draw and eject take it as it is"
-    diagnostics.error("not-a-recipe", f"{file} is an architecture; a recipe is due here", place, help=help)
+    diagnostics.add(not_a_recipe(document.span.file, document.key_span("layers")))
     return True
 
 

@@ -29,7 +29,7 @@ from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Scalar, Sequence, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
-from zoo.layout import ARCHITECTURE, RESOLVED, RESULT, numbered
+from zoo.layout import ARCHITECTURE, RESOLVED, RESULT, is_run, numbered
 from zoo.models import load_plan
 from zoo.train import RunFolder
 from zoo.train.shelf import Shelf
@@ -43,7 +43,7 @@ def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
     Of several runs that differ in their seed each has a folder of its own: the latest with its seed.
     """
     if options.run_dir is not None:
-        _require_free(options.run_dir)
+        RunFolder(options.run_dir).require_free()  # who holds it matters more than what lies in it
         return RunFolder.planned(options.run_dir, resume=options.resume)
     latest = _latest(runs / name, options.seed) if options.resume else None
     return RunFolder.planned(latest, resume=True) if latest is not None else None
@@ -58,13 +58,6 @@ def _seed_of(folder: Path) -> int | None:
     stored = _stored(folder)
     seed = stored.get("seed") if stored is not None else None
     return seed.value if isinstance(seed, Scalar) and isinstance(seed.value, int) else None
-
-
-def _require_free(path: Path) -> None:
-    """Raises EnvironmentFault where another process holds the folder: that matters more than what lies in it."""
-    if (path / ".lock").is_file():
-        with RunFolder(path):
-            pass
 
 
 def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str:
@@ -137,8 +130,7 @@ def _told_of_network(change: Change, folder: Path) -> Diagnostic:
 
 
 def _stored(folder: Path) -> Mapping | None:
-    path = folder / RESOLVED
-    return read_file(path, Diagnostics()) if path.is_file() else None
+    return read_file(folder / RESOLVED, Diagnostics()) if is_run(folder) else None
 
 
 def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
@@ -226,9 +218,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"the run in {folder} is not finished: it has no result.json") from None
+        raise CheckpointError(f"the run in {folder} is not finished: it has no {RESULT}") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'result.json'} cannot be read: {error}") from error
+        raise CheckpointError(f"{folder / RESULT} cannot be read: {error}") from error
     if not isinstance(result, dict):
-        raise CheckpointError(f"{folder / 'result.json'} is no mapping")
+        raise CheckpointError(f"{folder / RESULT} is no mapping")
     return {**result, "run_dir": str(folder)}  # a run folder may have been moved, or copied

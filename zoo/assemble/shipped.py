@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from zoo.diagnostics import Diagnostic, Span
 from zoo.document import is_file, other_file
 from zoo.errors import UsageError
 from zoo.registry import did_you_mean
@@ -54,14 +55,19 @@ def find_recipe(text: str) -> Path:
     from zoo.models import architecture_names  # only here: it brings torch
 
     if text in architecture_names():
-        raise UsageError(
-            f"{text} is an architecture; a recipe is due here",
-            code="not-a-recipe",
-            help=f"a recipe names it, `model: {{architecture: {text}}}`; zoo summary, check and draw take it as it is",
-        )
+        told = not_a_recipe(text)
+        raise UsageError(told.message, code=told.code, help=told.help)
     raise UsageError(
         f"there is no recipe {text!r}", code="no-such-recipe", help=file_or_name_meant(path, recipe_names())
     )
+
+
+def not_a_recipe(architecture: str, span: Span | None = None) -> Diagnostic:
+    """The message about an architecture, by its name or file, where a recipe is due."""
+    message = f"{architecture} is an architecture; a recipe is due here"
+    names_it = f"a recipe names it, `model: {{architecture: {architecture}}}`"
+    help = f"{names_it}; zoo summary, check, draw and eject take it as it is"
+    return Diagnostic("error", "not-a-recipe", message, span, help=help)
 
 
 def file_or_name_meant(path: Path, names: Sequence[str]) -> str | None:

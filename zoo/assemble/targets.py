@@ -14,7 +14,7 @@ from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
-from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS
+from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS, is_run
 from zoo.models import architecture_names
 from zoo.schema.recipe import is_recipe
 
@@ -108,22 +108,22 @@ def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Networ
 def run_named(target: str) -> Path | None:
     """The run folder that a TARGET names: by path, or, where nothing else bears the name, the latest under ./runs."""
     path = Path(target)
-    if is_run(path):
+    if is_of_run(path):
         return run_of(path)
     if path.is_file() or target in architecture_names() or shipped_recipe(target) is not None:
         return None
     return newest_run(RUNS / target)
 
 
-def is_run(path: Path) -> bool:
+def is_of_run(path: Path) -> bool:
     """Whether a path is a run folder, or that of one of its checkpoints; any other folder may bear a target's name."""
-    return (run_of(path) / RESOLVED).is_file() if path.is_dir() else False
+    return path.is_dir() and is_run(run_of(path))
 
 
 def run_of(folder: Path) -> Path:
     """The run folder that a checkpoint's folder lies in; any other folder itself."""
     whole = folder.absolute()
-    if whole.parent.name != CHECKPOINTS or (folder / RESOLVED).is_file():
+    if whole.parent.name != CHECKPOINTS or is_run(folder):
         return folder
     return folder.parent.parent if len(folder.parts) > 2 else whole.parent.parent
 

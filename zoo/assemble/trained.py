@@ -20,12 +20,13 @@ from zoo.assemble.build import (
     settle_precision,
 )
 from zoo.assemble.check import Parts, checked
+from zoo.assemble.fitting import refused_views
 from zoo.assemble.known_data import KnownData, describe_data, read_known_data
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
 from zoo.assemble.networks import Shape
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
-from zoo.assemble.targets import is_run
+from zoo.assemble.targets import is_of_run
 from zoo.data import Dataset, make_batches
 from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
@@ -132,8 +133,8 @@ def evaluate_run(
         raise UsageError(f"--tta wants one of {', '.join(get_args(TTA))}, got {tta!r}")
     opened = open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
     views: Any = tta or opened.resolved.recipe.eval.tta
-    if views == "flip_translate" and min(opened.input_shape[1:]) < 2:
-        raise UsageError(f"--tta flip_translate needs images of 2 x 2 pixels and more, not {list(opened.input_shape)}")
+    if refusal := refused_views(views, opened.input_shape):
+        raise UsageError(f"--tta {refusal}, not {list(opened.input_shape)}")
     base = opened.base
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=views, keep=True)
     return {
@@ -174,7 +175,7 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as they are; of folders the images in them. Raises UsageError where there are none, and for a run."""
     for path in paths:
-        if is_run(path):
+        if is_of_run(path):
             raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
     files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
     if not files:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from statistics import median
 from typing import Any
 
@@ -190,7 +190,7 @@ def _engine(training: Training) -> Iterator[float]:
 
 def _data(training: Training, how_many: int) -> Iterator[float]:
     """Seconds that so many batches take by themselves."""
-    batches = (batch for epoch in count(1) for batch in training.train.epoch(epoch))
+    batches = chain.from_iterable(map(training.train.epoch, count(1)))
     while True:
         began = time.perf_counter()
         for _ in range(how_many):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from statistics import median
 from typing import Any
 
@@ -51,7 +52,7 @@ def bench_transforms(batched: Batches, albumentations: Batches, *, rounds: int =
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        sources = [_endless(batched), _endless(albumentations)]
+        sources = [chain.from_iterable(map(one.epoch, count(1))) for one in (batched, albumentations)]
         rates: list[list[float]] = [[], []]
         for _ in range(rounds + 1):
             for source, found in zip(sources, rates, strict=True):
@@ -59,13 +60,6 @@ def bench_transforms(batched: Batches, albumentations: Batches, *, rounds: int =
     finally:
         torch.set_num_threads(threads)
     return TransformsBench(median(rates[0][1:]), median(rates[1][1:]), rounds)
-
-
-def _endless(batches: Batches) -> Iterator[Batch]:
-    epoch = 0
-    while True:
-        epoch += 1
-        yield from batches.epoch(epoch)
 
 
 def _images_per_second(source: Iterator[Batch], least_seconds: float = 0.25) -> float:

@@ -174,14 +174,13 @@ def _deliver(session: Session, text: str, out: Path | None, target: str) -> None
     if out is None:
         print_text(text)
         return
-    from zoo.disk import disk_faults, write_atomically
+    from zoo.disk import make_folder, write_atomically
 
     if out.is_dir():
         raise UsageError(f"{out} is a folder: what is written is a file", help="name the file, or leave -o out")
     if out.exists() and Path(target).exists() and out.samefile(target):
         raise UsageError(f"{out} is what it is made of: it would be lost", help="name another file")
-    with disk_faults(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_atomically(out, text if text.endswith("\n") else f"{text}\n")
     session.note(f"wrote {out}")
 

@@ -24,14 +24,13 @@ from typing import IO, Any
 
 from zoo.cli.output import print_json, print_messages
 from zoo.errors import StoppedBySignal, WorkerError, ZooError
-from zoo.launch import STORE_FD
+from zoo.launch import STORE_FD, ending_signals
 
 GRACE_SECONDS = 10.0  # for ranks to end by themselves after one of them has
 _SECOND_SIGNAL_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 _LIFELINE = "ZOO_LIFELINE"  # a pipe that this process holds open as long as it lives
 _OTHER_LAUNCHERS = ("TORCHELASTIC_", "GROUP_", "ROLE_")  # what they told this process is not for its ranks
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 @dataclass
@@ -134,9 +133,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _handled(signals: _Signals) -> Iterator[None]:
-    is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup: so are the ranks
-    passed_on = [number for number in _PASSED_ON if not (is_deaf and number == signal.SIGHUP)]
-    before = {number: signal.signal(number, signals.pass_on) for number in passed_on}
+    before = {number: signal.signal(number, signals.pass_on) for number in ending_signals()}
     try:
         yield
     finally:

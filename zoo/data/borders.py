@@ -1,4 +1,4 @@
-"""Border modes: what lies beyond an image's edge, as maps of positions. Floor 2.
+"""Border modes and interpolations by their names; what lies beyond an image's edge, as positions in it. Floor 2.
 
 albumentations takes OpenCV's numbers. Names are accepted beside them: PyTorch's and NumPy's words (``reflect`` does not
 repeat the edge, as in ``torch.nn.functional.pad``; ``symmetric`` does), and OpenCV's own enum names, in which

@@ -12,7 +12,7 @@ from zoo.data.settings import parse_data
 from zoo.data.sources import sources
 from zoo.data.splitting import hold_out
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, Scalar
+from zoo.document import Mapping, Scalar, folder_of
 from zoo.errors import ConfigError, DataError
 
 
@@ -38,7 +38,7 @@ def open_dataset(
     path = node.get("path")
     if isinstance(path, Scalar):
         expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known
-    places = Places(data_dir, known, _folder_of(path), settings.skip_corrupt, quiet)
+    places = Places(data_dir, known, folder_of(path), settings.skip_corrupt, quiet)
     try:
         dataset = sources[settings.source].open(settings, places)
     except DataError as error:
@@ -49,12 +49,6 @@ def open_dataset(
         if split is not None:
             _check_labels(split, name, dataset.classes)
     return hold_out(dataset, settings.validation, seed)
-
-
-def _folder_of(value: Node | None) -> Path | None:
-    """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
-    file = Path(value.span.file) if value is not None else None
-    return file.parent if file is not None and file.is_file() else None
 
 
 def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from zoo.data.sources import sources
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Scalar
+from zoo.document import Mapping, text_of
 from zoo.schema.check import tell_missing, validate
 
 WORKER_SECONDS = 120.0
@@ -47,14 +47,15 @@ def settings_of(source: str) -> type[DataSettings]:
 
 def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
     """Checks a recipe's ``data`` without opening anything; None after every error was told."""
-    name = node.get("source")
-    if name is None:
+    written = node.get("source")
+    if written is None:
         tell_missing("source", node, diagnostics, what="data", help=f"one of {', '.join(sources)}")
         return None
-    if not isinstance(name, Scalar) or not isinstance(name.value, str):
-        diagnostics.error("wrong-type", "data: a source is a name", name.span, help=f"one of {', '.join(sources)}")
+    name = text_of(written)
+    if name is None:
+        diagnostics.error("wrong-type", "data: a source is a name", written.span, help=f"one of {', '.join(sources)}")
         return None
-    if name.value not in sources:
-        diagnostics.add(sources.unknown(name.value, name.span))
+    if name not in sources:
+        diagnostics.add(sources.unknown(name, written.span))
         return None
-    return validate(settings_of(name.value), node, diagnostics, what="data")
+    return validate(settings_of(name), node, diagnostics, what="data")

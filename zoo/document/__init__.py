@@ -4,7 +4,19 @@
 """
 
 from zoo.document.merge import apply_sets, is_file, load, merge, other_file
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, node_at, plain
+from zoo.document.nodes import (
+    Entry,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    each_of,
+    folder_of,
+    from_data,
+    is_null,
+    plain,
+    text_of,
+)
 from zoo.document.reader import read_file, read_text, read_value
 
 __all__ = [
@@ -14,14 +26,17 @@ __all__ = [
     "Scalar",
     "Sequence",
     "apply_sets",
+    "each_of",
+    "folder_of",
     "from_data",
     "is_file",
+    "is_null",
     "load",
     "merge",
-    "node_at",
     "other_file",
     "plain",
     "read_file",
     "read_text",
     "read_value",
+    "text_of",
 ]

@@ -28,7 +28,7 @@ from zoo.document.expressions import (
     paths,
 )
 from zoo.document.functions import FUNCTION_VALUES, number_of
-from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, from_data, written
+from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, from_data, text_of, written
 
 ExpressionValue: TypeAlias = "int | float | bool | str | list[Any] | None"
 
@@ -59,8 +59,8 @@ class NoNames:
 
 def is_expression(node: Node) -> bool:
     """Whether a node is ``$name`` or ``$(…)``."""
-    value = node.value if isinstance(node, Scalar) else None
-    return isinstance(value, str) and value.startswith("$") and _PIECE.match(value) is not None and value[1] != "$"
+    text = text_of(node) or ""
+    return text.startswith("$") and _PIECE.match(text) is not None and text[1] != "$"
 
 
 def names_read(node: Node) -> list[tuple[Path, Scalar]]:

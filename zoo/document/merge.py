@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null, text_of
 from zoo.document.reader import read_file, read_value
 from zoo.errors import UsageError
 from zoo.registry import listed, meant
@@ -24,7 +24,7 @@ def merge(base: Mapping, over: Mapping) -> Mapping:
     entries = {entry.key: entry for entry in base.entries}
     for entry in over.entries:
         below = entries.get(entry.key)
-        if isinstance(entry.value, Scalar) and entry.value.value is None and below is not None:
+        if is_null(entry.value) and below is not None:
             del entries[entry.key]
         elif below is not None and isinstance(below.value, Mapping) and isinstance(entry.value, Mapping):
             entries[entry.key] = Entry(entry.key, entry.key_span, merge(below.value, entry.value))
@@ -83,11 +83,12 @@ class _Loader:
         over = document.without(["extends"])
         if written is None:
             return over
-        if not isinstance(written, Scalar) or not isinstance(written.value, str):
+        parent_name = text_of(written)
+        if parent_name is None:
             self.diagnostics.error("bad-extends", "`extends` takes one path", written.span)
             return None
         chain = [*chain, (path.resolve(), written.span)]
-        parent = self._parent(written.value, path, chain)
+        parent = self._parent(parent_name, path, chain)
         base = self.load(parent, chain, None) if parent is not None else None
         return None if base is None else merge(base, self.check_over(base, over, self.diagnostics))
 
@@ -150,13 +151,13 @@ def apply_sets(document: Mapping, sets: Iterable[str], diagnostics: Diagnostics)
 def _set(document: Mapping, keys: list[str], value: Node, above: str = "") -> Mapping:
     head, *rest = keys
     if not rest:
-        if _is_null(value) and head in document:
+        if is_null(value) and head in document:
             return document.without([head])
-        return _with(document, head, value)
+        return document.replacing(head, value)
     below, path = document.get(head), f"{above}{head}"
-    if below is None or _is_null(below):
+    if below is None or is_null(below):
         below = Mapping((), value.span)
-    return _with(document, head, _set_below(below, rest, value, path))
+    return document.replacing(head, _set_below(below, rest, value, path))
 
 
 def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
@@ -169,7 +170,7 @@ def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
     number = int(head)
     if rest:
         value = _set_below(node.items[number], rest, value, f"{path}.{head}")
-    items = () if not rest and _is_null(value) else (value,)
+    items = () if not rest and is_null(value) else (value,)
     return Sequence((*node.items[:number], *items, *node.items[number + 1 :]), node.span)
 
 
@@ -184,13 +185,3 @@ def _out_of_reach(node: Scalar | Sequence, path: str, rest: str) -> UsageError:
         notes=(Note("it stands here", node.span),),
         help=help,
     )
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None
-
-
-def _with(document: Mapping, key: str, value: Node) -> Mapping:
-    if key in document:
-        return document.replacing(key, value)
-    return Mapping((*document.entries, Entry(key, value.span, value)), document.span)

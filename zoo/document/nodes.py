@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from zoo.diagnostics import Span
@@ -139,21 +140,27 @@ def from_data(data: Any, span: Span) -> Node:
     return Scalar(data, span, str(data), plain=not isinstance(data, str))
 
 
-def node_at(node: Node, path: Iterable[str | int]) -> tuple[Node, Span, Span | None]:
-    """Follows keys and indices as far as they lead.
+def is_null(node: Node | None) -> bool:
+    """Whether a null stands there; where nothing stands, none does."""
+    return isinstance(node, Scalar) and node.value is None
 
-    Returns the node reached, its value's span, and the span of the last key followed (None for an index).
-    A path may hold parts that are not in the document (Pydantic's union tags): those are skipped.
-    """
-    key_span: Span | None = None
-    for part in path:
-        if isinstance(node, Mapping) and isinstance(part, str) and part in node:
-            entry = node.entry(part)
-            assert entry is not None
-            node, key_span = entry.value, entry.key_span
-        elif isinstance(node, Sequence) and isinstance(part, int) and -len(node) <= part < len(node):
-            node, key_span = node.items[part], None
-    return node, node.span, key_span
+
+def text_of(node: Node | None) -> str | None:
+    """The text that stands there; None for any other value."""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
+
+
+def each_of(node: Node | None) -> tuple[Node, ...]:
+    """The items of a list, or the one value that stands in a list's place."""
+    if node is None:
+        return ()
+    return node.items if isinstance(node, Sequence) else (node,)
+
+
+def folder_of(node: Node | None) -> Path | None:
+    """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
+    file = Path(node.span.file) if node is not None else None
+    return file.parent if file is not None and file.is_file() else None
 
 
 def written(value: Any) -> str:

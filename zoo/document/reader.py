@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from zoo.diagnostics import Diagnostics, Note, Source, Span
-from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence
+from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, each_of
 from zoo.document.scalars import resolve
 from zoo.document.syntax_help import syntax_help
 
@@ -149,7 +149,6 @@ class _Builder:
         self._open_anchors: set[str] = set()
         self._stack: list[_Frame] = []
         self._root: Node | None = None
-        self._total = 0
         self._failed = False
 
     def build(self) -> Node | None:
@@ -275,8 +274,7 @@ class _Builder:
             frame.entries[key.text] = Entry(key.text, key.span, value)
 
     def _merge(self, frame: _Frame, key: Scalar, value: Node) -> None:
-        sources = value.items if isinstance(value, Sequence) else (value,)
-        for node in sources:
+        for node in each_of(value):
             if not isinstance(node, Mapping):
                 is_alias = (node.span.line, node.span.column) < (key.span.line, key.span.column)
                 span = key.span if is_alias else node.span  # not what is right where it stands

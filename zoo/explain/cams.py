@@ -26,6 +26,7 @@ from zoo.explain.private import private_copy
 from zoo.explain.tap import Tapped
 
 Maps = NDArray[np.float32]
+BATCH_SIZE = 16  # images that are explained at a time
 
 
 def cams(
@@ -35,7 +36,6 @@ def cams(
     *,
     method: str = "gradcam",
     layer: str | None = None,
-    batch_size: int = 16,
 ) -> Maps:
     """Maps of what speaks for a class, one for every image: float32, BHW at the images' size, in 0..1.
 
@@ -53,7 +53,7 @@ def cams(
     target = choose_layer(layers, layer, model)
     twin = private_copy(model)
     _check_classes(twin, images_BCHW[:1], classes)
-    size = 1 if chosen.one_at_a_time else batch_size
+    size = 1 if chosen.one_at_a_time else BATCH_SIZE
     batches = zip(torch.split(images_BCHW, size), _chunks(classes, size), strict=True)
     targets = _pyramid(layers, target) if chosen.takes_pyramid else [target]
     with _circumstances(images_BCHW.device), _errors(chosen, target), _hooked(twin, chosen, targets) as explainer:

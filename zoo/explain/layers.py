@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.diagnostics import and_more
 from zoo.errors import UsageError
 from zoo.explain.private import private_copy
 from zoo.registry import did_you_mean, nearest
@@ -219,7 +220,6 @@ def _listing(name: str, layers: dict[str, MapLayer]) -> str:
     if not telling:
         return "no layer of this network has a map"
     near = nearest(name, telling, LISTED_LAYERS)
-    shown = ", ".join(f"{layer}\N{NO-BREAK SPACE}({layers[layer].size})" for layer in near)
-    more = f", and {len(telling) - len(near)} more" if len(near) < len(telling) else ""
-    text = f"layers with maps, the nearest first: {shown}{more}"
+    shown = and_more([f"{layer}\N{NO-BREAK SPACE}({layers[layer].size})" for layer in near], len(telling))
+    text = f"layers with maps, the nearest first: {', '.join(shown)}"
     return textwrap.fill(text, NOTE_WIDTH, break_long_words=False, break_on_hyphens=False).replace("\xa0", " ")

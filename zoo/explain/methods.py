@@ -1,7 +1,7 @@
 """The methods of pytorch-grad-cam under the names its own command line gives them. Floor 6.
 
 A table, because the classes differ in what they want: some take several layers, some none, some score whole
-batches at a time. ``LEFT_OUT`` says why a class of the library is no method here; a test walks the library.
+batches at a time. A test walks the library for a class that is missing here.
 """
 
 from __future__ import annotations
@@ -63,15 +63,6 @@ _METHODS = (
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
-
-LEFT_OUT: dict[str, str] = {
-    "GuidedBackpropReLUModel": "paints single input pixels, gives no class activation map",
-    "DeepFeatureFactorization": "finds concepts, gives no map of a class",
-    "AblationLayer": "a part of AblationCAM",
-    "AblationLayerVit": "a part of AblationCAM",
-    "AblationLayerFasterRCNN": "for detectors",
-    "ActivationsAndGradients": "the hooks that all methods share",
-}
 
 
 def find_method(name: str) -> Method:

@@ -1,10 +1,11 @@
 """From a document to a plan, and from a plan to a module. Floor 3."""
 
-from zoo.graph.compile import compile_plan, images_wanted, initialise_from_images, is_chain, plan_of
+from zoo.graph.compile import becomes_sequential, compile_plan, images_wanted, initialise_from_images, plan_of
 from zoo.graph.extending import check_over
-from zoo.graph.libraries import SHIPPED, find_library, find_parent
+from zoo.graph.libraries import find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.graph.planner import check_library, is_library, plan_architecture
+from zoo.graph.shipped import SHIPPED, architecture_names, architecture_path
 from zoo.graph.source import Forward, forward_of
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "Step",
     "TensorSpec",
     "Value",
+    "architecture_names",
+    "architecture_path",
+    "becomes_sequential",
     "check_library",
     "check_over",
     "compile_plan",
@@ -26,7 +30,6 @@ __all__ = [
     "forward_of",
     "images_wanted",
     "initialise_from_images",
-    "is_chain",
     "is_library",
     "plan_architecture",
     "plan_of",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Entry, Mapping, Node, Scalar
+from zoo.document import Entry, Mapping, Node, Scalar, is_null
 from zoo.document.evaluation import names_read, substitute
 from zoo.graph.plan import TensorSpec
 from zoo.graph.values import Feed, Scope, shown
 from zoo.layers import Op
 from zoo.schema.check import close, validate
-from zoo.schema.signature import given
+from zoo.schema.signature import fields_of, given
 from zoo.schema.wording import shown as shown_plain
 
 _BATCH_GONE = "the samples of the batch are joined into one row: {op: flatten, start_dim: 1} keeps them apart"
@@ -30,7 +31,7 @@ def op_arguments(
     op: Op, node: Mapping, first: Feed | None, scope: Scope, span: Span, diagnostics: Diagnostics
 ) -> Arguments | None:
     """The arguments of an op at one place, or None after telling what is wrong with them."""
-    known = {info.alias or name: info for name, info in op.arguments.model_fields.items()}
+    known = fields_of(op.arguments)
     own = Diagnostics()
     entries: list[Entry] = []
     holes: list[Span] = []
@@ -88,9 +89,7 @@ def _inferred(
     return found
 
 
-def _pass_on(
-    own: Diagnostics, diagnostics: Diagnostics, holes: list[Span] | tuple[()], node: Mapping, scope: Scope
-) -> None:
+def _pass_on(own: Diagnostics, diagnostics: Diagnostics, holes: Sequence[Span], node: Mapping, scope: Scope) -> None:
     for item in own:
         if not any(item.span is hole for hole in holes):
             help = item.help or _param_help(item.span, node, scope)
@@ -129,7 +128,7 @@ def _passes(op: Op, values: dict[str, Any], node: Mapping, span: Span, diagnosti
 
 def call_keywords(op: Op, node: Node | None, scope: Scope, diagnostics: Diagnostics) -> dict[str, Any] | None:
     """The keywords of a module's forward call, checked; None after telling what is wrong."""
-    if node is None or (isinstance(node, Scalar) and node.value is None):
+    if node is None or is_null(node):
         return {}
     if op.call is None:
         diagnostics.error("unknown-key", f"{op.name} takes no keywords in its call", node.span)

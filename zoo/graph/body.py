@@ -16,7 +16,7 @@ from zoo.graph.copies import Copies, as_block, copies_of, is_chain, too_many
 from zoo.graph.names import check_layer_name
 from zoo.graph.order import is_source
 from zoo.graph.plan import Block, Output, Ref, Step
-from zoo.graph.sharing import remade, share_step
+from zoo.graph.sharing import failed_share, share_step
 from zoo.graph.steps import Made, Place, StepMaker
 from zoo.graph.texts import LayerText
 from zoo.graph.unused import warn_of_unused
@@ -148,7 +148,7 @@ class Body:
         make = self._makers.get(original.name) if original is not None else None
         written = reference_text(layer.share)
         if make is None or original is None or written in self._skipped:
-            return remade(layer, told, written, self._job.inputs, written in self._skipped)
+            return failed_share(layer, told, written, self._job.inputs, written in self._skipped)
         return share_step(layer, name, original, make(found, told), found, scope, told)
 
     def _take(self, name: str, layer: LayerText, make: Callable[[Wires, Told], Made], found: Wires, told: Told) -> Feed:

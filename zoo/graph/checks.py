@@ -17,7 +17,7 @@ from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, 
 from zoo.graph.context import DEEPEST, MOST_ERRORS
 from zoo.graph.order import check_order
 from zoo.graph.params import declarations
-from zoo.graph.slips import argument_names, key_help, module_meant, unknown_op
+from zoo.graph.slips import argument_names, key_help, module_meant, refuse_call, unknown_op
 from zoo.graph.texts import Blocks, BlockText, LayerText
 from zoo.graph.values import not_a_size, unknown_layer, unknown_name
 from zoo.layers import ops
@@ -99,7 +99,7 @@ class NameChecker:
             self._diagnostics.error("unknown-key", message, layer.op_span, help=help)
             return
         self._arguments(layer, name, argument_names(op))
-        if op.kind in ("parameter", "buffer"):
+        if op.is_tensor:
             for key in ("repeat", "call", "share"):
                 if key in layer.keys:
                     self._diagnostics.error("bad-layer", f"{name} takes no `{key}`", layer.keys.key_span(key))
@@ -116,10 +116,7 @@ class NameChecker:
             return
         names = [] if text.params is None else list(text.params.keys)
         self._arguments(layer, text.name or "an anonymous block", names)
-        if "call" in layer.keys:
-            self._diagnostics.error(
-                "bad-layer", "a block takes no `call`: give it params or inputs", layer.keys.key_span("call")
-            )
+        refuse_call(layer.keys, self._diagnostics)
         self.block(text, visible if text.params is None else frozenset(), span)
 
     def _loop(self, text: BlockText, span: Span) -> None:

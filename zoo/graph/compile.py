@@ -118,7 +118,7 @@ def _compose(block: Block, name: str) -> nn.Module:
         name += "Layer"
     module = _block_class(name, _class_text(block, name))()
     for step in block.steps:
-        if step.kind in ("parameter", "buffer"):
+        if step.is_tensor:
             _register(module, step)
         elif step.kind in ("module", "block"):
             module.add_module(step.name, _submodule(step))
@@ -137,12 +137,12 @@ def _register(module: nn.Module, step: Step) -> None:
 def _submodule(step: Step) -> nn.Module:
     if step.body is None:
         return ops[step.op].build(step.arguments)
-    if is_chain(step.body):
+    if becomes_sequential(step.body):
         return nn.Sequential(OrderedDict((inner.name, _submodule(inner)) for inner in step.body.steps))
     return _compose(step.body, class_identifier(step.body.class_name or step.name, prefix="Layer"))
 
 
-def is_chain(block: Block) -> bool:
+def becomes_sequential(block: Block) -> bool:
     """Whether a block becomes an ``nn.Sequential``: a plain chain, no name of which hides a method of it."""
     return block.is_sequential and not any(hasattr(nn.Sequential, step.name) for step in block.steps)
 

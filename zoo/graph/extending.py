@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics
-from zoo.document import Entry, Mapping, Node, Scalar, merge
+from zoo.document import Entry, Mapping, is_null, merge
 from zoo.graph.unused import unread_params
 from zoo.registry import did_you_mean
 
@@ -26,7 +26,7 @@ def check_over(base: Mapping, over: Mapping, diagnostics: Diagnostics) -> Mappin
     known = declared.keys if isinstance(declared, Mapping) else ()
     strange = [entry for entry in unread_params(merge(base, over)) if entry.key in given and entry.key not in known]
     for entry in strange:
-        if _is_null(entry.value):
+        if is_null(entry.value):
             check.nothing_to_remove("params", entry, known)
             continue
         diagnostics.error(
@@ -58,7 +58,7 @@ class _Check:
         entries: list[Entry] = []
         for entry in above:
             under, value = below.get(entry.key), entry.value
-            if under is None and _is_null(value):
+            if under is None and is_null(value):
                 self.nothing_to_remove(key, entry, below.keys)
                 continue
             if isinstance(under, Mapping) and isinstance(value, Mapping):
@@ -70,7 +70,3 @@ class _Check:
         """Tells of a null that removes nothing."""
         message = f"{where}: there is no {entry.key!r} to remove"
         self.diagnostics.error("unknown-key", message, entry.key_span, help=did_you_mean(entry.key, known))
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None

@@ -29,7 +29,6 @@ class FlowNode:
 class Flow:
     """Nodes in forward order. A link's source is a node's path or ``in:NAME`` for an input of the network."""
 
-    inputs: tuple[str, ...]
     nodes: tuple[FlowNode, ...]
     outputs: tuple[Link, ...]
 
@@ -47,7 +46,7 @@ def flow(plan: Plan, *, depth: int | None = None) -> Flow:
     scope = {name: _Port(f"in:{name}") for name in plan.inputs}
     nodes: list[FlowNode] = []
     output = _open(nodes, plan.root, scope, "", 1, depth)
-    return Flow(tuple(f"in:{name}" for name in plan.inputs), tuple(nodes), tuple(output.links()))
+    return Flow(tuple(nodes), tuple(output.links()))
 
 
 @dataclass(frozen=True, slots=True)

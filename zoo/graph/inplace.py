@@ -61,7 +61,7 @@ class _Tracker:
         inputs = [_picked(memory, ref) for ref in step.inputs]
         if made.body is not None:
             return self.block(made.body, inputs, f"{path}.")
-        if made.kind in ("parameter", "buffer"):
+        if made.is_tensor:
             own = next(self.fresh)
             self._read([own], "the next pass", step.span)
             return own

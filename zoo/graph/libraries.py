@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, Sequence, is_file, load, other_file
+from zoo.document import Mapping, Node, Scalar, each_of, folder_of, is_file, load, other_file
+from zoo.graph.shipped import architecture_names, architecture_path
 from zoo.graph.texts import Blocks, TextReader
 from zoo.schema.architecture import LibraryForm
 from zoo.schema.check import validate
-
-SHIPPED = Path(__file__).parents[1] / "architectures"
 
 
 class Libraries:
@@ -45,7 +44,7 @@ class Libraries:
                 "no-such-library",
                 f"there is no {node.value} to use",
                 node.span,
-                help=other_file(str(node.value), Path(node.span.file), _shipped())
+                help=other_file(str(node.value), Path(node.span.file), architecture_names())
                 or "give a path relative to this file, or the name of a shipped architecture",
             )
             return
@@ -65,7 +64,7 @@ class Libraries:
         key = path.resolve()
         if key not in self._read:
             self._read[key] = Blocks()  # two files may use one another
-            document = load(path, self._diagnostics, find_parent=find_parent, shipped=_shipped())
+            document = load(path, self._diagnostics, find_parent=find_parent, shipped=architecture_names())
             if document is not None and validate(LibraryForm, document, self._diagnostics, what=path.name) is not None:
                 found = self.blocks(document, path.parent)
                 self._read[key].own.update(found.own)
@@ -77,22 +76,15 @@ def find_parent(written: str, folder: Path) -> Path | None:
     path = folder / written
     if is_file(path):
         return path
-    return SHIPPED / f"{written}.yaml" if written in _shipped() else None
+    return architecture_path(written)
 
 
 def find_library(node: Scalar, folder: Path | None) -> Path | None:
     """The file that `use` names: beside the file where it stands, in ``folder``, or a shipped architecture."""
     written = str(node.value)
-    beside = Path(node.span.file).parent if Path(node.span.file).is_file() else None
-    candidates = [place / written for place in (beside, folder) if place is not None]
-    candidates.append(SHIPPED / f"{written}.yaml")
-    return next((path for path in candidates if is_file(path)), None)
-
-
-def _shipped() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    candidates = [place / written for place in (folder_of(node), folder) if place is not None]
+    return next((path for path in candidates if is_file(path)), None) or architecture_path(written)
 
 
 def _items(node: Node | None) -> list[Scalar]:
-    nodes = node.items if isinstance(node, Sequence) else (node,)
-    return [item for item in nodes if isinstance(item, Scalar) and isinstance(item.value, str)]
+    return [item for item in each_of(node) if isinstance(item, Scalar) and isinstance(item.value, str)]

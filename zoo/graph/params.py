@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Entry, Node, Scalar, plain
+from zoo.document import Entry, Node, Scalar, is_null, plain, text_of
 from zoo.document import Mapping as MappingNode
 from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.names import check_param_name
@@ -42,8 +42,7 @@ class Declaration:
     @property
     def takes_null(self) -> bool:
         """Whether null is a value of it: its default is, or one of its choices."""
-        is_null = isinstance(self.default, Scalar) and self.default.value is None
-        return is_null or (self.form is not None and None in (self.form.choices or ()))
+        return is_null(self.default) or (self.form is not None and None in (self.form.choices or ()))
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
@@ -79,8 +78,9 @@ def declarations(node: MappingNode | None, diagnostics: Diagnostics) -> dict[str
 
 def _declaration(entry: Entry, diagnostics: Diagnostics) -> Declaration:
     node = entry.value
-    if isinstance(node, Scalar) and node.value in TYPE_NAMES and isinstance(node.value, str):
-        return Declaration(entry.key, entry.key_span, node.value)
+    text = text_of(node)
+    if text is not None and text in TYPE_NAMES:
+        return Declaration(entry.key, entry.key_span, text)
     if not isinstance(node, MappingNode):
         if isinstance(node, Scalar) and node.plain and str(node.value).lower() in _LIKE_TYPES:
             diagnostics.warning(
@@ -146,8 +146,8 @@ def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, d
     fault = declared.fault(plain(node))
     if fault:
         help = "// divides to a whole number" if _is_float_for_int(declared, node) else None
-        if declared.type in ("int", "float") and isinstance(node, Scalar) and isinstance(node.value, str):
-            help = expression_help(node.value)
+        if declared.type in ("int", "float") and (text := text_of(node)) is not None:
+            help = expression_help(text)
         if plain(node) is None and declared.default is not None:
             help = f"write one, or leave {declared.name} out: it has a default"
         diagnostics.error(
@@ -182,19 +182,14 @@ def _default(declared: Declaration, default: Node, scope: Scope, diagnostics: Di
 
 
 def unknown_params(
-    declared: Mapping[str, Declaration],
-    given: MappingNode,
-    what: str,
-    diagnostics: Diagnostics,
-    also: Callable[[], list[str]] = list,
+    declared: Mapping[str, Declaration], given: MappingNode, what: str, diagnostics: Diagnostics
 ) -> None:
     """Tells of keys that are no params."""
     for entry in given:
         if entry.key not in declared:
-            known = [*declared, *also()]
             diagnostics.error(
                 "unknown-key",
                 f"{what}: unknown key {entry.key!r}",
                 entry.key_span,
-                help=did_you_mean(entry.key, known) if known else f"{what} takes no params",
+                help=did_you_mean(entry.key, list(declared)) if declared else f"{what} takes no params",
             )

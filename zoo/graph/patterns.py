@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence, plain
+from zoo.document import Mapping, Node, Scalar, each_of, plain
 from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.plan import Block, Init, ParameterSpec, Step
 from zoo.graph.values import Scope
@@ -145,8 +145,7 @@ def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) 
 
 def _are_patterns(step: Step, node: Node, diagnostics: Diagnostics) -> bool:
     """Whether a `freeze` says true, false or patterns; tells where an expression gave something else."""
-    items = node.items if isinstance(node, Sequence) else (node,)
-    for item in items:
+    for item in each_of(node):
         value = item.value if isinstance(item, Scalar) else None
         if not isinstance(value, str) and not (isinstance(value, bool) and item is node):
             message = f"{step.name}: freeze: expected true, false or patterns, got {shown(plain(item))}"
@@ -157,8 +156,7 @@ def _are_patterns(step: Step, node: Node, diagnostics: Diagnostics) -> bool:
 
 def _listed(node: Node | None) -> list[Scalar]:
     """The patterns of a `freeze`, one or several; what is still to be computed is none."""
-    items = node.items if isinstance(node, Sequence) else (node,)
-    texts = [item for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+    texts = [item for item in each_of(node) if isinstance(item, Scalar) and isinstance(item.value, str)]
     return [item for item in texts if not is_expression(item)]
 
 

@@ -86,6 +86,11 @@ class Step:
     batch_like: Ref | None = None  # of kinds parameter and buffer: expand dimension 0 to this value's batch
 
     @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor of the block's own, a parameter or a buffer."""
+        return self.kind in ("parameter", "buffer")
+
+    @property
     def refs(self) -> tuple[Ref, ...]:
         """Every value the step reads."""
         last = () if self.batch_like is None else (self.batch_like,)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence, plain
+from zoo.document import Mapping, Node, Scalar, Sequence, plain, text_of
 from zoo.document.evaluation import substitute
 from zoo.graph.blame import blamed_on_params
 from zoo.graph.body import Body
@@ -200,10 +200,8 @@ class _Network:
         return bind(declared, Call(name, given.span, values), feeds, self.diagnostics, self.diagnostics)
 
     def _name(self) -> str:
-        node = self.document.get("name")
-        if isinstance(node, Scalar) and isinstance(node.value, str):
-            return node.value
-        return Path(self.document.span.file).stem or "network"
+        name = text_of(self.document.get("name"))
+        return name if name is not None else Path(self.document.span.file).stem or "network"
 
     def _check_batch(self, value: MaybeValue) -> None:
         """Every tensor that leaves the network has the batch in dimension 0."""

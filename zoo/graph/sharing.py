@@ -8,6 +8,7 @@ from zoo.diagnostics import Note
 from zoo.graph.arguments import call_keywords
 from zoo.graph.context import Told
 from zoo.graph.plan import Step
+from zoo.graph.slips import refuse_call
 from zoo.graph.steps import FAILED, Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import Scope, shown
@@ -28,9 +29,7 @@ def share_step(
             help=f"write op: {original.op}",
         )
         return FAILED
-    if original.kind == "block" and "call" in layer.keys:
-        message = "a block takes no `call`: give it params or inputs"
-        told.own.error("bad-layer", message, layer.keys.key_span("call"))
+    if original.kind == "block" and refuse_call(layer.keys, told.own):
         return FAILED
     if again.step is None:
         return FAILED
@@ -72,8 +71,8 @@ def _does_not_fit(layer: LayerText, original: Step, found: Wires, scope: Scope, 
     )
 
 
-def remade(layer: LayerText, told: Told, name: str, inputs: Collection[str], is_skipped: bool) -> Made:
-    """What becomes of a `share` whose layer made no step: it is an input, it is skipped, or more was told before."""
+def failed_share(layer: LayerText, told: Told, name: str, inputs: Collection[str], is_skipped: bool) -> Made:
+    """Tells why there is no module to share: the name is an input's, or its layer is skipped; or it was told before."""
     assert layer.share is not None
     if told.own.errors:
         return FAILED

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from zoo.diagnostics import Diagnostic, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Span
+from zoo.document import Mapping
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.registry import LISTED, listed, meant, unknown
+from zoo.schema.signature import fields_of
 
 _HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
 LIKELY_KEY = 0.7  # likeness from which a key may be what was meant: short words of one trade are alike
@@ -47,8 +49,15 @@ def module_meant(op: Op, keys: Iterable[str]) -> Op | None:
 
 def argument_names(op: Op) -> list[str]:
     """The names of an op's arguments."""
-    names = [info.alias or name for name, info in op.arguments.model_fields.items()]
-    return [*names, "batch_like"] if op.kind in ("parameter", "buffer") else names
+    names = list(fields_of(op.arguments))
+    return [*names, "batch_like"] if op.is_tensor else names
+
+
+def refuse_call(keys: Mapping, diagnostics: Diagnostics) -> bool:
+    """Tells of a block that is given a `call`; whether this one is."""
+    if "call" in keys:
+        diagnostics.error("bad-layer", "a block takes no `call`: give it params or inputs", keys.key_span("call"))
+    return "call" in keys
 
 
 def key_help(what: str, key: str, known: list[str], layer_keys: list[str], *, is_block: bool) -> str:

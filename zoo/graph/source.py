@@ -75,7 +75,7 @@ def imported_names(block: Block) -> set[str]:
 
 def _is_plain_attribute(step: Step) -> bool:
     """A free parameter or buffer that is read as it stands."""
-    return step.kind in ("parameter", "buffer") and step.batch_like is None
+    return step.is_tensor and step.batch_like is None
 
 
 class _Writer:

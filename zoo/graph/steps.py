@@ -1,4 +1,4 @@
-"""Turns one layer, its wires and its scope into one step: an op, a block's call, or a shared module. Floor 3."""
+"""Turns one layer, its wires and its scope into one step: an op, or a block's call. Floor 3."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class StepMaker:
             made = self._block(place, text, told)
         else:
             made = FAILED if op is None else self._op(place, op, told)
-        if made.step is None or made.step.kind in ("parameter", "buffer"):
+        if made.step is None or made.step.is_tensor:
             return made
         copy = place.name if place.is_copy else None
         return replace(made, step=with_patterns(made.step, layer.keys, place.scope, told.own, copy))
@@ -111,7 +111,7 @@ class StepMaker:
         return Made(step, planned.output, planned.size + 1)
 
     def _op(self, place: Place, op: Op, told: Told) -> Made:
-        if op.kind in ("parameter", "buffer"):
+        if op.is_tensor:
             return _free_tensor(place, op, told)
         if module_meant(op, place.layer.arguments.keys) is not None:
             return FAILED  # told when the names were checked

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document import Entry, Mapping, Node, Scalar, Sequence, is_null
 from zoo.document.evaluation import is_expression
 from zoo.graph.names import check_layer_name, check_param_name
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS, LayerForm
@@ -163,7 +163,7 @@ class TextReader:
 
     def _mapping(self, name: str, span: Span, node: Mapping, blocks: Blocks) -> LayerText:
         # A key with nothing behind it says nothing.
-        node = Mapping(tuple(e for e in node if e.key not in LAYER_KEYS or not _is_null(e.value)), node.span)
+        node = Mapping(tuple(e for e in node if e.key not in LAYER_KEYS or not is_null(e.value)), node.span)
         own = [key for key in LAYER_KEYS if "layers" in node or key not in ANONYMOUS_KEYS]
         keys = node.only(own)
         arguments = self._with_args(node.without(own), node.get("args"))
@@ -248,13 +248,9 @@ class TextReader:
         return Mapping((*arguments.without(args.keys).entries, *args.entries), arguments.span)
 
 
-def _is_null(node: Node | None) -> bool:
-    return isinstance(node, Scalar) and node.value is None
-
-
 def _some(node: Node | None) -> Node | None:
     """What names something; of a list or mapping that names nothing, or no layers, the form has told."""
     if node is None or isinstance(node, Scalar):
-        return None if _is_null(node) else node
+        return None if is_null(node) else node
     items = [entry.value for entry in node] if isinstance(node, Mapping) else list(node)
     return node if items and all(isinstance(item, Scalar) for item in items) else None

@@ -12,13 +12,13 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 from pydantic import Field
 
-from zoo.diagnostics import Diagnostic, Span
-from zoo.errors import EnvironmentFault, UsageError, is_out_of_memory
+from zoo.diagnostics import Diagnostic
+from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.layers.bounds import Amount, Probability, Size
 from zoo.layers.op import Arguments, Fault, Op
 from zoo.layers.reach import hub_in_reach, require_reach
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Library: TypeAlias = Literal["timm", "torchvision"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
 _PROBE_SIDE = 224  # pixels; only shapes are looked at
 
 
@@ -89,7 +90,7 @@ def build_foreign(
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        raise UsageError(f"{name}: {str(error).partition(chr(10))[0]}") from error
+        raise UsageError(f"{name}: {first_line(error)}") from error
     except OSError as error:
         raise EnvironmentFault(
             f"{library}: the weights of {name} could not be loaded: {error}",
@@ -163,22 +164,22 @@ def _build_torchvision(name: str, pretrained: bool, features: bool, options: dic
     return extractor
 
 
-def unknown_model(library: Library, name: str, span: Span | None = None) -> Diagnostic | None:
+def unknown_model(library: Library, name: str) -> Diagnostic | None:
     """The message about a name that no model of the library bears; None where one does."""
     names = foreign_names(library)
     bare = name.partition(".")[0] if library == "timm" else name  # `resnet18.a1_in1k` names weights
     if bare not in names and name not in names:
-        return unknown(f"{library} model", bare, names, span)
-    return None if bare == name or name in names else _unknown_tag(bare, name, span)
+        return unknown(f"{library} model", bare, names)
+    return None if bare == name or name in names else _unknown_tag(bare, name)
 
 
-def _unknown_tag(bare: str, name: str, span: Span | None) -> Diagnostic | None:
+def _unknown_tag(bare: str, name: str) -> Diagnostic | None:
     import timm
 
     try:
         timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError:
-        return unknown("set of timm weights", name, timm.list_pretrained(f"{bare}.*"), span)
+        return unknown("set of timm weights", name, timm.list_pretrained(f"{bare}.*"))
     return None
 
 

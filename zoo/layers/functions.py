@@ -43,12 +43,6 @@ class Clamp(ArgsModel):
     max: Number | None = Field(None, description="the largest value that comes out")
 
 
-class Dimension(ArgsModel):
-    """Along one dimension."""
-
-    dim: Dim
-
-
 def _check_clamp(arguments: Arguments) -> tuple[str, str] | None:
     low, high = arguments.get("min"), arguments.get("max")
     if low is None and high is None:

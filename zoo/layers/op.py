@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from zoo.schema import ArgsModel
+from zoo.schema import ArgsModel, fields_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +49,7 @@ def argument_texts(op: Op, arguments: Mapping[str, str]) -> list[str]:
     """
     texts: list[str] = []
     leading = True
-    fields = {info.alias or name: info for name, info in op.arguments.model_fields.items()}
+    fields = fields_of(op.arguments)
     for key, info in fields.items():
         leading = leading and info.is_required() and len(texts) < 2 and key in arguments and key != "dim"
         if key in arguments:
@@ -86,17 +86,20 @@ class Op:
     decisive: tuple[str, ...] = ()  # arguments that decide what is constructed: never a class's parameters
     doc: str = ""
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor of the block's own, a parameter or a buffer."""
+        return self.kind in ("parameter", "buffer")
+
     def build(self, arguments: Arguments) -> nn.Module:
         """A new module; under ``torch.device("meta")`` it allocates nothing."""
         return cast("nn.Module", self.target(**arguments))
 
-    def apply(
-        self, inputs: Sequence[Any], named: Mapping[str, Any], arguments: Arguments, training: bool = False
-    ) -> Any:
-        """A function's value for tensors by position and by name."""
+    def apply(self, inputs: Sequence[Any], named: Mapping[str, Any], arguments: Arguments) -> Any:
+        """A function's value for tensors by position and by name, in evaluation unless the arguments say `training`."""
         inputs, keywords = self._by_position(inputs, {**named, **arguments})
         if self.follows_training:
-            keywords["training"] = training
+            keywords.setdefault("training", False)
         return self.target(list(inputs), **keywords) if self.gathers else self.target(*inputs, **keywords)
 
     def expression(self, inputs: Sequence[str], keywords: Mapping[str, str], training: str | None = None) -> str:
@@ -129,8 +132,8 @@ class Op:
 
     def complete(self, arguments: Arguments) -> dict[str, Any]:
         """The arguments with the defaults filled in."""
-        fields = self.arguments.model_fields
-        defaults = {info.alias or name: info.get_default() for name, info in fields.items() if not info.is_required()}
+        fields = fields_of(self.arguments)
+        defaults = {name: info.get_default() for name, info in fields.items() if not info.is_required()}
         return {**defaults, **arguments}
 
     def mixed_dims(self, arguments: Arguments, rank: int, index: int = 0) -> tuple[int, ...]:

@@ -1,18 +1,12 @@
 """The catalogue: zoo's own architectures, timm's and torchvision's models, and weights for all of them. Floor 4."""
 
-from zoo.models.catalogue import (
-    architecture_names,
-    architecture_path,
-    checked_plan,
-    load_plan,
-    read_architecture,
-)
+from zoo.graph import architecture_names, architecture_path
+from zoo.models.catalogue import checked_plan, load_plan, read_architecture
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
-from zoo.models.weights import LoadedWeights, load_weights, read_weights, weights_file
+from zoo.models.weights import load_weights, read_weights, weights_file
 
 __all__ = [
     "ForeignModel",
-    "LoadedWeights",
     "architecture_names",
     "architecture_path",
     "foreign_target",

@@ -1,4 +1,4 @@
-"""The architectures that travel with zoo, and how a name or a path becomes a plan. Floor 4."""
+"""How the name of a shipped architecture or a path becomes a plan. Floor 4."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from pathlib import Path
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, load
 from zoo.errors import UsageError
-from zoo.graph import Plan, check_library, check_over, find_parent, is_library, plan_architecture
+from zoo.graph import (
+    Plan,
+    architecture_names,
+    architecture_path,
+    check_library,
+    check_over,
+    find_parent,
+    is_library,
+    plan_architecture,
+)
 from zoo.registry import did_you_mean
-
-_FOLDER = Path(__file__).resolve().parent.parent / "architectures"
-
-
-def architecture_names() -> list[str]:
-    """The shipped architectures' names, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
-
-
-def architecture_path(name: str) -> Path | None:
-    """The file of a shipped architecture, or None."""
-    return _FOLDER / f"{name}.yaml" if name in architecture_names() else None
 
 
 def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tuple[Mapping | None, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -17,11 +17,8 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Scalar, plain
 from zoo.errors import UsageError
 from zoo.layers import ops
-from zoo.layers.foreign import argument_fault, build_foreign, unknown_model
+from zoo.layers.foreign import LIBRARIES, Library, argument_fault, build_foreign, unknown_model
 from zoo.schema import validate
-
-Library = Literal["timm", "torchvision"]
-LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class ForeignModel:
         return _with_head_for(build_foreign(self.library, self.name, pretrained=True, **self.arguments), classes)
 
 
-def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
+def foreign_target(text: str) -> ForeignModel | None:
     """The model that ``timm:NAME`` or ``torchvision:NAME`` stands for; None for a text of another kind.
 
     Raises UsageError for a name that the library does not have.
@@ -54,7 +51,7 @@ def foreign_target(text: str, **arguments: Any) -> ForeignModel | None:
         return None
     if stranger := unknown_model(library, name):
         raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
-    return ForeignModel(library, name, _input_shape(library, name), dict(arguments))
+    return ForeignModel(library, name, _input_shape(library, name))
 
 
 # What stands beside the name in an architecture, but has another place, or none, where a whole model is wanted.

@@ -10,7 +10,6 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,8 +17,8 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor, nn
 
-from zoo.diagnostics import counted
-from zoo.errors import CheckpointError
+from zoo.diagnostics import and_more, counted
+from zoo.errors import CheckpointError, first_line
 from zoo.layout import CHECKPOINTS
 from zoo.registry import nearest
 
@@ -40,19 +39,11 @@ _DAMAGES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedWeights:
-    """What was loaded. ``message`` says it in a line; ``replaced`` names head tensors that stayed as initialised."""
-
-    message: str
-    replaced: tuple[str, ...] = ()
-
-
-def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = True) -> LoadedWeights:
+def load_weights(module: nn.Module, path: str | Path) -> str:
     """Fills a module with a file's weights, in place: device, dtype and memory layout stay the module's.
 
     Where the file's classifier was made for another number of classes, its head is left out and the module's own,
-    freshly initialised, stays (``replace_head=False``: an error instead).
+    freshly initialised, stays. Returns a line that says what was loaded.
 
     Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
     """
@@ -65,21 +56,20 @@ def load_weights(module: nn.Module, path: str | Path, *, replace_head: bool = Tr
     given |= {name: own[name] for name in uncounted}
     _require_same_names(own, given, path)
     misfits = [name for name, tensor in own.items() if tensor.shape != given[name].shape]
-    head = _head_of_other_classes(own, given, misfits) if replace_head else None
+    head = _head_of_other_classes(own, given, misfits)
     if misfits and head is None:
         shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
         raise CheckpointError(
             f"{path}: {len(misfits)} tensor{'s' if len(misfits) > 1 else ''} of another shape",
             code="weights-shape",
-            notes=_shortened(shapes),
+            notes=and_more(shapes[:_MOST_NAMED], len(shapes)),
         )
     module.load_state_dict({name: own[name] if name in misfits else given[name] for name in own})
     if head is None:
-        return LoadedWeights(f"loaded {len(own) - len(uncounted)} tensors from {path}")
+        return f"loaded {len(own) - len(uncounted)} tensors from {path}"
     classes, theirs = own[misfits[0]].shape[0], given[misfits[0]].shape[0]
     kept = len(own) - len(misfits) - len(uncounted)
-    message = f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
-    return LoadedWeights(message, tuple(misfits))
+    return f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -147,7 +137,7 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
             help="a pickle can run any program when it is opened; ask for the weights as safetensors",
         ) from error
     except _DAMAGES as error:
-        raise CheckpointError(f"{file} is damaged: {str(error).split(chr(10))[0]}", code="weights-damaged") from error
+        raise CheckpointError(f"{file} is damaged: {first_line(error)}", code="weights-damaged") from error
     return _state_dict(content, file)
 
 
@@ -178,8 +168,8 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
     unexpected = [name for name in given if name not in own]
     if not missing and not unexpected:
         return
-    notes = [f"missing: {text}" for text in _shortened(missing)]
-    notes += [f"not in this network: {text}" for text in _shortened(unexpected)]
+    notes = [f"missing: {text}" for text in and_more(missing[:_MOST_NAMED], len(missing))]
+    notes += [f"not in this network: {text}" for text in and_more(unexpected[:_MOST_NAMED], len(unexpected))]
     if missing and unexpected:
         notes.append(f"nearest to {missing[0]}: {', '.join(nearest(missing[0], unexpected))}")
     raise CheckpointError(
@@ -187,11 +177,6 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
         code="weights-names",
         notes=notes,
     )
-
-
-def _shortened(texts: list[str]) -> list[str]:
-    more = len(texts) - _MOST_NAMED
-    return [*texts[:_MOST_NAMED], f"and {more} more"] if more > 0 else texts
 
 
 def _head_of_other_classes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: list[str]) -> str | None:

@@ -1,7 +1,7 @@
 """Optimizers, their groups, schedules, averaging and the LR range test. Floor 2; apart from layers and data."""
 
 from zoo.optim.averaging import EMA, SWA, Lookahead
-from zoo.optim.catalogue import find_optimizer, optimizer_names, optimizers
+from zoo.optim.catalogue import find_optimizer, optimizers
 from zoo.optim.models import group_model, optimizer_model, schedule_model
 from zoo.optim.optimization import OptimizationSpec
 from zoo.optim.parse import parse_optimization
@@ -22,7 +22,6 @@ __all__ = [
     "find_optimizer",
     "group_model",
     "optimizer_model",
-    "optimizer_names",
     "optimizers",
     "parse_optimization",
     "schedule_model",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from zoo.diagnostics import Diagnostics, Note
+from zoo.diagnostics import Diagnostics, Note, first_of
 from zoo.optim.selection import NamedParameter, named_parameters, told_unmatched
 from zoo.optim.spec import GroupSpec, OptimizerSpec
 
@@ -103,11 +103,10 @@ def _tell_twice(parameter: NamedParameter, takers: list[OptimizerSpec], diagnost
 
 
 def _tell_unowned(optimizers: Sequence[OptimizerSpec], unowned: list[NamedParameter], diagnostics: Diagnostics) -> None:
-    names = ", ".join(parameter.name for parameter in unowned[:_MOST_NAMED])
-    more = f" and {len(unowned) - _MOST_NAMED} more" if len(unowned) > _MOST_NAMED else ""
+    names = first_of([parameter.name for parameter in unowned[:_MOST_NAMED]], len(unowned))
     diagnostics.error(
         "unowned-parameters",
-        f"no optimizer takes {names}{more}",
+        f"no optimizer takes {names}",
         optimizers[-1].span,
         help="give one optimizer `params: rest`, or freeze them",
     )

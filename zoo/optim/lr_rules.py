@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from zoo.optim.settings import Rule
+
 _SLIDE_WIDTH = 15  # points between the two ends of the interval that slides
 _SLIDE_THRESHOLD = 0.005  # difference of slopes at which it stops
 
@@ -43,7 +45,7 @@ def slide(lrs: Sequence[float], losses: Sequence[float]) -> float:
     return found
 
 
-RULES: dict[str, Callable[[Sequence[float], Sequence[float]], float]] = {
+RULES: dict[Rule, Callable[[Sequence[float], Sequence[float]], float]] = {
     "valley": valley,
     "steep": steep,
     "minimum": minimum,

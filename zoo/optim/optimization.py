@@ -5,16 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import torch
 from torch import nn
 
 from zoo.diagnostics import Diagnostics, Span
 from zoo.errors import ConfigError, raise_if_errors
-from zoo.optim.assign import Share, assign
+from zoo.optim.assign import assign
 from zoo.optim.build import Length, build_optimization
 from zoo.optim.running import Optimization
 from zoo.optim.schedules import ScheduleSpec
-from zoo.optim.selection import NamedParameter
 from zoo.optim.settings import FindSettings
 from zoo.optim.spec import OptimizerSpec
 
@@ -38,17 +36,13 @@ class OptimizationSpec:
 
     @property
     def finds_lr(self) -> bool:
-        """Whether a rate has to be found (and put in with :meth:`with_lr`) before anything can train."""
+        """Whether a rate has to be found before anything can train; ``assemble/max_lr.py`` puts it into the recipe."""
         return self.find is not None
 
     @property
     def find_settings(self) -> FindSettings:
         """How the rate is to be found; the defaults where none is marked."""
         return self.find.settings if self.find is not None else FindSettings()
-
-    def with_lr(self, lr: float) -> OptimizationSpec:
-        """The spec as it would be had this number stood where ``find`` does."""
-        return replace(self._with(lr), find=None)
 
     def check(self, epochs: float, diagnostics: Diagnostics) -> None:
         """Tells what does not fit a training of this many epochs."""
@@ -87,8 +81,8 @@ class OptimizationSpec:
         """The optimization of a training; parameters that are frozen for good get ``requires_grad`` false.
 
         ``steps_per_epoch`` counts optimizer steps, accumulated batches as one; ``clips`` says that the norm of all
-        gradients is. Raises ConfigError with all that
-        the diagnostics hold where something does not fit, ValueError where a rate is still to be found.
+        gradients is. Raises ConfigError with all that the diagnostics hold where something does not fit, ValueError
+        where a rate is still to be found.
         """
         if self.find is not None:
             raise ValueError("a learning rate is still to be found")
@@ -112,24 +106,6 @@ class OptimizationSpec:
         assigned = assign(plain, model, diagnostics)
         raise_if_errors(diagnostics)
         return build_optimization(assigned, Length(1.0, 1), diagnostics, swept=swept)
-
-    def preview(self, *, steps_per_epoch: int, epochs: float) -> dict[str, list[float]]:
-        """The rate of each group at each step, by label, as the training would take it.
-
-        ReduceLROnPlateau, whose curve depends on the training, is shown as constant. A rate still to be found
-        counts as 1.
-        """
-        spec = self.with_lr(1.0) if self.finds_lr else self
-        length = Length(epochs, steps_per_epoch)
-        optimization = build_optimization([(o, _dummy_shares(o)) for o in spec.optimizers], length, Diagnostics())
-        curves: dict[str, list[float]] = {group.label: [] for group in optimization.groups}
-        for step in range(length.steps):
-            for label, rate in optimization.lrs.items():
-                curves[label].append(rate)
-            optimization.after_step()
-            if (step + 1) % steps_per_epoch == 0:
-                optimization.after_epoch()
-        return curves
 
     def schedules(self) -> list[ScheduleSpec]:
         """Every schedule declared, once."""
@@ -173,13 +149,3 @@ def _unscheduled(optimizer: OptimizerSpec, twice: OptimizerSpec) -> OptimizerSpe
     rate = optimizer.lr_of(None)
     plain = optimizer if rate == optimizer.lr else optimizer.with_arguments(lr=rate)
     return replace(plain, schedule=None, groups=groups)
-
-
-def _dummy_shares(optimizer: OptimizerSpec) -> list[Share]:
-    """One small tensor for each group, so that a schedule has something to move."""
-    moving = [group for group in optimizer.groups if group.freeze is None or not group.freeze.always]
-    return [Share(group, (_dummy(),)) for group in (None, *moving)]
-
-
-def _dummy() -> NamedParameter:
-    return NamedParameter("", nn.Parameter(torch.zeros(2, 2)), frozenset())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, Sequence, plain
+from zoo.document import Mapping, Node, Scalar, Sequence, each_of, is_null, plain, text_of
 from zoo.optim.catalogue import OptimizerEntry, find_optimizer, unknown_optimizer
 from zoo.optim.models import FreezeKeys, SelectorKeys, group_model, optimizer_model
 from zoo.optim.optimization import FindRequest, OptimizationSpec
@@ -29,7 +29,7 @@ def parse_optimization(optimizer: Node, schedule: Node | None, diagnostics: Diag
     """
     before = len(diagnostics.errors)
     shared, mark = _parse_optional(schedule, diagnostics)
-    nodes = optimizer.items if isinstance(optimizer, Sequence) else (optimizer,)
+    nodes = each_of(optimizer)
     if not nodes:
         diagnostics.error("missing-key", "optimizer: the list is empty", optimizer.span)
     read = [_parse_optimizer(node, shared, diagnostics, alone=len(nodes) == 1) for node in nodes]
@@ -55,7 +55,7 @@ class _Read:
 
 
 def _parse_optional(node: Node | None, diagnostics: Diagnostics) -> tuple[ScheduleSpec | None, FindMark | None]:
-    if node is None or (isinstance(node, Scalar) and node.value is None):
+    if node is None or is_null(node):
         return None, None
     return parse_schedule(node, diagnostics)
 
@@ -104,7 +104,7 @@ def _parse_params(mapping: Mapping, entry: OptimizerEntry, diagnostics: Diagnost
         help = "add params: {kind: conv}, {match: PATTERN} or rest"
         diagnostics.error("missing-key", f"{entry.name}: params is missing", mapping.span, help=help)
         return None
-    if isinstance(node, Scalar) and node.value == "rest":
+    if text_of(node) == "rest":
         return REST
     if not isinstance(node, Mapping):
         message = f"{entry.name}: params: expected a mapping or rest, got {shown(plain(node))}"

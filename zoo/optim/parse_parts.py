@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Entry, Mapping, Node, Scalar, plain
+from zoo.document import Entry, Mapping, Node, Scalar, is_null, plain, text_of
 from zoo.optim.settings import FindSettings
 from zoo.schema import shown, validate
 from zoo.schema.check import close, expression_help, tell_missing
@@ -21,7 +21,7 @@ class FindMark:
 
 def named(node: Node, what: str, diagnostics: Diagnostics) -> Mapping | None:
     """A mapping with ``name`` in it, whichever way it was written: ``NAME``, ``{NAME: {…}}``, ``{name: NAME, …}``."""
-    if isinstance(node, Scalar) and isinstance(node.value, str):
+    if text_of(node) is not None:
         return Mapping((Entry("name", node.span, node),), node.span)
     if not isinstance(node, Mapping):
         diagnostics.error("wrong-type", f"{what}: expected a mapping, got {shown(plain(node))}", node.span)
@@ -40,7 +40,7 @@ def named(node: Node, what: str, diagnostics: Diagnostics) -> Mapping | None:
             return None
         if isinstance(entry.value, Mapping):
             return Mapping((name, *entry.value.entries), node.span)
-        if isinstance(entry.value, Scalar) and entry.value.value is None:
+        if is_null(entry.value):
             return Mapping((name,), node.span)
     tell_missing("name", node, diagnostics, what=what, help="add name: text")
     return None
@@ -50,7 +50,7 @@ def take_find(node: Mapping, key: str, diagnostics: Diagnostics, *, what: str) -
     """The mapping with a number where ``key: find`` or ``key: {find: {…}}`` stood, and the mark of it."""
     value = node.get(key)
     settings: FindSettings | None = None
-    if isinstance(value, Scalar) and value.value == "find":
+    if text_of(value) == "find":
         settings = FindSettings()
     elif isinstance(value, Mapping) and value.keys == ("find",):
         inside = value.get("find")

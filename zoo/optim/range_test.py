@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -157,7 +157,7 @@ def _sweep(
     ratio = settings.end_lr / settings.start_lr
     lrs: list[float] = []
     raw: list[float] = []
-    stream = _endless(batches)
+    stream = chain.from_iterable(map(batches.epoch, count(1)))
     for number in range(settings.steps):
         lr = settings.start_lr * ratio ** (number / (settings.steps - 1))
         optimization.sweep(lr)
@@ -170,11 +170,6 @@ def _sweep(
         if _divergence(_smoothed(raw, settings.smoothing), settings.diverges_at) < len(raw):
             break
     return lrs, raw
-
-
-def _endless(batches: BatchesLike) -> Iterator[BatchLike]:
-    for epoch in count(1):
-        yield from batches.epoch(epoch)
 
 
 def _smoothed(losses: list[float], keep: float) -> list[float]:

@@ -6,7 +6,7 @@ epoch. Nothing here reads a tensor's value, so nothing waits for the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,20 +190,9 @@ class Optimization:
                 schedule.advance(self.epochs, metrics or {})
 
     @property
-    def lr(self) -> float:
-        """The present rate of the first group."""
-        return float(self._torch_group(self.groups[0])["lr"])
-
-    @property
     def lrs(self) -> dict[str, float]:
         """The present rate of each group, by label."""
         return {group.label: float(self._torch_group(group)["lr"]) for group in self.groups}
-
-    def parameters(self) -> Iterator[Tensor]:
-        """Every parameter that an optimizer owns, once."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                yield from group["params"]
 
     def sweep(self, lr: float) -> None:
         """Sets the rate that a range test tries; groups with a rate of their own keep it."""

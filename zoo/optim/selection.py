@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence, plain
+from zoo.document import Mapping, Node, Scalar, each_of, plain
 from zoo.registry import nearest, unknown
 
 KINDS: dict[str, str] = {
@@ -121,7 +121,4 @@ def told_unmatched(
 
 
 def _items(node: Node | None) -> list[Scalar]:
-    if node is None:
-        return []
-    items = node.items if isinstance(node, Sequence) else (node,)
-    return [item if isinstance(item, Scalar) else Scalar(str(plain(item)), item.span) for item in items]
+    return [item if isinstance(item, Scalar) else Scalar(str(plain(item)), item.span) for item in each_of(node)]

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPLITS = {"train": "--", "test": "-", "validation": "-."}  # told apart without colours, too
-RULES = {"valley": "valley", "steep": "steepest", "minimum": "minimum / 10", "slide": "slide"}
+RULES = {  # of the range test: what a reader calls it, and what it takes
+    "valley": ("valley", "the middle of the longest fall"),
+    "steep": ("steepest", "where the loss falls fastest"),
+    "minimum": ("minimum / 10", "a tenth of where the loss is lowest"),
+    "slide": ("slide", "the last steep stretch before the loss rises"),
+}
 
 
 def loss_and_accuracy(run: Run) -> Draw:
@@ -96,8 +101,8 @@ def _suggestions(axes: Axes, test: dict[str, Any], theme: Theme) -> None:
     shapes = dict(zip(RULES, "osD^", strict=True))
     for rule, lr in test["suggestions"].items():
         loss = _interpolated(test["lrs"], test["losses"], lr)
-        label = f"{RULES.get(rule, rule)}: {lr:.3g}"
-        axes.plot(lr, loss, shapes.get(rule, "v"), color=theme.test, markersize=7, label=label)
+        name, _ = RULES.get(rule, (rule, ""))
+        axes.plot(lr, loss, shapes.get(rule, "v"), color=theme.test, markersize=7, label=f"{name}: {lr:.3g}")
     chosen = test["chosen"]
     axes.axvline(chosen, color=theme.ink, linewidth=1, linestyle=(0, (1, 2)), label=f"taken: {chosen:.4g}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, handlelength=1.6)

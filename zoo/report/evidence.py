@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.disk import disk_faults, write_atomically
+from zoo.disk import disk_faults, make_folder, write_atomically
 from zoo.errors import CheckpointError
-from zoo.layout import EVIDENCE
+from zoo.layout import EVIDENCE, EVIDENCE_DATA
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -42,16 +42,16 @@ def begin(run_dir: Path) -> None:
     Of that evidence.json goes first: without it the rest counts for nothing. Raises EnvironmentFault.
     """
     folder = run_dir / EVIDENCE
+    make_folder(folder)
     with disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in (folder / "evidence.json", *sorted(folder.glob("*.npz"))):
+        for path in (folder / EVIDENCE_DATA, *sorted(folder.glob("*.npz"))):
             path.unlink(missing_ok=True)
 
 
 def write_json(run_dir: Path, data: Mapping[str, Any]) -> None:
     """Writes evidence.json. Raises EnvironmentFault."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(run_dir / EVIDENCE / "evidence.json", text)
+    write_atomically(run_dir / EVIDENCE / EVIDENCE_DATA, text)
 
 
 def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -76,7 +76,7 @@ def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
 
     Without ``steps`` that of any. Raises CheckpointError where it is broken.
     """
-    path = run_dir / EVIDENCE / "evidence.json"
+    path = run_dir / EVIDENCE / EVIDENCE_DATA
     if not path.is_file():
         return {}
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.diagnostics import counted
+from zoo.diagnostics import counted, first_of
 from zoo.report.folder import Run
 from zoo.report.sections import Section, chart, highlighted, recorded
 from zoo.report.theme import Draw, Theme, blank, save_png, short_name
@@ -138,9 +138,9 @@ def _draw_rate(axes: Axes, course: Course, theme: Theme) -> None:
 
 def _draw_shares(axes: Axes, alike: Sequence[Sequence[Course]], theme: Theme) -> None:
     for place, together in enumerate(alike):
-        first, others = together[0], len(together) - 1
+        first = together[0]
         colour = getattr(theme, COLOURS[place % len(COLOURS)])
-        label = short_name(first.group) + (f" and {others} more" if others else "")
+        label = first_of([short_name(first.group)], len(together))
         axes.plot(first.xs, first.shape(), DASHES[place % len(DASHES)], color=colour, label=label)
     axes.set_ylim(0, 1.08)
     axes.set_title("learning rate as a share of the group's highest")

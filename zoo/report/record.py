@@ -16,7 +16,7 @@ from zoo.errors import EnvironmentFault, ZooError, in_a_line
 from zoo.report import charts, evidence
 from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions
 from zoo.report.theme import save_png
-from zoo.schema.recipe import REPORTS, ExplainSection
+from zoo.schema.recipe import ExplainSection
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,10 +37,10 @@ def record(
     eval_transforms: Sequence[TransformSpec],
     evaluation: Evaluation,
     steps: int,
-    reports: Sequence[str] = REPORTS,
-    explain: ExplainSection | None = None,
-    range_test: LRRangeTest | None = None,
-    model_name: str = "",
+    reports: Sequence[str],
+    explain: ExplainSection,
+    range_test: LRRangeTest | None,
+    model_name: str,
 ) -> dict[str, str]:
     """Records the evidence for the named reports in the run folder; says which of them have none, and why.
 
@@ -54,7 +54,7 @@ def record(
     data: dict[str, Any] = {"reports": list(reports), "model": model_name, "classes": list(dataset.classes)}
     evidence.begin(run_dir)
     evidence.write_arrays(run_dir, "predictions", predictions(finished))
-    _record_mistakes(run_dir, finished, wanted, explain or ExplainSection(), data, remarks)
+    _record_mistakes(run_dir, finished, wanted, explain, data, remarks)
     if "augmentations" in wanted:
         with _remarking(remarks, "augmentations"):
             evidence.write_arrays(run_dir, "augmentations", augmentations(finished))

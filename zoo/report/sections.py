@@ -108,14 +108,6 @@ def highlighted(text: str) -> Any:
     return Markup(highlight(text, YamlLexer(), HtmlFormatter(nowrap=True, classprefix="hl-")))
 
 
-RULES = {
-    "valley": "the middle of the longest fall",
-    "steep": "where the loss falls fastest",
-    "minimum": "a tenth of where the loss is lowest",
-    "slide": "the last steep stretch before the loss rises",
-}
-
-
 def lr_find(run: Run, figures: Path) -> Section | None:
     """The LR range test."""
     test = run.evidence.get("lr_find")
@@ -123,14 +115,9 @@ def lr_find(run: Run, figures: Path) -> Section | None:
         return None
     draw = charts.lr_find(test)
     save_png(draw, figures / "lr_find.png")
+    named = ((rule, lr, *charts.RULES.get(rule, (rule, ""))) for rule, lr in test["suggestions"].items())
     rows = [
-        {
-            "rule": charts.RULES.get(rule, rule),
-            "lr": f"{lr:.4g}",
-            "doc": RULES.get(rule, ""),
-            "taken": rule == test["rule"],
-        }
-        for rule, lr in test["suggestions"].items()
+        {"rule": name, "lr": f"{lr:.4g}", "doc": doc, "taken": rule == test["rule"]} for rule, lr, name, doc in named
     ]
     data = {
         "chart": chart(draw, "lr-find", "loss over learning rate; the table has what each rule suggests"),

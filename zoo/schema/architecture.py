@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from zoo.schema.signature import fields_of
+
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Shape = Annotated[list[Size], Field(min_length=1, max_length=6)]
 Reference: TypeAlias = str | int | float  # `0` and `0.1` name a list's layers and their outputs
@@ -117,5 +119,5 @@ class LayerForm(_Form):
     args: dict[str, Any] | None = Field(None, description="arguments whose names collide with these keys")
 
 
-LAYER_KEYS = tuple(field.alias or name for name, field in LayerForm.model_fields.items())
+LAYER_KEYS = tuple(fields_of(LayerForm))
 ANONYMOUS_KEYS = frozenset({"inputs", "output"})  # of anonymous blocks alone; elsewhere they may be arguments

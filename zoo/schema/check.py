@@ -25,6 +25,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence, expressions, plain
 from zoo.document.scalars import resolve
 from zoo.registry import did_you_mean
+from zoo.schema.signature import fields_of
 from zoo.schema.wording import bare, choices, describe, members, shown, takes_none
 
 M = TypeVar("M", bound=BaseModel)
@@ -252,8 +253,8 @@ def _child_annotation(annotation: Any, part: str | int) -> Any:
 
 def _fields(annotation: Any) -> AbstractMapping[str, FieldInfo]:
     """A model's fields under the names that a document uses."""
-    fields = getattr(bare(annotation), "model_fields", {})
-    return {field.alias or name: field for name, field in fields.items()}
+    model = bare(annotation)
+    return fields_of(model) if hasattr(model, "model_fields") else {}
 
 
 def _tagged(options: list[Any], tag: str | int) -> Any:

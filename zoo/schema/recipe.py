@@ -38,6 +38,8 @@ REPORT_DOCS: dict[ReportName, str] = {
     "summary": "the network's layer table",
 }
 
+NETWORK_KEYS = ("architecture", "timm", "torchvision")  # of which a recipe's `model` has one
+
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -62,7 +64,7 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _names_one(self) -> ModelSection:
-        if sum(name is not None for name in (self.architecture, self.timm, self.torchvision)) != 1:
+        if sum(getattr(self, key) is not None for key in NETWORK_KEYS) != 1:
             words = "a model is one of `architecture`, `timm` and `torchvision`"
             for key in self.params:
                 for near in get_close_matches(key, type(self).model_fields, 1, 0.8):

@@ -79,6 +79,11 @@ def arguments_model(
     )
 
 
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields under the names that a document uses."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def given(arguments: BaseModel) -> dict[str, Any]:
     """The arguments that were set, defaults left to the callable, under the callable's own names."""
     fields = type(arguments).model_fields

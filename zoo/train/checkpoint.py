@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from torch import Tensor
 
-from zoo.disk import disk_faults, fsync_folder
+from zoo.disk import disk_faults, draft_of, fsync_folder, write_through
 from zoo.errors import CheckpointError
 from zoo.layout import MANIFEST
 from zoo.train.encoding import TensorStore
@@ -67,7 +66,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint's contents. Model tensors are contiguous; their strides are in ``strides``."""
+    """A verified checkpoint's contents. Model tensors are contiguous; their strides are in ``model_strides``."""
 
     path: Path
     manifest: Manifest
@@ -88,7 +87,7 @@ def write_checkpoint(
         TRAINING: lambda: safetensors.torch.save(training.tensors),
         PLAIN: lambda: json.dumps(plain).encode(),
     }
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = draft_of(path)
     with disk_faults(path):
         try:
             draft.mkdir(parents=True)
@@ -103,10 +102,7 @@ def write_checkpoint(
 
 
 def _write(path: Path, content: bytes) -> FileSum:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_through(path, content)
     return FileSum(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 

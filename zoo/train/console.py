@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from zoo.diagnostics import percent
-from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
+from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarted
 
 FULL_WIDTH = 110  # columns that the full lines take at most, as a rule
 
@@ -26,7 +26,6 @@ class ConsoleProgress:
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0.0
-        self._steps_per_epoch = 1
 
     def __enter__(self) -> ConsoleProgress:
         return self
@@ -49,8 +48,6 @@ class ConsoleProgress:
                 self._step(event)
             case EpochFinished():
                 self._line(epoch_text(event, self._epochs, short=self._is_narrow))
-            case CheckpointSaved(name="last") | TrainingFinished():
-                pass
 
     @property
     def _is_narrow(self) -> bool:
@@ -67,7 +64,7 @@ class ConsoleProgress:
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     def _start(self, event: TrainingStarted) -> None:
-        self._epochs, self._steps_per_epoch = event.epochs, event.steps_per_epoch
+        self._epochs = event.epochs
         for name, choice in event.choices.items():
             self._line(f"{name}: {choice}")
         if not self._console.is_terminal:

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any, TextIO
 
-from zoo.disk import disk_faults, write_atomically
+from zoo.disk import disk_faults, make_folder, write_atomically
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.layout import CHECKPOINTS, MANIFEST, METRICS, METRICS_CSV, RESOLVED, RESULT, STEPS, numbered
 
@@ -54,11 +54,10 @@ class RunFolder:
         _require_writable(Path(root) / name)
 
     @classmethod
-    def at(cls, path: Path | str, *, resume: bool = False) -> RunFolder:
-        """The folder itself, made if need be. Raises what :meth:`planned` raises."""
-        run = cls.planned(path, resume=resume)
-        with disk_faults(run.path):
-            run.path.mkdir(parents=True, exist_ok=True)
+    def at(cls, path: Path | str) -> RunFolder:
+        """The folder itself, empty and made if need be. Raises what :meth:`planned` raises."""
+        run = cls.planned(path)
+        make_folder(run.path)
         return run
 
     @classmethod
@@ -168,6 +167,12 @@ class RunFolder:
             file.flush()
         _held.add(path)
         self._lock = file
+
+    def require_free(self) -> None:
+        """Raises EnvironmentFault where another process holds the folder. Makes no lock where there was none."""
+        if (self.path / _LOCK).is_file():
+            with self:
+                pass
 
     def unlock(self) -> None:
         """Lets go of the folder. The lock file stays: to remove it would race with whoever opens it."""

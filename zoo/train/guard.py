@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zoo.diagnostics import first_of
 from zoo.errors import DivergedError
 from zoo.train.ranks import ALONE, Ranks
 
@@ -24,6 +25,7 @@ class _Step(NamedTuple):
 
 # The smallest normal number of half precision. fairseq gives up near it too (``--min-loss-scale``, 1e-4).
 SMALLEST_LOSS_SCALE = 2.0**-14
+_MOST_NAMED = 16  # samples of a bad step, in one message
 
 
 class FiniteGuard:
@@ -70,10 +72,11 @@ class FiniteGuard:
         bad = recent[-skipped]
         what = "a gradient" if math.isfinite(bad.loss) else "the loss"
         own = [int(index) for indices in bad.indices for index in indices.tolist()]
-        ids = [index for of_rank in self._ranks.gather(own) for index in of_rank]
+        ids = [str(index) for of_rank in self._ranks.gather(own) for index in of_rank]
+        shown = first_of(ids[:_MOST_NAMED], len(ids))
         raise DivergedError(
             f"training diverged: {what} is not finite at step {bad.number}, learning rate {bad.lr:.6g}",
-            notes=(f"training samples of that step: {_listing(ids)}", "the update was not made"),
+            notes=(f"training samples of that step: {shown}", "the update was not made"),
             help="a lower learning rate, train.grad_clip, or train.precision: fp32; what was saved before is kept",
         )
 
@@ -123,8 +126,3 @@ def _float_tensors(value: Any, path: str) -> Iterable[tuple[str, Tensor]]:
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
             yield from _float_tensors(item, f"{path}.{number}" if path else str(number))
-
-
-def _listing(ids: list[int], most: int = 16) -> str:
-    shown = ", ".join(map(str, ids[:most]))
-    return f"{shown} and {len(ids) - most} more" if len(ids) > most else shown

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from zoo.disk import disk_faults, fsync_folder
+from zoo.disk import disk_faults, fsync_folder, make_folder
 from zoo.errors import CheckpointError
 from zoo.layout import BEST, LAST
 from zoo.train.checkpoint import (
@@ -46,8 +46,8 @@ class Shelf:
 
     def tidy(self) -> None:
         """Removes what a killed process left half-written. Only whoever holds the run folder may call it."""
+        make_folder(self.path)
         with disk_faults(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             old_best, best = self.path / _OLD_BEST, self.path / BEST
             if old_best.exists() and not best.exists():  # killed between the two renames of `save_best`
                 old_best.rename(best)
@@ -60,7 +60,7 @@ class Shelf:
         self._write(incoming, write)
         with disk_faults(last):
             if last.exists():
-                last.rename(self._older_name(last))
+                last.rename(self._cleared_place_of(last))
             incoming.rename(last)
             fsync_folder(self.path)
             self._prune()
@@ -101,8 +101,8 @@ class Shelf:
         return None
 
     def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+        make_folder(self.path)
         with disk_faults(path):
-            self.path.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 shutil.rmtree(path)
         write(path)
@@ -110,7 +110,8 @@ class Shelf:
     def _older(self) -> list[Path]:
         return sorted(self.path.glob("step-*"))
 
-    def _older_name(self, last: Path) -> Path:
+    def _cleared_place_of(self, last: Path) -> Path:
+        """Where the present ``last`` goes as an older one; an older one of the same step is removed from there."""
         try:
             name = f"step-{read_manifest(last).step:09d}"
         except CheckpointError:  # damaged since it was written; it will be pruned like any other

@@ -9,9 +9,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from zoo.launch import ending_signals
 from zoo.train.ranks import ALONE, Ranks
-
-_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -39,9 +38,7 @@ class SignalWatch:
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
-            is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-            watched = [number for number in _WATCHED if not (is_deaf and number == signal.SIGHUP)]
-            self._before = {number: signal.signal(number, self._note) for number in watched}
+            self._before = {number: signal.signal(number, self._note) for number in ending_signals()}
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.diagnostics import and_more
 from zoo.disk import disk_faults
 from zoo.errors import CheckpointError
 from zoo.train.checkpoint import Checkpoint, write_checkpoint
@@ -225,11 +226,8 @@ def require_fit(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], source: 
         if saved[name].shape != own[name].shape
     ]
     if complaints:
-        shown = sorted(complaints)[:MOST_NAMED]
-        more = [f"and {len(complaints) - len(shown)} more"] if len(complaints) > len(shown) else []
-        raise CheckpointError(
-            f"the weights in {source} do not fit the network", code="weights-mismatch", notes=[*shown, *more]
-        )
+        notes = and_more(sorted(complaints)[:MOST_NAMED], len(complaints))
+        raise CheckpointError(f"the weights in {source} do not fit the network", code="weights-mismatch", notes=notes)
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:

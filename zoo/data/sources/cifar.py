@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from zoo.data.archives import read_members
-from zoo.data.dataset import ArraySplit, Dataset, Image, Labels
+from zoo.data.dataset import ArraySplit, Image, Labels
 from zoo.data.download import Remote
-from zoo.data.places import Places
 from zoo.data.sources.forms import Form, Found, KnownSet, Traits, folders_form, parquet_form
-from zoo.data.sources.source import Known, Source, SourceArguments
+from zoo.data.sources.source import SourceArguments
 from zoo.errors import DataError
 
 _PIXELS = 3 * 32 * 32  # bytes of an image: red rows, green rows, blue rows
@@ -168,13 +167,13 @@ willow_tree wolf woman worm
 """
 CIFAR100_CLASSES = tuple(_CIFAR100_NAMES.split())
 
-_CIFAR10_TRAITS = Traits(CIFAR10_CLASSES, (32, 32), ("cifar10", "cifar-10", "CIFAR10"), rows=(50_000, 10_000))
+_CIFAR10_TRAITS = Traits(CIFAR10_CLASSES, (32, 32), 3, ("cifar10", "cifar-10", "CIFAR10"), rows=(50_000, 10_000))
 _CIFAR10_SET = KnownSet(
     "cifar10", "CIFAR-10", _CIFAR10_TRAITS,
     (*_CIFAR10.forms(), parquet_form(_CIFAR10_TRAITS), folders_form(_CIFAR10_TRAITS)),
     (Remote("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
 )  # fmt: skip
-_CIFAR100_TRAITS = Traits(CIFAR100_CLASSES, (32, 32), ("cifar100", "cifar-100", "CIFAR100"), rows=(50_000, 10_000))
+_CIFAR100_TRAITS = Traits(CIFAR100_CLASSES, (32, 32), 3, ("cifar100", "cifar-100", "CIFAR100"), rows=(50_000, 10_000))
 _CIFAR100_SET = KnownSet(
     "cifar100", "CIFAR-100", _CIFAR100_TRAITS,
     (*_CIFAR100.forms(), parquet_form(_CIFAR100_TRAITS), folders_form(_CIFAR100_TRAITS)),
@@ -182,15 +181,5 @@ _CIFAR100_SET = KnownSet(
 )  # fmt: skip
 
 
-def open_cifar10(arguments: Cifar10, places: Places) -> Dataset:
-    """CIFAR-10 in any of its forms."""
-    return _CIFAR10_SET.open(places)
-
-
-def open_cifar100(arguments: Cifar100, places: Places) -> Dataset:
-    """CIFAR-100 in any of its forms."""
-    return _CIFAR100_SET.open(places)
-
-
-CIFAR10 = Source("cifar10", Cifar10, open_cifar10, lambda _: Known((3, 32, 32), 10))
-CIFAR100 = Source("cifar100", Cifar100, open_cifar100, lambda _: Known((3, 32, 32), 100))
+CIFAR10 = _CIFAR10_SET.source(Cifar10)
+CIFAR100 = _CIFAR100_SET.source(Cifar100)

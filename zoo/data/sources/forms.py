@@ -11,6 +11,7 @@ from zoo.data.decoding import Encoded, EncodedSplit, decode, decode_splits, imag
 from zoo.data.download import Remote, download
 from zoo.data.places import Places
 from zoo.data.sources import folders, parquet
+from zoo.data.sources.source import Known, Source, SourceArguments
 from zoo.errors import DataError
 
 _SPLITS = ("train", "test")
@@ -38,6 +39,7 @@ class Traits:
 
     classes: tuple[str, ...]
     size: tuple[int, int]
+    channels: int
     folders: tuple[str, ...]  # its names as folders
     rows: tuple[int, int] | None = None
 
@@ -65,6 +67,11 @@ class KnownSet:
     traits: Traits
     forms: tuple[Form, ...]
     remotes: tuple[Remote, ...]
+
+    def source(self, arguments: type[SourceArguments]) -> Source:
+        """The set as recipes name it: all of it is known before, and no argument changes it."""
+        known = Known((self.traits.channels, *self.traits.size), len(self.traits.classes))
+        return Source(self.name, arguments, lambda _, places: self.open(places), lambda _: known)
 
     def open(self, places: Places) -> Dataset:
         """The data set from the first place that has it in any form, else from the net.

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.dataset import ArraySplit, Dataset
+from zoo.data.dataset import ArraySplit
 from zoo.data.download import Remote
-from zoo.data.places import Places
 from zoo.data.sources.forms import Form, Found, KnownSet, Traits, folders_form, parquet_form
-from zoo.data.sources.source import Known, Source, SourceArguments
+from zoo.data.sources.source import SourceArguments
 from zoo.errors import DataError
 
 _MOST_BYTES = 1 << 28  # of one file once unpacked
@@ -115,7 +114,7 @@ def _remotes(base: str, *digests: str, mirrored_in: str = "") -> tuple[Remote, .
 _DIGITS = tuple(str(digit) for digit in range(10))
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
-_MNIST_TRAITS = Traits(_DIGITS, (28, 28), ("mnist", "MNIST"))
+_MNIST_TRAITS = Traits(_DIGITS, (28, 28), 1, ("mnist", "MNIST"))
 _MNIST_SET = KnownSet(
     "mnist", "MNIST", _MNIST_TRAITS,
     (_idx_form(is_fashion=False), parquet_form(_MNIST_TRAITS), folders_form(_MNIST_TRAITS)),
@@ -125,7 +124,7 @@ _MNIST_SET = KnownSet(
         "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
     ),
 )  # fmt: skip
-_FASHION_TRAITS = Traits(_CLOTHES, (28, 28), ("fashion_mnist", "fashion-mnist", "FashionMNIST"))
+_FASHION_TRAITS = Traits(_CLOTHES, (28, 28), 1, ("fashion_mnist", "fashion-mnist", "FashionMNIST"))
 _FASHION_SET = KnownSet(
     "fashion_mnist", "Fashion-MNIST", _FASHION_TRAITS, (_idx_form(is_fashion=True), parquet_form(_FASHION_TRAITS)),
     _remotes(
@@ -136,15 +135,5 @@ _FASHION_SET = KnownSet(
 )  # fmt: skip
 
 
-def open_mnist(arguments: Mnist, places: Places) -> Dataset:
-    """MNIST in any of its forms."""
-    return _MNIST_SET.open(places)
-
-
-def open_fashion_mnist(arguments: FashionMnist, places: Places) -> Dataset:
-    """Fashion-MNIST in any of its forms."""
-    return _FASHION_SET.open(places)
-
-
-MNIST = Source("mnist", Mnist, open_mnist, lambda _: Known((1, 28, 28), 10))
-FASHION_MNIST = Source("fashion_mnist", FashionMnist, open_fashion_mnist, lambda _: Known((1, 28, 28), 10))
+MNIST = _MNIST_SET.source(Mnist)
+FASHION_MNIST = _FASHION_SET.source(FashionMnist)

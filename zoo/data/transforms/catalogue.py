@@ -15,7 +15,7 @@ from zoo.data.transforms.forms import ANY_FACTS, BatchedForm, Builder, Facts, No
 from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping as MappingNode
-from zoo.document import Node, Scalar, Sequence, plain
+from zoo.document import Node, Sequence, is_null, plain, text_of
 from zoo.registry import Registry
 from zoo.schema.check import validate
 
@@ -229,13 +229,13 @@ def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Whe
 
 
 def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode] | None:
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        return node.value, node.span, MappingNode((), node.span)
+    if (name := text_of(node)) is not None:
+        return name, node.span, MappingNode((), node.span)
     if isinstance(node, MappingNode) and len(node) == 1:
         entry = node.entries[0]
         if isinstance(entry.value, MappingNode):
             return entry.key, entry.key_span, entry.value
-        if isinstance(entry.value, Scalar) and entry.value.value is None:
+        if is_null(entry.value):
             return entry.key, entry.key_span, MappingNode((), entry.key_span)
     diagnostics.error(
         "wrong-type",

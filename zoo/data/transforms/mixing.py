@@ -1,4 +1,4 @@
-"""Transforms of zoo's own: AlternatingFlip, CutMix, MixUp. Floor 2.
+"""Transforms of zoo's own: AlternatingFlip, CutMix, MixUp, and ToTensorV2, which does nothing. Floor 2.
 
 Partners of CutMix and MixUp are drawn from the whole split, not from the batch, and lambda is drawn per sample: so what
 becomes of a sample does not depend on how the split was cut into batches.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,16 +160,24 @@ class Resize:
         return Canvas.of(resized.round().to(torch.uint8) if pixels.dtype == torch.uint8 else resized)
 
 
+def miscounted(mean: Any, std: Any, channels: int) -> Iterator[tuple[str, int]]:
+    """Which of Normalize's two has neither one number nor one a channel, and how many it has.
+
+    albumentations would take the first ones and say nothing.
+    """
+    for name, values in (("mean", mean), ("std", std)):
+        if np.size(values) not in (1, channels):
+            yield name, np.size(values)
+
+
 def normalize(transform: Any, shape: Shape) -> Normalize:
     """Normalize, its standard form."""
     always(transform.p, "Normalize")
     if transform.normalization != "standard":
         raise NotBatchedError(f"Normalize with normalization: {transform.normalization}")
-    for name in ("mean", "std"):
-        count = np.size(getattr(transform, name))
-        if count not in (1, shape.channels):  # albumentations would take the first numbers and say nothing
-            channels = counted(shape.channels, "channel")
-            raise DataError(f"Normalize: {name} has {count} numbers, the images have {channels}", help="one a channel")
+    for name, count in miscounted(transform.mean, transform.std, shape.channels):
+        channels = counted(shape.channels, "channel")
+        raise DataError(f"Normalize: {name} has {count} numbers, the images have {channels}", help="one a channel")
     mean, factor = (fill_values(values, shape.channels) for values in (transform.mean_np, transform.denominator))
     return Normalize(mean, factor, shape.as_float())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.transforms import albumentations
+from zoo.data.transforms import albumentations, pixels
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.forms import ANY_FACTS
 from zoo.diagnostics import Diagnostics, counted
@@ -64,15 +64,11 @@ def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose
 
 
 def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> None:
-    """Tells of a mean or std that has neither one number nor one a channel: the library would take the first ones."""
-    channels = size[2]
-    for name in ("mean", "std"):
-        count = np.size(spec.arguments.get(name, 0.0))
-        if count not in (1, channels):
-            message = (
-                f"Normalize: {name} has {count} numbers, the images of {whose} have {counted(channels, 'channel')}"
-            )
-            diagnostics.error("bad-value", message, spec.span, help="one a channel; left out, they are the data's own")
+    """Tells of a mean or std that has neither one number nor one a channel."""
+    mean, std = (spec.arguments.get(name, 0.0) for name in ("mean", "std"))
+    for name, count in pixels.miscounted(mean, std, size[2]):
+        message = f"Normalize: {name} has {count} numbers, the images of {whose} have {counted(size[2], 'channel')}"
+        diagnostics.error("bad-value", message, spec.span, help="one a channel; left out, they are the data's own")
 
 
 def _keeps(spec: TransformSpec) -> bool:

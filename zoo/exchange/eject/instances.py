@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.graph import Block, Plan, Ref, Step, is_chain
+from zoo.graph import Block, Plan, Ref, Step, becomes_sequential
 from zoo.graph.plan import Value
 
 
@@ -38,7 +38,7 @@ class Instance:
     def is_list(self) -> bool:
         """Whether it is an ``nn.Sequential`` whose items have no names but their numbers."""
         names = [step.name for step in self.block.steps]
-        return is_chain(self.block) and names == [str(number) for number in range(len(names))]
+        return becomes_sequential(self.block) and names == [str(number) for number in range(len(names))]
 
     @property
     def is_inline(self) -> bool:

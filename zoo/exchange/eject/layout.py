@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-LINE_LENGTH = 88
+from zoo.graph.source import LINE_LENGTH
+
 _SHAPE = re.compile(r"\[[^\[\]]{1,60}\]")  # a longer one does not fit into any line
 _NO_BREAK = "\0"
 

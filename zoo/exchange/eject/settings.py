@@ -17,6 +17,7 @@ from zoo.graph.python_text import is_attribute, literal
 from zoo.layers import initialisers, ops
 
 Path: TypeAlias = tuple[str, ...]
+InitCall: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]  # an initialiser's name and arguments; hashable
 FEWEST_FOR_A_LOOP = 3
 
 
@@ -25,7 +26,7 @@ class Setting:
     """One parameter or buffer, by its path, frozen (``init`` is None) or initialised."""
 
     path: Path
-    init: tuple[str, tuple[tuple[str, Any], ...]] | None
+    init: InitCall | None
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Settings:
     """What each class says; ``by_kind`` maps an op to the initialisers of its parameters in the whole network."""
 
     of: dict[EjectedClass, list[Setting]] = field(default_factory=dict)
-    by_kind: dict[str, dict[str, tuple[str, tuple[tuple[str, Any], ...]]]] = field(default_factory=dict)
+    by_kind: dict[str, dict[str, InitCall]] = field(default_factory=dict)
 
 
 def settings_of(root: Instance, classes: Classes) -> Settings:
@@ -107,7 +108,7 @@ def _path(step: Step, name: str) -> Path:
     return (step.name, *name.split(".")) if name and step.kind == "module" else (step.name,)
 
 
-def _frozen_form(init: Init) -> tuple[str, tuple[tuple[str, Any], ...]]:
+def _hashable(init: Init) -> InitCall:
     return init.name, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in init.arguments.items())
 
 
@@ -116,7 +117,7 @@ def _own(step: Step, by_kind: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
     for spec in step.parameters:
         is_zero_already = step.kind != "module" and spec.init is not None and spec.init.name == "zeros"
         if spec.init is not None and not is_zero_already and spec.name not in by_kind.get(step.op, {}):
-            found.append(Setting(_path(step, spec.name), _frozen_form(spec.init)))
+            found.append(Setting(_path(step, spec.name), _hashable(spec.init)))
         if not spec.trainable and not spec.is_buffer:
             found.append(Setting(_path(step, spec.name), None))
     return found
@@ -130,7 +131,7 @@ def _in_all(setting: Setting, cls: EjectedClass, gathered: list[list[Setting]]) 
     )
 
 
-def _by_kind(root: Instance) -> dict[str, dict[str, tuple[str, tuple[tuple[str, Any], ...]]]]:
+def _by_kind(root: Instance) -> dict[str, dict[str, InitCall]]:
     """Initialisers that all layers of an op share, where a loop over the modules finds just those layers."""
     steps = [step for instance in root.walk() for step in instance.block.steps if step.kind == "module"]
     if any("." in spec.name for step in steps for spec in step.parameters):
@@ -140,7 +141,7 @@ def _by_kind(root: Instance) -> dict[str, dict[str, tuple[str, tuple[tuple[str, 
     for step in steps:
         counts[step.op] = counts.get(step.op, 0) + 1
         for spec in step.parameters:
-            inits.setdefault(step.op, {}).setdefault(spec.name, []).append(spec.init and _frozen_form(spec.init))
+            inits.setdefault(step.op, {}).setdefault(spec.name, []).append(spec.init and _hashable(spec.init))
     found = {}
     for op, names in inits.items():
         # Only a bias may be missing somewhere: the loop asks for it.

@@ -15,7 +15,7 @@ from zoo.exchange.eject.modules import (
     ordered_parameters,
     value_text,
 )
-from zoo.exchange.eject.settings import Setting, Settings, collapsed, reach
+from zoo.exchange.eject.settings import InitCall, Setting, Settings, collapsed, reach
 from zoo.exchange.eject.shapes import shape_line
 from zoo.graph import Step, forward_of
 from zoo.graph.plan import TensorSpec, Value
@@ -181,7 +181,7 @@ def _initialise(cls: EjectedClass, setting: Setting) -> str:
     return init_call(setting.init, target)
 
 
-def init_call(init: tuple[str, tuple[tuple[str, Any], ...]], *targets: str) -> str:
+def init_call(init: InitCall, *targets: str) -> str:
     """``nn.init.trunc_normal_(self.pos_embed, std=0.02)``."""
     name, arguments = init
     function = f"nn.init.{name}_" if is_torch_init(name) else initialisers[name].fill.__name__
