@@ -10,6 +10,7 @@ from typing import Any
 from zoo.assemble.fitting import check_fit, check_views, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.one_image import check_one_image
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, Known, TransformSpec, parse_data, parse_transforms, require_batched
@@ -144,8 +145,10 @@ def _cross_checks(
         optimization.check_model(network.build("meta"), diagnostics)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
-    if network is not None and network.plan is not None and "loss" in here:
-        lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+    if network is not None and network.plan is not None:
+        check_one_image(resolved, network.plan, diagnostics)
+        if "loss" in here:
+            lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
 
 
 def _check_maps(resolved: Resolved, network: Network | None, diagnostics: Diagnostics) -> None:
