@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import check_views, misfit
+from zoo.assemble.fitting import check_views, misfit, refused_channels
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
@@ -271,8 +271,12 @@ def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Descrip
         raise_if_errors(diagnostics)
         assert planned is not None
         network = planned
+    refusal = refused_channels(resolved, network, shape, dataset.name)
+    if refusal is not None:
+        raise refusal
     network = network.for_classes(len(dataset.classes))
-    output, classes = network.output_shape, len(dataset.classes)
+    with _placed(resolved.section("model"), "timm", UsageError):
+        output, classes = network.output_shape, len(dataset.classes)
     if output != (2, classes):
         raise misfit(resolved, network, output, dataset.name, classes)
     return network

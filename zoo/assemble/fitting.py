@@ -86,18 +86,27 @@ def _check_foreign(
     resolved: Resolved, network: Network, known: Known, shape: Shape | None, data: str, diagnostics: Diagnostics
 ) -> None:
     """What a foreign model's name and arguments tell; that it can take the images is known when it is built."""
-    foreign, node = network.foreign, resolved.section("model")
-    assert foreign is not None
-    channels = foreign.arguments.get("in_chans", foreign.input_shape[0])
-    if shape is not None and channels != shape[0]:
-        help = (
-            f"add in_chans: {shape[0]} beside the name" if foreign.library == "timm" else "ToRGB makes colour of grey"
-        )
-        message = f"{network.name} takes images of {channels} channels, those of {data} have {shape[0]}"
-        diagnostics.error("input-shape", message, node.span, help=help)
+    refusal = refused_channels(resolved, network, shape, data) if shape is not None else None
+    if refusal is not None:
+        diagnostics.extend(refusal.diagnostics)
     if network.classes is not None and network.classes != known.classes:
         output = (2, network.classes)
         diagnostics.extend(misfit(resolved, network, output, data, known.classes).diagnostics)
+
+
+def refused_channels(resolved: Resolved, network: Network, shape: Shape, data: str) -> DataError | None:
+    """The error about a foreign model made for colour where images of this shape are grey, or the other way round."""
+    foreign = network.foreign
+    channels = foreign.arguments.get("in_chans", foreign.input_shape[0]) if foreign is not None else shape[0]
+    if foreign is None or channels == shape[0]:
+        return None
+    is_timm = foreign.library == "timm"
+    return DataError(
+        f"{network.name} takes images of {channels} channels, those of {data} have {shape[0]}",
+        code="input-shape",
+        span=resolved.section("model").span,
+        help=f"add in_chans: {shape[0]} beside the name" if is_timm else "ToRGB makes colour of grey",
+    )
 
 
 def misfit(resolved: Resolved, network: Network, output: Shape | None, data: str, classes: int) -> DataError:
