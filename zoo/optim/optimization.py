@@ -100,7 +100,7 @@ class OptimizationSpec:
         """
         request = self.find or _of_the_first(self.optimizers[0])
         spec = replace(self, find=request)
-        found, twice = spec._with(1.0), spec._with(2.0)
+        found, twice = spec.with_found(1.0), spec.with_found(2.0)
         plain = tuple(map(_unscheduled, found.optimizers, twice.optimizers))
         swept = [plain[index] for index in request.optimizers]
         assigned = assign(plain, model, diagnostics)
@@ -116,7 +116,8 @@ class OptimizationSpec:
                     found.append(schedule)
         return found
 
-    def _with(self, lr: float) -> OptimizationSpec:
+    def with_found(self, lr: float) -> OptimizationSpec:
+        """A copy in which this rate stands where one is to be found; itself where none is."""
         if self.find is None:
             return self
         changed = list(self.optimizers)
