@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import check_views, misfit
+from zoo.assemble.fitting import check_views, epochs_before_opening, misfit
 from zoo.assemble.losses import LossSpec
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.options import RunOptions
@@ -65,6 +65,7 @@ class Built:
     dataset: Dataset
     base: Foundation
     groups: tuple[str, ...]  # of parameters, as messages call them
+    notes: tuple[str, ...]  # the foundation's, and of a training's length that only the open data could tell
 
 
 def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
@@ -145,12 +146,13 @@ def build(
     steps = count_steps(base.train.steps, settings)
     diagnostics = Diagnostics()
     check_views(resolved, next(iter(base.network.inputs.values())), diagnostics)
-    check_averages(resolved, steps.total / steps.per_epoch, diagnostics)
+    epochs = steps.total / steps.per_epoch
+    check_averages(resolved, epochs, diagnostics)
     raise_if_errors(diagnostics)
     optimization = parts.optimization.build(
         base.module,
         steps_per_epoch=steps.per_epoch,
-        epochs=steps.total / steps.per_epoch,
+        epochs=epochs,
         diagnostics=diagnostics,
         clips=settings.grad_clip is not None,
     )
@@ -168,7 +170,17 @@ def build(
         seed=resolved.recipe.seed,
         choices=_choices(base, optimization.choices),
     )
-    return Built(training, dataset, base, tuple(group.label for group in optimization.groups))
+    groups = tuple(group.label for group in optimization.groups)
+    return Built(training, dataset, base, groups, (*base.notes, *_length_notes(resolved, parts, epochs)))
+
+
+def _length_notes(resolved: Resolved, parts: Parts, epochs: float) -> tuple[str, ...]:
+    """What to say of a training of this length, where the check could not know it."""
+    if resolved.recipe.train.max_steps is None or epochs_before_opening(resolved, parts.data) == epochs:
+        return ()
+    found = Diagnostics()
+    parts.optimization.check(epochs, found)
+    return tuple(f"warning: {item.message}" for item in found.warnings)
 
 
 def refuse_single_images(resolved: Resolved, base: Foundation) -> None:

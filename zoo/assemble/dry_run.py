@@ -103,7 +103,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     dataset = open_data(resolved, options)
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
-    for line in built.base.notes:
+    for line in built.notes:
         note(line)
     training = built.training
     with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned():

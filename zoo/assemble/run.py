@@ -123,7 +123,7 @@ def _run(
     built = build(resolved, parts, dataset, options, with_weights=not is_resumed)
     if is_resumed and folder is not None:
         require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)
-    for line in built.base.notes:
+    for line in built.notes:
         note(line)
     if not options.ranks.is_first:
         built.training.resume = options.resume

@@ -192,5 +192,5 @@ def open_cifar100(arguments: Cifar100, places: Places) -> Dataset:
     return _CIFAR100_SET.open(places)
 
 
-CIFAR10 = Source("cifar10", Cifar10, open_cifar10, lambda _: Known((3, 32, 32), 10))
-CIFAR100 = Source("cifar100", Cifar100, open_cifar100, lambda _: Known((3, 32, 32), 100))
+CIFAR10 = Source("cifar10", Cifar10, open_cifar10, lambda _: Known((3, 32, 32), 10, 50_000))
+CIFAR100 = Source("cifar100", Cifar100, open_cifar100, lambda _: Known((3, 32, 32), 100, 50_000))

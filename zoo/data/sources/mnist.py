@@ -146,5 +146,5 @@ def open_fashion_mnist(arguments: FashionMnist, places: Places) -> Dataset:
     return _FASHION_SET.open(places)
 
 
-MNIST = Source("mnist", Mnist, open_mnist, lambda _: Known((1, 28, 28), 10))
-FASHION_MNIST = Source("fashion_mnist", FashionMnist, open_fashion_mnist, lambda _: Known((1, 28, 28), 10))
+MNIST = Source("mnist", Mnist, open_mnist, lambda _: Known((1, 28, 28), 10, 60_000))
+FASHION_MNIST = Source("fashion_mnist", FashionMnist, open_fashion_mnist, lambda _: Known((1, 28, 28), 10, 60_000))
