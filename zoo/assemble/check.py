@@ -14,7 +14,7 @@ from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, TransformSpec, parse_data, parse_transforms
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
+from zoo.document import Mapping, Scalar, Sequence, from_data, is_file, plain, read_file
 from zoo.errors import UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.lint import lint, lint_cam_layer
@@ -213,7 +213,7 @@ def check_file(name: str) -> Diagnostics:
 
 def _find(name: str) -> Path | None:
     path = Path(name)
-    return path if path.is_file() else shipped_recipe(name) or architecture_path(name)
+    return path if is_file(path) else shipped_recipe(name) or architecture_path(name)
 
 
 def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from zoo.assemble.series import newest_run
 from zoo.assemble.targets import is_run, network, run_named, run_of
 from zoo.diagnostics import Diagnostics
+from zoo.document import is_file
 from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RUNS, numbered
 from zoo.models import load_weights
@@ -77,7 +78,7 @@ def run_and_checkpoint(text: str | None, checkpoint: str | None = None) -> tuple
 def _is_checkpoint(path: Path) -> bool:
     """Whether a path is one in the `checkpoints` of a run, a misspelt one too: which there are is told on loading."""
     run = run_of(path)
-    return run != path and (run / RESOLVED).is_file()
+    return run != path and is_file(run / RESOLVED)
 
 
 def find_run(text: str | None) -> Path:
@@ -90,7 +91,7 @@ def find_run(text: str | None) -> Path:
     if _is_checkpoint(Path(text)):
         return run_of(Path(text))
     for path in (Path(text), RUNS / text):
-        if (path / RESOLVED).is_file():
+        if is_file(path / RESOLVED):
             return path
         newest = newest_run(path)
         if newest is not None:

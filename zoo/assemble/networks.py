@@ -18,7 +18,7 @@ from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.data.places import expanded
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.document import Mapping
+from zoo.document import Mapping, is_file
 from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
@@ -136,14 +136,14 @@ def architecture_of(resolved: Resolved) -> str | Path:
     written = resolved.recipe.model.architecture
     assert written is not None
     path = _folder_of(resolved, "architecture") / written
-    return path if path.is_file() or architecture_path(written) is None else written
+    return path if is_file(path) or architecture_path(written) is None else written
 
 
 def _folder_of(resolved: Resolved, key: str) -> Path:
     """The folder of the file in which a key of `model` stands: the recipe's own, or one that it extends."""
     node = resolved.section("model").get(key)
     file = Path(node.span.file) if node is not None else resolved.path
-    return file.parent if file.is_file() else resolved.folder
+    return file.parent if is_file(file) else resolved.folder
 
 
 def architecture_network(

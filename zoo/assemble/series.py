@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.document import is_dir
 from zoo.layout import CHECKPOINTS, LAST, RESOLVED, numbered
 
 
 def newest_run(series: Path) -> Path | None:
     """The last run there; one that failed before its first checkpoint only where there is no other."""
-    begun = [path for path in numbered(series) if (path / RESOLVED).is_file()]
+    begun = [path for path in (numbered(series) if is_dir(series) else ()) if (path / RESOLVED).is_file()]
     trained = [path for path in begun if (path / CHECKPOINTS / LAST).is_dir()]
     return next(reversed(trained or begun), None)

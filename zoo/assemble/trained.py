@@ -30,7 +30,7 @@ from zoo.data import Dataset, make_batches
 from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, read_file
+from zoo.document import Mapping, is_dir, is_file, read_file
 from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
 from zoo.layout import ARCHITECTURE, DATA, RESOLVED
 from zoo.schema.recipe import TTA
@@ -176,7 +176,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if is_run(path):
             raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
-    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (images_below(path) if is_dir(path) else [path])]
     if not files:
         raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
     return files
@@ -229,6 +229,6 @@ def resized(image: Image, height: int, width: int) -> Image:
 
 def read_image(path: Path, channels: int | None = None) -> Image:
     """An image file (uint8, HWC), grey or RGB as ``channels`` asks. Raises DataError."""
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"there is no image {path}")
     return decode(Encoded(path, str(path)), channels)

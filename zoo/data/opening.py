@@ -12,7 +12,7 @@ from zoo.data.settings import parse_data
 from zoo.data.sources import sources
 from zoo.data.splitting import hold_out
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, Scalar
+from zoo.document import Mapping, Node, Scalar, is_file
 from zoo.errors import ConfigError, DataError
 
 
@@ -54,7 +54,7 @@ def open_dataset(
 def _folder_of(value: Node | None) -> Path | None:
     """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
     file = Path(value.span.file) if value is not None else None
-    return file.parent if file is not None and file.is_file() else None
+    return file.parent if file is not None and is_file(file) else None
 
 
 def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 ``read_file`` and ``read_text`` give a :class:`Mapping`; ``load`` follows ``extends`` and applies ``--set``.
 """
 
-from zoo.document.merge import apply_sets, is_file, load, merge, other_file
+from zoo.document.merge import apply_sets, is_dir, is_file, load, merge, other_file
 from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, from_data, node_at, plain
 from zoo.document.reader import read_file, read_text, read_value
 
@@ -15,6 +15,7 @@ __all__ = [
     "Sequence",
     "apply_sets",
     "from_data",
+    "is_dir",
     "is_file",
     "load",
     "merge",

@@ -61,6 +61,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_dir(path: Path) -> bool:
+    """Whether a folder is there; none is at what cannot be a path."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _relative(written: str, folder: Path) -> Path | None:
     path = folder / written
     return path if is_file(path) else None

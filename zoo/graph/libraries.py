@@ -83,7 +83,7 @@ def find_parent(written: str, folder: Path) -> Path | None:
 def find_library(node: Scalar, folder: Path | None) -> Path | None:
     """The file that `use` names: beside the file where it stands, in ``folder``, or a shipped architecture."""
     written = str(node.value)
-    beside = Path(node.span.file).parent if Path(node.span.file).is_file() else None
+    beside = Path(node.span.file).parent if is_file(Path(node.span.file)) else None
     candidates = [place / written for place in (beside, folder) if place is not None]
     candidates.append(SHIPPED / f"{written}.yaml")
     return next((path for path in candidates if is_file(path)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, load
+from zoo.document import Mapping, is_file, load
 from zoo.errors import UsageError
 from zoo.graph import Plan, check_library, check_over, find_parent, is_library, plan_architecture
 from zoo.registry import did_you_mean
@@ -29,7 +29,7 @@ def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tup
     An existing path comes before a shipped name. Raises UsageError where there is neither.
     """
     path = Path(name_or_path)
-    if not path.is_file():
+    if not is_file(path):
         shipped = architecture_path(str(name_or_path))
         if shipped is None:
             raise UsageError(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.diagnostics import counted
+from zoo.document import is_dir, is_file
 from zoo.errors import CheckpointError
 from zoo.registry import nearest
 
@@ -87,8 +88,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
     """
     path = Path(path)
-    file = path / "model.safetensors" if path.is_dir() else path
-    if not file.is_file():
+    file = path / "model.safetensors" if is_dir(path) else path
+    if not is_file(file):
         help = "a file of weights goes by its path from the file that names it"
         raise CheckpointError(f"there are no weights at {file}", code="no-weights", help=help)
     return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
