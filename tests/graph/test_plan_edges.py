@@ -171,3 +171,15 @@ def test_names_of_inputs_are_told_where_they_stand() -> None:
 def test_what_cannot_be_a_file_is_none() -> None:
     name = "x" * 300
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]
+
+
+def test_files_come_in_the_order_in_which_they_are_spoken_of(tmp_path: Path) -> None:
+    (tmp_path / "a_blocks.yaml").write_text("blocks: {A: {layers: {c: {op: Linear, out_features: 3, bais: true}}}}\n")
+    net = tmp_path / "net.yaml"
+    net.write_text("input: [8]\nuse: a_blocks.yaml\nlayers: {l: {op: Linear, out_featurs: 2}, a: A}\n")
+    told = Diagnostics()
+    document = read_file(net, told)
+    assert document is not None
+    plan_architecture(document, told, folder=tmp_path)
+    files = [Path(item.span.file).name for item in told if item.span]
+    assert files == sorted(files, reverse=True), "net.yaml, then what it uses"
