@@ -10,7 +10,7 @@ from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence
 from zoo.document.reader import read_file, read_value
 from zoo.errors import UsageError
-from zoo.registry import listed, meant
+from zoo.registry import listed, meant, offer
 
 FindParent = Callable[[str, Path], Path | None]
 CheckOver = Callable[[Mapping, Mapping, Diagnostics], Mapping]
@@ -128,7 +128,7 @@ def other_file(written: str, path: Path, shipped: Iterable[str]) -> str | None:
     names = {**stems, **{name: name for name in shipped}}
     likely = list(dict.fromkeys(names[name] for name in meant(written.removesuffix(".yaml"), names)))
     if likely:
-        return f"did you mean {listed(likely, 'or')}?"
+        return offer(likely)
     return None if is_path or not shipped else f"looked beside {path}; shipped are {listed(shipped, 'and')}"
 
 
