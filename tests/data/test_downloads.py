@@ -23,7 +23,6 @@ from zoo import net
 from zoo.data import open_dataset
 from zoo.data.download import Remote
 from zoo.data.sources import cifar
-from zoo.diagnostics import Diagnostics
 from zoo.errors import DataError, EnvironmentFault
 
 
@@ -115,7 +114,7 @@ def test_a_download_shows_how_far_it_is_on_a_terminal(remote: Path, monkeypatch:
 
 
 def test_a_quiet_download_says_nothing(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    open_dataset(section(CIFAR), Diagnostics(), quiet=True)
+    open_dataset(section(CIFAR), quiet=True)
     assert capsys.readouterr() == ("", "")
 
 

@@ -69,22 +69,19 @@ class Built:
 
 
 def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
-    """Opens the recipe's data set; of a run's `resolved.yaml` also where the run found it. Raises DataError.
+    """Opens the recipe's data set; of a run's `resolved.yaml` also where the run found it.
 
-    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere.
+    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere. Raises what :func:`open_dataset`
+    does: ConfigError, UsageError and DataError.
     """
-    diagnostics = Diagnostics()
     run = run or (resolved.path.parent if resolved.path.name == RESOLVED else None)
-    dataset = open_dataset(
+    return open_dataset(
         resolved.section("data"),
-        diagnostics,
         data_dir=options.data_dir,
         known=None if run is None else data_folder(run),
         seed=resolved.recipe.seed,
         quiet=options.quiet,
     )
-    raise_if_errors(diagnostics)
-    return dataset
 
 
 def lay_foundation(
