@@ -119,7 +119,7 @@ def settle_precision(runtime: Runtime, requested: str, module: nn.Module, networ
     """Leaves bf16 where PyTorch's gradient of a layer is wrong in it, or warns where bf16 was asked for."""
     if runtime.device.type != "cpu" or runtime.precision != "bf16":
         return ()
-    layer = misread_layer(module, torch.zeros(1, *next(iter(network.inputs.values()))))
+    layer = misread_layer(module, torch.zeros(1, *network.input_shape))
     if layer is None:
         return ()
     reason = f"the stride of {layer} exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
@@ -142,7 +142,7 @@ def build(
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
     diagnostics = Diagnostics()
-    check_views(resolved, next(iter(base.network.inputs.values())), diagnostics)
+    check_views(resolved, base.network.input_shape, diagnostics)
     epochs = steps.total / steps.per_epoch
     check_averages(resolved, epochs, diagnostics)
     raise_if_errors(diagnostics)
@@ -185,7 +185,7 @@ def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
     train = base.train
     if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
         return
-    image = torch.zeros(1, *next(iter(base.network.inputs.values())), device="meta")
+    image = torch.zeros(1, *base.network.input_shape, device="meta")
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             base.network.untrained.build("meta").train()(image)

@@ -40,6 +40,11 @@ class Network:
     pretrained: bool = False
     weights: Path | None = None  # a file of first weights, for whoever builds it to load
 
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of its images: of several inputs, the first."""
+        return tuple(next(iter(self.inputs.values())))
+
     def build(self, device: str | torch.device = "cpu") -> nn.Module:
         """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all).
 
