@@ -11,9 +11,8 @@ from tests.graph.plan_world import HEAD, codes, messages, plan_of_text, planned
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_file
 from zoo.exchange.eject import eject
-from zoo.graph import inplace, plan_architecture
+from zoo.graph import plan_architecture
 from zoo.graph.compile import compile_plan
-from zoo.layers import ops
 
 
 @pytest.mark.parametrize("output", ["[[c]]", "{a: [c]}", "{a: {b: c}}"])
@@ -118,6 +117,7 @@ def test_nothing_is_dropped_in_silence(layers: str, code: str) -> None:
         "{a: Tanh, c: {op: chunk, chunks: 3, dim: 1}, r: {op: relu, from: c.0, inplace: true}}",
         "{a: {op: mean, dim: 1, keepdim: true}, e: {op: expand, size: [-1, 3, 32, 32]}, r: {op: relu, inplace: true}}",
         "{n: {op: vector_norm, dim: 1, keepdim: true}, r: {op: relu, inplace: true}}",
+        "{n: {op: pow, from: [input, input]}, r: {op: relu, inplace: true}}",
         "{n: {op: gumbel_softmax, dim: 1}, r: {op: relu, inplace: true}}",
         "{n: {op: PairwiseDistance, keepdim: true, from: [input, input]}, r: {op: relu, inplace: true}}",
     ],
@@ -127,8 +127,9 @@ def test_what_may_not_be_written_to_is_not_written_to(layers: str) -> None:
     assert "inplace" not in codes(f"{HEAD}layers: {layers.replace(', inplace: true', '')}")
 
 
-def test_a_hard_choice_is_written_to() -> None:
-    layers = "{n: {op: gumbel_softmax, dim: 1, hard: true}, r: {op: relu, inplace: true}}"
+@pytest.mark.parametrize("op", ["{op: gumbel_softmax, dim: 1, hard: true}", "{op: pow, exponent: 3}"])
+def test_a_hard_choice_and_a_fixed_power_are_written_to(op: str) -> None:
+    layers = f"{{n: {op}, r: {{op: relu, inplace: true}}}}"
     assert codes(f"{HEAD}layers: {layers}") == []
 
 
@@ -137,11 +138,6 @@ def test_a_view_that_stands_alone_is_written_to() -> None:
         codes(f"{HEAD}layers: {{a: {{{CONV}}}, f: {{op: flatten, start_dim: 1}}, r: {{op: relu, inplace: true}}}}")
         == []
     )
-
-
-def test_every_op_whose_output_its_gradient_reads_is_there() -> None:
-    named = inplace._GRADIENT_FROM_OUTPUT | inplace._GRADIENT_FROM_OUTPUT_IN_PLACE
-    assert named <= set(ops)
 
 
 def test_a_faulty_param_has_no_echo() -> None:
