@@ -103,7 +103,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     dataset = open_data(resolved, options)
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
-    for line in built.base.notes:
+    for line in built.notes:
         note(line)
     training = built.training
     with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned():
@@ -117,7 +117,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         recipe=resolved.recipe.name,
         model=built.base.network.name,
         params=sum(parameter.numel() for parameter in training.model.parameters()),
-        input_shape=tuple(next(iter(built.base.network.inputs.values()))),
+        input_shape=built.base.network.input_shape,
         classes=len(dataset.classes),
         samples={name: len(split) for name, split in splits.items() if split is not None},
         epochs=training.steps.total / training.steps.per_epoch,

@@ -17,6 +17,21 @@ def known_before_opening(data: DataSettings) -> Known | None:
     return sources[data.source].known(data)
 
 
+def epochs_before_opening(resolved: Resolved, data: DataSettings | None) -> float | None:
+    """How many epochs the training takes; None where the data has to be opened to tell."""
+    train = resolved.recipe.train
+    if train.max_steps is None:
+        return train.epochs
+    known = known_before_opening(data) if data is not None else None
+    if data is None or known is None or data.validation or data.skip_corrupt:
+        return None
+    from zoo.train import count_steps  # only here: most recipes say how many epochs they train
+
+    whole, rest = divmod(known.train, data.batch_size)
+    steps = count_steps(max(1, whole if data.drop_last or rest == 0 else whole + 1), train)
+    return steps.total / steps.per_epoch
+
+
 def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> Shape | None:
     """Channels, height and width of the images that reach the network; None where they are not sure.
 

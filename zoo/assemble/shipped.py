@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostic, Span
-from zoo.document import is_file, other_file
+from zoo.document import other_file
 from zoo.errors import UsageError
+from zoo.layout import is_file
 from zoo.registry import did_you_mean
 
 

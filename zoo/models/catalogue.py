@@ -17,6 +17,7 @@ from zoo.graph import (
     is_library,
     plan_architecture,
 )
+from zoo.layout import is_file
 from zoo.registry import did_you_mean
 
 
@@ -26,7 +27,7 @@ def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tup
     An existing path comes before a shipped name. Raises UsageError where there is neither.
     """
     path = Path(name_or_path)
-    if not path.is_file():
+    if not is_file(path):
         shipped = architecture_path(str(name_or_path))
         if shipped is None:
             raise UsageError(
