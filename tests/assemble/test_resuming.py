@@ -12,12 +12,12 @@ import yaml
 from safetensors.torch import save_file
 
 from tests.assemble.test_run import run, same, weights
+from zoo.architectures import architecture_path
 from zoo.assemble.loading import find_run
 from zoo.assemble.series import newest_run
 from zoo.assemble.trained import evaluate_run, open_run
 from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.layout import numbered
-from zoo.models import architecture_path
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import check_views, epochs_before_opening, misfit
+from zoo.assemble.fitting import check_views, epochs_before_opening, misfit, planned_for
 from zoo.assemble.losses import fitting_loss
-from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.networks import Network, Shape
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
@@ -276,7 +276,7 @@ def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Descrip
     network = parts.network
     if tuple(network.inputs.values()) != (shape,):
         diagnostics = Diagnostics()
-        planned = network_of(resolved, diagnostics, input_shape=shape)
+        planned = planned_for(resolved, shape, dataset.name, diagnostics)
         raise_if_errors(diagnostics)
         assert planned is not None
         network = planned

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.architectures import architecture_names, architecture_path
 from zoo.assemble.fitting import check_fit, check_views, epochs_before_opening, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
@@ -19,7 +20,7 @@ from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.layout import is_file
 from zoo.lint import lint, lint_cam_layer
-from zoo.models import architecture_names, architecture_path, checked_plan, weights_file
+from zoo.models import checked_plan, weights_file
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
 from zoo.schema.recipe import is_recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from zoo.architectures import architecture_names
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
 from zoo.assemble.resolve import resolve
@@ -16,7 +17,6 @@ from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
 from zoo.graph import Plan
 from zoo.layout import RESOLVED, RESULT, is_file
-from zoo.models import architecture_names
 from zoo.schema.recipe import is_recipe
 
 

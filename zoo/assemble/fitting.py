@@ -78,7 +78,7 @@ def check_fit(
         return
     fitted: Network | None = network
     if shape is not None and tuple(network.inputs.values()) != (shape,):
-        fitted = _fitted(resolved, data, shape, diagnostics)
+        fitted = planned_for(resolved, shape, data.source, diagnostics)
     if fitted is None or fitted.plan is None:
         return
     output = fitted.plan.output
@@ -88,11 +88,13 @@ def check_fit(
         diagnostics.extend(misfit(resolved, fitted, two, data.source, known.classes).diagnostics)
 
 
-def _fitted(resolved: Resolved, data: DataSettings, shape: Shape, diagnostics: Diagnostics) -> Network | None:
+def planned_for(resolved: Resolved, shape: Shape, data: str, diagnostics: Diagnostics) -> Network | None:
     """The architecture planned anew for the data's images; where it cannot be, every error says whose images."""
     found = Diagnostics()
     network = network_of(resolved, found, input_shape=shape)
-    note = Note(f"images of {data.source} reach the network as {list(shape)}")
+    section = resolved.section("data")
+    place = (section.get("source") or section).span
+    note = Note(f"images of {data} reach the network as {list(shape)}", place)
     diagnostics.extend(replace(item, notes=(*item.notes, note)) for item in found.errors)
     return network
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.architectures import architecture_path
 from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.data.places import expanded
@@ -22,7 +23,7 @@ from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
 from zoo.layout import is_file
-from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan, parse_arguments
+from zoo.models import ForeignModel, foreign_target, load_plan, parse_arguments
 from zoo.registry import offer
 from zoo.schema.recipe import NETWORK_KEYS, ModelSection
 

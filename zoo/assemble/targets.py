@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.architectures import architecture_names
 from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
@@ -15,7 +16,6 @@ from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
 from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS, is_dir, is_file, is_run
-from zoo.models import architecture_names
 from zoo.schema.recipe import is_recipe
 
 FOREIGN = ("timm:", "torchvision:")
@@ -106,13 +106,16 @@ def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Networ
 
 
 def run_named(target: str) -> Path | None:
-    """The run folder that a TARGET names: by path, or, where nothing else bears the name, the latest under ./runs."""
+    """The run folder that a TARGET names: by path, or the latest in a folder of runs; one under ./runs goes by name.
+
+    Names of what ships come first.
+    """
     path = Path(target)
     if is_of_run(path):
         return run_of(path)
     if is_file(path) or target in architecture_names() or shipped_recipe(target) is not None:
         return None
-    return newest_run(RUNS / target)
+    return newest_run(path) or newest_run(RUNS / target)
 
 
 def is_of_run(path: Path) -> bool:

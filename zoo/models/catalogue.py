@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.architectures import architecture_names, architecture_path
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, load
 from zoo.errors import UsageError
-from zoo.graph import (
-    Plan,
-    architecture_names,
-    architecture_path,
-    check_library,
-    check_over,
-    find_parent,
-    is_library,
-    plan_architecture,
-)
+from zoo.graph import Plan, check_library, check_over, find_parent, is_library, plan_architecture
 from zoo.layout import is_file
 from zoo.registry import did_you_mean
 
