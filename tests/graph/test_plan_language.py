@@ -23,6 +23,11 @@ def step(text: str, path: str) -> Step:
     return dict(plan_of_text(HEAD + text).walk())[path]
 
 
+@pytest.mark.parametrize(("layer", "told"), [("ReLU", ["idle-freeze"]), ("BatchNorm2d", [])])
+def test_a_freeze_that_freezes_nothing_is_told(layer: str, told: list[str]) -> None:
+    assert codes(HEAD + f"layers: {{a: {{op: {layer}, freeze: true, repeat: 2}}}}") == told
+
+
 def test_list_layers_take_numbers_functions_too_and_skipped_ones_none() -> None:
     text = f"layers: [relu, {{op: ReLU, when: false}}, {{{CONV}: 4, repeat: 2}}, ReLU]"
     assert names(text) == ["0", "1", "2", "3"]

@@ -136,6 +136,9 @@ def fits(init: Init, shape: tuple[int, ...], path: str, diagnostics: Diagnostics
 def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) -> Step:
     if isinstance(node, Scalar) and isinstance(node.value, bool):
         trains = not node.value
+        if not trains and all(spec.is_buffer for _, _, spec in parameters(step)):
+            message = f"{step.name}: freeze: there is nothing to freeze, it has no parameters"
+            diagnostics.warning("idle-freeze", message, node.span, help="leave it out")
         return changed(step, lambda path, step, spec: spec if spec.is_buffer else replace(spec, trainable=trains))
     for item in _listed(node):
         pattern = Pattern(str(item.value), copy)
