@@ -7,11 +7,12 @@ import re
 import pytest
 
 from tests.graph.plan_world import HEAD, plan_of_text
+from zoo.architectures import architecture_names
 from zoo.diagnostics import Diagnostics
 from zoo.layers import ops
 from zoo.layers.reshape import OPS
 from zoo.lint import KEEPS_ORDER, MAX_POOLS, NORMS, SOFTMAX, TRANSPARENT, lint
-from zoo.models import architecture_names, load_plan
+from zoo.models import load_plan
 
 
 def test_whatever_only_moves_values_is_transparent() -> None:

@@ -33,6 +33,11 @@ def test_strangers_are_not_offered_as_what_was_meant() -> None:
     assert did_you_mean("foo", many) == "the nearest are option0, option1 and option2"
 
 
+def test_a_letter_alone_is_no_slip_of_a_word() -> None:
+    assert did_you_mean("a", ["name", "val"]) == "there are name and val"
+    assert did_you_mean("lr", ["max_lr", "steps"]) == "did you mean max_lr?"
+
+
 def test_one_form_for_a_name_that_is_not_there() -> None:
     registry: Registry[int] = Registry("data source")
     for name in ("cifar10", "cifar100", "mnist", "synthetic"):

@@ -16,9 +16,10 @@ from torch import nn
 
 import zoo
 from tests.graph.plan_world import plan_of_text
+from zoo.architectures import architecture_names
 from zoo.diagnostics import Diagnostics
 from zoo.graph import compile_plan
-from zoo.models import architecture_names, load_plan
+from zoo.models import load_plan
 from zoo.summary import human_count, layer_table, summarize, torchsummary_text, totals_text
 
 Golden = Callable[[str, str], None]

@@ -67,6 +67,7 @@ def run(
     sets: Mapping[str, Any] | None = None,
     run_dir: Path | str | None = None,
     resume: bool = False,
+    epochs: float | None = None,
     device: str = "auto",
     data_dir: Path | str | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -78,9 +79,10 @@ def run(
         sets: Values by their dotted paths, in place of the recipe's.
         run_dir: The run's folder; by default the next one under ``runs/NAME``.
         resume: Whether to go on with the run in that folder, or with the recipe's latest.
+        epochs: ``train.epochs``, which may be more than those of the run that is resumed.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
         data_dir: A folder to look for the data set in before all others.
-        note: Gets each line that a command would say on the way.
+        note: Gets each line that a command would say on the way, warnings of the recipe among them.
 
     Raises:
         ConfigError: The recipe or its network is wrong, or no longer the one that a resumed run began with.
@@ -100,11 +102,18 @@ def run(
         sets=tuple(f"{path}={flow_text(value)}" for path, value in (sets or {}).items()),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
+        epochs=epochs,
         device=device,
         data_dir=Path(data_dir) if data_dir is not None else None,
         quiet=True,
     )
-    return run_recipe(str(recipe), options, raise_if_errors, note)
+
+    def settle(diagnostics: Diagnostics) -> None:
+        raise_if_errors(diagnostics)
+        for warning in diagnostics.warnings:
+            note(f"warning: {warning}")
+
+    return run_recipe(str(recipe), options, settle, note)
 
 
 def explain(

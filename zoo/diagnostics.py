@@ -75,6 +75,11 @@ class Diagnostic:
     notes: tuple[Note, ...] = ()
     help: str | None = None
 
+    def __str__(self) -> str:
+        """The message with its place and the way out, in a line."""
+        place = f"{self.span}: " if self.span is not None else ""
+        return f"{place}{self.message}" + (f" ({self.help})" if self.help else "")
+
     def as_data(self) -> dict[str, Any]:
         """The message as plain data, for ``--json``."""
         return {

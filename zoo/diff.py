@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -86,7 +87,7 @@ def _describe(step: Step) -> str:
 
     What is left out says nothing new: a block's steps have lines of their own, shapes follow from the arguments.
     """
-    count = sum(_count(parameter.shape) for parameter in step.parameters if not parameter.is_buffer)
+    count = sum(math.prod(parameter.shape) for parameter in step.parameters if not parameter.is_buffer)
     reads = _reads(step)
     parts = [
         _what(step),
@@ -151,13 +152,6 @@ def _output(output: Output) -> str:
     if isinstance(output, Mapping):
         return "{" + ", ".join(f"{name}: {_ref(ref)}" for name, ref in output.items()) + "}"
     return "(" + ", ".join(map(_ref, output)) + ")"
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
 
 
 def _ref(ref: Ref) -> str:

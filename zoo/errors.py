@@ -57,8 +57,7 @@ class ZooError(Exception):
 
     def __str__(self) -> str:
         """The message with its place and the way out, for whoever calls zoo from Python."""
-        place = f"{self.span}: " if self.span is not None else ""
-        return f"{place}{self.message}" + (f" ({self.help})" if self.help else "")
+        return str(Diagnostic("error", self.code, self.message, self.span, help=self.help))
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:

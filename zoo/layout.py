@@ -28,9 +28,25 @@ LAST, BEST = "last", "best"
 MANIFEST = "manifest.json"  # in each of these
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file is at what cannot be a path, such as a name of 300 letters."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """Whether a folder is there; none is at what cannot be a path."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def is_run(path: Path) -> bool:
     """Whether a path is a run's folder: every run begins by writing down its recipe with every value."""
-    return (path / RESOLVED).is_file()
+    return is_file(path / RESOLVED)
 
 
 def numbered(series: Path) -> list[Path]:

@@ -19,6 +19,8 @@ MOST_NAMES = 2000  # that a name is compared with
 OFFERED = 3  # names in a help line
 LISTED = 12  # names that are told in full where none is near
 LIKELY = 0.65  # likeness from which a name may be what was meant
+LIKELY_KEY = 0.7  # the same of keys: short words of one trade are alike
+SURE = 0.8  # the same where the name may well be right in another place
 STRANGER = 0.3  # how much less like than the best a name may be, to be offered beside it
 SWAPPED = 0.9  # likeness of names in which two letters changed places
 SAME_CASE = 0.01  # decides between a module and a function of one name
@@ -36,7 +38,8 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
     letters = Counter(folded)
 
     def contains(other: str) -> float:
-        return 0.25 if folded and (folded in other or other in folded) else 0.0
+        is_word = min(len(folded), len(other)) > 1  # a letter is in most names
+        return 0.25 if is_word and (folded in other or other in folded) else 0.0
 
     def at_most(candidate: str) -> float:
         other = candidate.lower()
@@ -66,15 +69,20 @@ def _is_swap(name: str, other: str) -> bool:
     return name[first] == other[second] and name[second] == other[first]
 
 
-def did_you_mean(name: str, names: Names) -> str | None:
+def offer(names: Names) -> str:
+    """The help line that offers what may have been meant."""
+    return f"did you mean {listed(names, 'or')}?"
+
+
+def did_you_mean(name: str, names: Names, least: float = LIKELY) -> str | None:
     """A help line that offers what may have been meant; where nothing is near, all of a few names or the nearest.
 
     None where there are no names.
     """
     names = list(names)
-    likely = meant(name, names)
+    likely = meant(name, names, least)
     if likely:
-        return f"did you mean {listed(likely, 'or')}?"
+        return offer(likely)
     if len(names) <= LISTED:
         return f"there {'is' if len(names) == 1 else 'are'} {listed(names, 'and')}" if names else None
     return f"the nearest are {listed(nearest(name, names), 'and')}"

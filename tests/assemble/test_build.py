@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from tests.assemble.test_run import run
+from zoo.architectures import architecture_path
 from zoo.assemble.build import Foundation, lay_foundation, open_data
 from zoo.assemble.check import check_file
 from zoo.assemble.find_lr import find_learning_rate
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import prepare
 from zoo.errors import ConfigError, DataError, UsageError, raise_if_errors
-from zoo.models import architecture_path
 
 
 def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path) -> None:

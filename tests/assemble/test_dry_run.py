@@ -99,3 +99,20 @@ def test_a_dry_run_tells_what_the_run_would_say_of_its_data(tmp_path: Path) -> N
     told: list[str] = []
     dry_run(str(tmp_path / "photos.yaml"), RunOptions(quiet=True), raise_if_errors, told.append)
     assert any("dark/0.png" in line for line in told), told
+
+
+@pytest.mark.parametrize(("data", "times"), [("", 0), (", validation: 0.5", 1)])
+def test_a_length_that_only_the_data_tells_is_told_by_the_run(tmp_path: Path, data: str, times: int) -> None:
+    (tmp_path / "short.yaml").write_text(
+        "name: short\nmodel: {architecture: tiny_resnet, width: 4}\n"
+        f"data: {{source: digits, batch_size: 128{data}}}\noptimizer: {{name: SGD, lr: 0.1}}\n"
+        "schedule: {name: PiecewiseLinear, epochs: [0, 50], factors: [1, 0.5]}\ntrain: {max_steps: 12}\n"
+    )
+    told: list[str] = []
+    checked: list[str] = []
+    settle = lambda found: checked.extend(item.code for item in found)  # noqa: E731
+    dry_run(str(tmp_path / "short.yaml"), RunOptions(quiet=True), settle, told.append)
+    assert [line for line in told if "the last corner is at epoch 50" in line] == [
+        "warning: PiecewiseLinear: the last corner is at epoch 50, the training ends after 2"
+    ] * times
+    assert checked == ["schedule-cut-short"] * (1 - times)

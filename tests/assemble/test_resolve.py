@@ -270,3 +270,20 @@ def test_corners_that_are_not_the_trainings_are_warned_of(
         + f"schedule: {{name: PiecewiseLinear, epochs: {corners}, factors: [0, 1, 0]}}\n"
     )
     assert [item.code for item in check_file(str(base))] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("train", "data", "codes"),
+    [
+        ("max_steps: 46", "", ["schedule-cut-short"]),  # two epochs of 23 batches
+        ("max_steps: 46, epochs: 9", "", ["schedule-cut-short"]),
+        ("max_steps: 46, accumulate: 23", "", []),
+        ("max_steps: 46", ", validation: 0.1", []),  # how many images are left to train is known when it is opened
+    ],
+)
+def test_the_length_that_max_steps_leaves_is_checked(base: Path, train: str, data: str, codes: list[str]) -> None:
+    base.write_text(
+        BASE.replace("epochs: 2", train).replace("$(2 ** 6)", f"64{data}")
+        + "schedule: {name: PiecewiseLinear, epochs: [0, 9], factors: [1, 0.5]}\n"
+    )
+    assert [item.code for item in check_file(str(base))] == codes

@@ -12,12 +12,12 @@ import yaml
 from safetensors.torch import save_file
 
 from tests.assemble.test_run import run, same, weights
+from zoo.architectures import architecture_path
 from zoo.assemble.loading import find_run
 from zoo.assemble.series import newest_run
 from zoo.assemble.trained import evaluate_run, open_run
 from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.layout import numbered
-from zoo.models import architecture_path
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_run_is_tested_with_the_network_it_keeps(recipe: Path, monkeypatch: py
         "layers:\n  prep:",
         "layers:\n  first: {op: Conv2d, out_channels: 1, kernel_size: 1}\n  prep:",
     )
-    monkeypatch.setattr("zoo.models.catalogue._FOLDER", changed)
+    monkeypatch.setattr("zoo.graph.shipped.SHIPPED", changed)
     assert open_run(result["run_dir"]).base.network.plan is not None
     assert evaluate_run(result["run_dir"])["accuracy"] == result["test"]["accuracy"]
     with pytest.raises(ConfigError, match="first"):

@@ -168,3 +168,35 @@ def test_what_ls_prints_can_be_copied(name: str, tmp_path: Path, zoo: Zoo) -> No
     assert zoo("cp", name, tmp_path / "mine.yaml").status == 0
     assert "optimizer:" in (tmp_path / "mine.yaml").read_text()
     assert zoo("cp", f"worst/{name}", tmp_path / "other.yaml").status == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (("check",), 2),
+        (("run",), 2),
+        (("summary",), 2),
+        (("diff", "quickstart"), 2),
+        (("check", "--plugin"), 2),
+        (("eval",), 4),
+    ],
+)
+def test_what_cannot_be_a_path_is_no_file(command: tuple[str, ...], status: int, zoo: Zoo) -> None:
+    for impossible in ("a" * 300, "a\0b"):
+        outcome = zoo(*command, impossible)
+        assert outcome.status == status, outcome.err
+        assert "too long" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("key", "code"), [("architecture", "no-such-architecture"), ("weights", "no-weights"), ("use", "no-such-library")]
+)
+def test_what_cannot_be_a_path_is_no_file_in_a_file_either(key: str, code: str, tmp_path: Path, zoo: Zoo) -> None:
+    file, impossible = tmp_path / "mine.yaml", "a" * 300
+    if key == "use":
+        file.write_text(f"use: {impossible}\n{NET}")
+        assert f"error[{code}]" in zoo("check", file).err
+        return
+    file.write_text(f"extends: quickstart\nmodel: {{{key}: {impossible}}}\n")
+    outcome = zoo("run", file, "--dry-run")
+    assert f"[{code}]" in outcome.err, outcome.err

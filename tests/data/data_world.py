@@ -63,7 +63,7 @@ def section(text: str) -> Mapping:
 
 def opened(text: str, data_dir: Path | None = None, seed: int = 0) -> Dataset:
     """The data set of a section."""
-    return open_dataset(section(text), Diagnostics(), data_dir=data_dir, seed=seed)
+    return open_dataset(section(text), data_dir=data_dir, seed=seed)
 
 
 def specs(text: str, where: Any = "train") -> tuple[TransformSpec, ...]:

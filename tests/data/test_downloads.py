@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import io
@@ -18,11 +19,11 @@ from rich.filesize import decimal
 
 from tests.data.data_world import Pictures, opened, section
 from tests.data.test_sources import CIFAR, python_tar
-from zoo.data import download, open_dataset
+from zoo import net
+from zoo.data import open_dataset
 from zoo.data.download import Remote
 from zoo.data.sources import cifar
-from zoo.diagnostics import Diagnostics
-from zoo.errors import DataError
+from zoo.errors import DataError, EnvironmentFault
 
 
 def test_no_data_and_no_network(lonely: Path) -> None:
@@ -41,7 +42,7 @@ def test_no_data_and_no_network(lonely: Path) -> None:
 
 
 def test_a_name_server_that_hangs_is_not_waited_for(lonely: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(net, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(2))
     began = time.monotonic()
     with pytest.raises(DataError, match=r"no answer in 0\.2 s"):
@@ -116,7 +117,7 @@ def test_a_quiet_download_still_says_what_comes(remote: Path, monkeypatch: pytes
     monkeypatch.setenv("TERM", "xterm")
     with os.fdopen(terminal, "w", encoding="utf-8") as stderr, monkeypatch.context() as patch:
         patch.setattr("sys.stderr", stderr)
-        open_dataset(section(CIFAR), Diagnostics(), quiet=True)
+        open_dataset(section(CIFAR), quiet=True)
         shown = os.read(screen, 1 << 16).decode()
     os.close(screen)
     assert re.fullmatch(r"downloading \S+, \S+ .B, from \S+\r\n", shown)  # and no bar
@@ -136,4 +137,16 @@ def test_a_bad_download_is_never_promoted(fault: str, remote: Path, lonely: Path
         opened(CIFAR)
     assert caught.value.exit_code == 3
     assert {"altered": "altered", "cut off": "cut off", "missing": "HTTP Error 404"}[fault] in caught.value.message
+    assert [path for path in (lonely / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_told_with_the_way_out(remote: Path, lonely: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(EnvironmentFault) as caught:
+        opened(CIFAR)
+    assert caught.value.code == "disk"
+    assert caught.value.help == "free some space, or write to another folder"
     assert [path for path in (lonely / "cache").rglob("*") if path.is_file()] == []

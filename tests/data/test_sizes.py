@@ -68,7 +68,7 @@ def test_a_crop_that_no_image_can_give() -> None:
 def test_what_a_source_says_of_itself_is_so(source: str) -> None:
     node = from_data({"source": source, "batch_size": 8}, HERE)
     assert isinstance(node, Mapping)
-    dataset = open_dataset(node, Diagnostics(), seed=0)
+    dataset = open_dataset(node, seed=0)
     settings = sources[source].arguments()
     known = sources[source].known(settings)
     assert known is not None

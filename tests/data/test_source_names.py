@@ -90,11 +90,11 @@ def test_ones_own_files_lie_beside_the_recipe_that_names_them_unless_a_place_was
     recipe.write_text("{source: image_folder, path: photos}")
     beside = read_file(recipe, Diagnostics())
     assert isinstance(beside, Mapping)
-    assert open_dataset(beside, Diagnostics()).folder == lonely / "mine" / "photos"
+    assert open_dataset(beside).folder == lonely / "mine" / "photos"
     with pytest.raises(DataError, match="no image folders"):  # a path that stands in no file, as on the command line
         opened("{source: image_folder, path: photos}")
     class_folders(lonely / "named" / "photos", pictures)
-    assert open_dataset(beside, Diagnostics(), data_dir=Path("named")).folder == Path("named/photos")
+    assert open_dataset(beside, data_dir=Path("named")).folder == Path("named/photos")
 
 
 def test_a_class_without_an_image_is_told(lonely: Path, pictures: Pictures) -> None:

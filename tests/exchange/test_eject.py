@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.architectures import architecture_names
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import read_text
 from zoo.exchange.eject import eject
 from zoo.graph import Plan, compile_plan, initialise_from_images, plan_architecture
-from zoo.models import architecture_names, load_plan
+from zoo.models import load_plan
 
 ROOT = Path(__file__).parent.parent.parent
 

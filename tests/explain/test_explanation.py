@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from tests.explain.small_nets import images, small_cnn
 from zoo.errors import UsageError
-from zoo.explain import Cell, explain, overlay
+from zoo.explain import Cell, MapLayer, explain, layers, layers_with_maps, overlay
 from zoo.explain.grid import _draw_cell
 from zoo.explain.overlay import enlarge
 from zoo.explain.sheet import Sheet
@@ -42,6 +44,23 @@ def test_one_class_can_be_asked_about_in_every_image() -> None:
     assert [[name for name, _ in cell.maps] for cell in found.cells] == [["dog"], ["dog"]]
     assert found.cells[0].true is None
     assert not found.cells[0].is_wrong
+
+
+def test_one_explanation_looks_for_layers_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[tuple[int, ...]] = []
+
+    def counting(model: nn.Module, shape: Sequence[int]) -> dict[str, MapLayer]:
+        looked.append(tuple(shape))
+        return probe(model, shape)
+
+    probe = layers._probe
+    monkeypatch.setattr(layers, "_probe", counting)
+    model, found = small_cnn(), explain(small_cnn(), images(1), pixels(1), NAMES)
+    assert looked == [(3, 16, 16)]
+    known = layers_with_maps(model, (3, 16, 16))
+    again = explain(model, images(1), pixels(1), NAMES, layers=known)
+    assert len(looked) == 2
+    np.testing.assert_array_equal(found.cells[0].maps[0][1], again.cells[0].maps[0][1])
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.architectures import architecture_names
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import read_text
 from zoo.graph import Plan, compile_plan, images_wanted, initialise_from_images, plan_architecture
-from zoo.models import architecture_names, load_plan
+from zoo.models import load_plan
 
 COUNTS = {  # total, trainable
     "custom_resnet": (6_573_130, 6_573_130),

@@ -11,9 +11,8 @@ from tests.graph.plan_world import HEAD, codes, messages, plan_of_text, planned
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_file
 from zoo.exchange.eject import eject
-from zoo.graph import inplace, plan_architecture
+from zoo.graph import plan_architecture
 from zoo.graph.compile import compile_plan
-from zoo.layers import ops
 
 
 @pytest.mark.parametrize("output", ["[[c]]", "{a: [c]}", "{a: {b: c}}"])
@@ -118,6 +117,7 @@ def test_nothing_is_dropped_in_silence(layers: str, code: str) -> None:
         "{a: Tanh, c: {op: chunk, chunks: 3, dim: 1}, r: {op: relu, from: c.0, inplace: true}}",
         "{a: {op: mean, dim: 1, keepdim: true}, e: {op: expand, size: [-1, 3, 32, 32]}, r: {op: relu, inplace: true}}",
         "{n: {op: vector_norm, dim: 1, keepdim: true}, r: {op: relu, inplace: true}}",
+        "{n: {op: pow, from: [input, input]}, r: {op: relu, inplace: true}}",
         "{n: {op: gumbel_softmax, dim: 1}, r: {op: relu, inplace: true}}",
         "{n: {op: PairwiseDistance, keepdim: true, from: [input, input]}, r: {op: relu, inplace: true}}",
     ],
@@ -127,8 +127,9 @@ def test_what_may_not_be_written_to_is_not_written_to(layers: str) -> None:
     assert "inplace" not in codes(f"{HEAD}layers: {layers.replace(', inplace: true', '')}")
 
 
-def test_a_hard_choice_is_written_to() -> None:
-    layers = "{n: {op: gumbel_softmax, dim: 1, hard: true}, r: {op: relu, inplace: true}}"
+@pytest.mark.parametrize("op", ["{op: gumbel_softmax, dim: 1, hard: true}", "{op: pow, exponent: 3}"])
+def test_a_hard_choice_and_a_fixed_power_are_written_to(op: str) -> None:
+    layers = f"{{n: {op}, r: {{op: relu, inplace: true}}}}"
     assert codes(f"{HEAD}layers: {layers}") == []
 
 
@@ -137,11 +138,6 @@ def test_a_view_that_stands_alone_is_written_to() -> None:
         codes(f"{HEAD}layers: {{a: {{{CONV}}}, f: {{op: flatten, start_dim: 1}}, r: {{op: relu, inplace: true}}}}")
         == []
     )
-
-
-def test_every_op_whose_output_its_gradient_reads_is_there() -> None:
-    named = inplace._GRADIENT_FROM_OUTPUT | inplace._GRADIENT_FROM_OUTPUT_IN_PLACE
-    assert named <= set(ops)
 
 
 def test_a_faulty_param_has_no_echo() -> None:
@@ -171,3 +167,15 @@ def test_names_of_inputs_are_told_where_they_stand() -> None:
 def test_what_cannot_be_a_file_is_none() -> None:
     name = "x" * 300
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]
+
+
+def test_files_come_in_the_order_in_which_they_are_spoken_of(tmp_path: Path) -> None:
+    (tmp_path / "a_blocks.yaml").write_text("blocks: {A: {layers: {c: {op: Linear, out_features: 3, bais: true}}}}\n")
+    net = tmp_path / "net.yaml"
+    net.write_text("input: [8]\nuse: a_blocks.yaml\nlayers: {l: {op: Linear, out_featurs: 2}, a: A}\n")
+    told = Diagnostics()
+    document = read_file(net, told)
+    assert document is not None
+    plan_architecture(document, told, folder=tmp_path)
+    files = [Path(item.span.file).name for item in told if item.span]
+    assert files == sorted(files, reverse=True), "net.yaml, then what it uses"

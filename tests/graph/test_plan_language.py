@@ -23,6 +23,11 @@ def step(text: str, path: str) -> Step:
     return dict(plan_of_text(HEAD + text).walk())[path]
 
 
+@pytest.mark.parametrize(("layer", "told"), [("ReLU", ["idle-freeze"]), ("BatchNorm2d", [])])
+def test_a_freeze_that_freezes_nothing_is_told(layer: str, told: list[str]) -> None:
+    assert codes(HEAD + f"layers: {{a: {{op: {layer}, freeze: true, repeat: 2}}}}") == told
+
+
 def test_list_layers_take_numbers_functions_too_and_skipped_ones_none() -> None:
     text = f"layers: [relu, {{op: ReLU, when: false}}, {{{CONV}: 4, repeat: 2}}, ReLU]"
     assert names(text) == ["0", "1", "2", "3"]
@@ -320,3 +325,29 @@ def test_an_empty_list_is_an_argument_like_any_other(layers: str, fits: bool) ->
     plan, diagnostics = planned(HEAD + f"params: {{none: []}}\nlayers: {layers}")
     assert (plan is not None) == fits
     assert [item.code for item in diagnostics.errors if "[]" not in item.message] == []
+
+
+@pytest.mark.parametrize(
+    ("read", "message", "help"),
+    [
+        ("$(t.channels)", "t has several outputs", "pick one: t.left.channels"),
+        ("$t.left.channels", None, None),
+        ("$m.1.features", "m.1 gives nothing here", None),
+    ],
+)
+def test_a_size_of_several_outputs_or_of_none(read: str, message: str | None, help: str | None) -> None:
+    three = "input, input, input"
+    text = f"""
+input: [4, 8]
+blocks:
+  Two:
+    layers: {{a: {{op: relu}}, b: {{op: tanh, from: input}}}}
+    output: {{left: a, right: b}}
+layers:
+  t: {{op: Two}}
+  m: {{op: MultiheadAttention, num_heads: 2, batch_first: true, call: {{need_weights: false}}, from: [{three}]}}
+  last: {{op: Linear, out_features: {read}, from: input}}
+output: {{last: last, t: t, m: m.0}}
+"""
+    found = planned(text)[1].errors
+    assert [(item.message, item.help) for item in found] == ([] if message is None else [(message, help)])

@@ -9,13 +9,14 @@ import torch
 import torchvision
 from torch import nn
 
+from zoo.architectures import architecture_names, architecture_path
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_text
 from zoo.errors import UsageError
 from zoo.graph import compile_plan
 from zoo.layers import ops
 from zoo.layers.foreign import argument_fault, build_foreign, unknown_model
-from zoo.models import architecture_names, architecture_path, foreign_target, load_plan
+from zoo.models import foreign_target, load_plan
 from zoo.models.foreign import _with_head_for
 
 

@@ -126,6 +126,22 @@ def test_everything_is_as_before(parse: Parse) -> None:
     assert optimization.steps == 0
 
 
+def test_a_buffer_that_a_pass_fills_first_is_empty_again(parse: Parse) -> None:
+    class FirstScale(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("scale", None)
+
+        def forward(self, images: Tensor) -> Tensor:
+            if self.scale is None:
+                self.scale = images.std()
+            return super().forward(images / self.scale)
+
+    model = FirstScale()
+    find(parse, model)
+    assert model.scale is None
+
+
 def test_control_the_sweep_does_train(parse: Parse) -> None:
     curve = find(parse, fresh())
     assert min(curve.raw_losses) < 0.5 * curve.raw_losses[0]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from zoo import layout
 from zoo.errors import CheckpointError
 from zoo.report import render
-from zoo.report.about import command_to_repeat, reproduce
+from zoo.report.about import FILES, command_to_repeat, reproduce
 from zoo.report.classes import ClassRow, class_accuracy, confusion_chart
 from zoo.report.evidence import begin, read_arrays, write_arrays, write_json
 from zoo.report.folder import read_run, siblings
@@ -342,3 +343,8 @@ def test_one_map_is_shown_where_the_method_knows_no_class(copy_of: Path) -> None
 def test_the_recipe_of_the_learning_rate_stands_beside_it() -> None:
     text = "a: 1\noptimizer:\n  name: SGD\n# note\nb: {c: 2}\nschedule: null\n"
     assert top_level(text, ("optimizer", "schedule")) == "optimizer:\n  name: SGD\nschedule: null"
+
+
+def test_the_page_knows_every_file_of_a_run() -> None:
+    names = {value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str)}
+    assert set(FILES) == names - {layout.LAST, layout.BEST, layout.MANIFEST}  # these are in the checkpoints

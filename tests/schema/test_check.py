@@ -127,6 +127,21 @@ def test_a_mistyped_key_is_not_also_missing() -> None:
     assert len(problems({"colour": 1}, Part)) == 2  # control: nothing like it is missing
 
 
+class Bench(ArgsModel):
+    name: str
+    size: int
+
+
+@pytest.mark.parametrize("key", ["mane", "nam", "Name", "naem", "a", "n", "game", "same", "sizes", "ize", "resize"])
+def test_a_key_is_missing_where_no_help_offers_it(key: str) -> None:
+    diagnostics = Diagnostics()
+    validate(Bench, from_data({key: 1}, PLACE), diagnostics, what="bench")
+    unknown = next(item for item in diagnostics if item.code == "unknown-key")
+    missing = {item.message for item in diagnostics if item.code == "missing-key"}
+    for due in ("name", "size"):
+        assert (f"bench: {due} is missing" in missing) == (f"did you mean {due}" not in (unknown.help or ""))
+
+
 def test_a_validators_words_are_kept_and_placed() -> None:
     class Ordered(ArgsModel):
         low: int

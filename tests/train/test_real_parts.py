@@ -42,7 +42,7 @@ def build(folder: RunFolder | None, workers: int, *, resume: bool = False) -> Tr
     root = read_text(RECIPE, told, name="recipe.yaml")
     assert isinstance(root, Mapping)
     node: dict[str, Any] = {entry.key: entry.value for entry in root.entries}
-    dataset = open_dataset(node["data"], told, seed=0)
+    dataset = open_dataset(node["data"], seed=0)
     specs = {part: parse_transforms(node[part], told, where=part) for part in ("train", "eval")}
     backend = "albumentations" if workers else "auto"
     train = make_batches(

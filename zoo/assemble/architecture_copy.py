@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo.architectures import FOLDER
 from zoo.assemble.defaults import DEFAULT, with_value
 from zoo.assemble.networks import Network, architecture_of
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Node, Scalar, each_of, from_data, plain, read_file
 from zoo.document.writer import escaped, write, write_data
-from zoo.graph import SHIPPED, find_library
+from zoo.graph import find_library
 from zoo.layout import ARCHITECTURE, LIBRARIES
 from zoo.models import read_architecture
 
@@ -52,7 +53,7 @@ class _Libraries:
     def _name(self, node: Node, folder: Path, where: str) -> str:
         assert isinstance(node, Scalar)
         path = find_library(node, folder)
-        if path is None or path.resolve().parent == SHIPPED.resolve():
+        if path is None or path.resolve().parent == FOLDER:
             return str(node.value)
         key = path.resolve()
         if key not in self._names:

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import check_views, misfit, refused_channels
+from zoo.assemble.fitting import check_views, epochs_before_opening, misfit, planned_for, refused_channels
 from zoo.assemble.losses import fitting_loss
-from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.networks import Network, Shape
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
@@ -67,25 +67,23 @@ class Built:
     dataset: Dataset
     base: Foundation
     groups: tuple[str, ...]  # of parameters, as messages call them
+    notes: tuple[str, ...]  # the foundation's, and of a training's length that only the open data could tell
 
 
 def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
-    """Opens the recipe's data set; of a run's `resolved.yaml` also where the run found it. Raises DataError.
+    """Opens the recipe's data set; of a run's `resolved.yaml` also where the run found it.
 
-    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere.
+    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere. Raises what :func:`open_dataset`
+    does: ConfigError, UsageError and DataError.
     """
-    diagnostics = Diagnostics()
     run = run or (resolved.path.parent if resolved.path.name == RESOLVED else None)
-    dataset = open_dataset(
+    return open_dataset(
         resolved.section("data"),
-        diagnostics,
         data_dir=options.data_dir,
         known=None if run is None else data_folder(run),
         seed=resolved.recipe.seed,
         quiet=options.quiet,
     )
-    raise_if_errors(diagnostics)
-    return dataset
 
 
 def lay_foundation(
@@ -135,7 +133,7 @@ def settle_precision(runtime: Runtime, requested: str, module: nn.Module, networ
     """Leaves bf16 where PyTorch's gradient of a layer is wrong in it, or warns where bf16 was asked for."""
     if runtime.device.type != "cpu" or runtime.precision != "bf16":
         return ()
-    layer = misread_layer(module, torch.zeros(1, *next(iter(network.inputs.values()))))
+    layer = misread_layer(module, torch.zeros(1, *network.input_shape))
     if layer is None:
         return ()
     reason = f"the stride of {layer} exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
@@ -158,13 +156,14 @@ def build(
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
     diagnostics = Diagnostics()
-    check_views(resolved, next(iter(base.network.inputs.values())), diagnostics)
-    check_averages(resolved, steps.total / steps.per_epoch, diagnostics)
+    check_views(resolved, base.network.input_shape, diagnostics)
+    epochs = steps.total / steps.per_epoch
+    check_averages(resolved, epochs, diagnostics)
     raise_if_errors(diagnostics)
     optimization = parts.optimization.build(
         base.module,
         steps_per_epoch=steps.per_epoch,
-        epochs=steps.total / steps.per_epoch,
+        epochs=epochs,
         diagnostics=diagnostics,
         clips=settings.grad_clip is not None,
     )
@@ -182,7 +181,17 @@ def build(
         seed=resolved.recipe.seed,
         choices=_choices(base, optimization.choices),
     )
-    return Built(training, dataset, base, tuple(group.label for group in optimization.groups))
+    groups = tuple(group.label for group in optimization.groups)
+    return Built(training, dataset, base, groups, (*base.notes, *_length_notes(resolved, parts, epochs)))
+
+
+def _length_notes(resolved: Resolved, parts: Parts, epochs: float) -> tuple[str, ...]:
+    """What to say of a training of this length, where the check could not know it."""
+    if resolved.recipe.train.max_steps is None or epochs_before_opening(resolved, parts.data) == epochs:
+        return ()
+    found = Diagnostics()
+    parts.optimization.check(epochs, found)
+    return tuple(f"warning: {item.message}" for item in found.warnings)
 
 
 def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
@@ -190,7 +199,7 @@ def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
     train = base.train
     if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
         return
-    image = torch.zeros(1, *next(iter(base.network.inputs.values())), device="meta")
+    image = torch.zeros(1, *base.network.input_shape, device="meta")
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             base.network.untrained.build("meta").train()(image)
@@ -267,7 +276,7 @@ def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Descrip
     network = parts.network
     if tuple(network.inputs.values()) != (shape,):
         diagnostics = Diagnostics()
-        planned = network_of(resolved, diagnostics, input_shape=shape)
+        planned = planned_for(resolved, shape, dataset.name, diagnostics)
         raise_if_errors(diagnostics)
         assert planned is not None
         network = planned

@@ -41,7 +41,7 @@ class Kind:
 
 
 def _architectures() -> Iterable[Item]:
-    from zoo.models import architecture_names, architecture_path
+    from zoo.architectures import architecture_names, architecture_path
 
     return [_described(name, architecture_path(name)) for name in architecture_names()]
 
@@ -146,7 +146,7 @@ def copy_shipped(name: str, target: str) -> Path:
 
     A target that ends in a slash is a folder, which has to be there.
     """
-    from zoo.models import architecture_names, architecture_path
+    from zoo.architectures import architecture_names, architecture_path
 
     kind, _, bare = name.partition("/")
     if kind not in ("architectures", "recipes"):  # a folder that belongs to the name

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.fitting import check_fit, check_views, known_before_opening, shape_after
+from zoo.architectures import architecture_names, architecture_path
+from zoo.assemble.fitting import check_fit, check_views, epochs_before_opening, known_before_opening, shape_after
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.one_image import check_one_image
@@ -18,8 +19,9 @@ from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
+from zoo.layout import is_file
 from zoo.lint import lint, lint_cam_layer
-from zoo.models import architecture_names, architecture_path, checked_plan, weights_file
+from zoo.models import checked_plan, weights_file
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
 from zoo.schema.recipe import is_recipe
@@ -77,6 +79,8 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         answers |= _ask_transforms(resolved, answers.get("data"), diagnostics)
     if "eval" in here and answers.get("image_shape") is not None:
         check_views(resolved, answers["image_shape"], diagnostics)
+    if "train" in here:
+        _check_length(resolved, answers.get("optimization"), answers.get("data"), diagnostics)
     _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
     return answers
 
@@ -135,10 +139,6 @@ def _cross_checks(
             resolved.section("target").key_span("test_accuracy_tta"),
             help="add eval: {tta: flip}",
         )
-    if optimization is not None and "train" in here and recipe.train.epochs is not None:
-        optimization.check(recipe.train.epochs, diagnostics)
-    if "train" in here and recipe.train.epochs is not None:
-        check_averages(resolved, recipe.train.epochs, diagnostics)
     if "train" in here:
         _check_two_averages(resolved, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
@@ -149,6 +149,21 @@ def _cross_checks(
         check_one_image(resolved, network.plan, diagnostics)
         if "loss" in here:
             lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+
+
+def _check_length(
+    resolved: Resolved, optimization: OptimizationSpec | None, data: DataSettings | None, diagnostics: Diagnostics
+) -> None:
+    """Tells what does not fit the training's length; where that is not sure, what is wrong in its longest."""
+    sure = epochs_before_opening(resolved, data)
+    epochs = resolved.recipe.train.epochs if sure is None else sure
+    if epochs is None:
+        return
+    found = Diagnostics()
+    if optimization is not None:
+        optimization.check(epochs, found)
+    check_averages(resolved, epochs, found)
+    diagnostics.extend(found.errors if sure is None else found)
 
 
 def _check_maps(resolved: Resolved, network: Network | None, diagnostics: Diagnostics) -> None:
@@ -234,7 +249,7 @@ def check_file(name: str) -> Diagnostics:
 
 def _find(name: str) -> Path | None:
     path = Path(name)
-    return path if path.is_file() else shipped_recipe(name) or architecture_path(name)
+    return path if is_file(path) else shipped_recipe(name) or architecture_path(name)
 
 
 def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> None:

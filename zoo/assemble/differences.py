@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from zoo.architectures import architecture_names
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
 from zoo.assemble.resolve import resolve
@@ -15,8 +16,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.diff import Change, diff_data, diff_documents, diff_plans
 from zoo.document import Mapping, read_file
 from zoo.graph import Plan
-from zoo.layout import RESOLVED, RESULT
-from zoo.models import architecture_names
+from zoo.layout import RESOLVED, RESULT, is_file
 from zoo.schema.recipe import is_recipe
 
 
@@ -64,7 +64,7 @@ def _kind(target: str) -> Literal["architecture", "recipe", "run"]:
     path = Path(target)
     if run_named(target) is not None:
         return "run"
-    if path.is_file():
+    if is_file(path):
         document = read_file(path, Diagnostics())
         return "recipe" if document is not None and is_recipe(document.keys) else "architecture"
     is_known_recipe = shipped_recipe(target) is not None and target not in architecture_names()

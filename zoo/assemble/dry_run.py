@@ -109,7 +109,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     declared = parts.optimization
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
-    for line in built.base.notes:
+    for line in built.notes:
         note(line)
     training = built.training
     with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned():
@@ -123,7 +123,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         recipe=resolved.recipe.name,
         model=built.base.network.name,
         params=sum(parameter.numel() for parameter in training.model.parameters()),
-        input_shape=tuple(next(iter(built.base.network.inputs.values()))),
+        input_shape=built.base.network.input_shape,
         classes=len(dataset.classes),
         samples={name: len(split) for name, split in splits.items() if split is not None},
         epochs=training.steps.total / training.steps.per_epoch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +29,7 @@ from zoo.data.dataset import Image
 from zoo.diagnostics import counted
 from zoo.disk import disk_faults, make_folder
 from zoo.errors import UsageError
-from zoo.explain import Explanation, explain, find_method, layers_with_maps, seen_pixels
-from zoo.explain.layers import choose_layer
+from zoo.explain import Explanation, MapLayer, choose_layer, explain, find_method, layers_with_maps, seen_pixels
 from zoo.layout import FIGURES
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import ExplainSection
@@ -103,6 +102,7 @@ class _Question:
     classes: Sequence[str]
     method: str
     layer: str
+    layers: Mapping[str, MapLayer]  # those with maps, of which it is one
     target_class: int | None
 
     @classmethod
@@ -111,8 +111,9 @@ class _Question:
     ) -> _Question:
         """What the options ask of a network, and the recipe where they do not say. Raises UsageError."""
         index = _class_index(options.class_name, classes) if options.class_name is not None else None
-        layer = choose_layer(layers_with_maps(module, shape), options.layer or settings.layer, module)
-        return cls(classes, find_method(options.method or settings.method).name, layer.name, index)
+        layers = layers_with_maps(module, shape)
+        layer = choose_layer(layers, options.layer or settings.layer, module)
+        return cls(classes, find_method(options.method or settings.method).name, layer.name, layers, index)
 
     def answered(self, module: nn.Module, images: _Images) -> Explanation:
         """The images explained."""
@@ -125,6 +126,7 @@ class _Question:
             names=images.names,
             method=self.method,
             layer=self.layer,
+            layers=self.layers,
             target_class=self.target_class,
         )
 

@@ -17,6 +17,21 @@ def known_before_opening(data: DataSettings) -> Known | None:
     return sources[data.source].known(data)
 
 
+def epochs_before_opening(resolved: Resolved, data: DataSettings | None) -> float | None:
+    """How many epochs the training takes; None where the data has to be opened to tell."""
+    train = resolved.recipe.train
+    if train.max_steps is None:
+        return train.epochs
+    known = known_before_opening(data) if data is not None else None
+    if data is None or known is None or data.validation or data.skip_corrupt:
+        return None
+    from zoo.train import count_steps  # only here: most recipes say how many epochs they train
+
+    whole, rest = divmod(known.train, data.batch_size)
+    steps = count_steps(max(1, whole if data.drop_last or rest == 0 else whole + 1), train)
+    return steps.total / steps.per_epoch
+
+
 def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> Shape | None:
     """Channels, height and width of the images that reach the network; None where they are not sure.
 
@@ -63,7 +78,7 @@ def check_fit(
         return
     fitted: Network | None = network
     if shape is not None and tuple(network.inputs.values()) != (shape,):
-        fitted = _fitted(resolved, data, shape, diagnostics)
+        fitted = planned_for(resolved, shape, data.source, diagnostics)
     if fitted is None or fitted.plan is None:
         return
     output = fitted.plan.output
@@ -73,11 +88,13 @@ def check_fit(
         diagnostics.extend(misfit(resolved, fitted, two, data.source, known.classes).diagnostics)
 
 
-def _fitted(resolved: Resolved, data: DataSettings, shape: Shape, diagnostics: Diagnostics) -> Network | None:
+def planned_for(resolved: Resolved, shape: Shape, data: str, diagnostics: Diagnostics) -> Network | None:
     """The architecture planned anew for the data's images; where it cannot be, every error says whose images."""
     found = Diagnostics()
     network = network_of(resolved, found, input_shape=shape)
-    note = Note(f"images of {data.source} reach the network as {list(shape)}")
+    section = resolved.section("data")
+    place = (section.get("source") or section).span
+    note = Note(f"images of {data} reach the network as {list(shape)}", place)
     diagnostics.extend(replace(item, notes=(*item.notes, note)) for item in found.errors)
     return network
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from zoo.architectures import architecture_path
 from zoo.assemble.memory import require_memory
 from zoo.assemble.resolve import Resolved
 from zoo.data.places import expanded
@@ -22,8 +22,10 @@ from zoo.document import Mapping, folder_of
 from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
-from zoo.models import ForeignModel, architecture_path, foreign_target, load_plan, parse_arguments
-from zoo.schema.recipe import NETWORK_KEYS
+from zoo.layout import is_file
+from zoo.models import ForeignModel, foreign_target, load_plan, parse_arguments
+from zoo.registry import offer
+from zoo.schema.recipe import NETWORK_KEYS, ModelSection
 
 Shape = tuple[int, ...]
 _NOT_PARAMS = (*NETWORK_KEYS, "weights")
@@ -40,6 +42,11 @@ class Network:
     classes: int | None = None  # of a foreign model's head; None: as its library has it
     pretrained: bool = False
     weights: Path | None = None  # a file of first weights, for whoever builds it to load
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of its images: of several inputs, the first."""
+        return tuple(next(iter(self.inputs.values())))
 
     def build(self, device: str | torch.device = "cpu") -> nn.Module:
         """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all).
@@ -97,7 +104,7 @@ class Network:
 def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Shape | None = None) -> Network | None:
     """The network of a recipe's `model`; None where the diagnostics hold errors."""
     model, node = resolved.recipe.model, resolved.section("model")
-    params = node.without(_NOT_PARAMS)
+    params = node.without(ModelSection.model_fields)
     found = Diagnostics()
     network: Network | None
     try:
@@ -107,7 +114,7 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
         else:
             network = architecture_network(architecture_of(resolved), found, params=params, input_shape=input_shape)
     except UsageError as error:
-        key = next(key for key in _NOT_PARAMS if key in node)
+        key = next(key for key in ModelSection.model_fields if key in node)
         written = node.get(key)
         assert written is not None
         span = error.span or written.span
@@ -128,8 +135,8 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
 def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:
     """The message; of a param there is not, whose name is nearly a key of `model`, it offers that key."""
     unknown = [entry.key for entry in node if item.code == "unknown-key" and entry.key_span == item.span]
-    near = [key for name in unknown for key in get_close_matches(name, _NOT_PARAMS, 1, 0.8)]
-    return replace(item, help=f"did you mean {near[0]}?") if near else item
+    near = next(filter(None, map(ModelSection.nearest_key, unknown)), None)
+    return replace(item, help=offer([near])) if near else item
 
 
 def architecture_of(resolved: Resolved) -> str | Path:
@@ -137,7 +144,7 @@ def architecture_of(resolved: Resolved) -> str | Path:
     written = resolved.recipe.model.architecture
     assert written is not None
     path = _folder_of(resolved, "architecture") / written
-    return path if path.is_file() or architecture_path(written) is None else written
+    return path if is_file(path) or architecture_path(written) is None else written
 
 
 def _folder_of(resolved: Resolved, key: str) -> Path:

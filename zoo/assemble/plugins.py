@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from zoo.errors import UsageError, ZooError
+from zoo.layout import is_file
 
 GROUP = "zoo.plugins"
 _loaded: set[str] = set()
@@ -73,7 +74,7 @@ def _is_other_module(path: Path) -> bool:
 
 def _run_file(path: Path) -> None:
     """Runs a file as the module of its own name, so that compiled networks can import from it."""
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"there is no plugin {path}", code="plugin")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.stem.isidentifier():

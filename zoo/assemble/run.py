@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from zoo.train import (
     MetricsFile,
     RunFolder,
     TensorBoardFiles,
+    Training,
     evaluate,
     fit,
     make_result,
@@ -123,7 +124,7 @@ def _run(
     built = build(resolved, parts, dataset, options, with_weights=not is_resumed)
     if is_resumed and folder is not None:
         require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)
-    for line in built.base.notes:
+    for line in built.notes:
         note(line)
     if not options.ranks.is_first:
         built.training.resume = options.resume
@@ -140,8 +141,9 @@ def _run(
         elif options.resume:
             found = saved_range_test(folder.path)
         write_beginning(folder, resolved, parts, built, options, found.as_facts() if found is not None else None)
+        run = _Run(folder, resolved, parts, found, options, note)
         # Told when all is done: the others' end would be taken for the whole command's.
-        return _result_of_first(options, lambda: _train(folder, resolved, parts, built, found, options, note, started))
+        return _result_of_first(options, lambda: run.train(built, started))
 
 
 def _result_of_first(options: RunOptions, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -151,83 +153,81 @@ def _result_of_first(options: RunOptions, train: Callable[[], dict[str, Any]]) -
     return result
 
 
-def _train(
-    folder: RunFolder,
-    resolved: Resolved,
-    parts: Parts,
-    built: Built,
-    found: Found | None,
-    options: RunOptions,
-    note: Say,
-    started: float,
-) -> dict[str, Any]:
-    training = built.training
-    training.folder, training.resume = folder, options.resume
-    setup_seconds = time.perf_counter() - started
-    finished: TrainingFinished | None = None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_saying_how_to_go_on(folder, resolved, options))
-        listeners: list[Listener] = [MetricsFile(folder), stack.enter_context(ConsoleProgress(quiet=options.quiet))]
-        if resolved.recipe.tracking.tensorboard:
-            listeners.append(stack.enter_context(TensorBoardFiles(folder.path / TENSORBOARD)))
-        for event in fit(training):
-            for listener in listeners:
-                listener(event)
-            finished = event if isinstance(event, TrainingFinished) else finished
-    assert finished is not None
-    assert training.final is not None
-    result = make_result(
-        finished,
-        recipe=resolved.recipe.name,
-        model=built.base.network.name,
-        params=sum(parameter.numel() for parameter in training.model.parameters()),
-        classes=built.dataset.classes,
-        evaluation=training.final,
-        target=resolved.recipe.target.model_dump(),
-        run_dir=folder.path,
-        setup_seconds=setup_seconds,
-    )
-    folder.write_json(RESULT, result)
-    _report(folder, resolved, parts, built.dataset, built.base, training.final, finished.result["steps"], found, note)
-    return result
+@dataclass(frozen=True)
+class _Run:
+    """A run that has its folder: it trains, and reports of what came out."""
 
+    folder: RunFolder
+    resolved: Resolved
+    parts: Parts
+    found: Found | None
+    options: RunOptions
+    note: Say
 
-def _report(
-    folder: RunFolder,
-    resolved: Resolved,
-    parts: Parts,
-    dataset: Dataset,
-    base: Foundation,
-    evaluation: Evaluation,
-    steps: int,
-    found: Found | None,
-    note: Say,
-) -> None:
-    """Records and renders the reports. What fails here is told; the run, which went well, is not lost."""
-    recipe = resolved.recipe
-    if not recipe.reports:
-        return
-    with _costing_no_result(folder, note):
-        from zoo.report import record, render
-
-        remarks = record(
-            folder.path,
-            model=base.module,
-            dataset=dataset,
-            train=base.train,
-            test=base.test,
-            train_transforms=parts.train_transforms,
-            eval_transforms=parts.eval_transforms,
-            evaluation=evaluation,
-            steps=steps,
-            reports=recipe.reports,
-            explain=recipe.explain,
-            range_test=found.range_test if found is not None else None,
-            model_name=base.network.name,
+    def train(self, built: Built, started: float) -> dict[str, Any]:
+        """Trains, tests and reports; returns what `result.json` holds. ``started`` is when the command did."""
+        folder, recipe, training = self.folder, self.resolved.recipe, built.training
+        training.folder, training.resume = folder, self.options.resume
+        setup_seconds = time.perf_counter() - started
+        finished = self._fitted(training)
+        assert training.final is not None
+        result = make_result(
+            finished,
+            recipe=recipe.name,
+            model=built.base.network.name,
+            params=sum(parameter.numel() for parameter in training.model.parameters()),
+            classes=built.dataset.classes,
+            evaluation=training.final,
+            target=recipe.target.model_dump(),
+            run_dir=folder.path,
+            setup_seconds=setup_seconds,
         )
-        for name, reason in remarks.items():
-            note(f"no {name} in the report: {reason}")
-        note(f"report {render(folder.path, note=note)}")
+        folder.write_json(RESULT, result)
+        self.report(built.dataset, built.base, training.final, steps=finished.result["steps"])
+        return result
+
+    def _fitted(self, training: Training) -> TrainingFinished:
+        """Goes through the training while console, metrics files and TensorBoard listen."""
+        finished: TrainingFinished | None = None
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_saying_how_to_go_on(self.folder, self.resolved, self.options))
+            progress = stack.enter_context(ConsoleProgress(quiet=self.options.quiet))
+            listeners: list[Listener] = [MetricsFile(self.folder), progress]
+            if self.resolved.recipe.tracking.tensorboard:
+                listeners.append(stack.enter_context(TensorBoardFiles(self.folder.path / TENSORBOARD)))
+            for event in fit(training):
+                for listener in listeners:
+                    listener(event)
+                finished = event if isinstance(event, TrainingFinished) else finished
+        assert finished is not None
+        return finished
+
+    def report(self, dataset: Dataset, base: Foundation, evaluation: Evaluation, *, steps: int) -> None:
+        """Records and renders the reports. What fails here is told; the run, which went well, is not lost."""
+        recipe, folder, note = self.resolved.recipe, self.folder, self.note
+        if not recipe.reports:
+            return
+        with _costing_no_result(folder, note):
+            from zoo.report import record, render
+
+            remarks = record(
+                folder.path,
+                model=base.module,
+                dataset=dataset,
+                train=base.train,
+                test=base.test,
+                train_transforms=self.parts.train_transforms,
+                eval_transforms=self.parts.eval_transforms,
+                evaluation=evaluation,
+                steps=steps,
+                reports=recipe.reports,
+                explain=recipe.explain,
+                range_test=self.found.range_test if self.found is not None else None,
+                model_name=base.network.name,
+            )
+            for name, reason in remarks.items():
+                note(f"no {name} in the report: {reason}")
+            note(f"report {render(folder.path, note=note)}")
 
 
 @contextlib.contextmanager
@@ -256,5 +256,5 @@ def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, not
         opened = open_run(str(folder.path), device=options.device, data_dir=options.data_dir)
         base = opened.base
         evaluation = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=recipe.eval.tta, keep=True)
-        found = saved_range_test(folder.path)
-        _report(folder, resolved, opened.parts, opened.dataset, base, evaluation, steps, found, note)
+        run = _Run(folder, resolved, opened.parts, saved_range_test(folder.path), options, note)
+        run.report(opened.dataset, base, evaluation, steps=steps)

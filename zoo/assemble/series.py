@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.layout import CHECKPOINTS, LAST, is_run, numbered
+from zoo.layout import CHECKPOINTS, LAST, is_dir, is_run, numbered
 
 
 def newest_run(series: Path) -> Path | None:
     """The last run there; one that failed before its first checkpoint only where there is no other."""
-    begun = [path for path in numbered(series) if is_run(path)]
+    begun = [path for path in (numbered(series) if is_dir(series) else ()) if is_run(path)]
     trained = [path for path in begun if (path / CHECKPOINTS / LAST).is_dir()]
     return next(reversed(trained or begun), None)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from zoo.architectures import architecture_names
 from zoo.diagnostics import Diagnostic, Span
-from zoo.document import is_file, other_file
+from zoo.document import other_file
 from zoo.errors import UsageError
+from zoo.layout import is_file
 from zoo.registry import did_you_mean
 
 
@@ -52,8 +54,6 @@ def find_recipe(text: str) -> Path:
     shipped = shipped_recipe(text)
     if shipped is not None:
         return shipped
-    from zoo.models import architecture_names  # only here: it brings torch
-
     if text in architecture_names():
         told = not_a_recipe(text)
         raise UsageError(told.message, code=told.code, help=told.help)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.architectures import architecture_names
 from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
@@ -14,8 +15,7 @@ from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
-from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS, is_run
-from zoo.models import architecture_names
+from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS, is_dir, is_file, is_run
 from zoo.schema.recipe import is_recipe
 
 FOREIGN = ("timm:", "torchvision:")
@@ -42,14 +42,14 @@ def network(
     if run is not None:
         _refuse_params(target, node)
         return _of_run(run, diagnostics, input_shape)
-    if path.is_file():
+    if is_file(path):
         return _of_file(path, diagnostics, node, input_shape)
     if target in architecture_names():
         return architecture_network(target, diagnostics, params=node, input_shape=input_shape)
     if shipped_recipe(target) is not None:
         _refuse_params(target, node)
         return _of_recipe(target, diagnostics, input_shape)
-    if path.is_dir():
+    if is_dir(path):
         raise UsageError(f"{path} is no run folder: it has no {RESOLVED}", code="no-run")
     raise UsageError(
         f"there is no target {target!r}",
@@ -106,18 +106,21 @@ def _of_run(path: Path, diagnostics: Diagnostics, shape: Shape | None) -> Networ
 
 
 def run_named(target: str) -> Path | None:
-    """The run folder that a TARGET names: by path, or, where nothing else bears the name, the latest under ./runs."""
+    """The run folder that a TARGET names: by path, or the latest in a folder of runs; one under ./runs goes by name.
+
+    Names of what ships come first.
+    """
     path = Path(target)
     if is_of_run(path):
         return run_of(path)
-    if path.is_file() or target in architecture_names() or shipped_recipe(target) is not None:
+    if is_file(path) or target in architecture_names() or shipped_recipe(target) is not None:
         return None
-    return newest_run(RUNS / target)
+    return newest_run(path) or newest_run(RUNS / target)
 
 
 def is_of_run(path: Path) -> bool:
     """Whether a path is a run folder, or that of one of its checkpoints; any other folder may bear a target's name."""
-    return path.is_dir() and is_run(run_of(path))
+    return is_dir(path) and is_run(run_of(path))
 
 
 def run_of(folder: Path) -> Path:
@@ -130,7 +133,7 @@ def run_of(folder: Path) -> Path:
 
 def run_file(run: Path, name: str) -> Path:
     """A file of a run folder. Raises UsageError where the folder is none."""
-    if not (run / name).is_file():
+    if not is_file(run / name):
         raise UsageError(f"{run} is no run folder: it has no {name}", code="no-run")
     return run / name
 

@@ -33,7 +33,7 @@ from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
 from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
-from zoo.layout import ARCHITECTURE, DATA, RESOLVED
+from zoo.layout import ARCHITECTURE, DATA, RESOLVED, is_dir, is_file
 from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
 
@@ -177,7 +177,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if is_of_run(path):
             raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
-    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (images_below(path) if is_dir(path) else [path])]
     if not files:
         raise UsageError(f"there are no images in {', '.join(map(str, paths))}")
     return files
@@ -230,6 +230,6 @@ def resized(image: Image, height: int, width: int) -> Image:
 
 def read_image(path: Path, channels: int | None = None) -> Image:
     """An image file (uint8, HWC), grey or RGB as ``channels`` asks. Raises DataError."""
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"there is no image {path}")
     return decode(Encoded(path, str(path)), channels)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from zoo.architectures import architecture_names
 from zoo.assemble.networks import Network, Shape, architecture_network
 from zoo.assemble.targets import network
 from zoo.diagnostics import Diagnostics
 from zoo.errors import raise_if_errors
 from zoo.graph.lean_meta import lean_meta
-from zoo.models import architecture_names
 from zoo.summary import Summary, summarize
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, RecipeArgument, Sets
-from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
 
 
@@ -45,7 +44,4 @@ def bench(
     options = RunOptions(sets=tuple(sets or ()), device=device, data_dir=data_dir, quiet=session.quiet)
     measure: Any = bench_recipe_transforms if what is What.transforms else bench_recipe_engine
     found = measure(recipe, options, session.settle)
-    if session.as_json:
-        print_json(found.as_data())
-    else:
-        print_text(found.as_text())
+    session.show(found.as_data(), found.as_text())

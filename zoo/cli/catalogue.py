@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
 
 _NARROWEST = 24  # columns: with less room for its text a row is left to the terminal
@@ -35,11 +34,8 @@ def ls(
         rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
     else:
         rows = [{"name": item.name, "doc": item.doc} for item in listing(kind)]
-    if session.as_json:
-        print_json(rows)
-        return
     width = max((len(row["name"]) for row in rows), default=0)
-    print_text("\n".join(_wrapped(row["name"], row["doc"], width) for row in rows) or f"no {kind} yet")
+    session.show(rows, "\n".join(_wrapped(row["name"], row["doc"], width) for row in rows) or f"no {kind} yet")
 
 
 def _wrapped(name: str, doc: str, width: int) -> str:
@@ -59,7 +55,4 @@ def cp(
     from zoo.assemble.catalogue import copy_shipped
 
     path = copy_shipped(name, dest)
-    if session.as_json:
-        print_json({"name": name, "path": str(path)})
-    else:
-        print_text(str(path))
+    session.show({"name": name, "path": str(path)}, str(path))

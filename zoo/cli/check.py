@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.options import RecipeArgument, Sets
-from zoo.cli.output import print_json, print_messages, print_note, print_text
+from zoo.cli.output import print_json, print_messages, print_note
 from zoo.cli.session import Session, command
 from zoo.diagnostics import Diagnostics, count_line
 
@@ -64,10 +64,7 @@ def config(
     assert resolved is not None
     assert parts is not None
     document = complete(resolved, parts)
-    if session.as_json:
-        print_json({"recipe": plain(document), "origins": origins(document)})
-    else:
-        print_text(annotated(document))
+    session.show({"recipe": plain(document), "origins": origins(document)}, annotated(document))
 
 
 def schema(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import OutFile, TargetArgument
-from zoo.cli.output import print_json, print_text
+from zoo.cli.output import print_text
 from zoo.cli.session import Session, command
 from zoo.diagnostics import Diagnostics
 from zoo.errors import UsageError
@@ -86,18 +86,13 @@ def summary(
     found = summarize_target(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
     assert found is not None
-    if session.as_json:
-        print_json(found.as_data())
-    elif table is TableFormat.torchsummary:
-        print_text(torchsummary_text(found))
-    else:
-        _print_table(found)
+    session.show(found.as_data(), torchsummary_text(found) if table is TableFormat.torchsummary else _table(found))
 
 
 _PIPED_COLUMNS = 500  # no line of a file is folded
 
 
-def _print_table(found: Any) -> None:
+def _table(found: Any) -> str:
     from rich.console import Console
 
     from zoo.summary import layer_table, totals_text
@@ -105,21 +100,19 @@ def _print_table(found: Any) -> None:
     console = Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
     with console.capture() as captured:  # rich would exit where nobody reads it
         console.print(layer_table(found))
-    print_text(f"{captured.get()}{totals_text(found)}")
+    return f"{captured.get()}{totals_text(found)}"
 
 
 def _print_zoo(session: Session, rows: list[Any]) -> None:
     from zoo.summary import human_count
 
-    if session.as_json:
-        print_json([{key: value for key, value in row.as_data().items() if key != "layers"} for row in rows])
-        return
+    data = [{key: value for key, value in row.as_data().items() if key != "layers"} for row in rows]
     width = max(len(row.name) for row in rows)
     lines = [f"{'name':<{width}}  {'parameters':>12}  {'FLOPs':>8}  input"]
     for row in rows:
         shapes = ", ".join("x".join(map(str, shape)) for shape in row.inputs.values())
         lines.append(f"{row.name:<{width}}  {row.total_params:>12,}  {human_count(row.flops):>8}  {shapes}")
-    print_text("\n".join(lines))
+    session.show(data, "\n".join(lines))
 
 
 def draw(
@@ -199,7 +192,4 @@ def diff(
     diagnostics = Diagnostics()
     changes = differences(a, b, diagnostics)
     session.settle(diagnostics)
-    if session.as_json:
-        print_json([change.as_data() for change in changes])
-    else:
-        print_text(text(changes) if changes else "no difference")
+    session.show([change.as_data() for change in changes], text(changes) if changes else "no difference")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from zoo.cli.output import print_messages, print_note
+from zoo.cli.output import print_json, print_messages, print_note, print_text
 from zoo.diagnostics import Diagnostics
 from zoo.errors import raise_if_errors
 
@@ -36,6 +36,13 @@ class Session:
         """A line for people on stderr; under ``--quiet`` a warning alone."""
         if self.speaks and (not self.quiet or text.startswith("warning: ")):
             print_note(text)
+
+    def show(self, data: Any, text: str) -> None:
+        """The result, to stdout: as data under ``--json``, else as text."""
+        if self.as_json:
+            print_json(data)
+        else:
+            print_text(text)
 
     def settle(self, diagnostics: Diagnostics) -> None:
         """Raises ConfigError where there is an error (or, under ``--strict``, a warning); else shows the warnings."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
-from zoo.cli.output import print_json, print_text
 from zoo.cli.ranks import start_ranks
 from zoo.cli.session import Session, command
 from zoo.diagnostics import percent
@@ -61,6 +59,9 @@ def run(
     elif devices > 1:
         raise typer.Exit(start_ranks(devices, as_json=session.as_json))
     session.speaks = announced().is_first
+    from zoo.assemble.shipped import find_recipe
+
+    find_recipe(recipe)  # a mistyped name is told before torch, which takes its time, is imported
     from zoo.assemble.options import RunOptions
 
     options = RunOptions(
@@ -87,10 +88,7 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
     result = run_recipe(recipe, options, session.settle, session.note)
     if not session.speaks:
         return
-    if session.as_json:
-        print_json(result)
-    else:
-        print_text(_outcome(result))
+    session.show(result, _outcome(result))
 
 
 def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) -> None:
@@ -99,16 +97,13 @@ def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) ->
     result = run_seeds(recipe, options, seeds, session.settle, session.note)
     if not session.speaks:
         return
-    if session.as_json:
-        print_json(result)
-        return
     lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
     figures = result["test_accuracy"]
     lines.append(
         f"test accuracy over {len(seeds)} seeds: mean {percent(figures['mean'])}, spread (standard deviation) "
         f"{percent(figures['spread'])}, worst {percent(figures['min'])}, best {percent(figures['max'])}"
     )
-    print_text("\n".join(lines))
+    session.show(result, "\n".join(lines))
 
 
 def _refuse_twice(sets: list[str], options: dict[str, bool]) -> None:
@@ -132,19 +127,15 @@ def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int, run_dir: Pat
 
 def _refuse_other_ranks(devices: int) -> None:
     """Raises UsageError where another number of ranks was started by another program."""
-    started = int(os.environ["WORLD_SIZE"])
-    if started != devices:
-        raise UsageError(f"--devices {devices} in one of {started} processes", help="leave --devices out")
+    if devices != announced().count:
+        raise UsageError(f"--devices {devices} in one of {announced().count} processes", help="leave --devices out")
 
 
 def _dry_run(session: Session, recipe: str, options: Any) -> None:
     from zoo.assemble.dry_run import dry_run
 
     found = dry_run(recipe, options, session.settle, session.note)
-    if session.as_json:
-        print_json(found.as_data())
-    else:
-        print_text(found.as_text())
+    session.show(found.as_data(), found.as_text())
 
 
 def _seed_list(text: str) -> list[int]:
@@ -193,7 +184,4 @@ def find_lr(
         sets=tuple(sets or ()), device=device, data_dir=data_dir, cache=not no_cache, quiet=session.quiet
     )
     found = find_learning_rate(recipe, options, session.settle, session.note, out=out)
-    if session.as_json:
-        print_json(found.as_data())
-    else:
-        print_text(found.as_text())
+    session.show(found.as_data(), found.as_text())

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out
-from zoo.cli.output import print_json, print_text
 from zoo.cli.session import Session, command
 from zoo.diagnostics import percent
 
@@ -43,15 +42,12 @@ def evaluate(
     from zoo.assemble.trained import evaluate_run
 
     found = evaluate_run(run, checkpoint=checkpoint, tta=tta, device=device, data_dir=data_dir)
-    if session.as_json:
-        print_json(found)
-        return
     width = max(map(len, found["per_class"]))
     lines = [f"{name:<{width}}  {percent(value)}" for name, value in found["per_class"].items()]
     lines.append(f"loss {found['loss']:.4f}, accuracy {percent(found['accuracy'])}")
     if found.get("accuracy_tta") is not None:
         lines.append(f"accuracy with TTA {percent(found['accuracy_tta'])}")
-    print_text("\n".join(lines))
+    session.show(found, "\n".join(lines))
 
 
 def predict(
@@ -66,12 +62,11 @@ def predict(
     from zoo.assemble.trained import predict_images
 
     found = predict_images(run, images, top=top, checkpoint=checkpoint, device=device)
-    if session.as_json:
-        print_json(found)
-        return
+    lines = []
     for item in found:
         classes = ", ".join(f"{c['class']} {percent(c['probability'])}" for c in item["classes"])
-        print_text(f"{item['image']}: {classes}")
+        lines.append(f"{item['image']}: {classes}")
+    session.show(found, "\n".join(lines))
 
 
 def explain(
@@ -118,10 +113,7 @@ def explain(
         data_dir=data_dir,
     )
     found = explain_target(run, options, session.note)
-    if session.as_json:
-        print_json(found)
-    else:
-        print_text("\n".join(found["figures"]))
+    session.show(found, "\n".join(found["figures"]))
 
 
 def report(session: Session, run: RunArgument) -> None:
@@ -130,7 +122,4 @@ def report(session: Session, run: RunArgument) -> None:
     from zoo.report import render
 
     path: Any = render(find_run(run), note=session.note)
-    if session.as_json:
-        print_json({"report": str(path)})
-    else:
-        print_text(str(path))
+    session.show({"report": str(path)}, str(path))

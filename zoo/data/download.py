@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from zoo.errors import DataError, EnvironmentFault
+from zoo.disk import disk_faults
+from zoo.errors import DataError
+from zoo.net import ANSWER_SECONDS, answer_to
 
 MIRROR_VARIABLE = "ZOO_DATA_MIRROR"  # a URL that stands in for the folder of every official one
-_CONNECT_SECONDS = 4.0  # until the first answer, name look-up included; also the longest pause within a download
 _CHUNK = 1 << 20
 
 
@@ -52,14 +52,14 @@ def download(remote: Remote, folder: Path, *, quiet: bool = False) -> Path:
     target = folder / remote.name
     partial = folder / f".{remote.name}.{os.getpid()}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with response, partial.open("wb") as file, _shown(remote, _size(response), target, quiet=quiet) as advance:
-            found = _copy(response, file, remote.address, advance)
-        if found != remote.md5:
-            raise DataError(f"{remote.address}: the file is cut off or altered: its MD5 is {found}, not {remote.md5}")
-        partial.replace(target)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {target}: {error.strerror or error}") from error
+        with disk_faults(target):
+            folder.mkdir(parents=True, exist_ok=True)
+            with response, partial.open("wb") as file, _shown(remote, _size(response), target, quiet=quiet) as advance:
+                found = _copy(response, file, remote.address, advance)
+            if found != remote.md5:
+                told = f"the file is cut off or altered: its MD5 is {found}, not {remote.md5}"
+                raise DataError(f"{remote.address}: {told}")
+            partial.replace(target)
     finally:
         with suppress(OSError):  # where it cannot be, it is not
             partial.unlink(missing_ok=True)
@@ -89,24 +89,12 @@ def _shown(remote: Remote, size: int | None, target: Path, *, quiet: bool) -> It
 
 
 def _connect(address: str) -> Any:
-    """The open response; asked for in a thread, since a name look-up may hang far beyond any time-out."""
-    answer: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answer.append(urllib.request.urlopen(address, timeout=_CONNECT_SECONDS))
-        except Exception as error:  # whatever it is, it is told below, not in this thread
-            answer.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_CONNECT_SECONDS)
-    if not answer:
-        raise DataError(f"{address} cannot be reached: no answer in {_CONNECT_SECONDS:g} s")
-    if isinstance(answer[0], Exception):
-        reason = str(answer[0]).removeprefix("<urlopen error ").removesuffix(">")
-        raise DataError(f"{address} cannot be reached: {reason}") from answer[0]
-    return answer[0]
+    """The open response. A server may pause as long within the download as until its first answer."""
+    try:
+        return answer_to(lambda: urllib.request.urlopen(address, timeout=ANSWER_SECONDS))
+    except Exception as error:  # a wrong address of a mirror raises ValueError, say
+        reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
+        raise DataError(f"{address} cannot be reached: {reason}") from error
 
 
 def _copy(response: Any, file: BinaryIO, address: str, advance: Callable[[int], None]) -> str:

@@ -18,7 +18,6 @@ from zoo.errors import ConfigError, DataError
 
 def open_dataset(
     node: Mapping,
-    diagnostics: Diagnostics,
     *,
     data_dir: Path | None = None,
     known: Path | None = None,
@@ -32,9 +31,10 @@ def open_dataset(
     UsageError where a path names the home of nobody, DataError where the data set is missing or broken or a label lies
     outside its classes.
     """
+    diagnostics = Diagnostics()
     settings = parse_data(node, diagnostics)
     if settings is None:
-        raise ConfigError(tuple(diagnostics))
+        raise ConfigError(diagnostics)
     path = node.get("path")
     if isinstance(path, Scalar):
         expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known

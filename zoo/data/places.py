@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.diagnostics import Span
 from zoo.errors import DataError, UsageError
-from zoo.registry import listed, meant
+from zoo.registry import meant, offer
 
 DATA_VARIABLE = "ZOO_DATA"
 CACHE_VARIABLE = "ZOO_CACHE"
@@ -120,5 +120,5 @@ def _near(folders: Iterable[Path]) -> str | None:
         beside = [] if folder.exists() or not folder.parent.is_dir() else sorted(folder.parent.iterdir())
         names = meant(folder.name, [path.name for path in beside if path.is_dir()])
         if names:
-            return f"did you mean {listed([str(folder.parent / name) for name in names], 'or')}?"
+            return offer(str(folder.parent / name) for name in names)
     return None

@@ -3,7 +3,7 @@
 ``read_file`` and ``read_text`` give a :class:`Mapping`; ``load`` follows ``extends`` and applies ``--set``.
 """
 
-from zoo.document.merge import apply_sets, is_file, load, merge, other_file
+from zoo.document.merge import apply_sets, load, merge, other_file
 from zoo.document.nodes import (
     Entry,
     Mapping,
@@ -29,7 +29,6 @@ __all__ = [
     "each_of",
     "folder_of",
     "from_data",
-    "is_file",
     "is_null",
     "load",
     "merge",

@@ -10,7 +10,8 @@ from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null, text_of
 from zoo.document.reader import read_file, read_value
 from zoo.errors import UsageError
-from zoo.registry import listed, meant
+from zoo.layout import is_file
+from zoo.registry import listed, meant, offer
 
 FindParent = Callable[[str, Path], Path | None]
 CheckOver = Callable[[Mapping, Mapping, Diagnostics], Mapping]
@@ -51,14 +52,6 @@ def load(
     """
     loader = _Loader(diagnostics, find_parent or _relative, tuple(shipped), check_over or (lambda base, over, _: over))
     return loader.load(path, [], name)
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there; no file is at what cannot be a path, such as a name of 300 letters."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _relative(written: str, folder: Path) -> Path | None:
@@ -121,7 +114,7 @@ def other_file(written: str, path: Path, shipped: Iterable[str]) -> str | None:
     names = {**stems, **{name: name for name in shipped}}
     likely = list(dict.fromkeys(names[name] for name in meant(written.removesuffix(".yaml"), names)))
     if likely:
-        return f"did you mean {listed(likely, 'or')}?"
+        return offer(likely)
     return None if is_path or not shipped else f"looked beside {path}; shipped are {listed(shipped, 'and')}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from zoo.diagnostics import Span
+from zoo.layout import is_file
 
 ScalarValue: TypeAlias = str | int | float | bool | None
 
@@ -160,7 +161,7 @@ def each_of(node: Node | None) -> tuple[Node, ...]:
 def folder_of(node: Node | None) -> Path | None:
     """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
     file = Path(node.span.file) if node is not None else None
-    return file.parent if file is not None and file.is_file() else None
+    return file.parent if file is not None and is_file(file) else None
 
 
 def written(value: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,20 +36,21 @@ def cams(
     *,
     method: str = "gradcam",
     layer: str | None = None,
+    layers: Mapping[str, MapLayer] | None = None,
 ) -> Maps:
     """Maps of what speaks for a class, one for every image: float32, BHW at the images' size, in 0..1.
 
     ``images_BCHW`` are as the network sees them (normalised); ``classes[i]`` is the class to explain in image
-    ``i``; ``layer`` is a dotted name, by default the last with a map worth looking at. The model, its mode, its
-    gradients and the random states are left as they were. Raises UsageError for an unknown method, layer or
-    class, and where a method cannot explain this network.
+    ``i``; ``layer`` is a dotted name, by default the last with a map worth looking at; ``layers`` are those with
+    maps, where they are known already. The model, its mode, its gradients and the random states are left as they
+    were. Raises UsageError for an unknown method, layer or class, and where a method cannot explain this network.
     """
     chosen = find_method(method)
     if len(classes) != len(images_BCHW):
         raise UsageError(f"{len(images_BCHW)} images want as many classes, not {len(classes)}")
     if len(images_BCHW) == 0:
         return np.zeros((0, *images_BCHW.shape[2:]), np.float32)
-    layers = layers_with_maps(model, images_BCHW.shape[1:])
+    layers = layers_with_maps(model, images_BCHW.shape[1:]) if layers is None else layers
     target = choose_layer(layers, layer, model)
     twin = private_copy(model)
     _check_classes(twin, images_BCHW[:1], classes)
@@ -134,7 +135,7 @@ def _circumstances(device: torch.device) -> Iterator[None]:
         np.random.set_state(before)
 
 
-def _pyramid(layers: dict[str, MapLayer], chosen: MapLayer) -> list[MapLayer]:
+def _pyramid(layers: Mapping[str, MapLayer], chosen: MapLayer) -> list[MapLayer]:
     """The last usable layer of every map size from the finest to the chosen one."""
     last: dict[tuple[int, int], MapLayer] = {}
     for layer in layers.values():

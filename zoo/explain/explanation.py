@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.errors import UsageError
 from zoo.explain.cams import cams
-from zoo.explain.layers import choose_layer, layers_with_maps
+from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
 from zoo.explain.methods import find_method
 from zoo.explain.private import private_copy
 
@@ -71,24 +71,26 @@ def explain(
     names: Sequence[str] = (),
     method: str = "gradcam",
     layer: str | None = None,
+    layers: Mapping[str, MapLayer] | None = None,
     target_class: int | None = None,
 ) -> Explanation:
     """Explains what a network says of some images, and, where it is wrong, what speaks for the true class.
 
     ``images_BCHW`` are as the network sees them, ``pixels`` the same to be looked at (uint8, HWC, of their height and
     width: a map lies on what it speaks of), ``labels`` their classes where they are known, ``names`` what to call
-    them. ``target_class`` asks about that class instead, in every image. Of a method that knows no class there is one
-    map an image. The model is left as found. Raises UsageError for an unknown method or layer, for pixels of another
-    size, or where there is no map.
+    them. ``layers`` are those with maps, where they are known already. ``target_class`` asks about that class instead,
+    in every image. Of a method that knows no class there is one map an image. The model is left as found. Raises
+    UsageError for an unknown method or layer, for pixels of another size, or where there is no map.
     """
     _check_sizes(images_BCHW, pixels)
     how = find_method(method)
-    chosen = choose_layer(layers_with_maps(model, images_BCHW.shape[1:]), layer, model).name
+    layers = layers_with_maps(model, images_BCHW.shape[1:]) if layers is None else layers
+    chosen = choose_layer(layers, layer, model).name
     probabilities = _probabilities(model, images_BCHW)
     predictions = probabilities.argmax(1).tolist()
     asked = _questions(predictions, labels if how.knows_class else None, target_class)
     places, classes = [place for place, _ in asked], [index for _, index in asked]
-    found = cams(model, images_BCHW[places], classes, method=how.name, layer=chosen)
+    found = cams(model, images_BCHW[places], classes, method=how.name, layer=chosen, layers=layers)
     maps: list[list[tuple[str, NDArray[np.float32]]]] = [[] for _ in predictions]
     for (place, index), map_HW in zip(asked, found, strict=True):
         maps[place].append((class_names[index] if how.knows_class else ANY_CLASS, map_HW))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,7 +81,7 @@ def default_layer(model: nn.Module, input_shape: Sequence[int]) -> str:
     return choose_layer(layers_with_maps(model, input_shape), None, model).name
 
 
-def choose_layer(layers: dict[str, MapLayer], name: str | None, model: nn.Module) -> MapLayer:
+def choose_layer(layers: Mapping[str, MapLayer], name: str | None, model: nn.Module) -> MapLayer:
     """The layer of that name; without one the default. Raises UsageError that lists the layers with maps."""
     if name is None:
         return _default(layers)
@@ -197,7 +197,7 @@ def _proportional(patches: int, image: tuple[int, ...]) -> tuple[int, int]:
     return (height, width) if height * width == patches and patches > 1 else (patches + 1, MAX_PREFIX_TOKENS + 1)
 
 
-def _default(layers: dict[str, MapLayer]) -> MapLayer:
+def _default(layers: Mapping[str, MapLayer]) -> MapLayer:
     usable = [layer for layer in layers.values() if layer.depends]
     if usable and list(layers.values())[-1].layout == "BNC":
         # In a transformer only the token stream itself counts, not queries, attention maps or hidden layers.
@@ -214,7 +214,7 @@ def _default(layers: dict[str, MapLayer]) -> MapLayer:
     )
 
 
-def _listing(name: str, layers: dict[str, MapLayer]) -> str:
+def _listing(name: str, layers: Mapping[str, MapLayer]) -> str:
     """The layers whose map says something, the ones most like ``name`` first, in lines that fit a terminal."""
     telling = [layer.name for layer in layers.values() if layer.depends]
     if not telling:

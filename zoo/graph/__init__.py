@@ -5,7 +5,6 @@ from zoo.graph.extending import check_over
 from zoo.graph.libraries import find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.graph.planner import check_library, is_library, plan_architecture
-from zoo.graph.shipped import SHIPPED, architecture_names, architecture_path
 from zoo.graph.source import Forward, forward_of
 
 __all__ = [
@@ -15,12 +14,9 @@ __all__ = [
     "ParameterSpec",
     "Plan",
     "Ref",
-    "SHIPPED",
     "Step",
     "TensorSpec",
     "Value",
-    "architecture_names",
-    "architecture_path",
     "becomes_sequential",
     "check_library",
     "check_over",

@@ -36,7 +36,7 @@ def compile_plan(plan: Plan, *, device: str | torch.device = "cpu") -> nn.Module
     with torch.device("meta" if on_meta else "cpu"):
         module = _compose(plan.root, class_identifier(plan.name))
     for spec, tensor in _tensors_to_set(module, plan.root):
-        if not on_meta and spec.init is not None and not initialisers[spec.init.name].needs_images:
+        if not on_meta and spec.init is not None and not spec.images_wanted:
             with torch.no_grad():
                 initialisers[spec.init.name].fill(tensor, **spec.init.arguments)
         if not spec.is_buffer:
@@ -55,24 +55,19 @@ def initialise_from_images(module: nn.Module, images: Iterable[Tensor]) -> None:
     """Runs the initialisers that are computed from training images (``patch_whitening``).
 
     ``images`` are normalised floats, each (C, H, W), as a tensor (N, C, H, W) holds them; they are gone through once
-    for each initialiser, which takes the first ``images`` of them, where it says so. Does nothing where no layer asks
-    for images.
+    for each initialiser, which takes the first ``images`` of them. Does nothing where no layer asks for images.
     """
     plan = plan_of(module)
     for spec, tensor in _tensors_to_set(module, plan.root) if plan else ():
-        if spec.init is not None and initialisers[spec.init.name].needs_images:
-            arguments = dict(spec.init.arguments)
-            sample = islice(images, arguments.pop("images", None))
+        if spec.init is not None and spec.images_wanted:
+            arguments = {**spec.init.arguments, "images": islice(images, spec.images_wanted)}
             with torch.no_grad():
-                initialisers[spec.init.name].fill(tensor, images=sample, **arguments)
+                initialisers[spec.init.name].fill(tensor, **arguments)
 
 
 def images_wanted(plan: Plan) -> int:
     """How many training images the plan's initialisers are computed from; 0 where none needs any."""
-    inits = [spec.init for _, step in plan.walk() for spec in step.parameters if spec.init is not None]
-    return max(
-        (init.arguments.get("images", 5000) for init in inits if initialisers[init.name].needs_images), default=0
-    )
+    return max((spec.images_wanted for _, step in plan.walk() for spec in step.parameters), default=0)
 
 
 class BlockModule(nn.Module):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zoo.graph.plan import Step, TensorSpec, Value
 from zoo.graph.values import Feed, MaybeValue
 
-_RESIZES = re.compile(r"(?i)conv|pool|interpolate|upsample|shuffle|pad")  # of other ops, four sizes are no map's
+_RESIZES = re.compile(r"(?i)conv|pool|interpolate|upsampl|shuffle|pad")  # of other ops, four sizes are no map's
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _GRADIENT_FROM_OUTPUT = frozenset(
         *("ReLU", "relu", "Sigmoid", "sigmoid", "Tanh", "tanh"),
         *("Softmax", "softmax", "Softmax2d", "Softmin", "softmin", "LogSoftmax", "log_softmax"),
         *("exp", "expm1", "sqrt", "rsqrt", "reciprocal", "amax", "amin", "logsumexp", "prod"),
-        *("std", "vector_norm", "gumbel_softmax", "scaled_dot_product_attention", "PairwiseDistance"),
+        *("pow", "std", "vector_norm", "gumbel_softmax", "scaled_dot_product_attention", "PairwiseDistance"),
     }
 )
 _GRADIENT_FROM_OUTPUT_IN_PLACE = frozenset(
@@ -97,8 +97,8 @@ class _Tracker:
 
     def _kept(self, made: Step, in_place: bool, memory: Memory, path: str, span: Span) -> Memory:
         """The memory of an op's output, noted as read where its gradient is computed from it."""
-        of_soft = made.op in _GRADIENT_FROM_OUTPUT and not made.arguments.get("hard")  # gumbel_softmax: a sum is last
-        if of_soft or (in_place and made.op in _GRADIENT_FROM_OUTPUT_IN_PLACE):
+        is_read = made.op in _GRADIENT_FROM_OUTPUT and not _is_spared(made)
+        if is_read or (in_place and made.op in _GRADIENT_FROM_OUTPUT_IN_PLACE):
             self._read(list(_leaves(memory)), f"the gradient of {path}", span)
         return memory
 
@@ -114,6 +114,14 @@ class _Tracker:
         if isinstance(value, dict):
             return {key: self._new(item, given) for key, item in value.items()}
         return None if value is None else tuple(self._new(item, given) for item in value)
+
+
+def _is_spared(made: Step) -> bool:
+    """Whether an op's arguments leave its output out of its gradient.
+
+    The last thing in a hard choice of gumbel_softmax is a sum; a power that is a number has no gradient of its own.
+    """
+    return bool(made.arguments.get("hard")) or made.arguments.get("exponent") is not None
 
 
 def check_inplace(block: Block, inputs: Mapping[str, Value], shapes: Shapes, diagnostics: Diagnostics) -> None:

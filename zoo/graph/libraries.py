@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.architectures import architecture_names, architecture_path
 from zoo.diagnostics import Diagnostics, Note
-from zoo.document import Mapping, Node, Scalar, each_of, folder_of, is_file, load, other_file
-from zoo.graph.shipped import architecture_names, architecture_path
+from zoo.document import Mapping, Node, Scalar, each_of, folder_of, load, other_file
 from zoo.graph.texts import Blocks, TextReader
+from zoo.layout import is_file
 from zoo.schema.architecture import LibraryForm
 from zoo.schema.check import validate
 

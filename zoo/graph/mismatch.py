@@ -98,22 +98,21 @@ def _overflow(refusal: Refusal) -> Diagnostic | None:
 
 def _pair(refusal: Refusal) -> Diagnostic | None:
     """Two inputs that cannot be added, multiplied or joined."""
-    wires, shapes = refusal.wires.positional, refusal.shapes
-    if refusal.request.op.kind != "function" or len(wires) < 2 or len(shapes) != len(wires):
+    wires, shapes, op = refusal.wires.positional, refusal.shapes, refusal.request.op
+    if op.kind != "function" or len(wires) < 2 or len(shapes) != len(wires):
         return None
-    if refusal.op in ("matmul", "bmm"):
+    if op.name in ("matmul", "bmm"):
         return _product(refusal)
-    op = refusal.request.op
     if not (op.gathers or op.second_input or op.name in _BROADCASTING):
         return None  # of other functions the inputs need not be alike
-    dim = refusal.request.arguments.get("dim", 0) if refusal.request.op.gathers else None
+    dim = refusal.request.arguments.get("dim", 0) if op.gathers else None
     if isinstance(dim, int) and not -len(shapes[0]) - 1 <= dim <= len(shapes[0]):
         return None  # there is no such dimension, which torch says
     for index in range(1, len(wires)):
-        if _agree(shapes[0], shapes[index], dim, stacks=refusal.op == "stack"):
+        if _agree(shapes[0], shapes[index], dim, stacks=op.name == "stack"):
             continue
         first, second = wires[0].feed, wires[index].feed
-        outside = f" outside dimension {dim}" if refusal.op == "cat" else ""
+        outside = f" outside dimension {dim}" if op.name == "cat" else ""
         message = (
             f"inputs differ{outside}: {first.name} is {shown(first.value)}, {second.name} is {shown(second.value)}"
         )
@@ -244,7 +243,7 @@ def _window(refusal: Refusal) -> Diagnostic | None:
     if "ool" not in refusal.op or not refusal.shapes:
         return None
     wire = refusal.wires.all[0]
-    if re.search(r"[Oo]utput size is too small|too small|non-positive|greater", refusal.words):
+    if re.search(r"too small|non-positive|greater", refusal.words):
         kernel = refusal.request.arguments.get("kernel_size")
         message = f"the window ({kernel}) is larger than the map, {shown(wire.feed.value)}"
         return _mismatch(

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, each_of, plain
+from zoo.document import Entry, Mapping, Node, Scalar, each_of, plain
 from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.plan import Block, Init, ParameterSpec, Step
 from zoo.graph.values import Scope
@@ -30,10 +30,12 @@ def initialiser(node: Node, scope: Scope, diagnostics: Diagnostics) -> Init | No
     value = substitute(node, scope, diagnostics)
     if value is None:
         return None
-    name = value.get("name") if isinstance(value, Mapping) else value
-    slip = next((key for key in value.keys if close(["name"], key)), None) if isinstance(value, Mapping) else None
-    if name is None and slip is not None and isinstance(value, Mapping):
-        diagnostics.error("unknown-key", f"init: unknown key {slip!r}", value.key_span(slip), help="did you mean name?")
+    named = value if isinstance(value, Mapping) else Mapping((Entry("name", value.span, value),), value.span)
+    name, arguments = named.get("name"), named.without(["name"])
+    slip = next((key for key in arguments.keys if close(["name"], key)), None)
+    if name is None and slip is not None:
+        place = arguments.key_span(slip)
+        diagnostics.error("unknown-key", f"init: unknown key {slip!r}", place, help="did you mean name?")
         return None
     if not isinstance(name, Scalar) or not isinstance(name.value, str):
         diagnostics.error(
@@ -47,7 +49,6 @@ def initialiser(node: Node, scope: Scope, diagnostics: Diagnostics) -> Init | No
     if found is None:
         diagnostics.add(initialisers.unknown(name.value, name.span))
         return None
-    arguments = value.without(["name"]) if isinstance(value, Mapping) else Mapping((), value.span)
     model = validate(found.arguments, arguments, diagnostics, what=name.value)
     return None if model is None else Init(name.value, given(model), node.span)
 
@@ -135,6 +136,9 @@ def fits(init: Init, shape: tuple[int, ...], path: str, diagnostics: Diagnostics
 def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) -> Step:
     if isinstance(node, Scalar) and isinstance(node.value, bool):
         trains = not node.value
+        if not trains and all(spec.is_buffer for _, _, spec in parameters(step)):
+            message = f"{step.name}: freeze: there is nothing to freeze, it has no parameters"
+            diagnostics.warning("idle-freeze", message, node.span, help="leave it out")
         return changed(step, lambda path, step, spec: spec if spec.is_buffer else replace(spec, trainable=trains))
     for item in _listed(node):
         pattern = Pattern(str(item.value), copy)

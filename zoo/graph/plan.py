@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from zoo.diagnostics import Span
+from zoo.layers import initialisers
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Init:
     arguments: Mapping[str, Any]
     span: Span
 
+    @property
+    def images_wanted(self) -> int:
+        """How many training images it is computed from; 0 where from none."""
+        return initialisers[self.name].images_wanted(self.arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
@@ -59,6 +65,11 @@ class ParameterSpec:
     trainable: bool = True  # False: frozen, or a buffer
     init: Init | None = None  # None: PyTorch's own
     owner: str = ""  # the class of the module that holds it: Conv2d
+
+    @property
+    def images_wanted(self) -> int:
+        """How many training images its initialiser is computed from; 0 where from none."""
+        return 0 if self.init is None else self.init.images_wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,18 +86,14 @@ def check_library(document: Mapping, diagnostics: Diagnostics, *, folder: Path |
 
 
 def _tell_once(found: Diagnostics, diagnostics: Diagnostics) -> None:
-    """Passes messages on in the order of the file; what copies and several callers repeat is said once."""
+    """Passes messages on in order; what copies and several callers repeat is said once."""
     seen = set()
-    for item in sorted(found, key=_position):
+    for item in found:
         same = item.code if item.code == "shape-mismatch" else item.message
         key = (item.severity, same, item.span)
         if key not in seen or item.span is None:
             diagnostics.add(item)
         seen.add(key)
-
-
-def _position(item: Diagnostic) -> tuple[str, int, int]:
-    return (item.span.file, item.span.line, item.span.column) if item.span else ("", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)

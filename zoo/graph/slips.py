@@ -10,11 +10,10 @@ from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.document import Mapping
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
-from zoo.registry import LISTED, listed, meant, unknown
+from zoo.registry import LIKELY_KEY, LISTED, listed, meant, offer, unknown
 from zoo.schema.signature import fields_of
 
 _HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
-LIKELY_KEY = 0.7  # likeness from which a key may be what was meant: short words of one trade are alike
 
 
 def unknown_op(name: str, known: Iterable[str], span: Span | None) -> Diagnostic:
@@ -68,7 +67,7 @@ def key_help(what: str, key: str, known: list[str], layer_keys: list[str], *, is
         return f"a colon wants a space behind it: {re.sub(r':(?=[^ ])', ': ', key)}"
     likely = meant(key, [*known, *layer_keys], LIKELY_KEY)
     if likely:
-        return f"did you mean {listed(likely, 'or')}?"
+        return offer(likely)
     if not known:
         return f"{what} takes no {'params' if is_block else 'arguments'}"
     return (

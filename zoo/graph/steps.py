@@ -18,7 +18,7 @@ from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec, Value
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.slips import module_meant
 from zoo.graph.texts import BlockText, LayerText
-from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown
+from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown, gives_nothing, pick_of
 from zoo.graph.wiring import Wire, Wires, look_up
 from zoo.layers import Op, ops
 
@@ -208,17 +208,12 @@ def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:
         value = wire.feed.value
         if isinstance(value, tuple | dict):
             message = f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs"
-            told.own.error("several-outputs", message, wire.span, help=_pick_of(wire.feed.name, value))
+            told.own.error("several-outputs", message, wire.span, help=pick_of(wire.feed.name, value))
             return False
         if value is None:
-            told.own.error("no-output", f"{wire.feed.name} gives nothing here", wire.span)
+            told.own.error("no-output", gives_nothing(wire.feed.name), wire.span)
             return False
     return True
-
-
-def _pick_of(name: str, value: Sequence[Value] | Mapping[str, Value]) -> str:
-    """How one of several outputs is named."""
-    return f"pick one: {name}.{next(iter(value), '0') if isinstance(value, Mapping) else 0}"
 
 
 def _keeps_samples_apart(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -> bool:
@@ -351,7 +346,7 @@ def _batch_of(feed: Feed | None, like: Node, shape: tuple[int, ...], op: Op, tol
     if feed is None:
         fault = "batch_like names one layer"
     elif isinstance(feed.value, tuple | dict):
-        fault, help = f"{feed.name} gives {len(feed.value)} outputs", _pick_of(feed.name, feed.value)
+        fault, help = f"{feed.name} gives {len(feed.value)} outputs", pick_of(feed.name, feed.value)
     elif not isinstance(feed.value, TensorSpec) or shape[:1] != (1,):
         fault = "batch_like expands dimension 0, which must be 1 in shape"
     else:

@@ -138,11 +138,24 @@ def not_a_size(path: str, word: int | str) -> ExpressionError:
     return ExpressionError(f"{path} is no size of a tensor", help=known, code="undefined-name")
 
 
+def pick_of(name: str, value: Value) -> str:
+    """How one of several outputs is named."""
+    return f"pick one: {name}.{next(iter(value), '0') if isinstance(value, dict) else 0}"
+
+
+def gives_nothing(name: str) -> str:
+    """The message about an output that is None."""
+    return f"{name} gives nothing here"
+
+
 def size_of(feed: Feed, word: str) -> ExpressionValue:
     """``channels``, ``features``, ``height``, ``width`` or ``shape`` of a feed's tensor. Raises ExpressionError."""
     spec = feed.value
+    if spec is None:
+        raise ExpressionError(gives_nothing(feed.name), code="no-output")
     if not isinstance(spec, TensorSpec):
-        raise ExpressionError(f"{feed.name} has several outputs", help=f"pick one: {feed.name}.0.{word}")
+        assert not isinstance(spec, Unknown)  # whoever asks keeps silent then
+        raise ExpressionError(f"{feed.name} has several outputs", help=f"{pick_of(feed.name, spec)}.{word}")
     if word == "shape":
         return [_not_batch(feed, size, axis) for axis, size in enumerate(spec.shape[1:], start=1)]
     rank = len(spec.shape)

@@ -5,24 +5,19 @@ from __future__ import annotations
 from zoo.diagnostics import Diagnostics, counted
 from zoo.graph.flow import FlowNode, flow
 from zoo.graph.plan import ParameterSpec, Plan
-from zoo.layers import initialisers
 
 
 def check_images_reach(plan: Plan, diagnostics: Diagnostics) -> None:
     """Tells of filters that are to be made from the training images and do not meet those images in the network."""
     specs = [spec for _, step in plan.walk() for spec in step.parameters]
-    if not any(map(_needs_images, specs)):
+    if not any(spec.images_wanted for spec in specs):
         return
     for node in flow(plan).nodes:
-        for spec in filter(_needs_images, node.step.parameters):
-            fault = _fault(plan, node, spec)
+        for spec in node.step.parameters:
+            fault = _fault(plan, node, spec) if spec.images_wanted else None
             if fault is not None and spec.init is not None:
                 message = f"{node.path}: {spec.init.name} is made from the training images: {fault}"
                 diagnostics.error("bad-value", message, spec.init.span)
-
-
-def _needs_images(spec: ParameterSpec) -> bool:
-    return spec.init is not None and initialisers[spec.init.name].needs_images
 
 
 def _fault(plan: Plan, node: FlowNode, spec: ParameterSpec) -> str | None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from zoo.schema import ArgsModel
+from zoo.schema.signature import completed
 
 Fits: TypeAlias = Callable[[Mapping[str, Any], tuple[int, ...]], str | None]
 
 ANY_DIMS = (0, 8)
+FIRST_IMAGES = 5000  # that are measured where nothing says how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Initialiser:
     check: Fits = lambda arguments, shape: None
     doc: str = ""
     imports: tuple[str, ...] = ()
+
+    def images_wanted(self, arguments: Mapping[str, Any]) -> int:
+        """How many training images it is computed from; 0 where from none."""
+        return completed(self.arguments, arguments).get("images", FIRST_IMAGES) if self.needs_images else 0
 
     def fault(self, shape: tuple[int, ...], arguments: Mapping[str, Any], dtype: str = "float32") -> str | None:
         """Why this initialiser cannot fill such a tensor; None where it can."""

@@ -12,14 +12,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.layers.bounds import NonNegative, Positive, Probability, Size
-from zoo.layers.initialiser import ANY_DIMS, Fits, Initialiser
+from zoo.layers.initialiser import ANY_DIMS, FIRST_IMAGES, Fits, Initialiser
 from zoo.schema import ArgsModel, arguments_model
 
 
 class PatchWhitening(ArgsModel):
     """Whitens the patches of the training images; made from them before training."""
 
-    images: Size = Field(5000, description="how many training images to measure")
+    images: Size = Field(FIRST_IMAGES, description="how many training images to measure")
     eps: float = Field(5e-4, ge=0, description="added to the eigenvalues, inside the root")
 
 

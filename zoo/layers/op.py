@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from zoo.schema import ArgsModel, fields_of
+from zoo.schema.signature import completed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,9 +133,7 @@ class Op:
 
     def complete(self, arguments: Arguments) -> dict[str, Any]:
         """The arguments with the defaults filled in."""
-        fields = fields_of(self.arguments)
-        defaults = {name: info.get_default() for name, info in fields.items() if not info.is_required()}
-        return {**defaults, **arguments}
+        return completed(self.arguments, arguments)
 
     def mixed_dims(self, arguments: Arguments, rank: int, index: int = 0) -> tuple[int, ...]:
         """The dimensions (from 0) along which this op lets a value depend on its neighbours, or takes them apart.

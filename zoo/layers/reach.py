@@ -7,14 +7,13 @@ answer one small question will not give the weights either.
 from __future__ import annotations
 
 import contextlib
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ANSWER_SECONDS = 4.0  # until the first answer, name look-up included
+from zoo.net import ANSWER_SECONDS, answer_to
 
 
 @contextlib.contextmanager
@@ -54,15 +53,9 @@ def _head(url: str) -> None:
 
 
 def _answers(ask: Callable[[], Any]) -> bool:
-    """Whether a question is answered in time; asked in a thread, since a look-up may hang beyond any time-out."""
-    answered: list[bool] = []
-
-    def run() -> None:
-        with contextlib.suppress(Exception):  # whatever it is, it is no answer
-            ask()
-            answered.append(True)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(ANSWER_SECONDS)
-    return bool(answered)
+    """Whether a question is answered in time."""
+    try:
+        answer_to(ask)
+    except Exception:  # whatever it is, it is no answer
+        return False
+    return True

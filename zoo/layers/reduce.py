@@ -145,7 +145,7 @@ OPS = (
     ),
     function("F.gumbel_softmax", F.gumbel_softmax, GumbelSoftmax, mixes=over("dim")),
     *(function(f"torch.{name}", getattr(torch, name), Triangle, mixes=along(-2, -1)) for name in ("tril", "triu")),
-    function("F.normalize", F.normalize, overrides={"p": Positive}, mixes=over("dim")),
+    function("F.normalize", F.normalize, overrides={"p": Positive}, inputs=("input",), mixes=over("dim")),
     *(
         function(f"F.{target.__name__}", target, overrides={"normalized_shape": tuple[Size, ...]}, inputs=("input",))
         for target in (F.layer_norm, F.rms_norm)

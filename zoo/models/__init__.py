@@ -1,14 +1,11 @@
 """The catalogue: zoo's own architectures, timm's and torchvision's models, and weights for all of them. Floor 4."""
 
-from zoo.graph import architecture_names, architecture_path
 from zoo.models.catalogue import checked_plan, load_plan, read_architecture
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
 from zoo.models.weights import load_weights, read_weights, weights_file
 
 __all__ = [
     "ForeignModel",
-    "architecture_names",
-    "architecture_path",
     "foreign_target",
     "checked_plan",
     "load_plan",

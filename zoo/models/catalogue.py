@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.architectures import architecture_names, architecture_path
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, load
 from zoo.errors import UsageError
-from zoo.graph import (
-    Plan,
-    architecture_names,
-    architecture_path,
-    check_library,
-    check_over,
-    find_parent,
-    is_library,
-    plan_architecture,
-)
+from zoo.graph import Plan, check_library, check_over, find_parent, is_library, plan_architecture
+from zoo.layout import is_file
 from zoo.registry import did_you_mean
 
 
@@ -26,7 +19,7 @@ def read_architecture(name_or_path: str | Path, diagnostics: Diagnostics) -> tup
     An existing path comes before a shipped name. Raises UsageError where there is neither.
     """
     path = Path(name_or_path)
-    if not path.is_file():
+    if not is_file(path):
         shipped = architecture_path(str(name_or_path))
         if shipped is None:
             raise UsageError(

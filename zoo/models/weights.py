@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo.diagnostics import and_more, counted
 from zoo.errors import CheckpointError, first_line
-from zoo.layout import CHECKPOINTS
+from zoo.layout import CHECKPOINTS, is_dir, is_file
 from zoo.registry import nearest
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
@@ -84,8 +84,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def weights_file(path: str | Path) -> Path:
     """The file that holds the weights at a path, which may be a folder's. Raises CheckpointError without one."""
     path = Path(path)
-    file = path / "model.safetensors" if path.is_dir() else path
-    if not file.is_file():
+    file = path / "model.safetensors" if is_dir(path) else path
+    if not is_file(file):
         help = "a file of weights goes by its path from the file that names it"
         if (path / CHECKPOINTS).is_dir():
             help = f"that is a run: name one of its checkpoints, {path.name}/{CHECKPOINTS}/best"

@@ -116,13 +116,6 @@ def _fill_momentum(optimizer: Optimizer, is_moved: bool) -> None:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _moves_momentum(schedule: ScheduleSpec | None) -> bool:
-    """Whether it, or one inside it, sets the momentum, of SGD without one too."""
-    if schedule is None:
-        return False
-    return schedule.name in ("OneCycleLR", "CyclicLR") or any(map(_moves_momentum, schedule.children))
-
-
 def torch_group(spec: OptimizerSpec, group: GroupSpec | None, parameters: Sequence[torch.Tensor]) -> dict[str, Any]:
     """A group as torch takes it."""
     own = {} if group is None else group.arguments
@@ -135,7 +128,8 @@ def _torch_optimizer(
 ) -> tuple[Optimizer, str] | None:
     groups = [torch_group(spec, share.group, [p.tensor for p in share.parameters]) for share in shares]
     try:
-        moves = any(_moves_momentum(spec.schedule_of(share.group)) for share in shares)
+        schedules = [spec.schedule_of(share.group) for share in shares]
+        moves = any(schedule is not None and schedule.moves_momentum for schedule in schedules)
         return new_optimizer(spec.entry, groups, dict(spec.arguments), moves_momentum=moves)
     except (ValueError, TypeError, RuntimeError) as refusal:
         diagnostics.error("refused-parameters", f"{spec.name}: {refusal}", spec.selector_span)
@@ -201,7 +195,7 @@ def _ends_at_zero(spec: OptimizerSpec, group: GroupSpec | None, length: Length) 
     if length.clips:
         return None
     schedule = spec.schedule_of(group)
-    if schedule is None or schedule.name != "PiecewiseLinear" or spec.name not in _STILL_AT_ZERO:
+    if schedule is None or not schedule.entry.traits.has_corners or spec.name not in _STILL_AT_ZERO:
         return None
     epochs, factors = schedule.arguments["epochs"], schedule.arguments["factors"]
     if factors[-1] != 0:

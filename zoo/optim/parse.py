@@ -153,7 +153,7 @@ def _freeze(keys: bool | FreezeKeys | None) -> Freeze | None:
 
 
 def _check_peak(spec: OptimizerSpec, mapping: Mapping, mark: FindMark | None, diagnostics: Diagnostics) -> None:
-    """OneCycleLR climbs to its own max_lr, else to the optimizer's lr: one of them must be there, and count."""
+    """A cycle climbs to its own max_lr, else to the optimizer's lr: one of them must be there, and count."""
     schedule = spec.schedule
     if schedule is None or "lr" not in spec.entry.arguments.model_fields:
         return
@@ -169,9 +169,9 @@ def _check_peak(spec: OptimizerSpec, mapping: Mapping, mark: FindMark | None, di
             notes=[Note("the schedule stands here", schedule.span)],
             help="leave one of them out",
         )
-    elif schedule.name == "OneCycleLR" and schedule.peak is None and "lr" not in spec.arguments:
+    elif schedule.entry.traits.cycles and schedule.peak is None and "lr" not in spec.arguments:
         help = "add max_lr: number, or find"
-        diagnostics.error("missing-key", "OneCycleLR: max_lr is missing", schedule.span, help=help)
+        diagnostics.error("missing-key", f"{schedule.name}: max_lr is missing", schedule.span, help=help)
 
 
 def _tell_second_rest(optimizers: tuple[OptimizerSpec, ...], diagnostics: Diagnostics) -> None:

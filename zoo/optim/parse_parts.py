@@ -49,29 +49,32 @@ def named(node: Node, what: str, diagnostics: Diagnostics) -> Mapping | None:
 def take_find(node: Mapping, key: str, diagnostics: Diagnostics, *, what: str) -> tuple[Mapping, FindMark | None]:
     """The mapping with a number where ``key: find`` or ``key: {find: {…}}`` stood, and the mark of it."""
     value = node.get(key)
-    settings: FindSettings | None = None
-    if text_of(value) == "find":
-        settings = FindSettings()
-    elif isinstance(value, Mapping) and value.keys == ("find",):
-        inside = value.get("find")
-        assert inside is not None
-        settings = validate(FindSettings, inside, diagnostics, what=f"{what}: {key}: find")
-        settings = settings or FindSettings()
-    elif isinstance(value, Scalar) and isinstance(value.value, str | bool):
+    if not isinstance(value, Mapping) and not (isinstance(value, Scalar) and isinstance(value.value, str | bool)):
+        return node, None  # a number, or nothing that could mean find
+    settings = _find_settings(value, diagnostics, what=f"{what}: {key}")
+    if settings is None:
+        return node.replacing(key, Scalar(1.0, value.span, "")), None  # told once
+    return node.replacing(key, Scalar(1.0, value.span, "find")), FindMark(value.span, settings)
+
+
+def _find_settings(value: Scalar | Mapping, diagnostics: Diagnostics, *, what: str) -> FindSettings | None:
+    """How a rate is to be found; None after telling that something else stands there."""
+    if isinstance(value, Scalar):
+        if value.value == "find":
+            return FindSettings()
         is_slip = close(["find"], str(value.value)) is not None
         help = "did you mean find?" if is_slip else expression_help(str(value.value))
-        message = f"{what}: {key}: expected a number or find, got {shown(value.value)}"
+        message = f"{what}: expected a number or find, got {shown(value.value)}"
         diagnostics.error("wrong-type", message, value.span, help=help)
-        return node.replacing(key, Scalar(1.0, value.span, "")), None  # told once
-    elif isinstance(value, Mapping):
-        slip = next((each for each in value.keys if close(["find"], each)), None)
-        message = f"{what}: {key}: expected a number, find, or {{find: {{…}}}}, got a mapping of something else"
-        if slip is not None and len(value) == 1:
-            message = f"{what}: {key}: unknown key {slip!r}"
-        place = value.key_span(slip) if slip is not None else value.span
-        help = "did you mean find?" if slip is not None and slip != "find" else "write {find: {rule: minimum}}"
-        diagnostics.error("unknown-key", message, place, help=help)
-        return node.replacing(key, Scalar(1.0, value.span, "")), None  # told once
-    if settings is None or value is None:
-        return node, None
-    return node.replacing(key, Scalar(1.0, value.span, "find")), FindMark(value.span, settings)
+        return None
+    inside = value.get("find")
+    if inside is not None and len(value) == 1:
+        return validate(FindSettings, inside, diagnostics, what=f"{what}: find") or FindSettings()
+    slip = next((each for each in value.keys if close(["find"], each)), None)
+    message = f"{what}: expected a number, find, or {{find: {{…}}}}, got a mapping of something else"
+    if slip is not None and len(value) == 1:
+        message = f"{what}: unknown key {slip!r}"
+    place = value.key_span(slip) if slip is not None else value.span
+    help = "did you mean find?" if slip is not None and slip != "find" else "write {find: {rule: minimum}}"
+    diagnostics.error("unknown-key", message, place, help=help)
+    return None

@@ -9,11 +9,10 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Node, Scalar, Sequence
 from zoo.optim.models import schedule_model
 from zoo.optim.parse_parts import FindMark, named, take_find
-from zoo.optim.schedules import BY_STEP, REFUSED, TOTALS, Interval, ScheduleEntry, ScheduleSpec, schedules
+from zoo.optim.schedules import REFUSED, Interval, ScheduleEntry, ScheduleSpec, schedules
 from zoo.schema import given, validate
 
 _OWN_KEYS = ("name", "interval", "peak_epoch", "annihilation", "metric", "schedulers")
-_NOT_INSIDE = ("OneCycleLR", "CyclicLR", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler")
 
 
 def parse_schedule(
@@ -34,7 +33,7 @@ def parse_schedule(
     own = {key: value for key, value in values.items() if key not in _OWN_KEYS and value is not None}
     if not values.get("annihilation", True):
         own["final_div_factor"] = 1.0
-    if entry.name == "ReduceLROnPlateau":
+    if entry.traits.watches:
         own["mode"] = _mode(values)
     spec = ScheduleSpec(
         entry,
@@ -43,7 +42,7 @@ def parse_schedule(
         mapping.span,
         peak_epoch=values.get("peak_epoch"),
         peak_span=_span(mapping, "peak_epoch"),
-        metric=values.get("metric", "loss") if entry.name == "ReduceLROnPlateau" else None,
+        metric=values.get("metric", "loss") if entry.traits.watches else None,
         children=children,
         argument_spans={item.key: item.value.span for item in mapping},
     )
@@ -59,7 +58,7 @@ def _entry(mapping: Mapping, diagnostics: Diagnostics, *, what: str, is_child: b
         diagnostics.error("unknown-schedule", f"{what} {name!r} cannot be used here: {REFUSED[name]}", node.span)
     elif entry is None:
         diagnostics.add(schedules.unknown(name, node.span))
-    elif is_child and name in _NOT_INSIDE:
+    elif is_child and entry.traits.stands_alone:
         diagnostics.error("unknown-schedule", f"{what}: {name} cannot stand inside another schedule", node.span)
         return None
     return entry
@@ -69,12 +68,13 @@ def _interval(entry: ScheduleEntry, values: dict[str, Any]) -> Interval:
     if "interval" in values:
         given_interval: Interval = values["interval"]
         return given_interval
-    is_worked_out = entry.name in TOTALS and values.get(TOTALS[entry.name]) is None
-    return "step" if entry.name in BY_STEP or is_worked_out else "epoch"
+    total = entry.traits.total
+    is_worked_out = total is not None and values.get(total) is None
+    return "step" if entry.traits.by_step or is_worked_out else "epoch"
 
 
 def _mode(values: dict[str, Any]) -> Literal["min", "max"]:
-    """Which way the figure that ReduceLROnPlateau watches gets better."""
+    """Which way the figure that is watched gets better."""
     return "max" if values.get("metric", "loss").endswith("accuracy") else "min"
 
 
@@ -93,19 +93,25 @@ def _tell_contradictions(
         tell("peak_epoch", message, "pct_start says where in the cycle the peak is")
     if values.get("annihilation") is False and "final_div_factor" in values:
         tell("final_div_factor", "annihilation: false means final_div_factor: 1", "keep one of them")
-    if entry.name == "ReduceLROnPlateau" and values.get("interval") == "step":
+    if entry.traits.watches and values.get("interval") == "step":
         tell("interval", "it watches a figure that is taken once an epoch", "leave interval out")
-    if entry.name == "ReduceLROnPlateau" and values.get("mode") not in (None, _mode(values)):
+    if entry.traits.watches and values.get("mode") not in (None, _mode(values)):
         tell("mode", f"{values.get('metric', 'loss')} gets better towards its {_mode(values)}", "leave mode out")
     if is_child and "interval" in values:
         tell("interval", "it goes by the interval of the schedule around it", "leave interval out here")
-    if entry.name == "ChainedScheduler" and "PiecewiseLinear" in _child_names(mapping.get("schedulers")):
-        message = "PiecewiseLinear sets the rate whatever the others made of it"
+    drawn = next((name for name in _child_names(mapping.get("schedulers")) if _has_corners(name)), None)
+    if entry.traits.nests == "at once" and drawn is not None:
+        message = f"{drawn} sets the rate whatever the others made of it"
         tell("schedulers", message, "SequentialLR has them one after another")
-    if entry.name == "SequentialLR" and any(late <= early for early, late in pairwise([0, *values["milestones"]])):
+    if entry.traits.nests == "in turn" and any(late <= early for early, late in pairwise([0, *values["milestones"]])):
         tell("milestones", "each milestone comes after the one before it, the first after 0")
-    if entry.name == "SequentialLR" and len(values["milestones"]) != len(values["schedulers"]) - 1:
+    if entry.traits.nests == "in turn" and len(values["milestones"]) != len(values["schedulers"]) - 1:
         tell("milestones", f"{len(values['schedulers'])} schedulers need {len(values['schedulers']) - 1} milestones")
+
+
+def _has_corners(name: object) -> bool:
+    entry = schedules.get(str(name))
+    return entry is not None and entry.traits.has_corners
 
 
 def _child_names(node: Node | None) -> set[object]:

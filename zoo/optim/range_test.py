@@ -22,6 +22,7 @@ from zoo.errors import DivergedError
 from zoo.optim.lr_rules import RULES
 from zoo.optim.running import Optimization
 from zoo.optim.settings import FindSettings, Rule
+from zoo.optim.undoing import undone
 
 _LAST_DROPPED = 5  # points at the end, where the loss is already on its way up
 _FEWEST = 5  # points a rule can read
@@ -194,28 +195,11 @@ def _divergence(losses: list[float], factor: float) -> int:
 @contextmanager
 def _undone(model: nn.Module, optimization: Optimization) -> Iterator[None]:
     """Undoes what happens inside to the model, the optimizers and the random generators."""
-    modes = {module: module.training for module in model.modules()}
-    parameters = {p: (p.detach().clone(), p.grad) for p in model.parameters()}
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
     state: dict[str, Any] = _copied(optimization.state_dict())
-    with _same_randomness():
+    with _same_randomness(), undone(model):
         try:
             yield
         finally:
-            with torch.no_grad():
-                for parameter, (value, _) in parameters.items():
-                    parameter.copy_(value)
-                for module, name, buffer, value in buffers:
-                    module._buffers[name] = buffer.copy_(value)
-            for parameter, (_, gradient) in parameters.items():
-                parameter.grad = gradient
-            for module, mode in modes.items():
-                module.training = mode
             optimization.load_state_dict(state)
             optimization.thaw()
 

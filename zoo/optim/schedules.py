@@ -10,10 +10,10 @@ from __future__ import annotations
 import inspect
 import math
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from pydantic import Field
@@ -34,15 +34,6 @@ REFUSED = {
     "LambdaLR": "it takes a function; PiecewiseLinear draws any curve",
     "MultiplicativeLR": "it takes a function; PiecewiseLinear draws any curve",
 }
-TOTALS = {
-    "OneCycleLR": "total_steps",
-    "CosineAnnealingLR": "T_max",
-    "PolynomialLR": "total_iters",
-    "LinearLR": "total_iters",
-}
-_WORKED_OUT = {"OneCycleLR": ("cycle_momentum",), "CyclicLR": ("cycle_momentum",), "ReduceLROnPlateau": ("mode",)}
-BY_STEP = ("OneCycleLR", "CyclicLR", "PiecewiseLinear")
-SETS_PEAK = ("OneCycleLR", "CyclicLR")  # their max_lr is the rate; an optimizer's own lr counts for nothing
 _COUNTS = ("T_max", "T_0", "T_mult", "total_iters", "total_steps", "step_size", "step_size_up", "step_size_down")
 _JUST_UNDER_ONE = 1 - 1e-9
 _LEFT_OUT = ("optimizer", "last_epoch", "scale_fn", "lr_lambda", "epochs", "steps_per_epoch")
@@ -64,6 +55,34 @@ class PlateauKeys(ArgsModel):
     )
 
 
+Arguments: TypeAlias = dict[str, Any]
+Settle: TypeAlias = "Callable[[ScheduleSpec, Arguments, Optimizer, int, float], Arguments]"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a schedule is beside its signature; a plain one moves the rate it is given, by whatever it counts.
+
+    ``settle`` makes torch's arguments of those that were given, in a training of so many counts and epochs.
+    ``overrides`` are arguments that torch's signature says too little of.
+    """
+
+    total: str | None = None  # the argument that is the training's length where it is left out
+    by_step: bool = False  # moves the rate with every step, where nothing else is said
+    cycles: bool = False  # climbs to its max_lr, whatever the optimizer's own lr, and moves the momentum
+    has_corners: bool = False  # draws the rate over the training's epochs, whatever others made of it
+    watches: bool = False  # a figure that is taken once an epoch
+    nests: Literal["in turn", "at once"] | None = None  # other schedules
+    worked_out: str | None = None  # an argument that follows from the rest of what is said
+    overrides: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    settle: Settle = lambda spec, arguments, optimizer, count, epochs: arguments
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it cannot stand inside another schedule."""
+        return self.cycles or self.watches or self.nests is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduleEntry:
     """A schedule that a recipe can name."""
@@ -72,6 +91,7 @@ class ScheduleEntry:
     target: Callable[..., LRScheduler]
     arguments: type[ArgsModel]
     doc: str
+    traits: Traits = Traits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +116,12 @@ class ScheduleSpec:
     @property
     def peak(self) -> float | None:
         """The rate this schedule climbs to, where it says so itself."""
-        return self.arguments.get("max_lr") if self.name in SETS_PEAK else None
+        return self.arguments.get("max_lr") if self.entry.traits.cycles else None
+
+    @property
+    def moves_momentum(self) -> bool:
+        """Whether it, or one inside it, sets the momentum, of SGD without one too."""
+        return self.entry.traits.cycles or any(child.moves_momentum for child in self.children)
 
     def with_arguments(self, **arguments: Any) -> ScheduleSpec:
         """A copy with some arguments set."""
@@ -111,7 +136,7 @@ class ScheduleSpec:
                 self.peak_span or self.span,
                 help=f"choose one between 0 and {epochs:g}, or train for longer",
             )
-        if self.name == "PiecewiseLinear":
+        if self.entry.traits.has_corners:
             self._check_corners(epochs, diagnostics, may_stand_still=is_of_group)
 
     def _check_corners(self, epochs: float, diagnostics: Diagnostics, *, may_stand_still: bool) -> None:
@@ -144,57 +169,97 @@ class ScheduleSpec:
 
         Raises ValueError as torch does.
         """
-        arguments = dict(self.arguments)
-        total = TOTALS.get(self.name)
-        if total is not None:
-            arguments.setdefault(total, count)
-        if self.name == "OneCycleLR":
-            arguments = _one_cycle(arguments, optimizer, self.peak_epoch, epochs)
-        elif self.name == "CyclicLR":
-            arguments = _cyclic(arguments, optimizer)
-        elif self.name == "PiecewiseLinear":
-            arguments["per_epoch"] = count / epochs if self.interval == "step" else 1.0
-        elif self.children:
+        traits, arguments = self.entry.traits, dict(self.arguments)
+        if traits.total is not None:
+            arguments.setdefault(traits.total, count)
+        if traits.nests is not None:
             arguments["schedulers"] = self._build_children(optimizer, count, epochs)
-            arguments["optimizer"] = optimizer
-            return self.entry.target(**arguments)
-        return self.entry.target(optimizer, **arguments)
+            return self.entry.target(optimizer=optimizer, **arguments)
+        return self.entry.target(optimizer, **traits.settle(self, arguments, optimizer, count, epochs))
 
     def _build_children(self, optimizer: Optimizer, count: int, epochs: float) -> list[LRScheduler]:
         """Each with the length of its own stretch of a sequence, or the whole one of a chain."""
         corners = [0, *self.arguments.get("milestones", []), count]
         lengths = [max(1, late - early) for early, late in pairwise(corners)]
-        if self.name == "ChainedScheduler":
+        if self.entry.traits.nests == "at once":
             lengths = [count] * len(self.children)
         pairs = zip((replace(child, interval=self.interval) for child in self.children), lengths, strict=True)
         return [child.build(optimizer, count=length, epochs=epochs * length / count) for child, length in pairs]
 
 
-def _one_cycle(
-    arguments: dict[str, Any], optimizer: Optimizer, peak_epoch: float | None, epochs: float
-) -> dict[str, Any]:
+def _one_cycle(spec: ScheduleSpec, arguments: Arguments, optimizer: Optimizer, count: int, epochs: float) -> Arguments:
     """Each group peaks at its own rate; where the peak falls on the very first value, torch would divide by zero."""
     arguments["max_lr"] = [group["lr"] for group in optimizer.param_groups]
-    if peak_epoch is not None:
-        arguments["pct_start"] = min(1.0, peak_epoch / epochs)
+    if spec.peak_epoch is not None:
+        arguments["pct_start"] = min(1.0, spec.peak_epoch / epochs)
     total = arguments["total_steps"]
     if arguments.get("pct_start", 0.3) * total == 1:
         arguments["pct_start"] = _JUST_UNDER_ONE / total
-    has_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
-    arguments.setdefault("cycle_momentum", has_momentum)
+    arguments.setdefault("cycle_momentum", _has_momentum(optimizer))
     return arguments
 
 
-def _cyclic(arguments: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+def _cyclic(spec: ScheduleSpec, arguments: Arguments, optimizer: Optimizer, count: int, epochs: float) -> Arguments:
     """Each group swings up to its own rate, from the same share of it."""
     peaks = [group["lr"] for group in optimizer.param_groups]
     share = arguments["base_lr"] / arguments["max_lr"] if arguments["max_lr"] else 0.0
     lows = [arguments["base_lr"] if peak == arguments["max_lr"] else peak * share for peak in peaks]
-    arguments.setdefault("cycle_momentum", "momentum" in optimizer.defaults or "betas" in optimizer.defaults)
+    arguments.setdefault("cycle_momentum", _has_momentum(optimizer))
     return {**arguments, "max_lr": peaks, "base_lr": lows}
 
 
-def _signature_overrides(target: Callable[..., LRScheduler]) -> dict[str, Any]:
+def _has_momentum(optimizer: Optimizer) -> bool:
+    return "momentum" in optimizer.defaults or "betas" in optimizer.defaults
+
+
+def _piecewise(spec: ScheduleSpec, arguments: Arguments, optimizer: Optimizer, count: int, epochs: float) -> Arguments:
+    return {**arguments, "per_epoch": count / epochs if spec.interval == "step" else 1.0}
+
+
+def _keys_of(model: type[ArgsModel]) -> dict[str, Any]:
+    return {key: (info.annotation, info) for key, info in model.model_fields.items()}
+
+
+_DUE = inspect.Parameter.empty
+_NESTED = {"schedulers": (list[Any], _DUE)}
+_TRAITS = {
+    "OneCycleLR": Traits(
+        total="total_steps",
+        by_step=True,
+        cycles=True,
+        worked_out="cycle_momentum",
+        overrides={
+            **_keys_of(OneCycleKeys),
+            "pct_start": (Annotated[float, Field(ge=0, le=1)], 0.3),
+            "div_factor": (Positive, 25.0),
+            "final_div_factor": (Positive, 1e4),
+            "base_momentum": (float, 0.85),
+            "max_momentum": (float, 0.95),
+        },
+        settle=_one_cycle,
+    ),
+    "CyclicLR": Traits(
+        by_step=True,
+        cycles=True,
+        worked_out="cycle_momentum",
+        overrides={"base_lr": (float, _DUE), "max_lr": (float, _DUE)},
+        settle=_cyclic,
+    ),
+    "ReduceLROnPlateau": Traits(
+        watches=True,
+        worked_out="mode",
+        overrides={**_keys_of(PlateauKeys), "min_lr": (float, 0.0)},  # torch takes a list, one for each of its groups
+    ),
+    "CosineAnnealingLR": Traits(total="T_max"),
+    "PolynomialLR": Traits(total="total_iters"),
+    "LinearLR": Traits(total="total_iters"),
+    "SequentialLR": Traits(nests="in turn", overrides=_NESTED),
+    "ChainedScheduler": Traits(nests="at once", overrides=_NESTED),
+    "PiecewiseLinear": Traits(by_step=True, has_corners=True, settle=_piecewise),
+}
+
+
+def _signature_overrides(target: Callable[..., LRScheduler], traits: Traits) -> dict[str, Any]:
     """torch's annotations, read with the names that its modules import for type checkers only; counts start at 1.
 
     What is worked out where it is left out has no default: none would be true.
@@ -214,38 +279,22 @@ def _signature_overrides(target: Callable[..., LRScheduler]) -> dict[str, Any]:
             annotation = Count if parameter.default is not None else Count | None
         if name in (*_LEFT_OUT, "schedulers") or annotation is None:
             continue
-        is_worked_out = name in (TOTALS.get(target.__name__), *_WORKED_OUT.get(target.__name__, ()))
+        is_worked_out = name in (traits.total, traits.worked_out)
         found[name] = (annotation | None, None) if is_worked_out else (annotation, parameter.default)
     return found
 
 
 def schedule_entry(name: str, target: Callable[..., LRScheduler]) -> ScheduleEntry:
     """The entry of a scheduler class; arguments come from the signature."""
-    overrides = _signature_overrides(target)
-    if name == "OneCycleLR":
-        fields = OneCycleKeys.model_fields
-        overrides |= {key: (fields[key].annotation, fields[key]) for key in fields}
-        overrides |= {
-            "pct_start": (Annotated[float, Field(ge=0, le=1)], 0.3),
-            "div_factor": (Positive, 25.0),
-            "final_div_factor": (Positive, 1e4),
-            "base_momentum": (float, 0.85),
-            "max_momentum": (float, 0.95),
-        }
-    elif name == "CyclicLR":
-        overrides |= {"base_lr": (float, inspect.Parameter.empty), "max_lr": (float, inspect.Parameter.empty)}
-    elif name == "ReduceLROnPlateau":
-        overrides |= {"metric": (PlateauKeys.model_fields["metric"].annotation, PlateauKeys.model_fields["metric"])}
-        overrides |= {"min_lr": (float, 0.0)}  # torch takes a list, one for each of its groups
-    elif name in ("SequentialLR", "ChainedScheduler"):
-        overrides["schedulers"] = (list[Any], inspect.Parameter.empty)
+    traits = _TRAITS.get(name, Traits())
+    overrides = {**_signature_overrides(target, traits), **traits.overrides}
     model = arguments_model(name, target, leave_out=_LEFT_OUT, overrides=overrides)
-    return ScheduleEntry(name, target, model, model.__doc__ or "")
+    return ScheduleEntry(name, target, model, model.__doc__ or "", traits)
 
 
 def _fill(registry: Registry[ScheduleEntry]) -> None:
-    doc = PiecewiseLinearArguments.__doc__ or ""
-    registry.add("PiecewiseLinear", ScheduleEntry("PiecewiseLinear", PiecewiseLinear, PiecewiseLinearArguments, doc))
+    name, doc = "PiecewiseLinear", PiecewiseLinearArguments.__doc__ or ""
+    registry.add(name, ScheduleEntry(name, PiecewiseLinear, PiecewiseLinearArguments, doc, _TRAITS[name]))
     for name, target in sorted(vars(lr_scheduler).items()):
         is_scheduler = inspect.isclass(target) and issubclass(target, LRScheduler)
         if is_scheduler and target is not LRScheduler and not name.startswith("_") and name not in REFUSED:

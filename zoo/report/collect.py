@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.explain import cams, default_layer, find_method, seen_pixels
+from zoo.explain import cams, choose_layer, find_method, layers_with_maps, seen_pixels
 from zoo.report.choice import from_every_class, most_confident
 from zoo.summary import summarize, torchsummary_text
 
@@ -97,17 +97,16 @@ def maps(finished: Finished, shown: Arrays, settings: ExplainSection) -> tuple[A
     if count == 0:
         raise UsageError("no test image was misclassified")
     images = finished.seen(shown["indices"][:count])
-    layer = settings.layer or default_layer(finished.model, images.shape[1:])
-    arrays = {
-        kind: _explained(finished.model, images, shown[column][:count], settings.method, layer)
-        for kind, column in kinds.items()
-    }
+    layers = layers_with_maps(finished.model, images.shape[1:])
+    layer = choose_layer(layers, settings.layer or None, finished.model).name
+
+    def explained(classes: NDArray[np.int64]) -> Pixels:
+        asked = classes.tolist()
+        maps = cams(finished.model, images, asked, method=settings.method, layer=layer, layers=layers)
+        return (maps * 255).round().astype(np.uint8)
+
+    arrays = {kind: explained(shown[column][:count]) for kind, column in kinds.items()}
     return arrays, {"method": settings.method, "layer": layer}
-
-
-def _explained(model: nn.Module, images: Tensor, classes: NDArray[np.int64], method: str, layer: str) -> Pixels:
-    maps = cams(model, images, classes.tolist(), method=method, layer=layer)
-    return (maps * 255).round().astype(np.uint8)
 
 
 def augmentations(finished: Finished) -> Arrays:

@@ -6,7 +6,6 @@ as JSON in strict mode: lists pass as tuples, ints as floats, and nothing else i
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections import defaultdict
@@ -24,7 +23,7 @@ from pydantic_core import ErrorDetails, to_json
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence, expressions, plain
 from zoo.document.scalars import resolve
-from zoo.registry import did_you_mean
+from zoo.registry import LIKELY_KEY, did_you_mean, meant
 from zoo.schema.signature import fields_of
 from zoo.schema.wording import bare, choices, describe, members, shown, takes_none
 
@@ -193,7 +192,7 @@ class _Teller:
     def _unknown(self, annotation: Any, key: str, node: Node, path: Path) -> None:
         span = node.key_span(key) if isinstance(node, Mapping) else node.span
         known = list(_fields(annotation))
-        help = did_you_mean(key, known) if known else "it takes no keys"
+        help = did_you_mean(key, known, LIKELY_KEY) if known else "it takes no keys"
         self._say("unknown-key", f"unknown key {shown(key)}", span, path, help=help)
 
     def _say(self, code: str, message: str, span: Span, path: Path, *, help: str | None = None) -> None:
@@ -210,10 +209,8 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def close(names: Iterable[str], name: str) -> str | None:
-    """The one of some names that this is most likely a slip of, case aside; None where nothing is near."""
-    folded = {candidate.lower(): candidate for candidate in names}
-    found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
-    return folded[found[0]] if found else None
+    """The key among some that this is most likely a slip of: the first that help offers; None where nothing is near."""
+    return next(iter(meant(name, names, LIKELY_KEY)), None)
 
 
 def _without_echoes(annotation: Any, problems: list[_Problem]) -> list[_Problem]:
@@ -317,7 +314,7 @@ def tell_missing(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str
 
 def tell_mistyped(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str) -> bool:
     """Whether a mapping that lacks a key has one that nearly bears its name, which is told."""
-    nearly = [entry for entry in node for _ in difflib.get_close_matches(entry.key, [key], 1, 0.75)]
+    nearly = [entry for entry in node if close([key], entry.key)]
     for entry in nearly:
         message = f"{what}: unknown key {entry.key!r}"
         diagnostics.error("unknown-key", message, entry.key_span, help=f"did you mean {key}?")

@@ -6,11 +6,12 @@ params) is open here and checked by that catalogue, which knows the signatures.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from zoo.registry import SURE, meant
 
 Compile = Literal["auto", "max-autotune-no-cudagraphs"]  # the latter is a mode of torch.compile
 TTA = Literal["none", "flip", "flip_translate"]  # views of each test image that are averaged
@@ -67,11 +68,17 @@ class ModelSection(Section):
         if sum(getattr(self, key) is not None for key in NETWORK_KEYS) != 1:
             words = "a model is one of `architecture`, `timm` and `torchvision`"
             for key in self.params:
-                for near in get_close_matches(key, type(self).model_fields, 1, 0.8):
+                near = self.nearest_key(key)
+                if near is not None:
                     context = {"at": key, "near": near}
                     raise PydanticCustomError("mistyped", words + ", not {at}: did you mean {near}?", context)
             raise ValueError(words)
         return self
+
+    @classmethod
+    def nearest_key(cls, param: str) -> str | None:
+        """The key that a param is a slip of: only one that is very near, since a param may be called anything."""
+        return next(iter(meant(param, cls.model_fields, SURE)), None)
 
     @property
     def target(self) -> str:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.optim.undoing import same_modes
 from zoo.schema.recipe import TTA
 from zoo.train.metrics import Meter, is_sum
 from zoo.train.ranks import Ranks
@@ -82,15 +83,10 @@ _VIEWS: dict[str, Callable[[Forward, Tensor], Tensor]] = {"flip": flip_views, "f
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """``model.eval()`` without gradients and without touching the random state; every module's mode comes back."""
-    modes = {module: module.training for module in model.modules()}
     gpus = {parameter.device.index for parameter in model.parameters() if parameter.is_cuda}
-    model.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with same_modes(model), torch.no_grad(), torch.random.fork_rng(devices=gpus):
+        model.eval()
+        yield
 
 
 class _Kept:

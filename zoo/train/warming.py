@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.launch import part_of
+from zoo.optim.undoing import undone
 from zoo.train import state
 from zoo.train.training import BatchLike, Training
 
@@ -73,20 +74,10 @@ def _rows(tensor: Tensor, size: int) -> Tensor:
 
 @contextmanager
 def _without_a_trace(training: Training) -> Iterator[None]:
-    modules = [*training.model.modules(), *training.loss.modules()]
-    # By their places, and with those that are empty: a module may put another tensor there in its forward pass.
-    buffers = [(module._buffers, dict(module._buffers)) for module in modules]
-    tensors = [*training.model.parameters(), *(one for _, kept in buffers for one in kept.values() if one is not None)]
-    copies = [tensor.detach().clone() for tensor in tensors]
+    """Undoes what happens inside to the network, the loss and the random generators."""
     random_state = state.random_state(training.runtime.device)
     try:
-        yield
+        with undone(training.model, training.loss):
+            yield
     finally:
-        training.optimization.zero_grad()
-        for present, kept in buffers:
-            present.clear()
-            present.update(kept)
-        with torch.no_grad():
-            for tensor, before in zip(tensors, copies, strict=True):
-                tensor.copy_(before)
         state.set_random_state(random_state, training.runtime.device)

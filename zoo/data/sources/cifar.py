@@ -167,13 +167,13 @@ willow_tree wolf woman worm
 """
 CIFAR100_CLASSES = tuple(_CIFAR100_NAMES.split())
 
-_CIFAR10_TRAITS = Traits(CIFAR10_CLASSES, (32, 32), 3, ("cifar10", "cifar-10", "CIFAR10"), rows=(50_000, 10_000))
+_CIFAR10_TRAITS = Traits(CIFAR10_CLASSES, (32, 32), 3, (50_000, 10_000), ("cifar10", "cifar-10", "CIFAR10"))
 _CIFAR10_SET = KnownSet(
     "cifar10", "CIFAR-10", _CIFAR10_TRAITS,
     (*_CIFAR10.forms(), parquet_form(_CIFAR10_TRAITS), folders_form(_CIFAR10_TRAITS)),
     (Remote("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
 )  # fmt: skip
-_CIFAR100_TRAITS = Traits(CIFAR100_CLASSES, (32, 32), 3, ("cifar100", "cifar-100", "CIFAR100"), rows=(50_000, 10_000))
+_CIFAR100_TRAITS = Traits(CIFAR100_CLASSES, (32, 32), 3, (50_000, 10_000), ("cifar100", "cifar-100", "CIFAR100"))
 _CIFAR100_SET = KnownSet(
     "cifar100", "CIFAR-100", _CIFAR100_TRAITS,
     (*_CIFAR100.forms(), parquet_form(_CIFAR100_TRAITS), folders_form(_CIFAR100_TRAITS)),

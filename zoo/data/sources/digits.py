@@ -28,4 +28,4 @@ def open_digits(arguments: Digits, places: Places) -> Dataset:
     return Dataset("digits", everything.subset(train), everything.subset(test), classes, found="scikit-learn")
 
 
-SOURCE = Source("digits", Digits, open_digits, lambda _: Known((1, 8, 8), 10))
+SOURCE = Source("digits", Digits, open_digits, lambda _: Known((1, 8, 8), 10, 1438))

@@ -33,15 +33,16 @@ class Form:
 class Traits:
     """What tells the files of a data set from those of others.
 
-    ``size`` is the images' height and width; ``rows`` of the training and the test split, None where another set of
-    this size has as many.
+    ``size`` is the images' height and width, ``rows`` how many the training and the test split have; ``has_twin`` where
+    another set of this size has as many.
     """
 
     classes: tuple[str, ...]
     size: tuple[int, int]
     channels: int
+    rows: tuple[int, int]
     folders: tuple[str, ...]  # its names as folders
-    rows: tuple[int, int] | None = None
+    has_twin: bool = False
 
     def fit(self, first: Encoded | None) -> bool:
         """Whether an image is of this set's size; a broken one is told when it is read."""
@@ -70,7 +71,7 @@ class KnownSet:
 
     def source(self, arguments: type[SourceArguments]) -> Source:
         """The set as recipes name it: all of it is known before, and no argument changes it."""
-        known = Known((self.traits.channels, *self.traits.size), len(self.traits.classes))
+        known = Known((self.traits.channels, *self.traits.size), len(self.traits.classes), self.traits.rows[0])
         return Source(self.name, arguments, lambda _, places: self.open(places), lambda _: known)
 
     def open(self, places: Places) -> Dataset:
@@ -130,7 +131,9 @@ def parquet_form(traits: Traits) -> Form:
         if names is not None:
             is_it = traits.are_named(names)
         else:
-            is_it = folder.name in traits.folders or (parquet.rows(train), parquet.rows(test)) == traits.rows
+            is_it = folder.name in traits.folders or (
+                not traits.has_twin and (parquet.rows(train), parquet.rows(test)) == traits.rows
+            )
         return is_it and traits.fit(parquet.first_image(train[0]))
 
     return Form("parquet", present, _read_parquet)

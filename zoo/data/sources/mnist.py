@@ -114,7 +114,7 @@ def _remotes(base: str, *digests: str, mirrored_in: str = "") -> tuple[Remote, .
 _DIGITS = tuple(str(digit) for digit in range(10))
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
-_MNIST_TRAITS = Traits(_DIGITS, (28, 28), 1, ("mnist", "MNIST"))
+_MNIST_TRAITS = Traits(_DIGITS, (28, 28), 1, (60_000, 10_000), ("mnist", "MNIST"), has_twin=True)
 _MNIST_SET = KnownSet(
     "mnist", "MNIST", _MNIST_TRAITS,
     (_idx_form(is_fashion=False), parquet_form(_MNIST_TRAITS), folders_form(_MNIST_TRAITS)),
@@ -124,7 +124,9 @@ _MNIST_SET = KnownSet(
         "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
     ),
 )  # fmt: skip
-_FASHION_TRAITS = Traits(_CLOTHES, (28, 28), 1, ("fashion_mnist", "fashion-mnist", "FashionMNIST"))
+_FASHION_TRAITS = Traits(
+    _CLOTHES, (28, 28), 1, (60_000, 10_000), ("fashion_mnist", "fashion-mnist", "FashionMNIST"), has_twin=True
+)
 _FASHION_SET = KnownSet(
     "fashion_mnist", "Fashion-MNIST", _FASHION_TRAITS, (_idx_form(is_fashion=True), parquet_form(_FASHION_TRAITS)),
     _remotes(

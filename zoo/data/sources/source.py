@@ -20,10 +20,14 @@ class SourceArguments(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is sure of a data set before it is opened: its images' (channels, height, width), its number of classes."""
+    """What is known of a data set before it is opened: its images' (channels, height, width), its number of classes.
+
+    These are sure. ``train`` is how many training images it has; a copy from which some were taken has fewer.
+    """
 
     image_shape: tuple[int, int, int]
     classes: int
+    train: int
 
 
 def _nothing(settings: Any) -> None:

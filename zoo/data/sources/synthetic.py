@@ -50,4 +50,4 @@ def _split(patterns: Integers, count: int, noise: float, random: np.random.Gener
     return ArraySplit(images, labels)
 
 
-SOURCE = Source("synthetic", Synthetic, open_synthetic, lambda settings: Known(settings.shape, settings.classes))
+SOURCE = Source("synthetic", Synthetic, open_synthetic, lambda own: Known(own.shape, own.classes, own.train))

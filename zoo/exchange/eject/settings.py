@@ -28,6 +28,11 @@ class Setting:
     path: Path
     init: InitCall | None
 
+    @property
+    def images_wanted(self) -> int:
+        """How many training images it is computed from; 0 where from none."""
+        return 0 if self.init is None else initialisers[self.init[0]].images_wanted(dict(self.init[1]))
+
 
 @dataclass
 class Settings:

@@ -160,7 +160,7 @@ def _settings_lines(cls: EjectedClass, settings: Settings) -> list[str]:
     said = settings.of[cls]
     lines: list[str] = []
     for setting in said:
-        if setting.init is not None and not initialisers[setting.init[0]].needs_images:
+        if setting.init is not None and not setting.images_wanted:
             lines += _guarded(cls, setting.path, _initialise(cls, setting))
     if cls.pattern.call is None:
         lines += _loop_by_kind(settings)
@@ -217,10 +217,8 @@ def _from_images(cls: EjectedClass, settings: Settings) -> str:
     """A method for initialisers that are computed from training images."""
     lines = []
     for setting in settings.of[cls]:
-        if setting.init is not None and initialisers[setting.init[0]].needs_images:
-            target = reach(cls.pattern, setting.path)
-            wanted = dict(setting.init[1]).get("images")
-            images = f"images[:{wanted}]" if wanted else "images"
+        if setting.init is not None and setting.images_wanted:
+            target, images = reach(cls.pattern, setting.path), f"images[:{setting.images_wanted}]"
             lines.append(statement(init_call(setting.init, target, images), 8))
     if not lines:
         return ""
