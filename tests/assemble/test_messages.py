@@ -53,6 +53,12 @@ CASES = {
     "crop": recipe(more="transforms: {train: [{RandomCrop: {height: 12, width: 9}}, Normalize]}"),
     "crop_inside": recipe(more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}]}}]}"),
     "crop_by_corners": recipe(more="transforms: {train: [{Crop: {x_max: 9, y_max: 9}}, Normalize]}"),
+    "random_tests": recipe(
+        more="transforms: {eval: [{HorizontalFlip: {p: 1}}, VerticalFlip, {RandomCrop: {height: 6, width: 6}}, "
+        "{OneOf: {transforms: [{ToGray: {p: 1}}, {InvertImg: {p: 1}}], p: 1}}, Normalize]}"
+    ),
+    "tests_without_normalize": recipe(more="transforms: {train: [HorizontalFlip, Normalize], eval: []}"),
+    "training_without_normalize": recipe(more="transforms: {train: [HorizontalFlip]}"),
     "every_room_at_once": recipe(
         "model: {architecture: tiny_resnet, classes: 10, widht: 8}",
         DATA.replace("digits", "digitz"),

@@ -12,6 +12,7 @@ from zoo.errors import ConfigError, raise_if_errors
 from zoo.optim.assign import assign
 from zoo.optim.build import Length, build_optimization
 from zoo.optim.running import Optimization
+from zoo.optim.schedule_length import check_length
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.settings import FindSettings
 from zoo.optim.spec import OptimizerSpec
@@ -44,11 +45,16 @@ class OptimizationSpec:
         """How the rate is to be found; the defaults where none is marked."""
         return self.find.settings if self.find is not None else FindSettings()
 
-    def check(self, epochs: float, diagnostics: Diagnostics) -> None:
-        """Tells what does not fit a training of this many epochs."""
+    @property
+    def counts_steps(self) -> bool:
+        """Whether a schedule says by itself at which steps something happens."""
+        return any(schedule.interval == "step" and schedule.has_counts for schedule in self.schedules())
+
+    def check(self, epochs: float, diagnostics: Diagnostics, *, steps: int | None = None) -> None:
+        """Tells what does not fit a training of this many epochs, and of so many steps where that is known."""
         for schedule in self.schedules():
             is_of_group = not any(schedule is one.schedule for one in self.optimizers)
-            schedule.check(epochs, diagnostics, is_of_group=is_of_group)
+            check_length(schedule, epochs, diagnostics, is_of_group=is_of_group, steps=steps)
         for group in (group for optimizer in self.optimizers for group in optimizer.groups):
             group.check(epochs, diagnostics)
 
