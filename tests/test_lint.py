@@ -40,7 +40,7 @@ HEADS = (
     ("join", "shows"),
     [
         ("s: {op: add, from: [a, b]}", True),
-        ("s: {op: add, from: [a, b]}, half: {op: div, other: 2}", True),
+        ("s: {op: add, from: [a, b]}, h: {op: div, other: 2}", True),
         ("s: {op: stack, dim: 1, from: [a, b]}, m: {op: mean, dim: 1}", True),
         ("s: {op: add, from: [a, c]}", False),
         ("s: {op: mul, from: [a, b]}", False),
