@@ -1,0 +1,26 @@
+"""Slips in architectures that are otherwise sound: each is told once, at its place, with the way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.graph.plan_world import HEAD, planned
+
+SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, message and help of all that is said
+    "{stem: {block: {op: Conv2d, out_channels: 8, kernel_size: 3}}}": [
+        ("3:10", "stem: layers is missing", "write `layers:` around them: {layers: {block: …}}")
+    ],
+    "{stem: {repeat: 3, op1: {op: Dropout, p: $(0.1 * i)}, act: ReLU}, fc: {op: Linear, out_features: 2}}": [
+        ("3:10", "stem: layers is missing", "write `layers:` around them: {layers: {op1: …}}")
+    ],
+    "[{conv: {op: Conv2d, out_channels: 8, kernel_size: 3}}]": [
+        ("3:10", "layer: op is missing", "take the dash away: layers that have names, as conv, are a mapping")
+    ],
+}
+
+
+@pytest.mark.parametrize("layers", SLIPS)
+def test_a_slip_is_told_once_with_its_place_and_way_out(layers: str) -> None:
+    diagnostics = planned(f"{HEAD}layers: {layers}")[1]
+    told = [(str(item.span).partition(":")[2], item.message, item.help) for item in diagnostics]
+    assert told == SLIPS[layers]
