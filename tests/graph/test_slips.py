@@ -16,6 +16,15 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
     "[{conv: {op: Conv2d, out_channels: 8, kernel_size: 3}}]": [
         ("3:10", "layer: op is missing", "take the dash away: layers that have names, as conv, are a mapping")
     ],
+    "{a: ReLU, h: {op: mean, dim: [2, 3], when: false}, b: {op: ReLU, from: a}}\noutput: {logits: b, aux: h}": [
+        (
+            "4:26",
+            "output: h is skipped here, what it reads would come out in its place",
+            "name another layer, or say what h gives when it is skipped with `else`",
+        )
+    ],
+    "{a: ReLU, h: {op: mean, dim: [2, 3], when: false, else: input}}\noutput: [a, h]": [],
+    "{a: ReLU, h: {op: Tanh, repeat: 0}}\noutput: h": [],
 }
 
 

@@ -62,7 +62,7 @@ class _Order:
 
     def check_output(self) -> None:
         """Checks what the block gives."""
-        for use in _references(self._text.output):
+        for use in references(self._text.output):
             if use.name not in self._position:
                 self._check_unknown(use)
 
@@ -134,23 +134,24 @@ def is_source(layer: LayerText) -> bool:
 
 def uses_of(layer: LayerText) -> Iterator[Use]:
     """All that a layer reads by name: values, sizes and modules."""
-    yield from _references(layer.keys.get("from"))
-    yield from _references(layer.keys.get("else"))
-    yield from _references(layer.share)
+    yield from references(layer.keys.get("from"))
+    yield from references(layer.keys.get("else"))
+    yield from references(layer.share)
     if is_source(layer):
-        yield from _references(layer.arguments.get("batch_like"))
+        yield from references(layer.arguments.get("batch_like"))
     for entry in (*layer.keys, *layer.arguments):
         for path, scalar in names_read(entry.value):
             if path.parts:
                 yield Use(path.name, place(scalar, path.start, path.end))
 
 
-def _references(node: Node | None) -> Iterator[Use]:
+def references(node: Node | None) -> Iterator[Use]:
+    """What a name, a list of names or a mapping to names refers to."""
     if isinstance(node, Scalar):
         yield Use(reference_text(node).partition(".")[0], node.span)
     elif isinstance(node, Sequence):
         for item in node:
-            yield from _references(item)
+            yield from references(item)
     elif isinstance(node, Mapping):
         for entry in node:
-            yield from _references(entry.value)
+            yield from references(entry.value)
