@@ -210,3 +210,28 @@ def test_a_block_with_a_list_for_a_param(yaml: str, tmp_path: Path) -> None:
     text = eject(plan)
     assert_twins(plan, text)
     assert_clean(text, tmp_path)
+
+
+STREAMS = """
+name: streams
+input: [3, 8, 8]
+blocks:
+  Two:
+    inputs: [hi, lo]
+    layers:
+      a: {op: Conv2d, from: hi, out_channels: 8, kernel_size: 3, padding: 1}
+      b: {op: Conv2d, from: lo, out_channels: 4, kernel_size: 3, padding: 1}
+      both: {op: cat, from: [a, b], dim: 1}
+      c: {op: Conv2d, out_channels: 4, kernel_size: 1}
+    output: {hi: a, lo: c}
+layers:
+  x: {op: Conv2d, out_channels: 8, kernel_size: 1}
+  y: {op: Conv2d, out_channels: 4, kernel_size: 1}
+  h: {op: Two, from: [x, y], repeat: 3}
+  add: {op: cat, from: [h.lo, h.hi], dim: 1}
+"""
+
+
+def test_copies_with_several_outputs() -> None:
+    plan = plan_text(STREAMS)
+    assert_twins(plan, eject(plan))

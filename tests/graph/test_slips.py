@@ -25,6 +25,20 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
     ],
     "{a: ReLU, h: {op: mean, dim: [2, 3], when: false, else: input}}\noutput: [a, h]": [],
     "{a: ReLU, h: {op: Tanh, repeat: 0}}\noutput: h": [],
+    "{a: {op: X, from: [input, input], repeat: 2}}\nblocks: {X: {inputs: [x, y], layers: {z: ReLU}, output: [z, y]}}": [
+        (
+            "3:43",
+            "a: a copy gives 2 outputs, where the next one reads one tensor",
+            "let its outputs bear the names of its inputs: output: {x: …, y: …}",
+        )
+    ],
+    "[{op: chunk, chunks: 3, dim: 1, repeat: 2}]": [
+        (
+            "3:41",
+            "chunk: a copy gives 3 outputs, where the next one reads one tensor",
+            "write the layers out, each with its own `from`",
+        )
+    ],
 }
 
 

@@ -111,7 +111,7 @@ class Body:
                 feed = self._take(name, layer, self._single(layer, name, scope, index, copies), found, told)
             if self._size > MOST_STEPS or feed is None:
                 break
-            found = found.after(feed)
+            found = copies.after(index, found, feed, layer, told)
         return feed or self._unknown(layer)
 
     def _name(self, layer: LayerText, scope: Scope, index: int, copies: Copies, told: Told) -> str | None:

@@ -10,7 +10,7 @@ from zoo.document import Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
 from zoo.graph.patterns import check_copies
-from zoo.graph.plan import Block, Output, Ref, Step
+from zoo.graph.plan import Block, Output, Ref, Step, TensorSpec
 from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
@@ -39,6 +39,25 @@ class Copies:
     def passed(self) -> Feed | None:
         """What comes out where all are skipped."""
         return self.other or (self.wires.all[0].feed if self.wires.all else None)
+
+    def after(self, index: int, found: Wires, feed: Feed, layer: LayerText, told: Told) -> Wires:
+        """What the copy behind one reads that read ``found`` and gave ``feed``; tells where that is not clear."""
+        names = layer.block_text.inputs if layer.block_text else ()
+        behind = found.after(feed, names)
+        before, first = found.first, behind.first
+        if before is None or first is None or not any(self.wanted[index + 1 :]):
+            return behind
+        if not isinstance(before.value, TensorSpec) or not isinstance(first.value, tuple | dict):
+            return behind
+        output = f"output: {{{', '.join(f'{name}: …' for name in names)}}}"
+        help = f"let its outputs bear the names of its inputs: {output}" if names else None
+        told.own.error(
+            "several-outputs",
+            f"{layer.shown}: a copy gives {len(first.value)} outputs, where the next one reads one tensor",
+            layer.keys.key_span("repeat"),
+            help=help or "write the layers out, each with its own `from`",
+        )
+        return found.after(replace(feed, value=UNKNOWN))
 
 
 def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copies | None:
@@ -140,7 +159,7 @@ def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Ma
                 return Made(None, UNKNOWN, size)
         else:
             feed = inner.other or feed
-        found = found.after(feed)
+        found = inner.after(index, found, feed, layer, told)
     if failed or isinstance(feed.value, Unknown):
         return Made(None, feed.value, size)
     body = Block("", names, tuple(steps), feed.ref, is_chain(names, tuple(steps), feed.ref), layer.span)
