@@ -39,6 +39,30 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
             "write the layers out, each with its own `from`",
         )
     ],
+    "{c: {op: ReLU, repeat: 3}, x: {op: add, from: [c.0, c]}}": [
+        (
+            "3:56",
+            "c has one output, there is no c.0",
+            "name the copies to read them: as: c$(i) beside repeat gives c0, c1, …",
+        )
+    ],
+    "{c: {op: ReLU, repeat: 3, as: c$(i)}, x: {op: PReLU, num_parameters: $c.1.channels}}": [
+        ("3:79", "c has one output, there is no c.1", "a copy is read by the name that its `as` gives it")
+    ],
+    "{t: {layers: {a: Tanh}}, x: {share: t.a}}": [
+        (
+            "3:45",
+            "t has one output, there is no t.a",
+            "share: t runs all of t; a layer inside it is shared inside it alone",
+        )
+    ],
+    "{t: {op: Tanh, repeat: 2}, x: {share: t.0}}": [
+        (
+            "3:47",
+            "t has one output, there is no t.0",
+            "name the copies to read them: as: t$(i) beside repeat gives t0, t1, …",
+        )
+    ],
 }
 
 

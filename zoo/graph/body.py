@@ -13,16 +13,16 @@ from zoo.document import Mapping, Scalar
 from zoo.document import Sequence as SequenceNode
 from zoo.document.evaluation import fill_in
 from zoo.graph.context import MOST_ERRORS, MOST_STEPS, Context, Job, Planned, Told
-from zoo.graph.copies import Copies, as_block, copies_of, is_chain, too_many
+from zoo.graph.copies import Copies, as_block, copies_of, how_to_read_one, is_chain, too_many
 from zoo.graph.names import check_layer_name
 from zoo.graph.order import is_source, references
 from zoo.graph.plan import Block, Output, Ref, Step
-from zoo.graph.sharing import remade, share_step
+from zoo.graph.sharing import remade, share_step, shared
 from zoo.graph.steps import Made, Place, StepMaker
 from zoo.graph.texts import LayerText
 from zoo.graph.unused import warn_of_unused
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
-from zoo.graph.wiring import Wires, look_up, outputs, reference_text, wires
+from zoo.graph.wiring import Wires, outputs, reference_text, wires
 from zoo.layers import ops
 
 
@@ -93,7 +93,7 @@ class Body:
             self._skipped.add(layer.name)
         self._tell(told, f"{self._job.path}{layer.shown}")
         if layer.name:
-            self._feeds[layer.name] = replace(feed, name=layer.name)
+            self._feeds[layer.name] = replace(feed, name=layer.name, copies=how_to_read_one(layer))
         if not is_source(layer):
             self._before = feed
 
@@ -157,7 +157,7 @@ class Body:
     def _shared(self, layer: LayerText, name: str, found: Wires, scope: Scope, told: Told) -> Made:
         assert layer.share is not None
         steps = {step.name: step for step in self._steps}
-        original = steps.get(look_up(layer.share, scope, told.own).ref.name)
+        original = steps.get(shared(layer.share, scope, told.own).ref.name)
         if original is not None and original.kind == "share":  # which names the first of all
             original = steps[original.share or ""]
         make = self._makers.get(original.name) if original is not None else None

@@ -92,6 +92,15 @@ def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copie
     return copies
 
 
+def how_to_read_one(layer: LayerText) -> str | None:
+    """How one copy of a repeated layer is read; None of a layer that is not repeated."""
+    if "repeat" not in layer.keys:
+        return None
+    if "as" in layer.keys:
+        return "a copy is read by the name that its `as` gives it"
+    return f"name the copies to read them: as: {layer.name}$(i) beside repeat gives {layer.name}0, {layer.name}1, …"
+
+
 def _count(layer: LayerText, scope: Scope, told: Told) -> int | None:
     node = layer.keys.get("repeat")
     if node is None:

@@ -33,6 +33,7 @@ class Feed:
     ref: Ref
     value: MaybeValue
     span: Span  # of the layer that gives it
+    copies: str | None = None  # of a repeated layer: how one of its copies is read, for messages
 
     def pick(self, part: int | str) -> Feed:
         """One of several outputs. Raises ExpressionError where there is none of that number or key."""
@@ -46,15 +47,15 @@ class Feed:
             part = str(part)
             picked = value[part]
         else:
-            raise ExpressionError(*self._no_output(part), code="undefined-output")
+            raise ExpressionError(self._no_output(part), help=self.copies, code="undefined-output")
         return Feed(f"{self.name}.{part}", Ref(self.ref.name, (*self.ref.picks, part)), picked, self.span)
 
-    def _no_output(self, part: int | str) -> tuple[str]:
+    def _no_output(self, part: int | str) -> str:
         if isinstance(self.value, tuple):
-            return (f"{self.name} has no output {part}: there are {len(self.value)}, counted from 0",)
+            return f"{self.name} has no output {part}: there are {len(self.value)}, counted from 0"
         if isinstance(self.value, dict):
-            return (f"{self.name} has no output {part}: there are {', '.join(self.value)}",)
-        return (f"{self.name} has one output, there is no {self.name}.{part}",)
+            return f"{self.name} has no output {part}: there are {', '.join(self.value)}"
+        return f"{self.name} has one output, there is no {self.name}.{part}"
 
 
 @dataclass(frozen=True, slots=True)
