@@ -6,6 +6,8 @@ import pytest
 
 from tests.graph.plan_world import HEAD, planned
 
+BATCH_GONE = "the samples of the batch are joined into one row: {op: flatten, start_dim: 1} keeps them apart"
+
 SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, message and help of all that is said
     "{stem: {block: {op: Conv2d, out_channels: 8, kernel_size: 3}}}": [
         ("3:10", "stem: layers is missing", "write `layers:` around them: {layers: {block: …}}")
@@ -62,6 +64,15 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
             "t has one output, there is no t.0",
             "name the copies to read them: as: t$(i) beside repeat gives t0, t1, …",
         )
+    ],
+    "{c: {op: Conv2d, out_channels: 8, kernel_size: 1}, f: {op: flatten}}": [
+        ("3:60", "dimension 0 of the output, [8192 * batch], is not the batch", BATCH_GONE)
+    ],
+    "{f: {op: flatten}, fc: {op: Linear, out_features: 3}}": [
+        ("3:28", "Linear: in_features cannot be filled in: f is [3072 * batch]", BATCH_GONE)
+    ],
+    "{f: {op: flatten, start_dim: 0, end_dim: 1}, a: {op: add, from: [input, f]}}": [
+        ("3:81", "add: inputs differ: input is [3, 32, 32], f is [3 * batch, 32, 32]", None)
     ],
 }
 

@@ -18,7 +18,7 @@ from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec, Value
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.slips import module_meant
 from zoo.graph.texts import BlockText, LayerText
-from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown
+from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown, shown_sizes
 from zoo.graph.wiring import Wire, Wires, look_up
 from zoo.layers import Op, ops
 
@@ -269,7 +269,7 @@ def _has_one_batch(op: Op, output: Value, place: Place, told: Told) -> bool:
     if isinstance(output, TensorSpec) and sum(size < 0 for size in output.shape) > 1:
         told.own.error(
             "batch-mixed",
-            f"{op.name} pairs the samples of the batch with each other: {list(output.shape)} comes out",
+            f"{op.name} pairs the samples of the batch with each other: {shown_sizes(output.shape)} comes out",
             place.span,
             help="of several inputs with a batch, all have it in the same dimension",
         )

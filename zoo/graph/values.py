@@ -166,12 +166,17 @@ def _not_batch(feed: Feed, size: int, axis: int) -> int:
 
 
 def shown(value: MaybeValue) -> str:
-    """A value's shape as messages show it: the batch left out."""
+    """A value's shape as messages show it: the batch left out where it is dimension 0 and nothing is folded into it."""
     if isinstance(value, TensorSpec):
-        rest = value.shape[1:] if value.shape and value.shape[0] < 0 else value.shape
-        return f"[{', '.join('batch' if size < 0 else str(size) for size in rest)}]"
+        return shown_sizes(value.shape[1:] if value.shape[:1] == (-1,) else value.shape)
     if isinstance(value, tuple):
         return f"({', '.join(shown(item) for item in value)})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     return "nothing" if value is None else "unknown"
+
+
+def shown_sizes(shape: tuple[int, ...]) -> str:
+    """Sizes as messages show them: ``[3, batch]``, ``[64 * batch, 49]``."""
+    texts = ["batch" if size == -1 else f"{-size} * batch" if size < 0 else str(size) for size in shape]
+    return f"[{', '.join(texts)}]"
