@@ -82,3 +82,14 @@ def test_a_slip_is_told_once_with_its_place_and_way_out(layers: str) -> None:
     diagnostics = planned(f"{HEAD}layers: {layers}")[1]
     told = [(str(item.span).partition(":")[2], item.message, item.help) for item in diagnostics]
     assert told == SLIPS[layers]
+
+
+def test_a_default_that_fails_names_the_call_as_a_layer_does() -> None:
+    block = 'blocks: {B: {params: {row: list, x: "$(row[3])"}, layers: {c: {op: Dropout, p: $x}}}}'
+    _, diagnostics = planned(f"{HEAD}{block}\nlayers:\n  f:\n    - ReLU\n    - {{op: B, row: [1]}}")
+    (item,) = diagnostics
+    assert [str(note) for note in item.notes] == [
+        "in f.1",
+        "B is called here (my_net.yaml:7:12)",
+        "f is called here (my_net.yaml:5:3)",
+    ]
