@@ -36,7 +36,8 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
     letters = Counter(folded)
 
     def contains(other: str) -> float:
-        return 0.25 if folded and (folded in other or other in folded) else 0.0
+        """What is added where one name holds the other; a short one, as `ne`, stands in many by chance."""
+        return 0.25 if folded and (folded in other or (len(other) > 2 and other in folded)) else 0.0
 
     def at_most(candidate: str) -> float:
         other = candidate.lower()

@@ -74,6 +74,51 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
     "{f: {op: flatten, start_dim: 0, end_dim: 1}, a: {op: add, from: [input, f]}}": [
         ("3:81", "add: inputs differ: input is [3, 32, 32], f is [3 * batch, 32, 32]", None)
     ],
+    "[{op: permute, dims: [1, 2, 0]}]": [
+        (
+            "3:30",
+            "permute: dims: expected 4 numbers, the batch counted, got [1, 2, 0]",
+            "dimension 0 is the batch: dims: [0, 2, 3, 1]",
+        )
+    ],
+    "[{op: Permute, dims: [0, 1, 1, 3]}]": [
+        ("3:30", "Permute: dims: expected each of 0 to 3 once, got [0, 1, 1, 3]", None)
+    ],
+    "{m: {op: mean, dim: [2, 3]}, x: {op: mul, from: [input, m]}}": [
+        (
+            "3:65",
+            "mul: inputs differ: input is [3, 32, 32], m is [3]",
+            "keepdim: true at my_net.yaml:3 (mean) makes m a map of 1x1",
+        )
+    ],
+    "{m: {op: mean, dim: [2, 3]}, g: Sigmoid, x: {op: mul, from: [input, g]}}": [
+        (
+            "3:77",
+            "mul: inputs differ: input is [3, 32, 32], g is [3]",
+            "{op: reshape, shape: [-1, 3, 1, 1]} makes g a map of 1x1",
+        )
+    ],
+    "[{op: Conv2d, out_channels: 8, kernel_size: 1, bias: no}]": [
+        ("3:62", "Conv2d: bias: expected true or false, got 'no'", "write false")
+    ],
+    "[{op: ReLU, when: Off}]": [("3:27", "ReLU: when: expected true or false, got 'Off'", "write false")],
+    "{stem: ReLU, mid: ReLU, b: {layers: {a: ReLU, c: {op: add, from: [a, stem]}}}}": [
+        (
+            "3:78",
+            "there is no layer 'stem' above",
+            "stem stands outside this block: hand it in, beside `layers`, "
+            "by from: [mid, stem] and inputs: [input, stem]",
+        )
+    ],
+    "{s: ReLU, m: ReLU, b: {from: [m, s], inputs: [input, s], layers: [{op: add, from: [input, s]}]}}": [],
+    "[resnet18]": [
+        (
+            "3:10",
+            "there is no op 'resnet18'",
+            "a whole model of torchvision's is written {op: torchvision, name: resnet18}",
+        )
+    ],
+    "[{op: expand, size: [-1, 3, 32, 32], shape: 3}]": [("3:46", "expand: unknown key 'shape'", "expand takes size")],
 }
 
 

@@ -15,6 +15,7 @@ from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
 from zoo.graph.wiring import Wires, look_up
+from zoo.schema.check import bool_help
 from zoo.schema.wording import shown
 
 MakeCopy: TypeAlias = Callable[[int, Scope, Wires, list[Step], Told], Made]
@@ -138,7 +139,8 @@ def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
         return None
     value = plain(found)
     if not isinstance(value, bool):
-        told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {shown(value)}", node.span)
+        message = f"{layer.shown}: when: expected true or false, got {shown(value)}"
+        told.own.error("wrong-type", message, node.span, help=bool_help(value))
         return None
     return value
 

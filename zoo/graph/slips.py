@@ -9,6 +9,7 @@ from dataclasses import replace
 from zoo.diagnostics import Diagnostic, Span
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
+from zoo.layers.foreign import foreign_names
 from zoo.registry import LISTED, listed, meant, unknown
 
 _HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
@@ -30,6 +31,8 @@ def unknown_op(name: str, known: Iterable[str], span: Span | None) -> Diagnostic
         return replace(diagnostic, help=f"{bare} is {reason}" if reason.startswith("a ") else reason)
     if synonym is not None:
         return replace(diagnostic, help=f"did you mean {synonym}?")
+    if bare in foreign_names("torchvision"):
+        return replace(diagnostic, help=f"a whole model of torchvision's is written {{op: torchvision, name: {bare}}}")
     if bare == name:
         return diagnostic
     return replace(diagnostic, help=unknown("op", bare, modules if wants_module else names).help)
