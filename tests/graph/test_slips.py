@@ -119,6 +119,14 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
         )
     ],
     "[{op: expand, size: [-1, 3, 32, 32], shape: 3}]": [("3:46", "expand: unknown key 'shape'", "expand takes size")],
+    "{a: ReLU, p: {op: Parameter, shape: [3, 32, 32]}, b: Tanh}": [
+        (
+            "3:19",
+            "nobody uses p",
+            "name it in a `from` or in `output`, or remove it: "
+            "a layer below a Parameter reads what stands above it where it has no `from`",
+        )
+    ],
 }
 
 
