@@ -208,8 +208,13 @@ def _carets(diagnostic: Diagnostic, text: str, span: Span) -> str:
 
 def counted(number: float, noun: str) -> str:
     """``1 epoch``, ``1.5 epochs``, ``50,000 images``."""
-    figure = f"{int(number):,}" if number == int(number) else f"{number:g}"
+    figure = f"{int(number):,}" if number == int(number) else few_digits(number)
     return f"{figure} {noun}" if number == 1 else f"{figure} {noun}s"
+
+
+def few_digits(number: float) -> str:
+    """``24``, ``1.5``, ``0.87``: two decimals at most, of what is smaller than 1 two digits."""
+    return f"{round(number, 2):g}" if abs(number) >= 1 else f"{number:.2g}"
 
 
 def and_more(first: Sequence[str], count: int) -> list[str]:

@@ -11,10 +11,11 @@ from PIL import Image
 from tests.assemble.test_run import run
 from zoo.architectures import architecture_path
 from zoo.assemble.build import Foundation, lay_foundation, open_data
+from zoo.assemble.check import check_file
 from zoo.assemble.find_lr import find_learning_rate
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import prepare
-from zoo.errors import ConfigError, DataError, raise_if_errors
+from zoo.errors import ConfigError, DataError, UsageError, raise_if_errors
 
 
 def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path) -> None:
@@ -32,6 +33,27 @@ def test_more_classes_in_the_data_than_in_the_head(recipe: Path) -> None:
     assert caught.value.message == "tiny_resnet tells 5 classes apart, digits has 10"
     assert str(caught.value.span).startswith(f"{recipe}:3:")
     assert not Path("runs").exists()
+
+
+def test_a_model_made_for_colour_is_judged_alike_by_check_and_run(recipe: Path) -> None:
+    text = recipe.read_text()
+    model = next(line for line in text.splitlines() if line.startswith("model:"))
+    recipe.write_text(text.replace(model, "model: {timm: test_resnet}"))
+    (told,) = check_file(str(recipe)).errors
+    with pytest.raises(DataError) as caught:
+        run(recipe)
+    assert caught.value.diagnostics == (told,)
+    assert told.help == "add in_chans: 1 beside the name"
+    assert not Path("runs").exists()
+
+
+def test_images_that_another_librarys_model_cannot_take_are_told_at_its_name(recipe: Path) -> None:
+    text = recipe.read_text()
+    model = next(line for line in text.splitlines() if line.startswith("model:"))
+    recipe.write_text(text.replace(model, "model: {timm: test_vit, in_chans: 1}"))
+    with pytest.raises(UsageError, match=r"cannot take images of \[1, 8, 8\]") as caught:
+        run(recipe)
+    assert str(caught.value.span).startswith(f"{recipe}:3:")
 
 
 def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:

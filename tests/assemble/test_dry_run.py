@@ -31,6 +31,20 @@ def test_a_step_is_of_as_many_images_as_it_accumulates(tmp_path: Path) -> None:
     assert more_than_there_is.images_per_second * more_than_there_is.step_seconds == pytest.approx(1438)
 
 
+def test_the_groups_of_parameters_are_listed(tmp_path: Path) -> None:
+    found = estimate(
+        tmp_path,
+        "schedule={name: OneCycleLR, max_lr: find}",
+        "optimizer={name: SGD, groups: [{match: prep, freeze: true}]}",
+    )
+    rest, prep = found.as_data()["groups"]
+    assert (rest["lr"], rest["frozen"], prep["frozen"]) == (None, None, "always")
+    assert rest["values"] + prep["values"] == found.params
+    first, second = (line for line in found.as_text().splitlines() if " tensors " in line)
+    assert first.startswith("groups    SGD ")
+    assert second.startswith("          SGD prep  ")
+
+
 @pytest.mark.parametrize(("workers", "waits"), [(0, True), (1, False)])
 def test_a_step_waits_for_its_batches_unless_workers_make_them(
     workers: int, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,10 @@ CASES = {
     "loss_of_other_classes": recipe(more="loss: {weight: [1, 2]}"),
     "loss_of_mixed_labels": recipe(more="loss: {name: MultiMarginLoss}\ntransforms: {train: [MixUp, Normalize]}"),
     "weights_that_are_not_there": recipe(MODEL.replace("10", "10, weights: nope.pth")),
+    "several_inputs": recipe("model: {architecture: inputs.yaml}"),
+    "several_outputs": recipe("model: {architecture: outputs.yaml}"),
+    "several_exits": recipe("model: {architecture: exits.yaml, classes: 10}"),
+    "several_pieces": recipe("model: {architecture: pieces.yaml}"),
     "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
     "weights_of_nobody": recipe(MODEL.replace("10", "10, weights: ~nosuchuser/w.pth")),
     "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),
@@ -49,6 +53,12 @@ CASES = {
     "crop": recipe(more="transforms: {train: [{RandomCrop: {height: 12, width: 9}}, Normalize]}"),
     "crop_inside": recipe(more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}]}}]}"),
     "crop_by_corners": recipe(more="transforms: {train: [{Crop: {x_max: 9, y_max: 9}}, Normalize]}"),
+    "random_tests": recipe(
+        more="transforms: {eval: [{HorizontalFlip: {p: 1}}, VerticalFlip, {RandomCrop: {height: 6, width: 6}}, "
+        "{OneOf: {transforms: [{ToGray: {p: 1}}, {InvertImg: {p: 1}}], p: 1}}, Normalize]}"
+    ),
+    "tests_without_normalize": recipe(more="transforms: {train: [HorizontalFlip, Normalize], eval: []}"),
+    "training_without_normalize": recipe(more="transforms: {train: [HorizontalFlip]}"),
     "every_room_at_once": recipe(
         "model: {architecture: tiny_resnet, classes: 10, widht: 8}",
         DATA.replace("digits", "digitz"),
@@ -82,6 +92,15 @@ layers:
   fc: {op: Linear, out_features: 10}
 """
 ROW = NET.replace("[1, 8, 8]", "[1, 1, 8]").replace("kernel_size: 5", "kernel_size: 1")
+SEVERAL = {
+    "inputs": NET.replace("[1, 8, 8]", "{image: [1, 8, 8], table: [5]}")
+    .replace("conv: {", "conv: {from: image, ")
+    .replace("fc: {", "both: {op: cat, from: [flatten, table], dim: 1}\n  fc: {"),
+    "outputs": NET + "output: {map: pool, logits: fc}\n",
+    "exits": NET.replace("s: 10", "s: $classes").replace("layers:", "params: {classes: 10}\nlayers:")
+    + "  early: {op: Linear, from: flatten, out_features: 10}\noutput: [fc, early]\n",
+    "pieces": NET + "  pieces: {op: chunk, chunks: 2, dim: 1}\n",
+}
 
 MAP = """
 input: [1, 8, 8]
@@ -118,6 +137,8 @@ def test_messages(name: str, golden: CheckGolden, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(NET)
     Path("row.yaml").write_text(ROW)
+    for network, text in SEVERAL.items():
+        Path(f"{network}.yaml").write_text(text)
     Path("recipe.yaml").write_text(CASES[name])
     golden(f"{name}.txt", messages("recipe.yaml"))
 

@@ -21,7 +21,7 @@ from zoo.optim.spec import OptimizerSpec
 
 def with_lr(spec: OptimizationSpec, lr: float) -> OptimizationSpec:
     """The spec as it would be had this number stood where ``find`` does."""
-    return replace(spec._with(lr), find=None)
+    return replace(spec.with_found(lr), find=None)
 
 
 def first_lr(optimization: Optimization) -> float:

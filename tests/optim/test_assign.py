@@ -157,6 +157,13 @@ optimizer:
     - {match: up, lr: 1}
     - {kind: conv, match: head, lr: 1}
 """,
+    "partly_frozen": """\
+optimizer:
+  name: SGD
+  groups:
+    - {kind: [norm, bias], weight_decay: 0}
+    - {match: [stem, norm, attention], freeze: true}
+""",
     "other_optimizers": """\
 optimizer:
   - {name: Muon, params: {kind: conv}}
@@ -170,6 +177,19 @@ def test_message_is_golden(name: str, parse: Parse, golden: object) -> None:
     model = Mixed()
     model.up.weight.requires_grad_(False)
     golden(f"assign_{name}.txt", told(parse, MESSAGES[name], model))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        "{match: head, lr_scale: 10}, {match: '*', freeze: true}",
+        "{kind: [norm, bias], weight_decay: 0}, {match: '*', freeze: {until: 1}}",
+        "{kind: bias, freeze: true}, {match: stem, freeze: true}",
+        "{match: stem, freeze: true}, {kind: bias, weight_decay: 0}",
+    ],
+)
+def test_exceptions_of_what_is_frozen_are_no_slips(groups: str, parse: Parse) -> None:
+    assert told(parse, f"optimizer: {{name: SGD, groups: [{groups}]}}", Mixed()) == "no errors\n"
 
 
 def test_parameters_an_optimizer_refuses_are_told_with_its_place(parse: Parse) -> None:

@@ -119,6 +119,12 @@ def test_a_target_is_met_when_every_figure_is() -> None:
     assert judge({"test_accuracy": None}, test) is None
 
 
+def test_a_part_of_an_epoch_is_told_in_few_digits() -> None:
+    figures = {"loss": 1.2345, "accuracy": 0.98765}
+    event = EpochFinished(1, 20, figures, 0.1, 3662.0, 12345.0, figures, None, True)
+    assert epoch_text(event, 20 / 23).startswith("epoch 1/0.87  ")
+
+
 def test_the_lines_fit_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     figures = {"loss": 1.2345, "accuracy": 0.98765}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import check_views, epochs_before_opening, misfit, planned_for
+from zoo.assemble.fitting import check_views, misfit, planned_for, refused_channels, steps_before_opening
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.options import RunOptions
@@ -32,7 +32,7 @@ from zoo.graph import images_wanted, initialise_from_images
 from zoo.layout import RESOLVED
 from zoo.models import load_weights
 from zoo.optim import EMA, SWA, Lookahead
-from zoo.train import Averaging, Runtime, Training, count_steps
+from zoo.train import Averaging, Runtime, Steps, Training, count_steps
 from zoo.train.misread import misread_layer
 from zoo.train.ranks import Ranks
 from zoo.train.runtime import Choice
@@ -182,16 +182,20 @@ def build(
         choices=_choices(base, optimization.choices),
     )
     groups = tuple(group.label for group in optimization.groups)
-    return Built(training, dataset, base, groups, (*base.notes, *_length_notes(resolved, parts, epochs)))
+    return Built(training, dataset, base, groups, (*base.notes, *_length_notes(resolved, parts, steps)))
 
 
-def _length_notes(resolved: Resolved, parts: Parts, epochs: float) -> tuple[str, ...]:
+def _length_notes(resolved: Resolved, parts: Parts, steps: Steps) -> tuple[str, ...]:
     """What to say of a training of this length, where the check could not know it."""
-    if resolved.recipe.train.max_steps is None or epochs_before_opening(resolved, parts.data) == epochs:
+    if steps_before_opening(resolved, parts.data) == steps:
         return ()
-    found = Diagnostics()
-    parts.optimization.check(epochs, found)
-    return tuple(f"warning: {item.message}" for item in found.warnings)
+    settings, told, found = resolved.recipe.train, Diagnostics(), Diagnostics()
+    epochs = steps.total / steps.per_epoch
+    if settings.max_steps is None and settings.epochs is not None:
+        epochs = settings.epochs
+        parts.optimization.check(epochs, told)
+    parts.optimization.check(epochs, found, steps=steps.total)
+    return tuple(f"warning: {item.message}" for item in found.warnings if item not in told.warnings)
 
 
 def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
@@ -280,8 +284,12 @@ def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Descrip
         raise_if_errors(diagnostics)
         assert planned is not None
         network = planned
+    refusal = refused_channels(resolved, network, shape, dataset.name)
+    if refusal is not None:
+        raise refusal
     network = network.for_classes(len(dataset.classes))
-    output, classes = network.output_shape, len(dataset.classes)
+    with _placed(resolved.section("model"), "timm", UsageError):
+        output, classes = network.output_shape, len(dataset.classes)
     if output != (2, classes):
         raise misfit(resolved, network, output, dataset.name, classes)
     return network

@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from zoo.architectures import architecture_names, architecture_path
-from zoo.assemble.fitting import check_fit, check_views, epochs_before_opening, known_before_opening, shape_after
+from zoo.assemble.fitting import (
+    check_fit,
+    check_views,
+    epochs_before_opening,
+    known_before_opening,
+    shape_after,
+    steps_before_opening,
+)
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.one_image import check_one_image
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
-from zoo.data import DataSettings, Known, TransformSpec, parse_data, parse_transforms, require_batched
+from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
@@ -86,8 +94,11 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
 
 def _ask_transforms(resolved: Resolved, data: DataSettings | None, diagnostics: Diagnostics) -> dict[str, Any]:
     before, recipe = len(diagnostics.errors), resolved.recipe
-    train = parse_transforms(_list(resolved, "train", recipe.transforms.train), diagnostics, where="train")
-    eval_ = parse_transforms(_list(resolved, "eval", recipe.transforms.eval), diagnostics, where="eval")
+    lists = _list(resolved, "train", recipe.transforms.train), _list(resolved, "eval", recipe.transforms.eval)
+    train = parse_transforms(lists[0], diagnostics, where="train")
+    eval_ = parse_transforms(lists[1], diagnostics, where="eval")
+    if len(diagnostics.errors) == before:
+        check_both(train, eval_, (lists[0].span, lists[1].span), diagnostics)
     shape = None
     if data is not None and len(diagnostics.errors) == before:
         shape_after(data, train, diagnostics)
@@ -144,8 +155,10 @@ def _cross_checks(
         optimization.check_model(network.build("meta"), diagnostics)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
-    if network is not None and network.plan is not None and "loss" in here:
-        lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+    if network is not None and network.plan is not None:
+        check_one_image(resolved, network.plan, diagnostics)
+        if "loss" in here:
+            lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
 
 
 def _check_length(
@@ -158,7 +171,8 @@ def _check_length(
         return
     found = Diagnostics()
     if optimization is not None:
-        optimization.check(epochs, found)
+        steps = steps_before_opening(resolved, data) if optimization.counts_steps else None
+        optimization.check(epochs, found, steps=None if steps is None else steps.total)
     check_averages(resolved, epochs, found)
     diagnostics.extend(found.errors if sure is None else found)
 

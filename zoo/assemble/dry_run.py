@@ -7,8 +7,8 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, count
+from dataclasses import asdict, dataclass
+from itertools import chain, count, zip_longest
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.data.batches import Batch, Batches
 from zoo.diagnostics import counted, duration
+from zoo.optim import ListedGroup, group_lines, listed_groups
 from zoo.schema.recipe import TTA
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import Forward
@@ -53,6 +54,7 @@ class Estimate:
     evaluation_seconds: float
     memory_bytes: int
     memory_of: str
+    groups: tuple[ListedGroup, ...]
     choices: dict[str, str]
 
     @property
@@ -67,7 +69,7 @@ class Estimate:
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
-        fields = dict(vars(self))
+        fields = {**vars(self), "groups": [asdict(group) for group in self.groups]}
         return {**fields, "total_seconds": self.total_seconds, "images_per_second": self.images_per_second}
 
     def as_text(self) -> str:
@@ -82,6 +84,9 @@ class Estimate:
             f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
             f"time      about {duration(self.total_seconds)}, tests included",
+        ]
+        lines[4:4] = [
+            f"{name:<9} {line}" for name, line in zip_longest(["groups"], group_lines(self.groups), fillvalue="")
         ]
         return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
 
@@ -101,6 +106,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     """
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
+    declared = parts.optimization
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
     for line in built.notes:
@@ -129,6 +135,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         evaluation_seconds=evaluation_seconds,
         memory_bytes=memory,
         memory_of=memory_of,
+        groups=tuple(listed_groups(declared, built.base.network.untrained.build("meta"))),
         choices=dict(training.choices),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved
@@ -10,6 +11,9 @@ from zoo.data import DataSettings, Known, TransformSpec, size_after, sources
 from zoo.diagnostics import Diagnostics, Note
 from zoo.errors import DataError
 from zoo.graph.plan import TensorSpec
+
+if TYPE_CHECKING:
+    from zoo.train.training import Steps
 
 
 def known_before_opening(data: DataSettings) -> Known | None:
@@ -19,17 +23,21 @@ def known_before_opening(data: DataSettings) -> Known | None:
 
 def epochs_before_opening(resolved: Resolved, data: DataSettings | None) -> float | None:
     """How many epochs the training takes; None where the data has to be opened to tell."""
-    train = resolved.recipe.train
-    if train.max_steps is None:
-        return train.epochs
+    if resolved.recipe.train.max_steps is None:
+        return resolved.recipe.train.epochs
+    steps = steps_before_opening(resolved, data)
+    return None if steps is None else steps.total / steps.per_epoch
+
+
+def steps_before_opening(resolved: Resolved, data: DataSettings | None) -> Steps | None:
+    """How many steps the training takes; None where the data has to be opened to tell."""
     known = known_before_opening(data) if data is not None else None
     if data is None or known is None or data.validation or data.skip_corrupt:
         return None
-    from zoo.train import count_steps  # only here: most recipes say how many epochs they train
+    from zoo.train import count_steps  # only here: most recipes count in epochs alone
 
     whole, rest = divmod(known.train, data.batch_size)
-    steps = count_steps(max(1, whole if data.drop_last or rest == 0 else whole + 1), train)
-    return steps.total / steps.per_epoch
+    return count_steps(max(1, whole if data.drop_last or rest == 0 else whole + 1), resolved.recipe.train)
 
 
 def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> Shape | None:
@@ -103,18 +111,27 @@ def _check_foreign(
     resolved: Resolved, network: Network, known: Known, shape: Shape | None, data: str, diagnostics: Diagnostics
 ) -> None:
     """What a foreign model's name and arguments tell; that it can take the images is known when it is built."""
-    foreign, node = network.foreign, resolved.section("model")
-    assert foreign is not None
-    channels = foreign.arguments.get("in_chans", foreign.input_shape[0])
-    if shape is not None and channels != shape[0]:
-        help = (
-            f"add in_chans: {shape[0]} beside the name" if foreign.library == "timm" else "ToRGB makes colour of grey"
-        )
-        message = f"{network.name} takes images of {channels} channels, those of {data} have {shape[0]}"
-        diagnostics.error("input-shape", message, node.span, help=help)
+    refusal = refused_channels(resolved, network, shape, data) if shape is not None else None
+    if refusal is not None:
+        diagnostics.extend(refusal.diagnostics)
     if network.classes is not None and network.classes != known.classes:
         output = (2, network.classes)
         diagnostics.extend(misfit(resolved, network, output, data, known.classes).diagnostics)
+
+
+def refused_channels(resolved: Resolved, network: Network, shape: Shape, data: str) -> DataError | None:
+    """The error about a foreign model made for colour where images of this shape are grey, or the other way round."""
+    foreign = network.foreign
+    channels = foreign.arguments.get("in_chans", foreign.input_shape[0]) if foreign is not None else shape[0]
+    if foreign is None or channels == shape[0]:
+        return None
+    is_timm = foreign.library == "timm"
+    return DataError(
+        f"{network.name} takes images of {channels} channels, those of {data} have {shape[0]}",
+        code="input-shape",
+        span=resolved.section("model").span,
+        help=f"add in_chans: {shape[0]} beside the name" if is_timm else "ToRGB makes colour of grey",
+    )
 
 
 def misfit(resolved: Resolved, network: Network, output: Shape | None, data: str, classes: int) -> DataError:

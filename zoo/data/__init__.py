@@ -9,7 +9,7 @@ from zoo.data.dataset import ArraySplit, Dataset, Description, Split
 from zoo.data.opening import open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
 from zoo.data.sources import Known, Source, sources
-from zoo.data.transforms import TransformEntry, TransformSpec, parse_transforms, size_after, transforms
+from zoo.data.transforms import TransformEntry, TransformSpec, check_both, parse_transforms, size_after, transforms
 
 __all__ = [
     "ArraySplit",
@@ -23,6 +23,7 @@ __all__ = [
     "Split",
     "TransformEntry",
     "TransformSpec",
+    "check_both",
     "make_batches",
     "open_dataset",
     "parse_data",

@@ -2,6 +2,7 @@
 
 from zoo.optim.averaging import EMA, SWA, Lookahead
 from zoo.optim.catalogue import find_optimizer, optimizers
+from zoo.optim.listing import ListedGroup, group_lines, listed_groups
 from zoo.optim.models import group_model, optimizer_model, schedule_model
 from zoo.optim.optimization import OptimizationSpec
 from zoo.optim.parse import parse_optimization
@@ -15,7 +16,10 @@ __all__ = [
     "SWA",
     "FindSettings",
     "LRRangeTest",
+    "ListedGroup",
     "Lookahead",
+    "group_lines",
+    "listed_groups",
     "lr_range_test",
     "Optimization",
     "OptimizationSpec",

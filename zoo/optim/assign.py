@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from zoo.diagnostics import Diagnostics, Note, first_of
+from zoo.diagnostics import Diagnostics, Note, counted, first_of
 from zoo.optim.selection import NamedParameter, named_parameters, told_unmatched
 from zoo.optim.spec import GroupSpec, OptimizerSpec
 
@@ -86,6 +86,8 @@ def _shares(
         lost = told_unmatched(group.selector, everything, diagnostics, what=f"{optimizer.name}: groups[{index}]")
         if not taken[index] and not lost:
             _tell_idle(optimizer, group, index, mine, everything, diagnostics)
+        elif group.freeze is not None:
+            _tell_missed(optimizer, index, taken, diagnostics)
     groups = (None, *optimizer.groups)
     shares = [Share(group, tuple(taken[index - 1])) for index, group in enumerate(groups)]
     return [share for share in shares if share.parameters]
@@ -141,3 +143,25 @@ def _tell_idle(
     diagnostics.warning(
         "idle-group", f"{optimizer.name}: groups[{index}] ({group.selector}) takes nothing: {reason}", group.span
     )
+
+
+def _tell_missed(
+    optimizer: OptimizerSpec, index: int, taken: dict[int, list[NamedParameter]], diagnostics: Diagnostics
+) -> None:
+    """Warns of what a group fits but does not freeze, since a group above it has it.
+
+    Where that one lies wholly within, as `fc` in `*`, it is an exception that was meant.
+    """
+    group = optimizer.groups[index]
+    for earlier, other in enumerate(optimizer.groups[:index]):
+        missed = [parameter for parameter in taken[earlier] if group.selector.takes(parameter)]
+        if not missed or len(missed) == len(taken[earlier]) or other.freeze == group.freeze:
+            continue
+        diagnostics.warning(
+            "partly-frozen",
+            f"{optimizer.name}: groups[{index}] ({group.selector}) does not freeze {counted(len(missed), 'parameter')} "
+            f"that it fits: groups[{earlier}] ({other.selector}) takes them first",
+            group.span,
+            notes=[Note(f"groups[{earlier}] stands here", other.span)],
+            help="the first group that fits takes a parameter: put the one that freezes first",
+        )

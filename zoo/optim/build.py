@@ -142,7 +142,7 @@ def _running_groups(
     taken = {group.label for group in earlier}
     found = []
     for index, share in enumerate(shares):
-        label = spec.name if share.group is None else f"{spec.name} {share.group.selector}"
+        label = spec.label_of(share.group)
         unique = next(name for name in (label, *(f"{label} #{n}" for n in range(2, 10_000))) if name not in taken)
         taken.add(unique)
         names = tuple(parameter.name for parameter in share.parameters)

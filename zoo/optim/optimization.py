@@ -12,6 +12,7 @@ from zoo.errors import ConfigError, raise_if_errors
 from zoo.optim.assign import assign
 from zoo.optim.build import Length, build_optimization
 from zoo.optim.running import Optimization
+from zoo.optim.schedule_length import check_length
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.settings import FindSettings
 from zoo.optim.spec import OptimizerSpec
@@ -44,11 +45,16 @@ class OptimizationSpec:
         """How the rate is to be found; the defaults where none is marked."""
         return self.find.settings if self.find is not None else FindSettings()
 
-    def check(self, epochs: float, diagnostics: Diagnostics) -> None:
-        """Tells what does not fit a training of this many epochs."""
+    @property
+    def counts_steps(self) -> bool:
+        """Whether a schedule says by itself at which steps something happens."""
+        return any(schedule.interval == "step" and schedule.has_counts for schedule in self.schedules())
+
+    def check(self, epochs: float, diagnostics: Diagnostics, *, steps: int | None = None) -> None:
+        """Tells what does not fit a training of this many epochs, and of so many steps where that is known."""
         for schedule in self.schedules():
             is_of_group = not any(schedule is one.schedule for one in self.optimizers)
-            schedule.check(epochs, diagnostics, is_of_group=is_of_group)
+            check_length(schedule, epochs, diagnostics, is_of_group=is_of_group, steps=steps)
         for group in (group for optimizer in self.optimizers for group in optimizer.groups):
             group.check(epochs, diagnostics)
 
@@ -100,7 +106,7 @@ class OptimizationSpec:
         """
         request = self.find or _of_the_first(self.optimizers[0])
         spec = replace(self, find=request)
-        found, twice = spec._with(1.0), spec._with(2.0)
+        found, twice = spec.with_found(1.0), spec.with_found(2.0)
         plain = tuple(map(_unscheduled, found.optimizers, twice.optimizers))
         swept = [plain[index] for index in request.optimizers]
         assigned = assign(plain, model, diagnostics)
@@ -116,7 +122,8 @@ class OptimizationSpec:
                     found.append(schedule)
         return found
 
-    def _with(self, lr: float) -> OptimizationSpec:
+    def with_found(self, lr: float) -> OptimizationSpec:
+        """A copy in which this rate stands where one is to be found; itself where none is."""
         if self.find is None:
             return self
         changed = list(self.optimizers)

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from zoo.diagnostics import Diagnostics, Span
+from zoo.diagnostics import Span
 from zoo.optim.piecewise import PiecewiseLinear, PiecewiseLinearArguments
 from zoo.registry import Registry
 from zoo.schema import ArgsModel, arguments_model
@@ -68,6 +68,9 @@ class Traits:
     """
 
     total: str | None = None  # the argument that is the training's length where it is left out
+    after_total: str | None = None  # what the rate does when that is over, where nobody wants it
+    acts_at: str | None = None  # the argument that counts when the rate changes
+    climbs: bool = False  # begins below the rate that it is given
     by_step: bool = False  # moves the rate with every step, where nothing else is said
     cycles: bool = False  # climbs to its max_lr, whatever the optimizer's own lr, and moves the momentum
     has_corners: bool = False  # draws the rate over the training's epochs, whatever others made of it
@@ -119,6 +122,17 @@ class ScheduleSpec:
         return self.arguments.get("max_lr") if self.entry.traits.cycles else None
 
     @property
+    def climbs(self) -> bool:
+        """Whether it begins below the rate that it is given."""
+        return self.entry.traits.climbs and self.arguments.get("start_factor", 0) < 1
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether it, or one inside it, says by itself when something happens, in steps or epochs."""
+        keys = (self.entry.traits.total, self.entry.traits.acts_at)
+        return any(key in self.arguments for key in keys) or any(child.has_counts for child in self.children)
+
+    @property
     def moves_momentum(self) -> bool:
         """Whether it, or one inside it, sets the momentum, of SGD without one too."""
         return self.entry.traits.cycles or any(child.moves_momentum for child in self.children)
@@ -126,39 +140,6 @@ class ScheduleSpec:
     def with_arguments(self, **arguments: Any) -> ScheduleSpec:
         """A copy with some arguments set."""
         return replace(self, arguments={**self.arguments, **arguments})
-
-    def check(self, epochs: float, diagnostics: Diagnostics, *, is_of_group: bool) -> None:
-        """Tells what does not fit a training of this many epochs; a group may well stand still before its end."""
-        if self.peak_epoch is not None and self.peak_epoch > epochs:
-            diagnostics.error(
-                "peak-outside-training",
-                f"{self.name}: peak_epoch {self.peak_epoch:g} lies outside the training of {epochs:g} epochs",
-                self.peak_span or self.span,
-                help=f"choose one between 0 and {epochs:g}, or train for longer",
-            )
-        if self.entry.traits.has_corners:
-            self._check_corners(epochs, diagnostics, may_stand_still=is_of_group)
-
-    def _check_corners(self, epochs: float, diagnostics: Diagnostics, *, may_stand_still: bool) -> None:
-        """Tells of corners that were drawn for another training: this one would end, or stand, far from the last."""
-        last = float(self.arguments["epochs"][-1])
-        stands = last < epochs and self.arguments["factors"][-1] == 0 and not may_stand_still
-        if last <= epochs and not stands:
-            return
-        code, message, help = (
-            (
-                "schedule-ends-early",
-                f"the rate is 0 from epoch {last:g} on, the training has {epochs:g}",
-                f"end at {epochs:g}; to freeze parameters for good, give them a group with `freeze`",
-            )
-            if stands
-            else (
-                "schedule-cut-short",
-                f"the last corner is at epoch {last:g}, the training ends after {epochs:g}",
-                f"end at {epochs:g}, where the rate should be what the last factor says",
-            )
-        )
-        diagnostics.warning(code, f"{self.name}: {message}", self.argument_spans.get("epochs", self.span), help=help)
 
     def count(self, steps: int, epochs: float) -> int:
         """How many values the schedule has in a training: its steps, or its epochs begun."""
@@ -177,12 +158,16 @@ class ScheduleSpec:
             return self.entry.target(optimizer=optimizer, **arguments)
         return self.entry.target(optimizer, **traits.settle(self, arguments, optimizer, count, epochs))
 
+    def stretches(self, count: int) -> list[int]:
+        """How many values each schedule inside it has: those of its stretch of a sequence, or all in a chain."""
+        if self.entry.traits.nests != "in turn":
+            return [count] * len(self.children)
+        corners = [0, *self.arguments["milestones"], count]
+        return [max(1, late - early) for early, late in pairwise(corners)]
+
     def _build_children(self, optimizer: Optimizer, count: int, epochs: float) -> list[LRScheduler]:
-        """Each with the length of its own stretch of a sequence, or the whole one of a chain."""
-        corners = [0, *self.arguments.get("milestones", []), count]
-        lengths = [max(1, late - early) for early, late in pairwise(corners)]
-        if self.entry.traits.nests == "at once":
-            lengths = [count] * len(self.children)
+        """Each with the length of its own stretch."""
+        lengths = self.stretches(count)
         pairs = zip((replace(child, interval=self.interval) for child in self.children), lengths, strict=True)
         return [child.build(optimizer, count=length, epochs=epochs * length / count) for child, length in pairs]
 
@@ -225,6 +210,7 @@ _NESTED = {"schedulers": (list[Any], _DUE)}
 _TRAITS = {
     "OneCycleLR": Traits(
         total="total_steps",
+        after_total="stands still",
         by_step=True,
         cycles=True,
         worked_out="cycle_momentum",
@@ -250,10 +236,12 @@ _TRAITS = {
         worked_out="mode",
         overrides={**_keys_of(PlateauKeys), "min_lr": (float, 0.0)},  # torch takes a list, one for each of its groups
     ),
-    "CosineAnnealingLR": Traits(total="T_max"),
-    "PolynomialLR": Traits(total="total_iters"),
-    "LinearLR": Traits(total="total_iters"),
-    "SequentialLR": Traits(nests="in turn", overrides=_NESTED),
+    "CosineAnnealingLR": Traits(total="T_max", after_total="climbs again"),
+    "PolynomialLR": Traits(total="total_iters", after_total="is 0"),
+    "LinearLR": Traits(total="total_iters", climbs=True),
+    "StepLR": Traits(acts_at="step_size"),
+    "MultiStepLR": Traits(acts_at="milestones"),
+    "SequentialLR": Traits(acts_at="milestones", nests="in turn", overrides=_NESTED),
     "ChainedScheduler": Traits(nests="at once", overrides=_NESTED),
     "PiecewiseLinear": Traits(by_step=True, has_corners=True, settle=_piecewise),
 }

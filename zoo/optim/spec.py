@@ -66,6 +66,10 @@ class OptimizerSpec:
         default = self.entry.arguments.model_fields["lr"].default if "lr" in self.entry.arguments.model_fields else 0.0
         return float(self.arguments.get("lr", default) or 0.0)
 
+    def label_of(self, group: GroupSpec | None) -> str:
+        """What people call a group's parameters, or with None those in no group."""
+        return self.name if group is None else f"{self.name} {group.selector}"
+
     def schedule_of(self, group: GroupSpec | None) -> ScheduleSpec | None:
         """The schedule that moves a group; None stands for the parameters in no group."""
         return group.schedule if group is not None and group.schedule is not None else self.schedule

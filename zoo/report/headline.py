@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.diagnostics import counted, duration, percent
+from zoo.diagnostics import counted, duration, few_digits, percent
 from zoo.report.folder import Run
 from zoo.summary import human_count
 from zoo.train.result import verdicts
@@ -54,7 +54,7 @@ def headline(run: Run) -> Headline:
     if not run.result:
         chips = [Chip("plain", f"unfinished: {counted(len(run.epochs), 'epoch')} so far")]
     elif run.went_on:
-        done = f"{run.result.get('epochs', 0):g}"
+        done = few_digits(run.result.get("epochs", 0))
         chips = [Chip("plain", f"unfinished: {counted(len(run.epochs), 'epoch')} so far; the result is that of {done}")]
     return Headline(run.name, _doc(run), percent(accuracy, ""), of_what, chips, list(_tiles(run, test)))
 
@@ -91,7 +91,7 @@ def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
         yield Tile("parameters", f"{result['params']:,}", str(result.get("model") or ""))
     if result.get("epochs") is not None:
         steps = f", {result['steps']:,} steps" if "steps" in result else ""
-        yield Tile("epochs", f"{result['epochs']:g}", f"seed {result.get('seed')}{steps}")
+        yield Tile("epochs", few_digits(result["epochs"]), f"seed {result.get('seed')}{steps}")
     yield from _costs(run)
 
 

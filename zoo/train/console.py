@@ -8,7 +8,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from zoo.diagnostics import percent
+from zoo.diagnostics import few_digits, percent
 from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarted
 
 FULL_WIDTH = 110  # columns that the full lines take at most, as a rule
@@ -70,13 +70,13 @@ class ConsoleProgress:
         if not self._console.is_terminal:
             return
         columns = (
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]:g}"),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             *(() if self._is_narrow else (BarColumn(bar_width=None),)),
             TextColumn("step {task.completed}/{task.total}  {task.fields[figures]}"),
         )
         self._bar = Progress(*columns, console=self._console, transient=True, expand=True)
         self._task = self._bar.add_task(
-            "", total=event.steps, completed=event.start_step, epoch=1, epochs=event.epochs, figures=""
+            "", total=event.steps, completed=event.start_step, epoch=1, epochs=few_digits(event.epochs), figures=""
         )
         self._bar.start()
 
@@ -104,7 +104,7 @@ def step_text(event: StepLogged, *, short: bool = False) -> str:
 def epoch_text(event: EpochFinished, epochs: float, *, short: bool = False) -> str:
     """The one line of an epoch; the best one so far bears a star. ``short`` fits it into 80 columns."""
     words = ("", "") if short else ("loss ", "acc ")
-    parts = [f"epoch {event.epoch}/{epochs:g}"]
+    parts = [f"epoch {event.epoch}/{few_digits(epochs)}"]
     for name in ("train", "validation", "test"):
         figures: dict[str, float] | None = getattr(event, name)
         if figures is not None:
