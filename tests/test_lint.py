@@ -11,7 +11,7 @@ from zoo.architectures import architecture_names
 from zoo.diagnostics import Diagnostics
 from zoo.layers import ops
 from zoo.layers.reshape import OPS
-from zoo.lint import KEEPS_ORDER, MAX_POOLS, NORMS, SOFTMAX, TRANSPARENT, lint
+from zoo.lint import KEEPS_ORDER, MAX_POOLS, NORMS, NORMS_OF_THE_LAST, SOFTMAX, TRANSPARENT, lint
 from zoo.models import load_plan
 
 
@@ -40,7 +40,7 @@ HEADS = (
     ("join", "shows"),
     [
         ("s: {op: add, from: [a, b]}", True),
-        ("s: {op: add, from: [a, b]}, half: {op: div, other: 2}", True),
+        ("s: {op: add, from: [a, b]}, h: {op: div, other: 2}", True),
         ("s: {op: stack, dim: 1, from: [a, b]}, m: {op: mean, dim: 1}", True),
         ("s: {op: add, from: [a, c]}", False),
         ("s: {op: mul, from: [a, b]}", False),
@@ -76,6 +76,31 @@ def test_a_linear_on_a_map_is_told(between: str, is_map: bool) -> None:
     assert ("linear-on-map" in [item.code for item in diagnostics]) == is_map
 
 
+@pytest.mark.parametrize(
+    ("before", "norm", "help"),
+    [
+        (
+            "relu",
+            "LayerNorm",
+            "LayerNorm2d normalises over the channels, normalized_shape: [8, 16, 16] over the whole map",
+        ),
+        ("relu", "RMSNorm", "normalized_shape: [8, 16, 16] over the whole map"),
+        ("relu", "{op: layer_norm, normalized_shape: [16]}", "LayerNorm2d normalises over the channels"),
+        ("relu", "{op: LayerNorm, normalized_shape: [8, 16, 16]}", None),
+        ("relu", "LayerNorm2d", None),
+        ("{op: permute, dims: [0, 2, 3, 1]}", "LayerNorm", None),
+        ("{op: flatten, start_dim: 2}", "LayerNorm", None),
+    ],
+)
+def test_a_norm_over_the_width_of_a_map_is_told(before: str, norm: str, help: str | None) -> None:
+    conv = "{op: Conv2d, out_channels: 8, kernel_size: 17}"
+    diagnostics = Diagnostics()
+    lint(plan_of_text(HEAD + f"layers: [{conv}, {before}, {norm}]"), diagnostics)
+    told = [item.help or "" for item in diagnostics if item.code == "norm-on-map"]
+    assert len(told) == (help is not None)
+    assert not told or told[0].startswith(help or "")
+
+
 def test_what_keeps_the_order_of_dimensions_is_an_op() -> None:
     assert set(ops) >= KEEPS_ORDER
     assert not {"permute", "Permute", "transpose", "movedim", "rot90", "reshape", "view", "einsum"} & KEEPS_ORDER
@@ -85,7 +110,7 @@ def test_norms_pools_and_softmaxes_are_all_those_of_the_catalogue() -> None:
     modules = re.compile(r"(Batch|Instance)Norm\dd|instance_norm")
     assert {name for name in ops if modules.fullmatch(name)} == NORMS
     assert {name for name in ops if re.search(r"max_?pool\dd$", name.lower())} == MAX_POOLS
-    assert set(ops) >= SOFTMAX
+    assert set(ops) >= SOFTMAX | NORMS_OF_THE_LAST
 
 
 @pytest.mark.filterwarnings("ignore:input's size at dim=0")  # the batch, which torch takes for channels
@@ -106,12 +131,12 @@ def test_a_bias_is_undone_by_every_norm_of_channels(shape: str, layers: str, is_
 
 
 @pytest.mark.parametrize("name", architecture_names())
-def test_no_shipped_architecture_has_a_linear_on_a_map(name: str) -> None:
+def test_no_shipped_architecture_works_on_the_width_of_a_map(name: str) -> None:
     diagnostics = Diagnostics()
     plan = load_plan(name, diagnostics)
     assert plan is not None
     lint(plan, diagnostics)
-    assert "linear-on-map" not in [item.code for item in diagnostics]
+    assert not {"linear-on-map", "norm-on-map"} & {item.code for item in diagnostics}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_strangers_are_not_offered_as_what_was_meant() -> None:
     assert did_you_mean("weihgt", ["weight", "bias"]) == "did you mean weight?"
     assert did_you_mean("foo", ["epochs", "compile", "lookahead"]) == "there are epochs, compile and lookahead"
     assert did_you_mean("foo", ["epochs"]) == "there is epochs"
+    assert did_you_mean("resnet18", ["ne", "gelu"]) == "there are ne and gelu"  # two letters stand in many names
     many = [f"option{number}" for number in range(20)]
     assert did_you_mean("foo", many) == "the nearest are option0, option1 and option2"
 

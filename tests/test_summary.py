@@ -150,6 +150,20 @@ def test_names_are_no_markup() -> None:
     assert "net [small] [/x]" in text.getvalue()
 
 
+def test_an_output_that_is_nothing_is_left_out() -> None:
+    text = """
+input: [6, 8]
+layers:
+  a: {op: MultiheadAttention, from: [input, input, input], num_heads: 2, batch_first: true, call: {need_weights: false}}
+  b: {op: relu, from: a.0}
+"""
+    summary = summarize(compile_plan(plan_of_text(text)), {"input": (6, 8)}, name="attention")
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(layer_table(summary))
+    assert "6 x 8" in stream.getvalue()
+    assert "|" not in stream.getvalue()
+
+
 def test_the_mode_comes_back_and_frozen_parameters_are_told() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     module[0].requires_grad_(False)

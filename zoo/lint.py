@@ -48,6 +48,7 @@ MAX_POOLS = {
     for rank in (1, 2, 3)
     if (name, rank) != ("FractionalMaxPool", 1)
 }
+NORMS_OF_THE_LAST = {"LayerNorm", "layer_norm", "RMSNorm", "rms_norm"}  # dimensions, as many as they are told
 SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
 
 
@@ -70,6 +71,7 @@ def lint(
     _bias_before_norm(graph, by_path, found)
     _window_wider_than_map(graph, by_path, plan, found)
     _linear_on_map(graph, by_path, plan, found)
+    _norm_on_map(graph, by_path, plan, found)
     diagnostics.extend(_once_a_place(found))
 
 
@@ -198,18 +200,45 @@ def _window_wider_than_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan
 
 def _linear_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
     for node in graph.nodes:
-        sizes = _incoming(node, by_path, plan) if node.step.op == "Linear" and node.reads else None
-        if sizes is None or len(sizes) != 4 or not _is_map(node.reads[0].source, by_path):
+        sizes = _incoming_map(node, by_path, plan) if node.step.op == "Linear" else None
+        if sizes is None:
             continue
-        maker = by_path.get(node.reads[0].source)
         pool = "" if prod(sizes[2:]) == 1 else ", and {op: AdaptiveAvgPool2d, output_size: 1} before that to average"
         diagnostics.warning(
             "linear-on-map",
             f"{node.path}: a Linear works on the last dimension, of a map its width: {list(sizes[1:])} comes in",
             node.step.span,
-            notes=[Note(f"{maker.path} makes the map", maker.step.span)] if maker is not None else [],
+            notes=_maker(node, by_path),
             help=f"put {{op: flatten, start_dim: 1}} before it{pool}",
         )
+
+
+def _norm_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
+    for node in graph.nodes:
+        due = node.step.arguments.get("normalized_shape")
+        sizes = _incoming_map(node, by_path, plan) if node.step.op in NORMS_OF_THE_LAST else None
+        if sizes is None or (isinstance(due, list | tuple) and len(due) > 1):
+            continue
+        over_channels = "LayerNorm2d normalises over the channels, " if node.step.op.lower().startswith("layer") else ""
+        diagnostics.warning(
+            "norm-on-map",
+            f"{node.path}: {node.step.op} works on the last dimension, of a map its width: {list(sizes[1:])} comes in",
+            node.step.span,
+            notes=_maker(node, by_path),
+            help=f"{over_channels}normalized_shape: {list(sizes[1:])} over the whole map",
+        )
+
+
+def _maker(node: FlowNode, by_path: dict[str, FlowNode]) -> list[Note]:
+    maker = by_path.get(node.reads[0].source)
+    return [Note(f"{maker.path} makes the map", maker.step.span)] if maker is not None else []
+
+
+def _incoming_map(node: FlowNode, by_path: dict[str, FlowNode], plan: Plan) -> tuple[int, ...] | None:
+    """The sizes of what a node reads, where that is a map."""
+    sizes = _incoming(node, by_path, plan) if node.reads else None
+    is_map = sizes is not None and len(sizes) == 4 and _is_map(node.reads[0].source, by_path)
+    return sizes if is_map else None
 
 
 def _is_map(source: str, by_path: dict[str, FlowNode]) -> bool:

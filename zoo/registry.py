@@ -38,8 +38,8 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
     letters = Counter(folded)
 
     def contains(other: str) -> float:
-        is_word = min(len(folded), len(other)) > 1  # a letter is in most names
-        return 0.25 if is_word and (folded in other or other in folded) else 0.0
+        """What is added where one name holds the other; a short one, as `ne`, stands in many by chance."""
+        return 0.25 if len(folded) > 1 and (folded in other or (len(other) > 2 and other in folded)) else 0.0
 
     def at_most(candidate: str) -> float:
         other = candidate.lower()

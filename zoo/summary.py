@@ -256,8 +256,8 @@ def totals_text(summary: Summary) -> str:
 def _shape_text(shape: Any) -> str:
     if isinstance(shape, Mapping):
         return ", ".join(f"{key}: {_shape_text(value)}" for key, value in shape.items())
-    if shape and isinstance(shape[0], list):
-        return " | ".join(map(_shape_text, shape))
+    if shape and any(part is None or isinstance(part, list | Mapping) for part in shape):
+        return " | ".join(_shape_text(part) for part in shape if part is not None)
     return " x ".join(map(str, shape[1:] if shape[0] == -1 else shape)) if shape else ""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations, pairwise
+from xml.etree import ElementTree
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,3 +118,18 @@ def test_text_is_escaped() -> None:
     drawing = Drawing("<&>", (Node("a", "input", '<script>"&'),), ())
     assert "<script>" not in svg(drawing)
     assert '"#lt;script#gt;#quot;#amp;"' in mermaid(drawing)
+
+
+def test_every_shape_and_text_has_a_colour_without_style_sheets() -> None:
+    kinds = ("input", "module", "function", "block", "parameter", "output")
+    nodes = tuple(Node(kind, kind, kind, "Conv2d") for kind in kinds)  # type: ignore[arg-type]
+    edges = tuple(Edge(a, b, "high") for a, b in pairwise(kinds))
+    picture = ElementTree.fromstring(svg(Drawing("kinds", nodes, edges)))
+    coloured = [each for each in picture.iter() if each.tag.rpartition("}")[2] in ("rect", "path", "text")]
+    literal = re.compile("#[0-9a-f]{6}")
+    assert len(coloured) == 1 + 1 + len(kinds) * 3 + len(edges) * 2
+    assert all(
+        literal.fullmatch(each.get("fill", "")) or literal.fullmatch(each.get("stroke", "")) for each in coloured
+    )
+    assert all("fill" in each.attrib for each in coloured)  # black is what is not said
+    assert "prefers-color-scheme: dark" in svg(Drawing("kinds", nodes, edges))

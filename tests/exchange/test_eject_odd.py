@@ -186,3 +186,52 @@ def test_a_method_of_a_sum_that_ends_in_a_number() -> None:
     text = eject(plan)
     assert "(self.conv(x) + 2).repeat(" in text or "(x + 2).repeat(" in text
     assert_twins(plan, text)
+
+
+LISTS = """
+name: lists
+input: [3, 8, 8]
+blocks:
+  B:
+    params: {w: [4, 5], k: 1}
+    layers:
+      c: {op: Conv2d, repeat: 2, out_channels: "$(w[i])", kernel_size: $k, padding: $(k // 2)}
+      d: {op: Conv2d, out_channels: "$(w[0])", kernel_size: 1}
+layers:
+  x: B
+  y: {op: B, w: [6, 8]}
+  z: {op: B, w: [6, 8], k: 3}
+"""
+
+
+@pytest.mark.parametrize("yaml", [LISTS, LISTS.partition("  y:")[0]])
+def test_a_block_with_a_list_for_a_param(yaml: str, tmp_path: Path) -> None:
+    plan = plan_text(yaml)
+    text = eject(plan)
+    assert_twins(plan, text)
+    assert_clean(text, tmp_path)
+
+
+STREAMS = """
+name: streams
+input: [3, 8, 8]
+blocks:
+  Two:
+    inputs: [hi, lo]
+    layers:
+      a: {op: Conv2d, from: hi, out_channels: 8, kernel_size: 3, padding: 1}
+      b: {op: Conv2d, from: lo, out_channels: 4, kernel_size: 3, padding: 1}
+      both: {op: cat, from: [a, b], dim: 1}
+      c: {op: Conv2d, out_channels: 4, kernel_size: 1}
+    output: {hi: a, lo: c}
+layers:
+  x: {op: Conv2d, out_channels: 8, kernel_size: 1}
+  y: {op: Conv2d, out_channels: 4, kernel_size: 1}
+  h: {op: Two, from: [x, y], repeat: 3}
+  add: {op: cat, from: [h.lo, h.hi], dim: 1}
+"""
+
+
+def test_copies_with_several_outputs() -> None:
+    plan = plan_text(STREAMS)
+    assert_twins(plan, eject(plan))

@@ -44,6 +44,25 @@ def test_a_repeated_layer_is_a_module_of_copies() -> None:
     assert body.is_sequential
 
 
+@pytest.mark.parametrize("wires", ["[x, y, y]", "{lo: y, hi: x, by: y}"])
+def test_outputs_of_a_copy_go_to_the_inputs_of_the_next_that_bear_their_names(wires: str) -> None:
+    text = f"""
+blocks:
+  Two:
+    inputs: [hi, lo, by]
+    layers:
+      a: {{{CONV}: 8, from: hi}}
+      b: {{{CONV}: 4, from: lo}}
+      c: {{op: add, from: [b, by]}}
+    output: {{lo: c, hi: a}}
+layers:
+  x: {{{CONV}: 8}}
+  y: {{{CONV}: 4}}
+  h: {{op: Two, from: {wires}, repeat: 3}}
+"""
+    assert step(text, "h.2").inputs == (Ref("1", ("hi",)), Ref("1", ("lo",)), Ref("input2"))
+
+
 def test_copies_may_be_named_in_the_parent() -> None:
     text = f"layers: {{a: {{{CONV}: 4, repeat: 3, as: layer$(i + 1)}}, b: {{op: add, from: [layer1, a]}}}}"
     assert names(text) == ["layer1", "layer2", "layer3", "b"]

@@ -8,21 +8,23 @@ from html import escape
 from zoo.draw.drawing import Drawing, Node
 from zoo.draw.layout import LINE, Item, Layout, lay_out
 
-_STYLE = """
-svg { --ink: #1b2330; --soft: #5b6675; --line: #8a95a5; --paper: #ffffff;
-  --module: #dbe8fb; --function: #fdf0d5; --block: #dff3e3; --parameter: #f3e1f5; --input: #eceff3; --output: #eceff3 }
-@media (prefers-color-scheme: dark) {
-  svg { --ink: #e8edf4; --soft: #a9b4c2; --line: #77828f; --paper: #14181f;
-    --module: #22385a; --function: #4b3d1c; --block: #1f4029;
-    --parameter: #44284a; --input: #2a313b; --output: #2a313b } }
-text { font: 12px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: var(--soft);
-  text-anchor: middle }
-text.title { fill: var(--ink); font-weight: 600 }
-text.label { font-size: 10px; text-anchor: start }
-path { fill: none; stroke: var(--line); stroke-width: 1.4 }
-rect { stroke: var(--line) }
-.arrow { fill: var(--line); stroke: none }
-"""
+# Colours stand twice: on every shape and text, for a light page and for viewers that know no style sheets, and by class
+# in a style sheet for dark pages.
+_LIGHT = {
+    "ink": "#1b2330", "soft": "#5b6675", "line": "#8a95a5", "paper": "#ffffff", "module": "#dbe8fb",
+    "function": "#fdf0d5", "block": "#dff3e3", "parameter": "#f3e1f5", "input": "#eceff3", "output": "#eceff3",
+}  # fmt: skip
+_DARK = {
+    "ink": "#e8edf4", "soft": "#a9b4c2", "line": "#77828f", "paper": "#14181f", "module": "#22385a",
+    "function": "#4b3d1c", "block": "#1f4029", "parameter": "#44284a", "input": "#2a313b", "output": "#2a313b",
+}  # fmt: skip
+_FONT = "ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_RULES = [
+    *(f".{role} {{ fill: {colour} }}" for role, colour in _DARK.items()),
+    f"g rect, path {{ stroke: {_DARK['line']} }}",
+    ".line { stroke: none }",
+]
+_STYLE = f"@media (prefers-color-scheme: dark) {{ {' '.join(_RULES)} }}"
 
 ROUNDED = {"input", "output", "function"}
 
@@ -33,16 +35,22 @@ def svg(drawing: Drawing) -> str:
     width, height = round(layout.width), round(layout.height)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="{_FONT}" font-size="12" text-anchor="middle" '
         f'role="img" aria-label="The graph of {escape(drawing.name)}">',
         f"<style>{_STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path class="arrow" d="M0,0 L8,4 L0,8 z"/></marker></defs>',
-        f'<rect width="{width}" height="{height}" style="fill:var(--paper);stroke:none"/>',
+        f'<path {_filled("line")} d="M0,0 L8,4 L0,8 z"/></marker></defs>',
+        f'<rect {_filled("paper")} width="{width}" height="{height}"/>',
         *_arrows(layout),
         *(_box(node, layout.boxes[node.id]) for node in drawing.nodes),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _filled(role: str) -> str:
+    """The attributes of what is filled with a colour of the page."""
+    return f'class="{role}" fill="{_LIGHT[role]}"'
 
 
 def _arrows(layout: Layout) -> list[str]:
@@ -52,10 +60,12 @@ def _arrows(layout: Layout) -> list[str]:
     for edge, points in layout.routes:
         branch = max(0, next(number for number, point in enumerate(points) if point not in reached) - 1)
         reached.update(points)
-        parts.append(f'<path d="{_path(points[branch:])}" marker-end="url(#tip)"/>')
+        line = f'fill="none" stroke="{_LIGHT["line"]}" stroke-width="1.4"'
+        parts.append(f'<path {line} d="{_path(points[branch:])}" marker-end="url(#tip)"/>')
         if edge.label and not branch:
             lx, ly = points[0]
-            parts.append(f'<text class="label" x="{lx + 4:.1f}" y="{ly + 12:.1f}">{escape(edge.label)}</text>')
+            place = f'font-size="10" text-anchor="start" x="{lx + 4:.1f}" y="{ly + 12:.1f}"'
+            parts.append(f"<text {_filled('soft')} {place}>{escape(edge.label)}</text>")
     return parts
 
 
@@ -77,11 +87,11 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 def _box(node: Node, item: Item) -> str:
     radius = item.height / 2 if node.kind in ROUNDED else 5
     lines = [
-        f'<rect x="{item.x - item.width / 2:.1f}" y="{item.y:.1f}" width="{item.width:.1f}" '
-        f'height="{item.height:.1f}" rx="{radius:.1f}" style="fill:var(--{node.kind})"/>'
+        f'<rect {_filled(node.kind)} stroke="{_LIGHT["line"]}" x="{item.x - item.width / 2:.1f}" y="{item.y:.1f}" '
+        f'width="{item.width:.1f}" height="{item.height:.1f}" rx="{radius:.1f}"/>'
     ]
     first = item.y + (item.height - len(node.lines) * LINE) / 2 + LINE * 0.75
     for number, line in enumerate(node.lines):
-        kind = ' class="title"' if number == 0 else ""
-        lines.append(f'<text{kind} x="{item.x:.1f}" y="{first + number * LINE:.1f}">{escape(line)}</text>')
+        look = f'{_filled("ink")} font-weight="600"' if number == 0 else _filled("soft")
+        lines.append(f'<text {look} x="{item.x:.1f}" y="{first + number * LINE:.1f}">{escape(line)}</text>')
     return f"<g><title>{escape(node.title)}</title>{''.join(lines)}</g>"

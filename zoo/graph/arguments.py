@@ -16,7 +16,7 @@ from zoo.schema.check import close, validate
 from zoo.schema.signature import fields_of, given
 from zoo.schema.wording import shown as shown_plain
 
-_BATCH_GONE = "the samples of the batch are joined into one row: {op: flatten, start_dim: 1} keeps them apart"
+BATCH_GONE = "the samples of the batch are joined into one row: {op: flatten, start_dim: 1} keeps them apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _inferred(
             "shape-mismatch",
             f"{op.name}: {name} cannot be filled in: {first.name} is {shown(first.value)}",
             span,
-            help=f"{what} of the incoming tensor would be {name}" if len(first.value.shape) > 1 else _BATCH_GONE,
+            help=f"{what} of the incoming tensor would be {name}" if len(first.value.shape) > 1 else BATCH_GONE,
         )
     return found
 

@@ -9,19 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from zoo.diagnostics import Diagnostics
-from zoo.document import Scalar
+from zoo.document import Mapping, Scalar
+from zoo.document import Sequence as SequenceNode
 from zoo.document.evaluation import fill_in
 from zoo.graph.context import MOST_ERRORS, MOST_STEPS, Context, Job, Planned, Told
-from zoo.graph.copies import Copies, as_block, copies_of, is_chain, too_many
+from zoo.graph.copies import Copies, as_block, copies_of, how_to_read_one, is_chain, too_many
 from zoo.graph.names import check_layer_name
-from zoo.graph.order import is_source
+from zoo.graph.order import is_source, references
 from zoo.graph.plan import Block, Output, Ref, Step
-from zoo.graph.sharing import failed_share, share_step
+from zoo.graph.sharing import failed_share, share_step, shared
 from zoo.graph.steps import Made, Place, StepMaker
 from zoo.graph.texts import LayerText
 from zoo.graph.unused import warn_of_unused
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
-from zoo.graph.wiring import Wires, look_up, outputs, reference_text, wires
+from zoo.graph.wiring import Wires, outputs, reference_text, wires
 from zoo.layers import ops
 
 
@@ -51,6 +52,7 @@ class Body:
                 break
         told = Told()
         output, value = outputs(self._job.text.output, self._before, Scope(self._job.params, self._feeds), told.own)
+        self._check_outputs(told)
         self._tell(told, self._job.path.rstrip("."))
         block = None if self._failed or isinstance(value, Unknown) else self._block(output)
         if block is not None:
@@ -61,6 +63,19 @@ class Body:
     def _block(self, output: Output) -> Block:
         text, steps = self._job.text, tuple(self._steps)
         return Block(text.name, text.inputs, steps, output, is_chain(text.inputs, steps, output), text.span)
+
+    def _check_outputs(self, told: Told) -> None:
+        """Tells of each of several outputs that a skipped layer would have given: what it reads is not meant there."""
+        text = self._job.text
+        silent = {layer.name for layer in text.layers if "else" not in layer.keys} & self._skipped
+        for use in references(text.output) if isinstance(text.output, SequenceNode | Mapping) else ():
+            if use.name in silent:
+                told.own.error(
+                    "skipped",
+                    f"output: {use.name} is skipped here, what it reads would come out in its place",
+                    use.span,
+                    help=f"name another layer, or say what {use.name} gives when it is skipped with `else`",
+                )
 
     def _layer(self, layer: LayerText) -> None:
         told = Told()
@@ -78,7 +93,7 @@ class Body:
             self._skipped.add(layer.name)
         self._tell(told, f"{self._job.path}{layer.shown}")
         if layer.name:
-            self._feeds[layer.name] = replace(feed, name=layer.name)
+            self._feeds[layer.name] = replace(feed, name=layer.name, copies=how_to_read_one(layer))
         if not is_source(layer):
             self._before = feed
 
@@ -96,7 +111,7 @@ class Body:
                 feed = self._take(name, layer, self._single(layer, name, scope, index, copies), found, told)
             if self._size > MOST_STEPS or feed is None:
                 break
-            found = found.after(feed)
+            found = copies.after(index, found, feed, layer, told)
         return feed or self._unknown(layer)
 
     def _name(self, layer: LayerText, scope: Scope, index: int, copies: Copies, told: Told) -> str | None:
@@ -142,7 +157,7 @@ class Body:
     def _shared(self, layer: LayerText, name: str, found: Wires, scope: Scope, told: Told) -> Made:
         assert layer.share is not None
         steps = {step.name: step for step in self._steps}
-        original = steps.get(look_up(layer.share, scope, told.own).ref.name)
+        original = steps.get(shared(layer.share, scope, told.own).ref.name)
         if original is not None and original.kind == "share":  # which names the first of all
             original = steps[original.share or ""]
         make = self._makers.get(original.name) if original is not None else None

@@ -55,7 +55,8 @@ class NameChecker:
                     self._layer(layer, params, [*text.inputs, *(each.name for each in text.layers if each.name)])
             called_blocks = filter(None, (layer.block_text for layer in text.layers))
             self._heights[id(text)] += max((self._heights.get(id(each), 0) for each in called_blocks), default=0)
-            check_order(text, self._diagnostics)
+            is_anonymous = text.params is None and len(self._open) > 1
+            check_order(text, self._diagnostics, self._open[-2][0] if is_anonymous else None)
             has_blocks = bool(text.name) and text.blocks.own.get(text.name) is not text
             for nested in text.blocks.own.values() if has_blocks else ():
                 self.block(nested, frozenset())
@@ -131,7 +132,8 @@ class NameChecker:
 
     def _arguments(self, layer: LayerText, what: str, known: list[str]) -> None:
         first = layer.keys.get("first")
-        of_layer = [key for key in LAYER_KEYS if key not in ANONYMOUS_KEYS]
+        # what it does, the layer says already
+        of_layer = [key for key in LAYER_KEYS if key not in {*ANONYMOUS_KEYS, "op", "layers", "share"}]
         given = [(entry, [] if entry.key in layer.under_args else of_layer) for entry in layer.arguments]
         given += [(entry, []) for entry in first] if isinstance(first, Mapping) else []
         for entry, own in given:

@@ -10,11 +10,12 @@ from zoo.document import Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
 from zoo.graph.patterns import check_copies
-from zoo.graph.plan import Block, Output, Ref, Step
+from zoo.graph.plan import Block, Output, Ref, Step, TensorSpec
 from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
 from zoo.graph.wiring import Wires, look_up
+from zoo.schema.check import bool_help
 from zoo.schema.wording import shown
 
 MakeCopy: TypeAlias = Callable[[int, Scope, Wires, list[Step], Told], Made]
@@ -39,6 +40,25 @@ class Copies:
     def passed(self) -> Feed | None:
         """What comes out where all are skipped."""
         return self.other or (self.wires.all[0].feed if self.wires.all else None)
+
+    def after(self, index: int, found: Wires, feed: Feed, layer: LayerText, told: Told) -> Wires:
+        """What the copy behind one reads that read ``found`` and gave ``feed``; tells where that is not clear."""
+        names = layer.block_text.inputs if layer.block_text else ()
+        behind = found.after(feed, names)
+        before, first = found.first, behind.first
+        if before is None or first is None or not any(self.wanted[index + 1 :]):
+            return behind
+        if not isinstance(before.value, TensorSpec) or not isinstance(first.value, tuple | dict):
+            return behind
+        output = f"output: {{{', '.join(f'{name}: …' for name in names)}}}"
+        help = f"let its outputs bear the names of its inputs: {output}" if names else None
+        told.own.error(
+            "several-outputs",
+            f"{layer.shown}: a copy gives {len(first.value)} outputs, where the next one reads one tensor",
+            layer.keys.key_span("repeat"),
+            help=help or "write the layers out, each with its own `from`",
+        )
+        return found.after(replace(feed, value=UNKNOWN))
 
 
 def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copies | None:
@@ -71,6 +91,15 @@ def copies_of(layer: LayerText, found: Wires, scope: Scope, told: Told) -> Copie
         )
         return None
     return copies
+
+
+def how_to_read_one(layer: LayerText) -> str | None:
+    """How one copy of a repeated layer is read; None of a layer that is not repeated."""
+    if "repeat" not in layer.keys:
+        return None
+    if "as" in layer.keys:
+        return "a copy is read by the name that its `as` gives it"
+    return f"name the copies to read them: as: {layer.name}$(i) beside repeat gives {layer.name}0, {layer.name}1, …"
 
 
 def _count(layer: LayerText, scope: Scope, told: Told) -> int | None:
@@ -110,7 +139,8 @@ def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
         return None
     value = plain(found)
     if not isinstance(value, bool):
-        told.own.error("wrong-type", f"{layer.shown}: when: expected true or false, got {shown(value)}", node.span)
+        message = f"{layer.shown}: when: expected true or false, got {shown(value)}"
+        told.own.error("wrong-type", message, node.span, help=bool_help(value))
         return None
     return value
 
@@ -140,7 +170,7 @@ def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Ma
                 return Made(None, UNKNOWN, size)
         else:
             feed = inner.other or feed
-        found = found.after(feed)
+        found = inner.after(index, found, feed, layer, told)
     if failed or isinstance(feed.value, Unknown):
         return Made(None, feed.value, size)
     body = Block("", names, tuple(steps), feed.ref, is_chain(names, tuple(steps), feed.ref), layer.span)

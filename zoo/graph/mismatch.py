@@ -58,7 +58,7 @@ class Refusal:
 
 def explain(refusal: Refusal) -> Diagnostic:
     """The message for a layer that torch refuses."""
-    for explained in (_overflow, _pair, _convolution, _linear, _norm, _window):
+    for explained in (_overflow, _pair, _convolution, _linear, _norm, _window, _order):
         diagnostic = explained(refusal)
         if diagnostic is not None:
             return diagnostic
@@ -146,6 +146,8 @@ def _way_out(refusal: Refusal, first: Feed, second: Feed) -> str | None:
     one, other = first.value, second.value
     if not isinstance(one, TensorSpec) or not isinstance(other, TensorSpec):
         return None
+    if sorted((len(one.shape), len(other.shape))) == [2, 4] and one.shape[:2] == other.shape[:2]:
+        return _as_a_map(refusal, first if len(one.shape) == 2 else second)
     if len(one.shape) == len(other.shape) == 4 and one.shape[2:] != other.shape[2:]:
         smaller = first if one.shape[2] * one.shape[3] < other.shape[2] * other.shape[3] else second
         return refusal.shrinker(smaller)
@@ -154,6 +156,16 @@ def _way_out(refusal: Refusal, first: Feed, second: Feed) -> str | None:
             f"a Conv2d with kernel_size: 1 and out_channels: {one.shape[1]} makes {second.name} as wide as {first.name}"
         )
     return None
+
+
+def _as_a_map(refusal: Refusal, vector: Feed) -> str:
+    """How a value for each channel is laid over a map."""
+    step = refusal.steps.get(vector.ref.name)
+    dims = step.arguments.get("dim") if step is not None else None
+    if step is not None and step.kind == "function" and isinstance(dims, list | tuple) and len(dims) == 2:
+        return f"keepdim: true at {step.span.file}:{step.span.line} ({step.op}) makes {vector.name} a map of 1x1"
+    channels = vector.value.shape[1] if isinstance(vector.value, TensorSpec) else -1
+    return f"{{op: reshape, shape: [-1, {channels}, 1, 1]}} makes {vector.name} a map of 1x1"
 
 
 def _convolution(refusal: Refusal) -> Diagnostic | None:
@@ -254,6 +266,18 @@ def _window(refusal: Refusal) -> Diagnostic | None:
             refusal.shrinker(wire.feed),
         )
     return None
+
+
+def _order(refusal: Refusal) -> Diagnostic | None:
+    """A new order of dimensions that does not name each of them once."""
+    dims = refusal.request.arguments.get("dims")
+    if refusal.op not in ("permute", "Permute") or not isinstance(dims, list | tuple) or not refusal.shapes:
+        return None
+    wire, rank = refusal.wires.all[0], len(refusal.shapes[0])
+    due = f"{rank} numbers, the batch counted" if len(dims) != rank else f"each of 0 to {rank - 1} once"
+    is_without_batch = sorted(dims) == list(range(rank - 1))
+    help = f"dimension 0 is the batch: dims: {[0, *(dim + 1 for dim in dims)]}" if is_without_batch else None
+    return _mismatch(refusal, f"dims: expected {due}, got {list(dims)}", wire, refusal.written("dims", wire), help)
 
 
 def terse(words: str) -> str:

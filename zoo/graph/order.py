@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics, Note, Span
@@ -24,9 +25,12 @@ class Use:
     by_default: bool = False
 
 
-def check_order(text: BlockText, diagnostics: Diagnostics) -> None:
-    """Tells of references to layers that are not there, that stand below, or that read one another in a circle."""
-    order = _Order(text, diagnostics)
+def check_order(text: BlockText, diagnostics: Diagnostics, around: BlockText | None = None) -> None:
+    """Tells of references to layers that are not there, that stand below, or that read one another in a circle.
+
+    ``around`` is where an anonymous block stands: what it reads of that has to be handed in.
+    """
+    order = _Order(text, diagnostics, _handed_in(text, around) if around is not None else {})
     for index in range(len(text.layers)):
         order.check(index)
     order.check_output()
@@ -35,8 +39,9 @@ def check_order(text: BlockText, diagnostics: Diagnostics) -> None:
 class _Order:
     """One block's layers by position, and what each reads."""
 
-    def __init__(self, text: BlockText, diagnostics: Diagnostics) -> None:
+    def __init__(self, text: BlockText, diagnostics: Diagnostics, outside: AbstractMapping[str, str]) -> None:
         self._text = text
+        self._outside = outside  # the layers around the block, and what hands each in
         self._diagnostics = diagnostics
         self._uses = [list(uses_of(layer)) for layer in text.layers]
         # A list's numbers are not known before planning, once one of its layers is repeated or skipped.
@@ -62,7 +67,7 @@ class _Order:
 
     def check_output(self) -> None:
         """Checks what the block gives."""
-        for use in _references(self._text.output):
+        for use in references(self._text.output):
             if use.name not in self._position:
                 self._check_unknown(use)
 
@@ -72,7 +77,7 @@ class _Order:
             return  # an input; or a copy, which planning will know
         if len(self._diagnostics) < MOST_ERRORS:
             error = unknown_layer(use.name, dict.fromkeys(reversed(self._above)))
-            self._diagnostics.error(error.code, error.message, use.span, help=error.help)
+            self._diagnostics.error(error.code, error.message, use.span, help=self._outside.get(use.name, error.help))
 
     def _below(self, index: int, target: int, use: Use) -> None:
         reader, read = self._shown[index], self._shown[target]
@@ -127,6 +132,21 @@ class _Order:
             yield Use(self._shown[index - 1], layer.span, by_default=True)
 
 
+def _handed_in(text: BlockText, around: BlockText) -> dict[str, str]:
+    """The layers above an anonymous block, and how it gets what each of them gives."""
+    place = next(index for index, layer in enumerate(around.layers) if layer.block is text)
+    source = around.layers[place].keys.get("from")
+    before = around.layers[place - 1].name or str(place - 1) if place else around.inputs[0]
+    sources = [reference_text(node) for node in _scalars(source)] if source is not None else [before]
+    above = [*around.inputs, *(layer.name for layer in around.layers[:place])]
+    return {
+        name: f"{name} stands outside this block: hand it in, beside `layers`, "
+        f"by from: [{', '.join([*sources, name])}] and inputs: [{', '.join([*text.inputs, name])}]"
+        for name in above
+        if name.isidentifier()
+    }
+
+
 def is_source(layer: LayerText) -> bool:
     """Whether a layer reads no input: a `Parameter` or `Buffer`."""
     return layer.op in ("Parameter", "Buffer") and layer.block_text is None
@@ -134,23 +154,29 @@ def is_source(layer: LayerText) -> bool:
 
 def uses_of(layer: LayerText) -> Iterator[Use]:
     """All that a layer reads by name: values, sizes and modules."""
-    yield from _references(layer.keys.get("from"))
-    yield from _references(layer.keys.get("else"))
-    yield from _references(layer.share)
+    yield from references(layer.keys.get("from"))
+    yield from references(layer.keys.get("else"))
+    yield from references(layer.share)
     if is_source(layer):
-        yield from _references(layer.arguments.get("batch_like"))
+        yield from references(layer.arguments.get("batch_like"))
     for entry in (*layer.keys, *layer.arguments):
         for path, scalar in names_read(entry.value):
             if path.parts:
                 yield Use(path.name, place(scalar, path.start, path.end))
 
 
-def _references(node: Node | None) -> Iterator[Use]:
+def references(node: Node | None) -> Iterator[Use]:
+    """What a name, a list of names or a mapping to names refers to."""
+    for scalar in _scalars(node):
+        yield Use(reference_text(scalar).partition(".")[0], scalar.span)
+
+
+def _scalars(node: Node | None) -> Iterator[Scalar]:
     if isinstance(node, Scalar):
-        yield Use(reference_text(node).partition(".")[0], node.span)
+        yield node
     elif isinstance(node, Sequence):
         for item in node:
-            yield from _references(item)
+            yield from _scalars(item)
     elif isinstance(node, Mapping):
         for entry in node:
-            yield from _references(entry.value)
+            yield from _scalars(entry.value)

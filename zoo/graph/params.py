@@ -14,7 +14,7 @@ from zoo.graph.names import check_param_name
 from zoo.graph.values import UNKNOWN, Feed, Param, Scope
 from zoo.registry import did_you_mean, listed
 from zoo.schema.architecture import TYPE_NAMES, ParamForm
-from zoo.schema.check import close, expression_help, validate
+from zoo.schema.check import bool_help, close, expression_help, validate
 from zoo.schema.wording import shown
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -148,6 +148,8 @@ def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, d
         help = "// divides to a whole number" if _is_float_for_int(declared, node) else None
         if declared.type in ("int", "float") and (text := text_of(node)) is not None:
             help = expression_help(text)
+        if declared.type == "bool":
+            help = bool_help(plain(node))
         if plain(node) is None and declared.default is not None:
             help = f"write one, or leave {declared.name} out: it has a default"
         diagnostics.error(

@@ -9,6 +9,7 @@ from pathlib import Path
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence, plain, text_of
 from zoo.document.evaluation import substitute
+from zoo.graph.arguments import BATCH_GONE
 from zoo.graph.blame import blamed_on_params
 from zoo.graph.body import Body
 from zoo.graph.checks import NameChecker, warn_of_hidden_ops
@@ -20,7 +21,7 @@ from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec
 from zoo.graph.texts import BlockText, TextReader
 from zoo.graph.unused import warn_of_unread
-from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown
+from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown, shown_sizes
 from zoo.graph.whitening import check_images_reach
 from zoo.registry import listed
 from zoo.schema.architecture import ArchitectureForm, LibraryForm
@@ -209,11 +210,12 @@ class _Network:
             span = (
                 node.entries[-1].key_span if isinstance(node, Mapping) else node.span if node else self._span("layers")
             )
+            is_row = len(value.shape) == 1 and value.shape[0] < 0
             self.diagnostics.error(
                 "batch-mixed",
-                f"dimension 0 of the output, {list(value.shape)}, is not the batch",
+                f"dimension 0 of the output, {shown_sizes(value.shape)}, is not the batch",
                 span,
-                help="a layer above has moved the batch or folded something into it",
+                help=BATCH_GONE if is_row else "a layer above has moved the batch or folded something into it",
             )
 
     def _finished(

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
-from zoo.diagnostics import Note
+from zoo.diagnostics import Diagnostics, Note
+from zoo.document import Scalar
 from zoo.graph.arguments import call_keywords
 from zoo.graph.context import Told
 from zoo.graph.plan import Step
 from zoo.graph.slips import refuse_call
 from zoo.graph.steps import FAILED, Made
 from zoo.graph.texts import LayerText
-from zoo.graph.values import Scope, shown
-from zoo.graph.wiring import Wires
+from zoo.graph.values import Feed, Scope, shown
+from zoo.graph.wiring import Wires, look_up, reference_text
 from zoo.layers import ops
+
+
+def shared(node: Scalar, scope: Scope, diagnostics: Diagnostics) -> Feed:
+    """What a `share` names: a layer beside it, nothing inside one."""
+    own = Diagnostics()
+    feed = look_up(node, scope, own)
+    name = reference_text(node).partition(".")[0]
+    for item in own:
+        help = f"share: {name} runs all of {name}; a layer inside it is shared inside it alone"
+        diagnostics.add(replace(item, help=help) if item.help is None and name in scope.feeds else item)
+    return feed
 
 
 def share_step(

@@ -10,6 +10,7 @@ from zoo.diagnostics import Diagnostic, Diagnostics, Span
 from zoo.document import Mapping
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
+from zoo.layers.foreign import foreign_names
 from zoo.registry import LIKELY_KEY, LISTED, listed, meant, offer, unknown
 from zoo.schema.signature import fields_of
 
@@ -31,6 +32,8 @@ def unknown_op(name: str, known: Iterable[str], span: Span | None) -> Diagnostic
         return replace(diagnostic, help=f"{bare} is {reason}" if reason.startswith("a ") else reason)
     if synonym is not None:
         return replace(diagnostic, help=f"did you mean {synonym}?")
+    if bare in foreign_names("torchvision"):
+        return replace(diagnostic, help=f"a whole model of torchvision's is written {{op: torchvision, name: {bare}}}")
     if bare == name:
         return diagnostic
     return replace(diagnostic, help=unknown("op", bare, modules if wants_module else names).help)

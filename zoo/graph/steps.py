@@ -18,7 +18,7 @@ from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec, Value
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.slips import module_meant
 from zoo.graph.texts import BlockText, LayerText
-from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown, gives_nothing, pick_of
+from zoo.graph.values import UNKNOWN, Feed, MaybeValue, Scope, Unknown, gives_nothing, pick_of, shown_sizes
 from zoo.graph.wiring import Wire, Wires, look_up
 from zoo.layers import Op, ops
 
@@ -87,14 +87,15 @@ class StepMaker:
         what = text.name or place.layer.shown
         inputs = _block_inputs(place, text, what, told)
         feeds = {name: Feed(name, Ref(name), wire.feed.value, wire.feed.span) for name, wire in inputs.items()}
-        params = place.scope.params
+        params, defaults = place.scope.params, Told()
         if text.params is not None:
             found = {entry.key: (entry, substitute(entry.value, place.scope, told.own)) for entry in place.arguments}
             call = Call(what, place.span, found)
-            params = bind(self._context.declared(text), call, feeds, told.own, told.own)
+            params = bind(self._context.declared(text), call, feeds, told.own, defaults.own)
         job = Job(text, params, feeds, f"{place.path}{place.name}.")
         planned = self._context.remembered(job, self._plan_block)
-        told.call(planned.diagnostics, what, place.layer.op_span or place.span)
+        own = defaults.all(job.path.rstrip("."), inside=True)
+        told.call((*own, *planned.diagnostics), what, place.layer.op_span or place.span)
         if planned.block is None or isinstance(planned.output, Unknown):
             return Made(None, planned.output, planned.size + 1)
         arguments = {} if text.params is None else {name: param.value for name, param in params.items()}
@@ -264,7 +265,7 @@ def _has_one_batch(op: Op, output: Value, place: Place, told: Told) -> bool:
     if isinstance(output, TensorSpec) and sum(size < 0 for size in output.shape) > 1:
         told.own.error(
             "batch-mixed",
-            f"{op.name} pairs the samples of the batch with each other: {list(output.shape)} comes out",
+            f"{op.name} pairs the samples of the batch with each other: {shown_sizes(output.shape)} comes out",
             place.span,
             help="of several inputs with a batch, all have it in the same dimension",
         )

@@ -172,8 +172,8 @@ class TextReader:
         if validate(LayerForm, keys, self._diagnostics, what=what) is None:
             return LayerText(name, span, Mapping((), span), arguments)
         if len(kinds) != 1:
-            self._which_kind(what, kinds, node, span)
-            return LayerText(name, span, keys, arguments)
+            self._which_kind(name, what, kinds, node, span)
+            return LayerText(name, span, keys, arguments if kinds else Mapping((), span))  # of what, nobody knows
         args = keys.get("args")
         under_args = args.keys if isinstance(args, Mapping) else ()
         keys = keys.without(["op", "args", "share", "layers", "inputs", "output"])
@@ -186,7 +186,7 @@ class TextReader:
         op = str(value.value) if self._is_op_name(value) else None
         return LayerText(name, span, keys, arguments, op, value.span, blocks=blocks, under_args=under_args)
 
-    def _which_kind(self, what: str, kinds: list[str], node: Mapping, span: Span) -> None:
+    def _which_kind(self, name: str, what: str, kinds: list[str], node: Mapping, span: Span) -> None:
         if kinds:
             self._diagnostics.error(
                 "bad-layer",
@@ -195,20 +195,24 @@ class TextReader:
                 notes=[Note("the other", node.key_span(kinds[0]))],
             )
             return
+        inner = next((entry.key for entry in node if entry.key not in LAYER_KEYS and _is_layer(entry.value)), None)
+        if inner is not None and (name or len(node) > 1):
+            help = f"write `layers:` around them: {{layers: {{{inner}: …}}}}"
+            self._diagnostics.error("missing-key", f"{what}: layers is missing", span, help=help)
+            return
         slips = [(key, close(("op", "layers", "share"), key)) for key in node.keys if key not in LAYER_KEYS]
         slip, meant = next(((key, meant) for key, meant in slips if meant), (None, None))
-        if slip is not None:
+        if inner is None and slip is not None:
             message, help = f"{what}: unknown key {slip!r}", f"did you mean {meant}?"
             self._diagnostics.error("unknown-key", message, node.key_span(slip), help=help)
         else:
             first = node.entries[0].value if len(node) == 1 else None
-            call = node.entries[0] if isinstance(first, Mapping) else None
             stuck = next((key for key in node.keys if key.startswith("op:")), None)
             help = "say what the layer does: {op: Conv2d, …}"
-            if call is not None and call.key not in LAYER_KEYS:
-                help = f"write {{op: {call.key}, …}}: its arguments stand beside op"
-                if isinstance(first, Mapping) and {"op", "layers", "share"} & set(first.keys):
-                    help = f"take the dash away: layers that have names, as {call.key}, are a mapping"
+            if inner is not None:
+                help = f"take the dash away: layers that have names, as {inner}, are a mapping"
+            elif isinstance(first, Mapping) and node.keys[0] not in LAYER_KEYS:
+                help = f"write {{op: {node.keys[0]}, …}}: its arguments stand beside op"
             if stuck is not None:
                 span, help = node.key_span(stuck), f"a colon wants a space behind it: op: {stuck[3:].strip()}"
             self._diagnostics.error("missing-key", f"{what}: op is missing", span, help=help)
@@ -246,6 +250,11 @@ class TextReader:
                     notes=[Note("also here", arguments.key_span(entry.key))],
                 )
         return Mapping((*arguments.without(args.keys).entries, *args.entries), arguments.span)
+
+
+def _is_layer(node: Node) -> bool:
+    """Whether a mapping says what it does, as a layer has to."""
+    return isinstance(node, Mapping) and not {"op", "layers", "share"}.isdisjoint(node.keys)
 
 
 def _some(node: Node | None) -> Node | None:

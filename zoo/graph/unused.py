@@ -18,12 +18,10 @@ def warn_of_unused(block: Block, diagnostics: Diagnostics) -> None:
     used |= {ref.name for ref in block.output_refs} | {step.share for step in block.steps if step.share}
     for step in block.steps:
         if step.name not in used:
-            diagnostics.warning(
-                "unused-layer",
-                f"nobody uses {step.name}",
-                step.span,
-                help="name it in a `from` or in `output`, or remove it",
-            )
+            help = "name it in a `from` or in `output`, or remove it"
+            if step.kind in ("parameter", "buffer"):
+                help = f"{help}: a layer below a {step.op} reads what stands above it where it has no `from`"
+            diagnostics.warning("unused-layer", f"nobody uses {step.name}", step.span, help=help)
 
 
 def unread_params(block: Mapping) -> list[Entry]:

@@ -33,6 +33,7 @@ class Feed:
     ref: Ref
     value: MaybeValue
     span: Span  # of the layer that gives it
+    copies: str | None = None  # of a repeated layer: how one of its copies is read, for messages
 
     def pick(self, part: int | str) -> Feed:
         """One of several outputs. Raises ExpressionError where there is none of that number or key."""
@@ -46,15 +47,15 @@ class Feed:
             part = str(part)
             picked = value[part]
         else:
-            raise ExpressionError(*self._no_output(part), code="undefined-output")
+            raise ExpressionError(self._no_output(part), help=self.copies, code="undefined-output")
         return Feed(f"{self.name}.{part}", Ref(self.ref.name, (*self.ref.picks, part)), picked, self.span)
 
-    def _no_output(self, part: int | str) -> tuple[str]:
+    def _no_output(self, part: int | str) -> str:
         if isinstance(self.value, tuple):
-            return (f"{self.name} has no output {part}: there are {len(self.value)}, counted from 0",)
+            return f"{self.name} has no output {part}: there are {len(self.value)}, counted from 0"
         if isinstance(self.value, dict):
-            return (f"{self.name} has no output {part}: there are {', '.join(self.value)}",)
-        return (f"{self.name} has one output, there is no {self.name}.{part}",)
+            return f"{self.name} has no output {part}: there are {', '.join(self.value)}"
+        return f"{self.name} has one output, there is no {self.name}.{part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,17 @@ def _not_batch(feed: Feed, size: int, axis: int) -> int:
 
 
 def shown(value: MaybeValue) -> str:
-    """A value's shape as messages show it: the batch left out."""
+    """A value's shape as messages show it: the batch left out where it is dimension 0 and nothing is folded into it."""
     if isinstance(value, TensorSpec):
-        rest = value.shape[1:] if value.shape and value.shape[0] < 0 else value.shape
-        return f"[{', '.join('batch' if size < 0 else str(size) for size in rest)}]"
+        return shown_sizes(value.shape[1:] if value.shape[:1] == (-1,) else value.shape)
     if isinstance(value, tuple):
         return f"({', '.join(shown(item) for item in value)})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     return "nothing" if value is None else "unknown"
+
+
+def shown_sizes(shape: tuple[int, ...]) -> str:
+    """Sizes as messages show them: ``[3, batch]``, ``[64 * batch, 49]``."""
+    texts = ["batch" if size == -1 else f"{-size} * batch" if size < 0 else str(size) for size in shape]
+    return f"[{', '.join(texts)}]"

@@ -47,8 +47,17 @@ class Wires:
         known = {name: self.named[name] for name in names if name in self.named}
         return replace(self, named={**known, **self.named})
 
-    def after(self, feed: Feed) -> Wires:
-        """The wires of the next copy: the first one reads the copy before."""
+    def after(self, feed: Feed, names: Sequence[str] = ()) -> Wires:
+        """The wires of the next copy: the first one reads the copy before.
+
+        ``names`` are its inputs: where outputs of the copy before bear them, each input reads the one of its name.
+        """
+        if isinstance(feed.value, dict) and not feed.value.keys().isdisjoint(names):
+            given = {name: feed.pick(name) for name in names if name in feed.value}
+            inputs = zip(names, self.positional, strict=False)
+            positional = tuple(replace(wire, feed=given.get(name, wire.feed)) for name, wire in inputs)
+            named = {name: replace(wire, feed=given.get(name, wire.feed)) for name, wire in self.named.items()}
+            return Wires((*positional, *self.positional[len(names) :]), named)
         if self.positional:
             head, *rest = self.positional
             return Wires((replace(head, feed=feed), *rest), self.named)

@@ -76,8 +76,9 @@ ABSENT: dict[str, str] = {
         ["Transformer", "TransformerDecoder", "TransformerEncoder"],
         "a stack of layer modules handed in: repeat TransformerEncoderLayer instead",
     ),
+    **dict.fromkeys(["argmax", "argmin", "argsort"], "it gives places, through which nothing trains"),
     **dict.fromkeys(
-        ["argmax", "argmin", "argsort", "sort", "topk"], "it gives places, or an order, through which nothing trains"
+        ["sort", "topk"], "the places of its values differ from sample to sample: amax and amin give the extremes"
     ),
     **dict.fromkeys(
         ["gather", "scatter", "take_along_dim"],

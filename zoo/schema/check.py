@@ -44,6 +44,7 @@ _BOUNDS = {  # Pydantic's error types, and what each says is expected
     "too_long": "a list of at most {max_length}",
 }
 _TUPLE = re.compile(r"\(\s*-?\d")  # Python's, which YAML reads as text
+_OTHER_BOOLS = {"no": "false", "off": "false", "yes": "true", "on": "true"}  # of YAML 1.1, text in 1.2
 _OWN_WORDS = {"value_error", "assertion_error"}  # raised by a validator of ours, in its own words
 
 
@@ -281,6 +282,8 @@ def _advice(annotation: Any, node: Node) -> str | None:
         likely = close([choice for choice in choices(annotation) if isinstance(choice, str)], value)
         if likely:
             return f"did you mean {likely}?"
+        if bool in options and (meant := bool_help(value)):
+            return meant
         if value == "None":
             return "nothing is written null" if takes_none(annotation) else "leave the key out"
         if not node.plain and {int, float, bool} & {bare(o) for o in options} and type(resolve(value)) is not str:
@@ -294,6 +297,12 @@ def _advice(annotation: Any, node: Node) -> str | None:
             return "// divides to a whole number"
         return f"write {int(value)}" if value.is_integer() else None
     return None
+
+
+def bool_help(value: Any) -> str | None:
+    """The way out where a word of YAML 1.1 stands for true or false."""
+    meant = _OTHER_BOOLS.get(str(value).lower())
+    return f"write {meant}" if meant else None
 
 
 def expression_help(text: str) -> str | None:

@@ -14,8 +14,8 @@ LARGEST_OFFSET = 4
 
 
 def key(column: Iterable[Any]) -> tuple[Any, ...]:
-    """A column for comparison: 1 is not True, and a mapping is told by its text."""
-    return tuple((type(value), repr(value) if isinstance(value, dict) else value) for value in column)
+    """A column for comparison: 1 is not True, and what is made of other values is told by its text."""
+    return tuple((type(value), repr(value) if isinstance(value, list | tuple | dict) else value) for value in column)
 
 
 def is_constant(column: Sequence[Any]) -> bool:
