@@ -116,3 +116,24 @@ def test_a_length_that_only_the_data_tells_is_told_by_the_run(tmp_path: Path, da
         "warning: PiecewiseLinear: the last corner is at epoch 50, the training ends after 2"
     ] * times
     assert checked == ["schedule-cut-short"] * (1 - times)
+
+
+@pytest.mark.parametrize(("data", "times"), [(", validation: 0.1", 1), ("", 0)])
+def test_steps_that_only_the_opened_data_tells_are_held_against_the_schedule(
+    data: str, times: int, tmp_path: Path
+) -> None:
+    """Where the data is well known the check has told it; what it tells by epochs is not told twice."""
+    (tmp_path / "cycle.yaml").write_text(
+        "name: cycle\nmodel: {architecture: tiny_resnet, width: 4}\n"
+        f"data: {{source: digits, batch_size: 128{data}}}\n"
+        "optimizer: {name: SGD, groups: [{kind: bias, lr: 0.1, schedule: {name: StepLR, step_size: 30}}]}\n"
+        "schedule: {name: OneCycleLR, max_lr: 0.1, total_steps: 10}\ntrain: {epochs: 2}\n"
+    )
+    told: list[str] = []
+    checked: list[str] = []
+    settle = lambda found: checked.extend(item.code for item in found)  # noqa: E731
+    dry_run(str(tmp_path / "cycle.yaml"), RunOptions(quiet=True), settle, told.append)
+    steps = "OneCycleLR: after total_steps 10 of"
+    assert [steps in line for line in told if "never reached" in line or steps in line] == [True] * times
+    assert checked.count("schedule-ends-early") == 1 - times
+    assert checked.count("schedule-cut-short") == 1
