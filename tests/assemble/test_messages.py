@@ -36,7 +36,7 @@ CASES = {
     "class_count_of_images_of_unknown_size": recipe(
         MODEL.replace("10", "3"), more="transforms: {eval: [{SmallestMaxSize: {max_size: 12}}, Normalize]}"
     ),
-    "backend_that_cannot_be": recipe(more="transforms: {backend: batched, train: [Blur]}"),
+    "backend_that_cannot_be": recipe(more="transforms: {backend: batched, train: [Blur, Normalize]}"),
     "loss_of_other_classes": recipe(more="loss: {weight: [1, 2]}"),
     "loss_of_mixed_labels": recipe(more="loss: {name: MultiMarginLoss}\ntransforms: {train: [MixUp, Normalize]}"),
     "weights_that_are_not_there": recipe(MODEL.replace("10", "10, weights: nope.pth")),
@@ -51,7 +51,9 @@ CASES = {
     "averaged_with_true": recipe().replace("epochs: 1", "epochs: 1, ema: true"),
     "params_to_be_worked_out": recipe(MODEL.replace("10", "10, width: 2 * 8")),
     "crop": recipe(more="transforms: {train: [{RandomCrop: {height: 12, width: 9}}, Normalize]}"),
-    "crop_inside": recipe(more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}]}}]}"),
+    "crop_inside": recipe(
+        more="transforms: {eval: [{OneOf: {transforms: [{CenterCrop: {height: 9, width: 9}}], p: 1}}, Normalize]}"
+    ),
     "crop_by_corners": recipe(more="transforms: {train: [{Crop: {x_max: 9, y_max: 9}}, Normalize]}"),
     "random_tests": recipe(
         more="transforms: {eval: [{HorizontalFlip: {p: 1}}, VerticalFlip, {RandomCrop: {height: 6, width: 6}}, "

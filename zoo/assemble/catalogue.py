@@ -7,11 +7,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from zoo.assemble.shipped import recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, counted, percent
@@ -19,7 +23,9 @@ from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
 from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RESULT, RUNS, is_run, numbered
 from zoo.registry import did_you_mean
+from zoo.schema import fields_of
 from zoo.schema.recipe import REPORT_DOCS
+from zoo.schema.wording import describe
 
 _SLASHES = ("/", os.sep)  # what marks a folder at the end of its name
 
@@ -30,6 +36,22 @@ class Item:
 
     name: str
     doc: str
+    model: type[BaseModel] | None = None  # of the arguments that stand beside the name
+    inferred: Collection[str] = ()  # those that follow from the layer's input where they are left out
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, for ``--json``; what is required, or inferred, has no default."""
+        arguments = (
+            {}
+            if self.model is None
+            else {"arguments": [self._argument(*each) for each in fields_of(self.model).items()]}
+        )
+        return {"name": self.name, "doc": self.doc, **arguments}
+
+    def _argument(self, name: str, field: FieldInfo) -> dict[str, Any]:
+        default = {} if field.is_required() else {"default": _plain(field.get_default())}
+        found = {"inferred": True} if name in self.inferred else default
+        return {"name": name, "type": describe(field.annotation), **found, "doc": _line(field.description)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +84,24 @@ def _line(text: Any) -> str:
     return re.split(r"(?<=[a-z)]\.)(?<!et al\.)\s", " ".join(paragraph.split()))[0]
 
 
+def _plain(value: Any) -> Any:
+    """A default as YAML would have it; what it has no form for, as Python writes it."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    value = value.value if isinstance(value, Enum) else value
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
 def _registered(module: str, registry: str) -> Callable[[], Iterable[Item]]:
     """The entries of a registry; its module is imported when they are asked for: most of them bring torch."""
 
     def items() -> Iterable[Item]:
         entries = getattr(import_module(module), registry)
-        return [Item(name, _line(getattr(entries[name], "doc", ""))) for name in sorted(entries)]
+        found = ((name, entries[name]) for name in sorted(entries))
+        return [
+            Item(name, _line(getattr(entry, "doc", "")), entry.arguments, getattr(entry, "infers", ()))
+            for name, entry in found
+        ]
 
     return items
 
@@ -75,7 +109,7 @@ def _registered(module: str, registry: str) -> Callable[[], Iterable[Item]]:
 def _losses() -> Iterable[Item]:
     from zoo.assemble.losses import loss_arguments, loss_names
 
-    return [Item(name, _line(loss_arguments(name).__doc__)) for name in loss_names()]
+    return [Item(name, _line(loss_arguments(name).__doc__), loss_arguments(name)) for name in loss_names()]
 
 
 def _methods() -> Iterable[Item]:
@@ -133,6 +167,15 @@ def listing(kind: str) -> list[Item]:
     if found is None:
         raise UsageError(f"there is no kind {kind!r}", help=did_you_mean(kind, list(KINDS)))
     return list(found.items())
+
+
+def described(kind: str, name: str) -> Item:
+    """One thing of a kind. Raises UsageError where there is none of that name."""
+    items = {item.name: item for item in listing(kind)}
+    if name not in items:
+        help = did_you_mean(name, list(items))
+        raise UsageError(f"there is nothing called {name!r} in zoo ls {kind}", code="no-such-name", help=help)
+    return items[name]
 
 
 def _folder_help(target: str, path: Path) -> str:

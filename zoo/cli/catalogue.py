@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import textwrap
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,16 +27,36 @@ def ls(
         str | None,
         typer.Argument(metavar="KIND", help="architectures, ops, transforms, …; default: the kinds there are."),
     ] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One of them, with its arguments; default: all of them.")
+    ] = None,
 ) -> None:
-    """List what there is: architectures, recipes, ops, runs."""
-    from zoo.assemble.catalogue import KINDS, listing
+    """List what there is: architectures, recipes, ops, runs; or one of them with its arguments."""
+    from zoo.assemble.catalogue import KINDS, described, listing
 
+    if kind is not None and name is not None:
+        item = described(kind, name).as_data()
+        session.show(item, "\n".join([f"{name}  {item['doc']}".rstrip(), *_arguments(item.get("arguments", []))]))
+        return
     if kind is None:
         rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
     else:
-        rows = [{"name": item.name, "doc": item.doc} for item in listing(kind)]
+        rows = [item.as_data() for item in listing(kind)]
     width = max((len(row["name"]) for row in rows), default=0)
     session.show(rows, "\n".join(_wrapped(row["name"], row["doc"], width) for row in rows) or f"no {kind} yet")
+
+
+def _arguments(arguments: list[dict[str, Any]]) -> list[str]:
+    """A line for each argument: name, type, default, what it means."""
+    rows = [(each["name"], each["type"], _default(each), each["doc"]) for each in arguments]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(["", *map(str.ljust, row, widths)]).rstrip() for row in rows]
+
+
+def _default(argument: dict[str, Any]) -> str:
+    if "default" in argument:
+        return f"default {json.dumps(argument['default'])}"
+    return "inferred" if argument.get("inferred") else "required"
 
 
 def _wrapped(name: str, doc: str, width: int) -> str:

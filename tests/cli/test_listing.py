@@ -1,0 +1,45 @@
+"""What `zoo ls` says of the things there are, and of the arguments that they take."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Zoo
+
+WITH_ARGUMENTS = ("ops", "initialisers", "sources", "transforms", "losses", "optimizers", "schedules")
+
+
+@pytest.mark.parametrize("kind", WITH_ARGUMENTS)
+def test_everything_tells_its_arguments_as_data(kind: str, zoo: Zoo) -> None:
+    found = json.loads(zoo("ls", kind, "--json").out)
+    arguments = [argument for thing in found for argument in thing["arguments"]]
+    assert arguments
+    assert all(argument["type"] and "undefined" not in str(argument).lower() for argument in arguments)
+
+
+def test_an_argument_has_a_type_and_a_default_unless_it_must_be_there(zoo: Zoo) -> None:
+    found = json.loads(zoo("ls", "ops", "Conv2d", "--json").out)
+    arguments = {argument.pop("name"): argument for argument in found["arguments"]}
+    assert arguments["stride"] == {
+        "type": "int or [int, int]",
+        "default": 1,
+        "doc": "Stride of the convolution.",
+    }
+    assert arguments["in_channels"]["inferred"]
+    assert not arguments["out_channels"].keys() & {"inferred", "default"}
+
+
+def test_one_thing_is_shown_with_its_arguments(zoo: Zoo) -> None:
+    first, *lines = zoo("ls", "sources", "synthetic").out.splitlines()
+    assert first.startswith("synthetic  Made-up images")
+    assert lines[1] == "  classes    int              default 10           number of classes"
+    assert zoo("ls", "methods", "gradcam").out.startswith("gradcam  ")
+
+
+def test_a_thing_that_is_not_there(zoo: Zoo) -> None:
+    outcome = zoo("ls", "optimizers", "SGDD")
+    assert outcome.status == 2
+    assert "there is nothing called 'SGDD' in zoo ls optimizers" in outcome.err
+    assert "did you mean SGD?" in outcome.err
