@@ -18,11 +18,11 @@ from zoo.assemble.run import prepare
 from zoo.errors import ConfigError, DataError, UsageError, raise_if_errors
 
 
-def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.1])  # of images held out: with some, the data has to be opened to tell
+def test_averaging_that_would_begin_after_the_last_step_is_an_error(recipe: Path, share: float) -> None:
     with pytest.raises(ConfigError) as caught:
-        run(recipe, "train={max_steps: 2, swa: {start_epoch: 1.5}}")
-    (error,) = caught.value.diagnostics
-    assert error.code == "swa-outside-training"
+        run(recipe, "train={max_steps: 2, swa: {start_epoch: 1.5}}", f"data.validation={share}")
+    assert [item.code for item in caught.value.diagnostics if item.severity == "error"] == ["swa-outside-training"]
     assert not Path("runs").exists()
 
 

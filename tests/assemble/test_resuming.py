@@ -97,7 +97,7 @@ def test_a_run_is_tested_with_the_network_it_keeps(recipe: Path, monkeypatch: py
         "layers:\n  prep:",
         "layers:\n  first: {op: Conv2d, out_channels: 1, kernel_size: 1}\n  prep:",
     )
-    monkeypatch.setattr("zoo.graph.shipped.SHIPPED", changed)
+    monkeypatch.setattr("zoo.architectures.FOLDER", changed)
     assert open_run(result["run_dir"]).base.network.plan is not None
     assert evaluate_run(result["run_dir"])["accuracy"] == result["test"]["accuracy"]
     with pytest.raises(ConfigError, match="first"):

@@ -34,7 +34,7 @@ def applied(case: Case) -> tuple[list[Tensor], list[Tensor]]:
     inputs = [(torch.rand(shape, generator=generator) + 0.1).requires_grad_() for shape in (shapes * count)[:count]]
     if ops[name].kind == "module":
         return inputs, tensors(ops[name].build(given(model))(*inputs))
-    return inputs, tensors(ops[name].apply(inputs, {}, given(model), True))
+    return inputs, tensors(ops[name].apply(inputs, {}, given(model)))
 
 
 def is_read_backwards(case: Case) -> bool:

@@ -347,4 +347,5 @@ def test_the_recipe_of_the_learning_rate_stands_beside_it() -> None:
 
 def test_the_page_knows_every_file_of_a_run() -> None:
     names = {value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str)}
-    assert set(FILES) == names - {layout.LAST, layout.BEST, layout.MANIFEST}  # these are in the checkpoints
+    inside = {layout.LAST, layout.BEST, layout.MANIFEST, layout.EVIDENCE_DATA}  # in folders that the page names
+    assert set(FILES) == names - inside

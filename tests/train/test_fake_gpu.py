@@ -144,7 +144,7 @@ def take_steps(one: Training, stepper: Stepper) -> None:
     for step in range(1, STEPS + 1):
         (batch,) = FakeBatches(steps=1).epoch(1)
         stepper.backward(batch, share=1.0)
-        assert stepper.update(step, one.optimization.lrs["SGD"]) == 8
+        assert stepper.update(step, one.optimization.lrs["body"]) == 8
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -86,7 +86,8 @@ def summary(
     found = summarize_target(target, diagnostics, input_shape=_shape(input_shape))
     session.settle(diagnostics)
     assert found is not None
-    session.show(found.as_data(), torchsummary_text(found) if table is TableFormat.torchsummary else _table(found))
+    as_text = torchsummary_text if table is TableFormat.torchsummary else _table
+    session.show(found.as_data(), lambda: as_text(found))
 
 
 _PIPED_COLUMNS = 500  # no line of a file is folded

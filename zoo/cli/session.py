@@ -37,12 +37,12 @@ class Session:
         if self.speaks and (not self.quiet or text.startswith("warning: ")):
             print_note(text)
 
-    def show(self, data: Any, text: str) -> None:
-        """The result, to stdout: as data under ``--json``, else as text."""
+    def show(self, data: Any, text: str | Callable[[], str]) -> None:
+        """The result, to stdout: as data under ``--json``, else as text, or as what makes the text."""
         if self.as_json:
             print_json(data)
         else:
-            print_text(text)
+            print_text(text if isinstance(text, str) else text())
 
     def settle(self, diagnostics: Diagnostics) -> None:
         """Raises ConfigError where there is an error (or, under ``--strict``, a warning); else shows the warnings."""

@@ -137,7 +137,7 @@ def _frozen(step: Step, node: Node, diagnostics: Diagnostics, copy: str | None) 
     if isinstance(node, Scalar) and isinstance(node.value, bool):
         trains = not node.value
         if not trains and all(spec.is_buffer for _, _, spec in parameters(step)):
-            message = f"{step.name}: freeze: there is nothing to freeze, it has no parameters"
+            message = "freeze: there is nothing to freeze, the layer has no parameters"
             diagnostics.warning("idle-freeze", message, node.span, help="leave it out")
         return changed(step, lambda path, step, spec: spec if spec.is_buffer else replace(spec, trainable=trains))
     for item in _listed(node):

@@ -87,7 +87,7 @@ def weights_file(path: str | Path) -> Path:
     file = path / "model.safetensors" if is_dir(path) else path
     if not is_file(file):
         help = "a file of weights goes by its path from the file that names it"
-        if (path / CHECKPOINTS).is_dir():
+        if is_dir(path / CHECKPOINTS):
             help = f"that is a run: name one of its checkpoints, {path.name}/{CHECKPOINTS}/best"
         raise CheckpointError(f"there are no weights at {file}", code="no-weights", help=help)
     return file
