@@ -43,9 +43,15 @@ def announced() -> Place:
 
 
 def ending_signals() -> list[signal.Signals]:
-    """The signals that end a training in order; without SIGHUP where ``nohup`` has this process ignore it."""
+    """The signals that end a training or a command in order; no SIGHUP where ``nohup`` has this process ignore it."""
     is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [number for number in _ENDING if not (is_deaf and number == signal.SIGHUP)]
+
+
+def die_of(number: int) -> None:
+    """Ends this process as the signal does by default: for a forked worker, which has its parent's handlers."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def sharers(images: int, ranks: int) -> int:

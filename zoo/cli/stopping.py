@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-_ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)  # Python itself raises KeyboardInterrupt for SIGINT
+from zoo.launch import die_of, ending_signals
 
 
 class Stopped(KeyboardInterrupt):
@@ -26,7 +26,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def signals_that_stop() -> Iterator[None]:
-    """Has these signals raise :class:`Stopped`; what is ignored, as SIGHUP under ``nohup``, stays ignored.
+    """Has these signals raise :class:`Stopped`; SIGHUP stays ignored where ``nohup`` has it so.
 
     Outside the main thread Python can handle no signals.
     """
@@ -37,12 +37,11 @@ def signals_that_stop() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         if os.getpid() != process:  # a forked worker, which has this handler too
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            die_of(number)
         raise Stopped(number)
 
-    heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heard}
+    # Python itself raises KeyboardInterrupt for SIGINT.
+    before = {number: signal.signal(number, stop) for number in ending_signals() if number != signal.SIGINT}
     try:
         yield
     finally:

@@ -96,8 +96,7 @@ def given(arguments: BaseModel) -> dict[str, Any]:
 
 def completed(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, under the callable's own names, with the model's defaults filled in."""
-    fields = model.model_fields
-    defaults = {info.alias or name: info.get_default() for name, info in fields.items() if not info.is_required()}
+    defaults = {name: info.get_default() for name, info in fields_of(model).items() if not info.is_required()}
     return {**defaults, **arguments}
 
 

@@ -9,7 +9,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from zoo.launch import ending_signals
+from zoo.launch import die_of, ending_signals
 from zoo.train.ranks import ALONE, Ranks
 
 
@@ -60,8 +60,7 @@ class SignalWatch:
     def _in_worker(number: int) -> None:
         """A forked loader worker has this handler too. Ctrl-C reaches it but is not for it; the rest ends it."""
         if number != signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            die_of(number)
 
     def check(self) -> None:
         """Raises Interrupted if a signal has come, to any rank."""
