@@ -34,9 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    # PyTorch's own switch, read at its first allocation: big tensors on a CPU in pages of 2 MB instead of 4 kB. The
-    # kernel clears a training step's memory anew every time, and spends a tenth of the step on it with small pages.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with ExitStack() as stack:
         try:  # whatever of ours is imported is imported here: Ctrl-C may come as soon as the command is typed
             from zoo.cli.stopping import signals_that_stop

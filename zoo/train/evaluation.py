@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zoo.optim.undoing import same_modes
 from zoo.schema.recipe import TTA
+from zoo.train.allocator import kept_memory
 from zoo.train.metrics import Meter, is_sum
 from zoo.train.ranks import Ranks
 from zoo.train.runtime import Runtime
@@ -128,7 +129,7 @@ def evaluate(
     meter = Meter(runtime.device, loss_is_sum=is_sum(loss), ranks=runtime.ranks)
     hits_tta = torch.zeros((), dtype=torch.int64, device=runtime.device)
     kept = _Kept()
-    with evaluating(model):
+    with kept_memory(runtime.device), evaluating(model):
         for batch in batches.epoch(1):
             on_batch()
             if not batch.weight:

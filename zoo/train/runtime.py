@@ -9,7 +9,6 @@ lightning-fabric gives the device, the strategy and autocast. On one device the 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from zoo.diagnostics import counted
 from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.launch import Place
 from zoo.schema.recipe import Compile
+from zoo.train.allocator import kept_memory
 from zoo.train.ranks import ALONE, Ranks
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
@@ -215,14 +215,11 @@ class Runtime:
         """Readies the process for training, for the length of a ``with`` block; enter it once all is built.
 
         cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
-        keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat. What
-        reading the data left free goes back to the machine, which the first step may need: glibc would keep it
-        (130 MiB after CIFAR-10).
+        keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat.
+        A CPU's memory is kept from step to step.
         """
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-        if trim is not None:
-            trim(0)
-        with _deterministic_algorithms() if self.deterministic else _fastest_convolutions():
+        algorithms = _deterministic_algorithms() if self.deterministic else _fastest_convolutions()
+        with kept_memory(self.device), algorithms:
             yield
 
     def place(self, module: nn.Module) -> nn.Module:

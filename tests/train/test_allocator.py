@@ -1,0 +1,108 @@
+"""A CPU's memory is kept between steps, and given back afterwards. Each test has a heap of its own: a process's."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from zoo.train import allocator
+
+pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="wants glibc's malloc")
+
+FEW = 24  # faults: half as many as such a block costs in pages of 2 MB
+PRELUDE = """
+import json, resource
+from contextlib import suppress
+from pathlib import Path
+import torch
+from zoo.train.allocator import kept_memory
+
+CPU, MEGABYTES = torch.device("cpu"), 96  # above 32, from which glibc maps every block anew
+
+def block():
+    torch.ones(MEGABYTES << 18)
+
+def faults():
+    for _ in range(10):  # a block's edges go to small blocks' lists first, and it serves no other of its size
+        block()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def megabytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+told = {}
+"""
+
+
+def told_by(code: str, **environment: str) -> dict[str, Any]:
+    """What a program of its own puts into ``told``."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{PRELUDE}{code}\nprint(json.dumps(told))"],
+        env=bare | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_a_freed_block_serves_the_next_tensor_until_the_last_holder_ends() -> None:
+    told = told_by("""
+with kept_memory(torch.device("cuda")):
+    told["on a GPU"] = faults()
+with kept_memory(CPU):
+    told["inside"] = faults()
+    with suppress(ValueError), kept_memory(CPU):
+        raise ValueError
+    told["still inside"] = faults()
+    held = megabytes()
+told["given back"] = held - megabytes()
+MEGABYTES = 256  # more than lies free in the heap
+told["after"] = faults()
+""")
+    assert told["inside"] <= FEW < told["on a GPU"]
+    assert told["still inside"] <= FEW < told["after"]
+    assert told["given back"] > 90
+
+
+def test_settings_of_the_user_stay() -> None:
+    told = told_by("with kept_memory(CPU):\n    told['inside'] = faults()", MALLOC_TRIM_THRESHOLD_="131072")
+    assert told["inside"] > FEW
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_one"),
+    [
+        ("MALLOC_MMAP_MAX_", "65536", True),
+        ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", True),
+        ("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=512", False),
+        ("MALLOC_ARENA_MAX", "1", False),
+    ],
+)
+def test_what_counts_as_a_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_one: bool) -> None:
+    for other in ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    assert allocator._is_set_by_user() == is_one
+
+
+def test_a_training_keeps_its_memory_between_steps() -> None:
+    told = told_by("""
+from tests.train.small_world import Small, small_training
+from zoo.events import StepLogged
+from zoo.train import fit
+steps = fit(small_training(Small(train={"epochs": 1}), None))
+told["between"] = [faults() for event in steps if isinstance(event, StepLogged)]
+""")
+    assert told["between"]
+    assert max(told["between"]) <= FEW
