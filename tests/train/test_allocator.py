@@ -90,7 +90,7 @@ def test_settings_of_the_user_stay() -> None:
     ],
 )
 def test_what_counts_as_a_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_one: bool) -> None:
-    for other in ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
+    for other in (*allocator._OF_THE_USER, "GLIBC_TUNABLES"):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, value)
     assert allocator._is_set_by_user() == is_one
