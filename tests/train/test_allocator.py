@@ -106,3 +106,23 @@ told["between"] = [faults() for event in steps if isinstance(event, StepLogged)]
 """)
     assert told["between"]
     assert max(told["between"]) <= FEW
+
+
+def test_what_reading_the_data_left_free_goes_back_on_every_device() -> None:
+    told = told_by("""
+from contextlib import nullcontext
+from types import SimpleNamespace
+from zoo.train.runtime import Runtime
+def tuned(device):
+    return Runtime.tuned(SimpleNamespace(device=torch.device(device), deterministic=False))
+for device, training in ("none", nullcontext()), ("cuda", tuned("cuda")), ("cpu", tuned("cpu")):
+    # Below what glibc maps, so parts of its heap; the small ones between stay, and keep the heap from shrinking.
+    blocks, *keepers = zip(*((bytearray(100_000), bytearray(1000)) for _ in range(1000)))
+    del blocks
+    before = megabytes()
+    with training:
+        told[device] = before - megabytes()
+""")
+    assert told["none"] < 1
+    assert told["cuda"] > 80
+    assert told["cpu"] > 80

@@ -11,7 +11,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
 
 import torch
 
@@ -23,40 +23,38 @@ _LARGEST_TRIM_THRESHOLD = 64 << 20  # what glibc's own rises to once 32 MiB, the
 _OF_THE_USER = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 
 
-@dataclass
-class _Holders:
-    """How many ``with`` blocks hold the memory: a test within a training is one in another."""
-
-    count: int = 0
-
-
-_HOLDERS = _Holders()
+_KEPT = ContextVar("kept", default=False)  # a test within a training asks again
 
 
 @contextmanager
 def kept_memory(device: torch.device) -> Iterator[None]:
     """Keeps what tensors on the CPU leave free for the next ones, for the length of a ``with`` block.
 
-    What lies free before, as after reading the data (130 MiB of CIFAR-10's), and what lies free afterwards goes back to
-    the kernel. Nothing is done on other devices, under another C library, or where the environment sets glibc's malloc.
+    What lies free before and afterwards goes back to the kernel. Within another such block nothing is done, nor on
+    other devices, under another C library, or where the environment sets glibc's malloc.
     """
     libc = ctypes.CDLL(None)
-    if device.type != "cpu" or not hasattr(libc, "malloc_trim") or _is_set_by_user():
+    if _KEPT.get() or device.type != "cpu" or not hasattr(libc, "malloc_trim") or _is_set_by_user():
         yield
         return
-    if not _HOLDERS.count:
-        libc.malloc_trim(0)
-        libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)
-        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
-    _HOLDERS.count += 1
+    give_free_memory_back()
+    libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)
+    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    outside = _KEPT.set(True)
     try:
         yield
     finally:
-        _HOLDERS.count -= 1
-        if not _HOLDERS.count:
-            libc.mallopt(_M_MMAP_MAX, _MOST_BLOCKS)
-            libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
-            libc.malloc_trim(0)
+        _KEPT.reset(outside)
+        libc.mallopt(_M_MMAP_MAX, _MOST_BLOCKS)
+        libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
+        give_free_memory_back()
+
+
+def give_free_memory_back() -> None:
+    """Gives the kernel what glibc holds free: after reading CIFAR-10, 130 MiB."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)
 
 
 def _is_set_by_user() -> bool:

@@ -26,7 +26,7 @@ from zoo.diagnostics import counted
 from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.launch import Place
 from zoo.schema.recipe import Compile
-from zoo.train.allocator import kept_memory
+from zoo.train.allocator import give_free_memory_back, kept_memory
 from zoo.train.ranks import ALONE, Ranks
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
@@ -216,8 +216,9 @@ class Runtime:
 
         cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
         keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat.
-        A CPU's memory is kept from step to step.
+        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step.
         """
+        give_free_memory_back()
         algorithms = _deterministic_algorithms() if self.deterministic else _fastest_convolutions()
         with kept_memory(self.device), algorithms:
             yield
