@@ -21,6 +21,7 @@ S8 = """[{PadIfNeeded: {min_height: 40, min_width: 40}}, {RandomCrop: {height: 3
   {CoarseDropout: {num_holes_range: [1, 1], hole_height_range: [8, 8], hole_width_range: [8, 8], p: 1.0}}, Normalize]"""
 AIRBENCH = """[Normalize, AlternatingFlip, {PadIfNeeded: {min_height: 36, min_width: 36, border_mode: reflect}},
   {RandomCrop: {height: 32, width: 32}}]"""
+EITHER = "{OneOf: {transforms: [{CutMix: {p: 0.4}}, {MixUp: {alpha: 0.2, p: 0.6}}], p: 0.8}}"
 MIXED = "[HorizontalFlip, Normalize, {CutMix: {p: 0.5}}, {MixUp: {alpha: 0.4}}, AlternatingFlip]"
 
 
@@ -53,7 +54,7 @@ def test_an_epoch_gives_every_sample_once_in_another_order() -> None:
     assert torch.cat([batch.indices for batch in still.epoch(3)]).tolist() == list(range(200))
 
 
-@pytest.mark.parametrize("text", [S8, AIRBENCH, MIXED])
+@pytest.mark.parametrize("text", [S8, AIRBENCH, MIXED, f"[HorizontalFlip, {EITHER}, Normalize]"])
 @pytest.mark.parametrize("backend", ["batched", "albumentations"])
 def test_a_sample_is_the_same_however_the_split_is_cut(text: str, backend: str) -> None:
     data = noise(60)
@@ -133,6 +134,8 @@ def test_both_backends_agree_where_nothing_is_drawn(text: str) -> None:
         "[Normalize, CutMix]",
         "[Normalize, {MixUp: {p: 1}}]",
         "[{Pad: {padding: 2}}, AlternatingFlip, {CutMix: {alpha: 0.3}}]",
+        f"[{EITHER}, Normalize]",
+        f"[Normalize, {EITHER}]",
     ],
 )
 def test_zoos_own_transforms_are_the_same_in_both_backends(text: str) -> None:

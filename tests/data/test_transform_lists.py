@@ -30,6 +30,10 @@ WRONG = """
   - MixUp: {beta: 1.0}
   - OneOf: {transforms: [HorizontalFlip, {Blur: {blur_limt: 3}}]}
   - OneOf: {transforms: [HorizontalFlip, AlternatingFlip]}
+  - OneOf: {transforms: [CutMix, HorizontalFlip]}
+  - OneOf: {transforms: [{OneOf: {transforms: [CutMix], p: 1}}, MixUp], p: 1}
+  - OneOf: {transforms: [CutMix: {p: 0}, MixUp: {p: 0}], p: 1}
+  - SomeOf: {transforms: [CutMix, MixUp]}
   - SomeOf: {transforms: []}
   - Blur: {blur_limit: [2, 6]}
   - Defocus: {radius: .inf}
@@ -48,6 +52,9 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
 def test_a_sequence_that_half_of_the_images_do_without_is_warned_of() -> None:
     assert "half of the images do without" in complaints("[Sequential: {transforms: [HorizontalFlip]}]")
     assert complaints("[Sequential: {transforms: [HorizontalFlip], p: 0.5}]").strip() == ""
+    assert "OneOf: without p, half of the images" in complaints("[OneOf: {transforms: [CutMix, MixUp]}]")
+    assert complaints("[OneOf: {transforms: [CutMix, MixUp], p: 1}]").strip() == ""
+    assert complaints("[OneOf: {transforms: [HorizontalFlip, VerticalFlip]}]").strip() == ""
     chosen = "[OneOf: {transforms: [Sequential: {transforms: [HorizontalFlip]}, VerticalFlip]}]"
     assert complaints(chosen).strip() == ""  # what it has chosen is always applied
 

@@ -84,8 +84,11 @@ class Draws:
         """Whether each sample's coin, which falls on its head with this probability, does (n)."""
         return self.uniform() < probability
 
-    def beta(self, alpha: float) -> Floats:
-        """Numbers in [0, 1] from Beta(alpha, alpha), by the inverse of its distribution function (n)."""
+    def beta(self, alpha: float | Floats) -> Floats:
+        """Numbers in [0, 1] from Beta(alpha, alpha), by the inverse of its distribution function (n).
+
+        ``alpha`` may differ by sample.
+        """
         from scipy.special import betaincinv
 
         values: Floats = betaincinv(alpha, alpha, self.uniform())

@@ -45,7 +45,7 @@ class SamplePipeline:
     @cached_property
     def _built(self) -> tuple[Any, ...]:
         """The albumentations transforms, None in place of zoo's own; all share one random state."""
-        built = [None if spec.entry.own else spec.build(self.facts) for spec in self.specs]
+        built = [None if spec.is_own else spec.build(self.facts) for spec in self.specs]
         for transform in built:
             if transform is not None:
                 self._random.give_to(transform)

@@ -117,7 +117,12 @@ class TransformSpec:
     @property
     def mixes_labels(self) -> bool:
         """Whether images come out with shares of several classes (B, classes) instead of a class (B)."""
-        return self.entry.mixes_labels
+        return self.entry.mixes_labels or any(child.mixes_labels for child in self.children)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is zoo's own: a OneOf of those that mix is, too."""
+        return self.entry.own is not None or self.mixes_labels
 
     @property
     def gives_floats(self) -> bool:
@@ -136,10 +141,16 @@ class TransformSpec:
         """The form that runs over whole batches of this shape. Raises NotBatchedError where there is none."""
         entry = self.entry
         if entry.own is not None:
-            return entry.own(entry.arguments.model_validate(dict(self.arguments)), shape, facts)
+            return entry.own(self._validated(), shape, facts)
+        if self.mixes_labels:
+            p = self.arguments.get("p", entry.arguments.model_fields["p"].default)
+            return mixing.one_of([child._validated() for child in self.children], p, shape, facts)
         if entry.batched is None:
             raise NotBatchedError(self.name)
         return entry.batched(self.build(facts), shape)
+
+    def _validated(self) -> BaseModel:
+        return self.entry.arguments.model_validate(dict(self.arguments))
 
 
 def parse_transforms(
@@ -191,10 +202,12 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) 
     children = _children(name, written.get("transforms"), diagnostics, where)
     if children is None:
         return None
-    if name == "Sequential" and written.get("p") is None and inside != "OneOf":  # which applies what it has chosen
-        message = "Sequential: without p, half of the images do without what is in it (albumentations' default is 0.5)"
+    spec = TransformSpec(name, plain(written.without(["transforms"])), span, children)
+    # What OneOf chooses is always applied.
+    if (name == "Sequential" and inside != "OneOf" or spec.mixes_labels) and written.get("p") is None:
+        message = f"{name}: without p, half of the images do without what is in it (albumentations' default is 0.5)"
         diagnostics.warning("half-applied", message, span, help="p: 1 for all images, or p: 0.5 to say so")
-    return _tried(TransformSpec(name, plain(written.without(["transforms"])), span, children), diagnostics)
+    return _tried(spec, diagnostics)
 
 
 def _judged(entry: TransformEntry, written: MappingNode, span: Span, diagnostics: Diagnostics) -> bool:
@@ -216,15 +229,17 @@ def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Whe
     """The transforms inside a OneOf and its like; None where one of them is wrong."""
     assert isinstance(node, Sequence)
     children = parse_transforms(node, diagnostics, where=where, inside=name)
-    for child in children:
-        if child.entry.own is not None:
-            diagnostics.error(
-                "bad-value",
-                f"{name} takes albumentations' transforms only",
-                child.span,
-                help=f"{child.name} is zoo's own; put it into the list itself",
-            )
-            return None
+    mixing = [child for child in children if child.entry.mixes_labels]
+    if name == "OneOf" and mixing and len(mixing) == len(node):
+        return children
+    refused = next((child for child in children if child.is_own), None)
+    if refused is not None:
+        what = f"{refused.name} of {refused.children[0].name}" if refused.children else refused.name
+        help = f"{what} is zoo's own; put it into the list itself"
+        if mixing:
+            help += ", or into a OneOf of CutMix and MixUp alone"
+        diagnostics.error("bad-value", f"{name} takes albumentations' transforms only", refused.span, help=help)
+        return None
     return children if len(children) == len(node) else None
 
 
@@ -247,11 +262,12 @@ def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode
 
 
 def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | None:
-    """The spec, unless the library refuses to build it for a reason that its schema does not know."""
-    if spec.entry.own is not None:
-        return spec
+    """The spec, unless it cannot be built for a reason that its schema does not know."""
     try:
-        spec.build(ANY_FACTS)
+        if not spec.is_own:
+            spec.build(ANY_FACTS)
+        elif all(child.arguments.get("p") == 0 for child in spec.children) and spec.children:
+            raise ValueError("with p: 0 for each of its transforms it has none to choose")
     except (ValueError, TypeError, ArithmeticError) as error:
         diagnostics.error("bad-value", f"{spec.name}: {error}", spec.span)
         return None

@@ -6,7 +6,7 @@ becomes of a sample does not depend on how the split was cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -54,7 +54,7 @@ class CutMix(OwnTransform):
 
     def form(self, shape: Shape, facts: Facts) -> BatchedForm:
         """The batched form for images of a shape."""
-        return Mix(self.alpha, self.p, facts.samples, True, shape)
+        return Mix((Way(self.alpha, cuts=True),), self.p, facts.samples, shape)
 
 
 class MixUp(OwnTransform):
@@ -67,7 +67,7 @@ class MixUp(OwnTransform):
 
     def form(self, shape: Shape, facts: Facts) -> BatchedForm:
         """The batched form for images of a shape."""
-        return Mix(self.alpha, self.p, facts.samples, False, shape)
+        return Mix((Way(self.alpha, cuts=False),), self.p, facts.samples, shape)
 
 
 class ToTensorV2(OwnTransform):
@@ -110,27 +110,61 @@ class AlternatingFlipForm:
         return flipped(canvas, parameters["flip"], horizontal=True)
 
 
-@dataclass(frozen=True)
-class Mix:
-    """CutMix and MixUp over batches: ``kept`` is the share of an image's own label; ``partner`` the other's index."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to mix: CutMix's or MixUp's, its lambda from Beta(alpha, alpha); ``weight`` is how often it is chosen."""
 
     alpha: float
+    cuts: bool
+    weight: float = 1.0
+
+
+def one_of(transforms: Sequence[Any], p: float, shape: Shape, facts: Facts) -> Mix:
+    """A OneOf of CutMix and MixUp, as albumentations has it: their ``p`` are weights, its own the share that is mixed.
+
+    ``transforms`` are CutMix's and MixUp's; one of them at least has ``p`` > 0.
+    """
+    ways = tuple(Way(one.alpha, isinstance(one, CutMix), one.p) for one in transforms)
+    return Mix(ways, p, facts.samples, shape)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Mixes images over batches, each in one of several ways."""
+
+    ways: tuple[Way, ...]
     p: float
     samples: int
-    cuts: bool
     after: Shape
 
     def draw(self, draws: Draws) -> Parameters:
-        """``partner``, ``kept`` (n), for CutMix also the rectangle's edges as CoarseDropout's (n, 1)."""
+        """``partner``: the other's index; ``kept``: the share of an image's own label (n).
+
+        Where a way blends, ``opacity`` (n): an image's own share of each pixel. Where one cuts, the rectangle's edges
+        ``y0``, ``y1``, ``x0``, ``x1`` (n, 1), as CoarseDropout's.
+        """
         partner = draws.integers(0, self.samples - 1)
-        kept = np.where(draws.happens(self.p), draws.beta(self.alpha), 1.0)
-        if not self.cuts:
-            return {"partner": partner, "kept": kept.astype(np.float32)}
-        y0, y1 = self._edges(draws, kept, self.after.height)
-        x0, x1 = self._edges(draws, kept, self.after.width)
-        area = (y1 - y0) * (x1 - x0) / (self.after.height * self.after.width)
-        edges = {name: values[:, None] for name, values in {"y0": y0, "y1": y1, "x0": x0, "x1": x1}.items()}
-        return {"partner": partner, "kept": (1 - area).astype(np.float32), **edges}
+        mixed = draws.happens(self.p)
+        way = self._chosen(draws)
+        kept = np.where(mixed, draws.beta(np.array([each.alpha for each in self.ways])[way]), 1.0)
+        cuts = np.array([each.cuts for each in self.ways])[way]
+        opacity = np.where(cuts, 1.0, kept)
+        drawn: dict[str, Any] = {"partner": partner}
+        if not all(each.cuts for each in self.ways):
+            drawn["opacity"] = opacity.astype(np.float32)
+        if any(each.cuts for each in self.ways):
+            y0, y1 = self._edges(draws, np.where(cuts, kept, 1.0), self.after.height)
+            x0, x1 = self._edges(draws, np.where(cuts, kept, 1.0), self.after.width)
+            drawn |= {name: edge[:, None] for name, edge in {"y0": y0, "y1": y1, "x0": x0, "x1": x1}.items()}
+            opacity = opacity * (1 - (y1 - y0) * (x1 - x0) / (self.after.height * self.after.width))
+        return drawn | {"kept": opacity.astype(np.float32)}
+
+    def _chosen(self, draws: Draws) -> np.ndarray[Any, Any]:
+        """Each sample's way, by its place among all."""
+        if len(self.ways) == 1:
+            return np.zeros(len(draws), dtype=np.int64)
+        weights = np.cumsum([each.weight for each in self.ways])
+        return np.searchsorted(weights, draws.uniform(0, weights[-1]), side="right")
 
     def _edges(self, draws: Draws, kept: np.ndarray[Any, Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
         # As torchvision.transforms.v2.CutMix: a uniform centre, the rectangle clipped at the image's edge.
@@ -144,10 +178,14 @@ class Mix:
 
     def mix(self, own: Canvas, other: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """The mixed images."""
-        own_BHWC, other_BHWC = own.pixels(), other.pixels()
-        if self.cuts:
-            here = holes_mask(parameters, own)[..., None]
-            return Canvas.of(torch.where(here, other_BHWC, own_BHWC))
-        kept = parameters["kept"].view(-1, 1, 1, 1)
-        blend = other_BHWC.to(torch.float32).lerp_(own_BHWC.to(torch.float32), kept)
-        return Canvas.of(blend.round_().to(torch.uint8) if own_BHWC.dtype == torch.uint8 else blend)
+        mixed, other_BHWC = own.pixels(), other.pixels()
+        if "opacity" in parameters:
+            mixed = _blend(mixed, other_BHWC, parameters["opacity"])
+        if "y0" in parameters:
+            mixed = torch.where(holes_mask(parameters, own)[..., None], other_BHWC, mixed)
+        return Canvas.of(mixed)
+
+
+def _blend(own_BHWC: Tensor, other_BHWC: Tensor, opacity_B: Tensor) -> Tensor:
+    blend = other_BHWC.to(torch.float32).lerp_(own_BHWC.to(torch.float32), opacity_B.view(-1, 1, 1, 1))
+    return blend.round_().to(torch.uint8) if own_BHWC.dtype == torch.uint8 else blend

@@ -73,10 +73,10 @@ def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics
 
 def _keeps(spec: TransformSpec) -> bool:
     """Whether images keep their size and channels in any case."""
+    if spec.is_own:
+        return True
     if spec.name in albumentations.COMPOSITIONS or spec.name in _SETTLED:
         return False
-    if spec.entry.own is not None:
-        return True
     if spec.name in _KEEPING:
         return not spec.arguments.get(_UNLESS.get(spec.name, ""), False)
     library = albumentations.library()
