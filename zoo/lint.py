@@ -49,6 +49,7 @@ MAX_POOLS = {
     if (name, rank) != ("FractionalMaxPool", 1)
 }
 NORMS_OF_THE_LAST = {"LayerNorm", "layer_norm", "RMSNorm", "rms_norm"}  # dimensions, as many as they are told
+WITH_SOFTMAX = {"CrossEntropyLoss", "LabelSmoothingCrossEntropy", "PolyCrossEntropy"}  # losses that begin with one
 SMALLEST_CAM = 3  # a map below 3 x 3 has no middle: a CAM of it shows nothing
 
 
@@ -66,7 +67,7 @@ def lint(
     graph = flow(plan)
     by_path = {node.path: node for node in graph.nodes}
     found = Diagnostics()
-    if loss == "CrossEntropyLoss":
+    if loss in WITH_SOFTMAX:
         _softmax_before_loss(graph, found, loss_span)
     _bias_before_norm(graph, by_path, found)
     _window_wider_than_map(graph, by_path, plan, found)

@@ -95,6 +95,8 @@ def test_views_that_images_from_files_are_too_small_for_are_told_before_the_trai
         ("{name: MultiMarginLoss}", "MixUp", False),
         ("{ignore_index: 3}", "CutMix", False),
         ("{label_smoothing: 0.1}", "MixUp", True),
+        ("{name: BinaryCrossEntropy}", "MixUp", True),
+        ("{name: LabelSmoothingCrossEntropy}", "CutMix", False),
         ("{ignore_index: 3}", "HorizontalFlip", True),
     ],
 )

@@ -1,4 +1,4 @@
-"""Losses: any of torch.nn that compares a batch of logits with class labels, by its class name. Floor 7.
+"""Losses: any of torch.nn or timm.loss that compares a batch of logits with class labels, by its class name. Floor 7.
 
 Which fit is tried, not listed: a loss fits if it makes one number of logits [B, C] and labels [B].
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -25,10 +25,22 @@ from zoo.schema.check import tell_mistyped, validate
 from zoo.schema.signature import ArgsModel, arguments_model, given
 
 _LEGACY = ("size_average", "reduce")  # deprecated by torch in 2018
+_TENSORS = ("weight", "pos_weight")
+_SHARE = Annotated[float, Field(ge=0, lt=1)]
 _OVERRIDES: dict[str, Any] = {  # what the signatures cannot say
     "weight": (tuple[float, ...] | None, None),
+    "pos_weight": (float | tuple[float, ...] | None, None),
     "reduction": (Literal["mean", "sum"], "mean"),
     "label_smoothing": (Annotated[float, Field(ge=0, le=1)], 0.0),
+    "smoothing": (_SHARE, 0.1),
+    "target_threshold": (_SHARE | None, None),
+    "gamma_pos": (Annotated[float, Field(ge=0)], 1.0),
+    "gamma_neg": (Annotated[float, Field(ge=0)], 4.0),
+}
+_INSTEAD = {  # losses that take no classes, and what does the same for them
+    "BCEWithLogitsLoss": "BinaryCrossEntropy",
+    "SoftTargetCrossEntropy": "CrossEntropyLoss",
+    "MultiLabelSoftMarginLoss": "BinaryCrossEntropy",
 }
 
 
@@ -40,38 +52,60 @@ class LossSpec:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """The loss; ``weight``, given as a list of numbers, becomes a tensor."""
+        """The loss; weights, given as lists of numbers, become tensors."""
         arguments = {
-            key: torch.tensor(value) if key == "weight" and value is not None else value
+            key: torch.tensor(value) if key in _TENSORS and value is not None else value
             for key, value in self.arguments.items()
         }
-        module: nn.Module = getattr(nn, self.name)(**arguments)
+        module: nn.Module = _classes(self.name)[self.name](**arguments)
         return module
 
 
 @cache
+def _of_torch() -> dict[str, Any]:
+    return _fitting(nn)
+
+
+@cache
+def _of_timm() -> dict[str, Any]:
+    from timm import loss  # takes seconds: imported where a name is none of torch's
+
+    return {name: made for name, made in _fitting(loss).items() if name not in _of_torch()}
+
+
+def _fitting(library: Any) -> dict[str, Any]:
+    classes = {name: getattr(library, name) for name in dir(library) if name.endswith(("Loss", "Entropy", "Label"))}
+    return {name: made for name, made in classes.items() if isinstance(made, type) and _fits(made)}
+
+
+def _fits(made: type[nn.Module]) -> bool:
+    """Whether the loss makes one finite number of logits and labels."""
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+            value = made()(torch.randn(2, 3), torch.tensor([0, 2]))
+    except Exception:  # whatever a loss of another kind says of such input
+        return False
+    return isinstance(value, torch.Tensor) and value.ndim == 0
+
+
+def _classes(name: str) -> dict[str, Any]:
+    """The classes among which a name is looked up."""
+    return _of_torch() if name in _of_torch() else _of_timm()
+
+
+@cache
 def loss_names() -> tuple[str, ...]:
-    """Every loss that fits, CrossEntropyLoss first."""
-    found = [name for name in dir(nn) if name.endswith("Loss") and _fits(name)]
-    return tuple(sorted(found, key=lambda name: (name != "CrossEntropyLoss", name)))
+    """Every loss that fits, CrossEntropyLoss first, torch's before timm's."""
+    names = (*_of_torch(), *_of_timm())
+    return tuple(sorted(names, key=lambda name: (name != "CrossEntropyLoss", name in _of_timm(), name)))
 
 
 @cache
 def loss_arguments(name: str) -> type[ArgsModel]:
     """The arguments of a loss."""
-    target = getattr(nn, name)
+    target = _classes(name)[name]
     overrides = {key: value for key, value in _OVERRIDES.items() if key in inspect.signature(target).parameters}
     return arguments_model(name, target, leave_out=_LEGACY, overrides=overrides)
-
-
-def _fits(name: str) -> bool:
-    """Whether the loss makes one finite number of logits and labels."""
-    try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
-            value = getattr(nn, name)()(torch.randn(2, 3), torch.tensor([0, 2]))
-    except Exception:  # whatever a loss of another kind says of such input
-        return False
-    return isinstance(value, torch.Tensor) and value.ndim == 0
 
 
 def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
@@ -79,13 +113,23 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     written = node.get("name")
     if written is None and tell_mistyped("name", node, diagnostics, what="loss"):
         return None
-    name = written.value if isinstance(written, Scalar) else "CrossEntropyLoss"
-    if name not in loss_names():
-        span = written.span if written else node.span
-        diagnostics.add(unknown("loss", str(name), loss_names(), span))
+    name = str(written.value) if isinstance(written, Scalar) else "CrossEntropyLoss"
+    span = written.span if written else node.span
+    if name not in _classes(name):
+        told = unknown("loss", name, loss_names(), span)
+        takes_classes = f"{_INSTEAD[name]} does it for classes" if name in _INSTEAD else told.help
+        diagnostics.add(replace(told, help=takes_classes))
         return None
-    arguments = validate(loss_arguments(str(name)), node.without(["name"]), diagnostics, what=str(name))
-    return LossSpec(str(name), given(arguments)) if arguments is not None else None
+    arguments = validate(loss_arguments(name), node.without(["name"]), diagnostics, what=name)
+    if arguments is None:
+        return None
+    spec = LossSpec(name, given(arguments))
+    try:
+        spec.build()
+    except (ValueError, TypeError, AssertionError) as error:
+        diagnostics.error("bad-value", f"{name}: {first_line(error)}", span)
+        return None
+    return spec
 
 
 def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpec], node: Mapping) -> nn.Module:
@@ -110,10 +154,10 @@ def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpe
 def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:
     """What a loss says against such labels; None where it takes them."""
     try:
-        loss(logits, labels)
-    except (RuntimeError, ValueError, IndexError) as error:
+        value: Tensor = loss(logits, labels)
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         return first_line(error)
-    return None
+    return "it gives a number for each image" if value.ndim else None
 
 
 def _misfit(message: str, span: Span | None, help: str | None = None) -> ConfigError:

@@ -107,11 +107,11 @@ class TransformsSection(Section):
 
 
 class LossSection(Section):
-    """A loss of torch.nn by its class name; the arguments of its constructor stand beside it."""
+    """A loss of torch.nn or timm.loss by its class name; the arguments of its constructor stand beside it."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    name: str = Field("CrossEntropyLoss", description="the class's name in torch.nn")
+    name: str = Field("CrossEntropyLoss", description="the class's name in torch.nn or timm.loss")
 
 
 class EmaSection(Section):

@@ -60,7 +60,8 @@ def arguments_model(
     Raises TypeError for a required parameter that YAML cannot hold.
     """
     replaced = dict(overrides or {})
-    texts = {**(described or {}), **descriptions(inspect.getdoc(target) or "")}
+    docstring = inspect.cleandoc(target.__doc__ or "")  # its own: that of a base class says nothing of it
+    texts = {**(described or {}), **descriptions(docstring)}
     fields: dict[str, Any] = {}
     for parameter, annotation in _parameters(target, {*leave_out, *replaced}):
         annotation = translated(annotation, parameter.default, (within or {}).get(parameter.name))
@@ -74,9 +75,7 @@ def arguments_model(
         fields[key] = override if isinstance(override, tuple) else (override, default)
     ordered = {key: fields[key] for key in dict.fromkeys(order) if key in fields}
     definitions = dict(_definition(key, field, texts.get(key)) for key, field in ordered.items())
-    return create_model(
-        name, __base__=ArgsModel, __doc__=doc or summary(inspect.getdoc(target) or ""), **cast("Any", definitions)
-    )
+    return create_model(name, __base__=ArgsModel, __doc__=doc or summary(docstring), **cast("Any", definitions))
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from inspect import Parameter, signature
+from types import FunctionType
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -79,13 +80,16 @@ def arguments_of(name: str) -> type[BaseModel]:
     transform = class_of(name)
     schema = transform.InitSchema
     fields: dict[str, Any] = {}
-    for argument, parameter in signature(transform.__init__).parameters.items():
-        if argument in schema.model_fields:
+    parameters = signature(transform.__init__).parameters
+    # No arguments of a recipe's: how the library is asked to judge, and functions, which a file cannot name.
+    functions = {name: one.default for name, one in parameters.items() if isinstance(one.default, FunctionType)}
+    hidden = {"strict": False, **{name: staticmethod(default) for name, default in functions.items()}}
+    for argument, parameter in parameters.items():
+        if argument in schema.model_fields and argument not in hidden:
             fields[argument] = (_annotation(schema, argument), _field(parameter))
     closed = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    # `strict` is how the library is asked to judge, no argument of a recipe's.
-    no_strict = {"__annotations__": {"strict": ClassVar[bool]}, "strict": False}
-    base = type(name, (schema,), {"model_config": closed, "__module__": __name__, **no_strict})
+    no_fields = {"__annotations__": dict.fromkeys(hidden, ClassVar[Any]), **hidden}
+    base = type(name, (schema,), {"model_config": closed, "__module__": __name__, **no_fields})
     doc = (transform.__doc__ or "").strip().partition("\n\n")[0]
     model: type[BaseModel] = create_model(
         name, __base__=base, __module__=__name__, __doc__=" ".join(doc.split()), **fields

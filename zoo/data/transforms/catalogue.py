@@ -204,7 +204,7 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) 
         return None
     spec = TransformSpec(name, plain(written.without(["transforms"])), span, children)
     # What OneOf chooses is always applied.
-    if (name == "Sequential" and inside != "OneOf" or spec.mixes_labels) and written.get("p") is None:
+    if ((name == "Sequential" and inside != "OneOf") or spec.mixes_labels) and written.get("p") is None:
         message = f"{name}: without p, half of the images do without what is in it (albumentations' default is 0.5)"
         diagnostics.warning("half-applied", message, span, help="p: 1 for all images, or p: 0.5 to say so")
     return _tried(spec, diagnostics)
@@ -231,7 +231,10 @@ def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Whe
     children = parse_transforms(node, diagnostics, where=where, inside=name)
     mixing = [child for child in children if child.entry.mixes_labels]
     if name == "OneOf" and mixing and len(mixing) == len(node):
-        return children
+        if any(child.arguments.get("p") != 0 for child in mixing):
+            return children
+        diagnostics.error("bad-value", "OneOf: with p: 0 for each of its transforms it has none to choose", node.span)
+        return None
     refused = next((child for child in children if child.is_own), None)
     if refused is not None:
         what = f"{refused.name} of {refused.children[0].name}" if refused.children else refused.name
@@ -262,12 +265,11 @@ def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode
 
 
 def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | None:
-    """The spec, unless it cannot be built for a reason that its schema does not know."""
+    """The spec, unless the library refuses to build it for a reason that its schema does not know."""
+    if spec.is_own:
+        return spec
     try:
-        if not spec.is_own:
-            spec.build(ANY_FACTS)
-        elif all(child.arguments.get("p") == 0 for child in spec.children) and spec.children:
-            raise ValueError("with p: 0 for each of its transforms it has none to choose")
+        spec.build(ANY_FACTS)
     except (ValueError, TypeError, ArithmeticError) as error:
         diagnostics.error("bad-value", f"{spec.name}: {error}", spec.span)
         return None
