@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from zoo.diagnostics import counted
 from zoo.document import Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
@@ -54,7 +55,7 @@ class Copies:
         help = f"let its outputs bear the names of its inputs: {output}" if names else None
         told.own.error(
             "several-outputs",
-            f"{layer.shown}: a copy gives {len(first.value)} outputs, where the next one reads one tensor",
+            f"{layer.shown}: a copy gives {counted(len(first.value), 'output')}, where the next one reads one tensor",
             layer.keys.key_span("repeat"),
             help=help or "write the layers out, each with its own `from`",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from zoo.diagnostics import Span
+from zoo.diagnostics import Span, counted
 from zoo.document import Mapping as MappingNode
 from zoo.document import Node, Scalar
 from zoo.document.evaluation import substitute
@@ -208,7 +208,7 @@ def _are_tensors(op: Op, wires: Wires, told: Told) -> bool:
     for wire in wires.all:
         value = wire.feed.value
         if isinstance(value, tuple | dict):
-            message = f"{op.name} takes tensors, {wire.feed.name} gives {len(value)} outputs"
+            message = f"{op.name} takes tensors, {wire.feed.name} gives {counted(len(value), 'output')}"
             told.own.error("several-outputs", message, wire.span, help=pick_of(wire.feed.name, value))
             return False
         if value is None:
@@ -347,7 +347,7 @@ def _batch_of(feed: Feed | None, like: Node, shape: tuple[int, ...], op: Op, tol
     if feed is None:
         fault = "batch_like names one layer"
     elif isinstance(feed.value, tuple | dict):
-        fault, help = f"{feed.name} gives {len(feed.value)} outputs", pick_of(feed.name, feed.value)
+        fault, help = f"{feed.name} gives {counted(len(feed.value), 'output')}", pick_of(feed.name, feed.value)
     elif not isinstance(feed.value, TensorSpec) or shape[:1] != (1,):
         fault = "batch_like expands dimension 0, which must be 1 in shape"
     else:
