@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.trackers.conftest import Zoo
-from tests.trackers.processes import STOPS, closed_port, deaf_server, ended, is_training, training, until
+from tests.trackers.processes import closed_port, deaf_server, ended, is_training, training, until
 from zoo.trackers.mlflow import _where, has_mlflow, key_of, text_of
 
 if find_spec("mlflow") is None:
@@ -114,16 +114,17 @@ def test_a_server_that_is_not_there_costs_a_line(recipe: Path, zoo: Zoo, monkeyp
     assert (RUN / "result.json").is_file()
 
 
-@pytest.mark.parametrize(("number", "status"), STOPS.items(), ids=lambda value: str(value))
-def test_a_run_that_is_stopped_is_marked_as_killed(number: int, status: int, recipe: Path, store: str) -> None:
+@pytest.mark.slow
+def test_a_run_that_is_stopped_is_marked_as_killed(recipe: Path, store: str) -> None:
     with training(recipe, *TRACKED) as process:
         until(lambda: is_training(RUN) and (RUN / "trackers.json").is_file())
-        code, seconds, said = ended(process, number)
-    assert code == status, said
+        code, seconds, said = ended(process, signal.SIGTERM)
+    assert code == 143, said
     assert seconds < 5, said
     assert the_run(store).info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_is_marked_as_killed(recipe: Path, store: str) -> None:
     with training(recipe, *TRACKED) as process:
         until(lambda: is_training(RUN) and (RUN / "trackers.json").is_file())
@@ -132,6 +133,7 @@ def test_a_run_that_dies_is_marked_as_killed(recipe: Path, store: str) -> None:
         until(lambda: the_run(store).info.status == "KILLED", 20)
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_a_server_that_does_not_answer(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with deaf_server() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

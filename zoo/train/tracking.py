@@ -20,7 +20,8 @@ from zoo.trackers import Ending, Figures, TrackedRun, Tracker, leaves
 from zoo.train.folder import RunFolder
 
 FINISH_SECONDS = 60.0  # for all that a finished run has still to bring to its servers
-STOP_SECONDS = 1.5  # for a run that a signal or an error ended: whoever stopped it waits
+FAIL_SECONDS = 15.0  # for a run that an error ended, perhaps before its tracker had begun
+STOP_SECONDS = 2.0  # for a run that a signal ended: whoever sent it waits
 _SILENT_SECONDS = 3.0  # before it is told that something is waited for
 
 
@@ -49,8 +50,10 @@ class Trackers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._is_closed:
-            was_stopped = isinstance(error, StoppedBySignal | KeyboardInterrupt)
-            self._close("stopped" if was_stopped else "failed", {}, STOP_SECONDS)
+            if isinstance(error, StoppedBySignal | KeyboardInterrupt):
+                self._close("stopped", {}, STOP_SECONDS)
+            else:
+                self._close("failed", {}, FAIL_SECONDS)
 
     def __call__(self, event: Event) -> None:
         """Takes an event."""
