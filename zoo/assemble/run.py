@@ -20,19 +20,19 @@ from zoo.assemble.max_lr import Found, find_and_set, save_range_test, saved_rang
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.resuming import folder_of, read_result, require_same_beginning, resume_command, take_up
+from zoo.assemble.tracking import require_installed, trackers_of
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
 from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished
-from zoo.layout import RESULT, RUNS, TENSORBOARD
+from zoo.layout import RESULT, RUNS
 from zoo.train import (
     ConsoleProgress,
     Evaluation,
     Listener,
     MetricsFile,
     RunFolder,
-    TensorBoardFiles,
     Training,
     evaluate,
     fit,
@@ -40,20 +40,14 @@ from zoo.train import (
 )
 from zoo.train.ranks import ALONE
 from zoo.train.shelf import Shelf
-from zoo.train.tensorboard import has_tensorboard
 
 
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
     resolved, parts = checked(recipe, diagnostics, sets=options.all_sets)
-    if resolved is not None and resolved.recipe.tracking.tensorboard and not has_tensorboard():
-        diagnostics.error(
-            "no-tensorboard",
-            "tracking.tensorboard needs the package tensorboard, which is not installed",
-            resolved.section("tracking").key_span("tensorboard"),
-            help="pip install 'zoo[tracking]'",
-        )
+    if resolved is not None:
+        require_installed(resolved, diagnostics)
     settle(diagnostics)
     assert resolved is not None
     assert parts is not None
@@ -169,32 +163,32 @@ class _Run:
         folder, recipe, training = self.folder, self.resolved.recipe, built.training
         training.folder, training.resume = folder, self.options.resume
         setup_seconds = time.perf_counter() - started
-        finished = self._fitted(training)
-        assert training.final is not None
-        result = make_result(
-            finished,
-            recipe=recipe.name,
-            model=built.base.network.name,
-            params=sum(parameter.numel() for parameter in training.model.parameters()),
-            classes=built.dataset.classes,
-            evaluation=training.final,
-            target=recipe.target.model_dump(),
-            run_dir=folder.path,
-            setup_seconds=setup_seconds,
-        )
-        folder.write_json(RESULT, result)
+        with contextlib.ExitStack() as stack:
+            progress = stack.enter_context(ConsoleProgress(quiet=self.options.quiet))
+            trackers = stack.enter_context(trackers_of(self.resolved, self.parts, folder, progress))
+            finished = self._fitted(training, [MetricsFile(folder), progress, trackers])
+            progress.close()
+            assert training.final is not None
+            result = make_result(
+                finished,
+                recipe=recipe.name,
+                model=built.base.network.name,
+                params=sum(parameter.numel() for parameter in training.model.parameters()),
+                classes=built.dataset.classes,
+                evaluation=training.final,
+                target=recipe.target.model_dump(),
+                run_dir=folder.path,
+                setup_seconds=setup_seconds,
+            )
+            folder.write_json(RESULT, result)
+            trackers.finish(result)
         self.report(built.dataset, built.base, training.final, steps=finished.result["steps"])
         return result
 
-    def _fitted(self, training: Training) -> TrainingFinished:
-        """Goes through the training while console, metrics files and TensorBoard listen."""
+    def _fitted(self, training: Training, listeners: list[Listener]) -> TrainingFinished:
+        """Goes through the training while console, metrics files and trackers listen."""
         finished: TrainingFinished | None = None
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_saying_how_to_go_on(self.folder, self.resolved, self.options))
-            progress = stack.enter_context(ConsoleProgress(quiet=self.options.quiet))
-            listeners: list[Listener] = [MetricsFile(self.folder), progress]
-            if self.resolved.recipe.tracking.tensorboard:
-                listeners.append(stack.enter_context(TensorBoardFiles(self.folder.path / TENSORBOARD)))
+        with _saying_how_to_go_on(self.folder, self.resolved, self.options):
             for event in fit(training):
                 for listener in listeners:
                     listener(event)

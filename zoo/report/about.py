@@ -24,6 +24,8 @@ from zoo.layout import (
     RESULT,
     STEPS,
     TENSORBOARD,
+    TRACKERS,
+    WANDB,
 )
 from zoo.report.folder import Run, checkpoint_files, siblings
 from zoo.report.sections import Section, highlighted
@@ -43,6 +45,8 @@ FILES = {
     ENVIRONMENT: "versions, device, seed, commit, fingerprint of the data",
     CHECKPOINTS: "the weights: last and best",
     TENSORBOARD: "the same for TensorBoard",
+    WANDB: "the same for W&B",
+    TRACKERS: "the run's ids at W&B and MLflow",
     FIGURES: "this page's pictures",
     EVIDENCE: "what this page was made from",
 }

@@ -205,6 +205,10 @@ class TrackingSection(Section):
     """Where metrics go beside metrics.jsonl and metrics.csv."""
 
     tensorboard: bool = Field(False, description="event files in the run folder (needs `pip install 'zoo[tracking]'`)")
+    wandb: bool = Field(
+        False, description="a run in Weights & Biases, offline where nobody is logged in (`pip install 'zoo[wandb]'`)"
+    )
+    mlflow: bool = Field(False, description="a run in MLflow (`pip install 'zoo[mlflow]'`)")
 
 
 class Recipe(Section):

@@ -10,6 +10,7 @@ from zoo.train.runtime import Runtime
 from zoo.train.shelf import Shelf
 from zoo.train.sinks import Listener, MetricsFile
 from zoo.train.tensorboard import TensorBoardFiles
+from zoo.train.tracking import Trackers
 from zoo.train.training import Averaging, Steps, Training, count_steps
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Shelf",
     "Steps",
     "TensorBoardFiles",
+    "Trackers",
     "Training",
     "count_steps",
     "evaluate",

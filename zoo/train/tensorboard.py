@@ -1,13 +1,13 @@
-"""A listener that writes TensorBoard's event files; the only file that imports tensorboard. Floor 5."""
+"""TensorBoard's event files as a tracker; the only file that imports tensorboard. Floor 5."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from zoo.events import EpochFinished, Event, StepLogged, TrainingStarted
+from zoo.layout import TENSORBOARD
+from zoo.trackers import Ending, Figures, TrackedRun, Tracker
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -24,38 +24,28 @@ def _writer(folder: Path, purge_step: int) -> SummaryWriter:
     return SummaryWriter(str(folder), purge_step=purge_step)
 
 
-class TensorBoardFiles:
-    """Writes losses, accuracies, the learning rate and images a second as scalars, against optimizer steps.
+class TensorBoardFiles(Tracker):
+    """Writes scalars into the run folder, from this process: a thread of TensorBoard's own brings them to the disk.
 
     After a resume what lies beyond the checkpoint is purged, as it is in the run folder's own files.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    key, title = "tensorboard", "TensorBoard"
+
+    def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
-    def __enter__(self) -> Self:
-        return self
+    def begin(self, run: TrackedRun) -> None:
+        """Opens a file of events."""
+        self._writer = _writer(Path(run.folder) / TENSORBOARD, run.start_step + 1)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def write(self, figures: Figures) -> None:
+        """Takes figures."""
+        assert self._writer is not None
+        for name, value in figures.values.items():
+            self._writer.add_scalar(name, value, figures.step)
+
+    def finish(self, ending: Ending, figures: Figures) -> None:
+        """Closes the file; the outcome is the last epoch's, which is in it."""
         if self._writer is not None:
             self._writer.close()
-
-    def __call__(self, event: Event) -> None:
-        """Takes an event."""
-        if isinstance(event, TrainingStarted):
-            self._writer = _writer(self._folder, event.start_step + 1)
-        elif isinstance(event, StepLogged):
-            rates = {"lr": event.lr} | {f"lr/{label}": lrs[-1] for label, lrs in event.group_lrs.items()}
-            self._write(event.step, {"step/loss": event.loss, "step/accuracy": event.accuracy, **rates})
-        elif isinstance(event, EpochFinished):
-            splits = {"train": event.train, "test": event.test, "validation": event.validation}
-            figures = {f"{name}/{key}": value for name, split in splits.items() for key, value in (split or {}).items()}
-            self._write(event.step, {**figures, "images_per_second": event.images_per_second})
-
-    def _write(self, step: int, figures: dict[str, float]) -> None:
-        assert self._writer is not None
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)

@@ -1,0 +1,71 @@
+"""A tracker's process beside the one that trains: what it cannot write for a while, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.trackers.processes import are_alive, below, until
+from zoo.trackers import Figures, Told, TrackedRun, TrackerProcess
+
+
+def test_what_cannot_be_written_for_a_while_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("mlflow") is None:
+        pytest.skip("mlflow is not installed")
+    store, away = tmp_path / "store", tmp_path / "away"
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.as_uri())
+    told: list[Told] = []
+    tracker = TrackerProcess("mlflow", "MLflow")
+    tracker.begin(TrackedRun("tiny", "tiny/0001", str(tmp_path)))
+    until(lambda: told.extend(tracker.heard()) or any(each.run for each in told))
+    store.rename(away)
+    store.write_text("a file is in its place")
+    tracker.write(Figures(1, {"step/loss": 3.0}))
+    until(lambda: told.extend(tracker.heard()) or any(each.level == "warning" for each in told))
+    tracker.write(Figures(2, {"step/loss": 2.0}))
+    time.sleep(0.5)
+    store.unlink()
+    away.rename(store)
+    tracker.write(Figures(3, {"step/loss": 1.0}))
+    tracker.finish("finished", Figures(3, {}))
+    assert tracker.wait(40)
+    told.extend(tracker.heard())
+    (warning,) = (each.text for each in told if each.level == "warning")
+    assert warning.endswith("the training goes on, and what is missing is tried again")
+    (history,) = store.glob("*/*/metrics/step/loss")
+    assert [line.split()[1:] for line in history.read_text().splitlines()] == [["3.0", "1"], ["2.0", "2"], ["1.0", "3"]]
+
+
+def test_writing_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a pipe holds goes to a process that is still importing its library, and is then let go of."""
+    monkeypatch.chdir(tmp_path)
+    tracker = TrackerProcess("wandb", "W&B")
+    tracker.begin(TrackedRun("tiny", "tiny/0001", str(tmp_path)))
+    begun = time.monotonic()
+    for step in range(3000):
+        tracker.write(Figures(step, {"step/loss": 1.0, "x" * 100: 2.0}))
+    assert time.monotonic() - begun < 5
+    tracker.abandon()
+    tracker.abandon()  # a second time is nothing
+
+
+def test_one_whose_library_is_missing_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "__init__.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    tracker = TrackerProcess("wandb", "W&B")
+    tracker.begin(TrackedRun("tiny", "tiny/0001", str(tmp_path)))
+    children = below(os.getpid())
+    told: list[Told] = []
+    until(lambda: told.extend(tracker.heard()) or told)
+    assert told == [Told("ImportError: broken; the training goes on without it", "warning")]
+    until(lambda: list(tracker.heard()) or not are_alive(children))
+    tracker.write(Figures(1, {"step/loss": 1.0}))
+    tracker.finish("finished", Figures(1, {}))
+    assert tracker.wait(10)
+    tracker.abandon()

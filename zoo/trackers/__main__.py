@@ -1,0 +1,131 @@
+"""The process that writes to one tracker: ``python -m zoo.trackers KEY``, begun by a training. Floor 0.
+
+It ends with its pipe, or with its parent: a run whose training was killed is closed as stopped. Whatever the
+library does then, it does for so long and no longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from zoo.errors import in_a_line
+from zoo.trackers.tracker import Backend, Figures, Level, TrackedRun
+
+ORPHAN_SECONDS = 30  # for closing a run whose training was killed
+CLEARING_SECONDS = 2  # for what a library does at the process's end
+_LOOK_SECONDS = 1.0  # between looks whether the parent is there
+
+
+def backend_of(key: str) -> Backend:
+    """The tracker of a key; no other's library is imported."""
+    if key == "wandb":
+        from zoo.trackers.wandb import Wandb
+
+        return Wandb()
+    from zoo.trackers.mlflow import MLflow
+
+    return MLflow()
+
+
+class Scribe:
+    """Hands what comes to a backend, and tells what becomes of it."""
+
+    def __init__(self, backend: Backend, source: int, channel: int) -> None:
+        self._backend = backend
+        self._source = source
+        self._channel = channel
+        self._unwritten: list[Figures] = []
+        self._has_failed = False
+
+    def serve(self) -> None:
+        """Goes on to the end of the run, or to what keeps it from beginning."""
+        for messages in batches(self._source, os.getppid()):
+            for message in messages:
+                if "begin" in message:
+                    if not self._begin(TrackedRun(**message["begin"])):
+                        return
+                    continue
+                figures = Figures(**message["figures"])
+                if "ending" in message:
+                    self._finish(message["ending"], figures)
+                    return
+                self._unwritten.append(figures)
+            self._write()
+        signal.alarm(ORPHAN_SECONDS)  # the training was killed
+        self._finish("stopped", Figures(0, {}))
+
+    def _begin(self, run: TrackedRun) -> bool:
+        try:
+            self._tell(run=self._backend.begin(run, self._say))
+        except Exception as error:
+            self._say(f"{in_a_line(error)}; the training goes on without it", "warning")
+            return False
+        return True
+
+    def _write(self) -> None:
+        """What could not be written is tried again with what comes next."""
+        if not self._unwritten:
+            return
+        try:
+            self._backend.write(self._unwritten)
+        except Exception as error:
+            if not self._has_failed:
+                self._has_failed = True
+                self._say(f"{in_a_line(error)}; the training goes on, and what is missing is tried again", "warning")
+        else:
+            self._unwritten.clear()
+
+    def _finish(self, ending: Any, figures: Figures) -> None:
+        self._write()
+        try:
+            self._backend.finish(ending, figures)
+        except Exception as error:
+            self._say(f"the run could not be closed: {in_a_line(error)}", "warning")
+        if self._unwritten:
+            self._say(f"{len(self._unwritten)} lines of figures did not arrive", "warning")
+
+    def _say(self, text: str, level: Level) -> None:
+        self._tell(text=text, level=level)
+
+    def _tell(self, **told: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the training was killed: nobody listens
+            os.write(self._channel, json.dumps(told).encode() + b"\n")
+
+
+def batches(source: int, parent: int) -> Iterator[list[dict[str, Any]]]:
+    """All messages that have come, at once: what came while a server was slow is one call.
+
+    A forked worker of the training may outlive it for a moment and hold the pipe open, so the parent is looked at.
+    """
+    rest = b""
+    while os.getppid() == parent:
+        if not select.select([source], [], [], _LOOK_SECONDS)[0]:
+            continue
+        data = os.read(source, 1 << 20)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        yield [json.loads(line) for line in lines]
+
+
+def main() -> None:
+    """Serves one run. Standard streams go nowhere: what libraries print is nobody's result."""
+    source, channel = os.dup(0), os.dup(1)  # not passed on to processes that a library starts
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # a cluster signals every process of a job: the training decides
+    Scribe(backend_of(sys.argv[1]), source, channel).serve()
+    signal.alarm(CLEARING_SECONDS)
+
+
+if __name__ == "__main__":
+    main()
