@@ -114,8 +114,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from zoo.train.runtime import Runtime
 def tuned(device):
-    runtime = SimpleNamespace(device=torch.device(device), deterministic=False, compiled=False)
-    return Runtime.tuned(runtime, torch.nn.ReLU())
+    return Runtime.tuned(SimpleNamespace(device=torch.device(device), deterministic=False))
 for device, training in ("none", nullcontext()), ("cuda", tuned("cuda")), ("cpu", tuned("cpu")):
     # Below what glibc maps, so parts of its heap; the small ones between stay, and keep the heap from shrinking.
     blocks, *keepers = zip(*((bytearray(100_000), bytearray(1000)) for _ in range(1000)))

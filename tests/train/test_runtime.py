@@ -118,7 +118,7 @@ def test_an_operation_that_cannot_repeat_itself_is_told_though_warnings_are_off(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("ignore")
         for deterministic in (False, True):
-            with Runtime.choose("cpu", deterministic=deterministic).tuned(small_net()):
+            with Runtime.choose("cpu", deterministic=deterministic).tuned():
                 torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
                 assert len(told) == deterministic
 

@@ -112,7 +112,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     for line in built.notes:
         note(line)
     training = built.training
-    with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned(training.model):
+    with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned():
         stepper = Stepper(training)
         helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
         loss, step_seconds = _steps(training, stepper, helped)

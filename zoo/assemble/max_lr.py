@@ -128,7 +128,7 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
         f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
     )
-    with machine_faults(parts.data.batch_size, train.accumulate), base.runtime.tuned(base.module):
+    with machine_faults(parts.data.batch_size, train.accumulate), base.runtime.tuned():
         test = lr_range_test(
             base.module,
             base.loss,

@@ -2,7 +2,6 @@
 
 from zoo.graph.compile import becomes_sequential, compile_plan, images_wanted, initialise_from_images, plan_of
 from zoo.graph.extending import check_over
-from zoo.graph.inplace import overwriting_relus
 from zoo.graph.libraries import find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.graph.planner import check_library, is_library, plan_architecture
@@ -28,7 +27,6 @@ __all__ = [
     "images_wanted",
     "initialise_from_images",
     "is_library",
-    "overwriting_relus",
     "plan_architecture",
     "plan_of",
 ]

@@ -13,8 +13,8 @@ from itertools import count
 from typing import Any, TypeAlias
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.graph.plan import Block, Output, Plan, Ref, Step, TensorSpec, Value
-from zoo.graph.shapes import SHAPES, Request, Shapes
+from zoo.graph.plan import Block, Output, Ref, Step, TensorSpec, Value
+from zoo.graph.shapes import Request, Shapes
 from zoo.layers import ops
 
 Memory: TypeAlias = "int | tuple[Memory, ...] | dict[str, Memory] | None"  # shaped like the value that it belongs to
@@ -28,9 +28,6 @@ _GRADIENT_FROM_OUTPUT = frozenset(
         *("pow", "std", "vector_norm", "gumbel_softmax", "scaled_dot_product_attention", "PairwiseDistance"),
     }
 )
-# Whose output ReLUs write over unasked: none of these reads it again, whatever the device.
-_NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "LayerNorm", "LayerNorm2d")
-_DONE_WITH_OUTPUT = frozenset({"Conv1d", "Conv2d", "Conv3d", "Linear", "add", *_NORMS})
 _GRADIENT_FROM_OUTPUT_IN_PLACE = frozenset(
     {*("CELU", "celu", "ELU", "elu", "LeakyReLU", "leaky_relu", "RReLU", "rrelu", "SELU", "selu")}
 )
@@ -47,32 +44,27 @@ class _Tracker:
     shapes: Shapes
     reads: dict[int, list[_Access]] = field(default_factory=lambda: defaultdict(list))
     writes: list[tuple[int, _Access]] = field(default_factory=list)
-    makers: dict[int, str] = field(default_factory=dict)  # ops
-    relus: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))  # by their modules
     fresh: Iterator[int] = field(default_factory=count)
 
-    def block(self, block: Block, inputs: list[tuple[Memory, Value]], path: str, home: str) -> Memory:
-        """Follows a block's steps; the memory of what it gives. ``home`` is where its modules are, if it is shared."""
+    def block(self, block: Block, inputs: list[tuple[Memory, Value]], path: str) -> Memory:
+        """Follows a block's steps; the memory of what it gives."""
         memory = dict(zip(block.inputs, inputs, strict=True))
         steps = {step.name: step for step in block.steps}
         for step in block.steps:
-            memory[step.name] = (self._step(step, steps, memory, path, home), step.output)
+            memory[step.name] = (self._step(step, steps, memory, f"{path}{step.name}"), step.output)
         return _output(block.output, memory)
 
     def _step(
-        self, step: Step, steps: Mapping[str, Step], memory: Mapping[str, tuple[Memory, Value]], above: str, home: str
+        self, step: Step, steps: Mapping[str, Step], memory: Mapping[str, tuple[Memory, Value]], path: str
     ) -> Memory:
         made = steps[step.share] if step.share else step
-        path, module = f"{above}{step.name}", f"{home}{made.name}"
         inputs = [_picked(memory, ref) for ref in step.inputs]
         if made.body is not None:
-            return self.block(made.body, inputs, f"{path}.", f"{module}.")
+            return self.block(made.body, inputs, f"{path}.")
         if made.is_tensor:
             own = next(self.fresh)
             self._read([own], "the next pass", step.span)
             return own
-        if made.op == "ReLU" and made.kind == "module" and not _writes(made):
-            self.relus[module] += [(leaf, path) for leaf in _leaves(inputs[0][0])]
         named = {name: _picked(memory, ref) for name, ref in step.named_inputs.items()}
         return self._leaf(step, made, inputs, named, path)
 
@@ -97,16 +89,14 @@ class _Tracker:
         if None in views:  # a mere view reads nothing: its readers do
             self._read(incoming, path, step.span)
         shared = [incoming[view] for view in views if view is not None]
-        if shared and (isinstance(step.output, tuple) or op.name == "expand"):
-            # autograd lets no one write to what an op of several views gives, nor to places that stand for many
+        if len(shared) > 1 or (shared and op.name == "expand"):
+            # autograd lets no one write to one of several views, nor to places that stand for many
             self._read(shared, f"another part of {path}", step.span)
         given = iter([None if view is None else incoming[view] for view in views])
         return self._kept(made, in_place, self._new(step.output, given), path, step.span)
 
     def _kept(self, made: Step, in_place: bool, memory: Memory, path: str, span: Span) -> Memory:
         """The memory of an op's output, noted as read where its gradient is computed from it."""
-        for leaf in _leaves(memory):
-            self.makers.setdefault(leaf, made.op)
         is_read = made.op in _GRADIENT_FROM_OUTPUT and not _is_spared(made)
         if is_read or (in_place and made.op in _GRADIENT_FROM_OUTPUT_IN_PLACE):
             self._read(list(_leaves(memory)), f"the gradient of {path}", span)
@@ -138,7 +128,10 @@ def check_inplace(block: Block, inputs: Mapping[str, Value], shapes: Shapes, dia
     """Tells of every layer that writes over a tensor which another layer, or the output, reads."""
     if not any(_writes(step) for step in _walk(block)):
         return
-    tracker = _followed(block, inputs, shapes)
+    tracker = _Tracker(shapes)
+    output = tracker.block(block, [(tracker._new(value, iter(())), value) for value in inputs.values()], "")
+    for leaf in _leaves(output):
+        tracker.reads[leaf].append(_Access("the output", block.span))
     for memory, write in tracker.writes:
         others = [read for read in tracker.reads[memory] if read.path != write.path]
         if others:
@@ -150,29 +143,6 @@ def check_inplace(block: Block, inputs: Mapping[str, Value], shapes: Shapes, dia
                 notes=notes,
                 help="remove `inplace` here",
             )
-
-
-def overwriting_relus(plan: Plan) -> tuple[str, ...]:
-    """The ReLUs that could be ``inplace`` and are not, by their modules' dotted paths.
-
-    In all calls of such a ReLU it reads what a convolution, a norm, a Linear or a sum made, and nobody else reads that.
-    """
-    tracker = _followed(plan.root, plan.inputs, SHAPES)
-
-    def is_free(memory: int, path: str) -> bool:
-        is_done = tracker.makers.get(memory) in _DONE_WITH_OUTPUT
-        return is_done and all(read.path == path for read in tracker.reads[memory])
-
-    return tuple(module for module, calls in tracker.relus.items() if all(is_free(*call) for call in calls))
-
-
-def _followed(block: Block, inputs: Mapping[str, Value], shapes: Shapes) -> _Tracker:
-    """The whole network's reads and writes."""
-    tracker = _Tracker(shapes)
-    given = [(tracker._new(value, iter(())), value) for value in inputs.values()]
-    output = tracker.block(block, given, "", "")
-    tracker._read(list(_leaves(output)), "the output", block.span)
-    return tracker
 
 
 def _walk(block: Block) -> Iterator[Step]:

@@ -59,7 +59,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
     """
     runtime = training.runtime
     faults = machine_faults(training.train.batch_size, training.settings.accumulate)
-    with faults, runtime.tuned(training.model), SignalWatch(runtime.ranks) as signals:
+    with faults, runtime.tuned(), SignalWatch(runtime.ranks) as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -27,7 +27,6 @@ from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memor
 from zoo.launch import Place
 from zoo.schema.recipe import Compile
 from zoo.train.allocator import give_free_memory_back, kept_memory
-from zoo.train.overwriting import relus_in_place
 from zoo.train.ranks import ALONE, Ranks
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
@@ -212,18 +211,16 @@ class Runtime:
         self.choices["precision"] = str(choice)
 
     @contextmanager
-    def tuned(self, model: nn.Module) -> Iterator[None]:
-        """Readies process and network for training, for the length of a ``with`` block; enter it once all is built.
+    def tuned(self) -> Iterator[None]:
+        """Readies the process for training, for the length of a ``with`` block; enter it once all is built.
 
         cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
         keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat.
-        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step. ReLUs work
-        in place where torch.compile does not see to that.
+        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step.
         """
         give_free_memory_back()
         algorithms = _deterministic_algorithms() if self.deterministic else _fastest_convolutions()
-        in_place = nullcontext() if self.compiled else relus_in_place(model)
-        with kept_memory(self.device), algorithms, in_place:
+        with kept_memory(self.device), algorithms:
             yield
 
     def place(self, module: nn.Module) -> nn.Module:
