@@ -34,6 +34,7 @@ WRONG = """
   - OneOf: {transforms: [{OneOf: {transforms: [CutMix], p: 1}}, MixUp], p: 1}
   - OneOf: {transforms: [CutMix: {p: 0}, MixUp: {p: 0}], p: 1}
   - SomeOf: {transforms: [CutMix, MixUp]}
+  - OneOf: {transforms: [CutMix, Mixup], p: 1}
   - SomeOf: {transforms: []}
   - Blur: {blur_limit: [2, 6]}
   - Defocus: {radius: .inf}

@@ -115,6 +115,7 @@ def test_nothing_is_dropped_in_silence(layers: str, code: str) -> None:
         "{p: {op: Parameter, shape: [3, 1, 1]}, r: {op: relu, from: p, inplace: true}, m: {op: mul, from: [input, r]}}",
         "{p: {op: Buffer, shape: [3, 1, 1]}, r: {op: relu, from: p, inplace: true}, m: {op: mul, from: [input, r]}}",
         "{a: Tanh, c: {op: chunk, chunks: 3, dim: 1}, r: {op: relu, from: c.0, inplace: true}}",
+        "{a: Tanh, c: {op: chunk, chunks: 1, dim: 1}, r: {op: relu, from: c.0, inplace: true}}",
         "{a: {op: mean, dim: 1, keepdim: true}, e: {op: expand, size: [-1, 3, 32, 32]}, r: {op: relu, inplace: true}}",
         "{n: {op: vector_norm, dim: 1, keepdim: true}, r: {op: relu, inplace: true}}",
         "{n: {op: pow, from: [input, input]}, r: {op: relu, inplace: true}}",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.trackers.processes import are_alive, below, until
 from zoo.trackers import Figures, Told, TrackedRun, TrackerProcess
+from zoo.trackers.serving import without_secrets
 
 
 def test_what_cannot_be_written_for_a_while_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,8 +34,7 @@ def test_what_cannot_be_written_for_a_while_is_written_later(tmp_path: Path, mon
     away.rename(store)
     tracker.write(Figures(3, {"step/loss": 1.0}))
     tracker.finish("finished", Figures(3, {}))
-    assert tracker.wait(40)
-    told.extend(tracker.heard())
+    until(lambda: told.extend(tracker.heard()) or tracker.is_closed)
     (warning,) = (each.text for each in told if each.level == "warning")
     assert warning.endswith("the training goes on, and what is missing is tried again")
     (history,) = store.glob("*/*/metrics/step/loss")
@@ -50,8 +50,8 @@ def test_writing_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for step in range(3000):
         tracker.write(Figures(step, {"step/loss": 1.0, "x" * 100: 2.0}))
     assert time.monotonic() - begun < 5
-    tracker.abandon()
-    tracker.abandon()  # a second time is nothing
+    tracker.let_go()
+    tracker.let_go()  # a second time is nothing
 
 
 def test_one_whose_library_is_missing_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +64,43 @@ def test_one_whose_library_is_missing_says_so_and_ends(tmp_path: Path, monkeypat
     told: list[Told] = []
     until(lambda: told.extend(tracker.heard()) or told)
     assert told == [Told("ImportError: broken; the training goes on without it", "warning")]
-    until(lambda: list(tracker.heard()) or not are_alive(children))
-    tracker.write(Figures(1, {"step/loss": 1.0}))
-    tracker.finish("finished", Figures(1, {}))
-    assert tracker.wait(10)
-    tracker.abandon()
+    until(lambda: not are_alive(children))
+    for step in range(100):
+        tracker.write(Figures(step, {"step/loss": 1.0}))
+    tracker.finish("finished", Figures(100, {}))
+    assert list(tracker.heard()) == []
+    assert tracker.is_closed
+    assert not tracker._unsent  # what nobody will ever read is not kept
+    tracker.let_go()
+
+
+def test_one_that_is_killed_is_told_of_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracker = TrackerProcess("wandb", "W&B")
+    tracker.begin(TrackedRun("tiny", "tiny/0001", str(tmp_path)))
+    assert tracker._process is not None
+    tracker._process.kill()
+    told: list[Told] = []
+    until(lambda: told.extend(tracker.heard()) or told)
+    assert told == [Told("its process was ended by SIGKILL; the training goes on without it", "warning")]
+    assert list(tracker.heard()) == []
+
+
+def test_what_a_process_says_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pa55word")
+    monkeypatch.setenv("WANDB_API_KEY", "")
+    said = without_secrets("to http://me:secret@host:1/api?token=abc failed: pa55word is wrong; ftp://u:p@h, a@b")
+    assert said == "to http://***@host:1/api?*** failed: *** is wrong; ftp://***@h, a@b"
+
+
+def test_nothing_in_the_working_folder_is_taken_for_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("zoo", "json", "wandb"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not meant')")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    tracker = TrackerProcess("wandb", "W&B")
+    tracker.begin(TrackedRun("tiny", "tiny/0001", str(tmp_path)))
+    told: list[Told] = []
+    until(lambda: told.extend(tracker.heard()) or told)
+    assert told[0] == Told("nothing is kept, as W&B's settings say")
+    tracker.let_go()

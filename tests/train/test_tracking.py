@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from zoo.errors import StoppedBySignal
 from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarted
 from zoo.trackers import Figures, Told, TrackedRun, Tracker, leaves
-from zoo.train import RunFolder, TensorBoardFiles, Trackers
+from zoo.train import RunFolder, TensorBoardFiles, Trackers, tracking
 from zoo.train.tracking import kept_ids, outcome_figures
 
 EPOCH = EpochFinished(1, 20, {"loss": 1.0, "accuracy": 0.6}, 0.05, 2.0, 900.0, test={"loss": 0.9, "accuracy": 0.7})
@@ -52,12 +56,12 @@ class Recording(Tracker):
     def finish(self, ending: str, figures: Figures) -> None:
         self._call("finish", ending, figures.step, figures.values)
 
-    def heard(self) -> list[Told]:
+    def heard(self) -> Iterator[Told]:
         told, self._told = self._told, ()
-        return list(told)
+        return iter(told)
 
-    def abandon(self) -> None:
-        self.calls.append(("abandon",))
+    def let_go(self) -> None:
+        self.calls.append(("let go",))
 
 
 def test_scalars_go_by_names_that_all_trackers_share(tmp_path: Path) -> None:
@@ -82,7 +86,7 @@ def test_scalars_go_by_names_that_all_trackers_share(tmp_path: Path) -> None:
             },
         ),
         ("finish", "finished", 20, {"result/test/accuracy": 0.7, "result/target/met": 1.0}),
-        ("abandon",),
+        ("let go",),
     ]
 
 
@@ -93,9 +97,9 @@ def test_one_that_fails_is_told_of_once_and_let_go(fails: str, tmp_path: Path) -
         for event in (started(0), logged(10, 1.5), logged(20, 1.25)):
             trackers(event)
         trackers.finish({})
-    assert [call[0] for call in other.calls] == ["begin", "write", "write", "finish", "abandon"]
+    assert [call[0] for call in other.calls] == ["begin", "write", "write", "finish", "let go"]
     assert [call[0] for call in failing.calls].count(fails) == 1
-    assert failing.calls[-1] == ("abandon",)
+    assert failing.calls[-1] == ("let go",)
     text = "Recording: OSError: [Errno 28] No space left on device; the training goes on without it"
     assert said == [Message("warning", text)]
 
@@ -116,6 +120,58 @@ def test_it_is_said_how_a_run_ended(error: BaseException, ending: str, tmp_path:
     with pytest.raises(type(error)), trackers:
         raise error
     assert recording.calls[-2] == ("finish", ending, 10, {})
+
+
+class Slow(Recording):
+    """A tracker that takes its time to close a run."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._until = time.monotonic() + seconds
+
+    @property
+    def is_closed(self) -> bool:
+        return time.monotonic() > self._until
+
+
+@pytest.mark.parametrize("first", ["slow", "quick"])
+def test_all_are_waited_for_at_once_and_each_is_judged_by_itself(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_SECONDS", {"finished": 0.5})
+    slow, quick, said = Slow(60), Slow(0.2), []
+    with tracked(tmp_path, *((slow, quick) if first == "slow" else (quick, slow)), said=said) as trackers:
+        trackers(started(0))
+        trackers.finish({})
+    (warning,) = said
+    assert isinstance(warning, Message)
+    assert "the run is not closed yet" in warning.text
+    assert slow.calls[-1] == quick.calls[-1] == ("let go",)
+
+
+def test_a_signal_ends_the_waiting_and_no_more(tmp_path: Path) -> None:
+    slow, said = Slow(60), []
+    begun = time.monotonic()
+    timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
+    with tracked(tmp_path, slow, said=said) as trackers:
+        trackers(started(0))
+        trackers.finish({})
+        timer.start()
+    assert time.monotonic() - begun < 10
+    assert slow.calls[-2:] == [("finish", "finished", 0, {}), ("let go",)]
+
+
+def test_ids_that_cannot_be_kept_cost_a_line(tmp_path: Path) -> None:
+    (tmp_path / "trackers.json").mkdir()
+    told, said = Recording(told=(Told(run="abc"),)), []
+    with tracked(tmp_path, told, said=said) as trackers:
+        trackers(started(0))
+        trackers(logged(10, 1.5))
+        trackers.finish({})
+    (warning,) = said
+    assert isinstance(warning, Message)
+    assert warning.text.endswith("a resume will begin another run there")
+    assert [call[0] for call in told.calls] == ["begin", "write", "finish", "let go"]
 
 
 def test_a_run_keeps_the_ids_that_it_has_elsewhere(tmp_path: Path) -> None:

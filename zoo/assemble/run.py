@@ -182,7 +182,7 @@ class _Run:
             )
             folder.write_json(RESULT, result)
             trackers.finish(result)
-        self.report(built.dataset, built.base, training.final, steps=finished.result["steps"])
+            self.report(built.dataset, built.base, training.final, steps=finished.result["steps"])
         return result
 
     def _fitted(self, training: Training, listeners: list[Listener]) -> TrainingFinished:

@@ -89,8 +89,8 @@ class _Tracker:
         if None in views:  # a mere view reads nothing: its readers do
             self._read(incoming, path, step.span)
         shared = [incoming[view] for view in views if view is not None]
-        if len(shared) > 1 or (shared and op.name == "expand"):
-            # autograd lets no one write to one of several views, nor to places that stand for many
+        if shared and (isinstance(step.output, tuple) or op.name == "expand"):
+            # autograd lets no one write to what an op of several views gives, nor to places that stand for many
             self._read(shared, f"another part of {path}", step.span)
         given = iter([None if view is None else incoming[view] for view in views])
         return self._kept(made, in_place, self._new(step.output, given), path, step.span)

@@ -3,6 +3,6 @@ training's way. Floor 0; no torch, which those processes need not import.
 """
 
 from zoo.trackers.process import TrackerProcess
-from zoo.trackers.tracker import Ending, Figures, Told, TrackedRun, Tracker, leaves
+from zoo.trackers.tracker import CLOSING_SECONDS, Ending, Figures, Told, TrackedRun, Tracker, leaves
 
-__all__ = ["Ending", "Figures", "Told", "TrackedRun", "Tracker", "TrackerProcess", "leaves"]
+__all__ = ["CLOSING_SECONDS", "Ending", "Figures", "Told", "TrackedRun", "Tracker", "TrackerProcess", "leaves"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import urlsplit
 
 from zoo.trackers.tracker import Ending, Figures, Say, TrackedRun, leaves
 
@@ -23,7 +24,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 def has_mlflow() -> bool:
     """Whether the package is installed, and what a database takes where the run goes to one."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    needs_database = urlsplit(uri).scheme not in ("http", "https", "file", "databricks", "databricks-uc", "uc")
+    needs_database = not uri or re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri)
     packages = ("mlflow", *(("sqlalchemy", "alembic") if needs_database else ()))
     return all(find_spec(package) is not None for package in packages)
 
@@ -42,6 +43,8 @@ class MLflow:
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient()
+        with _alone_in_this_folder():
+            self._client.search_experiments(max_results=1)  # the first call opens the store
         found = self._kept(run.kept) if run.kept is not None else None
         if found is None:
             tags = {"mlflow.source.name": "zoo", "mlflow.source.type": "LOCAL", "zoo.run_folder": run.folder}
@@ -110,7 +113,7 @@ def batched_of(items: Sequence[Any], most: int) -> Iterable[list[Any]]:
 
 def key_of(name: str) -> str:
     """A name as MLflow takes it for a param or a metric: it may be read as a path, so no part is empty or dots."""
-    parts = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII).split("/")
+    parts = re.sub(r"[^\w\-. :/]", "_", name).split("/")
     return "/".join(part if part.strip(".") else "_" for part in parts)[:MOST_KEY_LETTERS]
 
 
@@ -120,9 +123,20 @@ def text_of(value: Any) -> str:
 
 
 def _where(uri: str, info: Any) -> str:
-    """Where people find the run; a password that the address has stays out of it."""
-    parts = urlsplit(uri)
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/") if parts.netloc else uri
-    if parts.scheme in ("http", "https"):
-        return f"the run is at {bare}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
-    return f"the run is {info.run_id} in {bare}"
+    """Where people find the run."""
+    if uri.startswith(("http://", "https://")):
+        page = uri.partition("?")[0].rstrip("/")
+        return f"the run is at {page}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+    return f"the run is {info.run_id} in {uri}"
+
+
+@contextmanager
+def _alone_in_this_folder() -> Iterator[None]:
+    """Waits for others that do the same: of two runs that make ``mlflow.db`` at once, one would fail."""
+    folder = os.open(".", os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,30 +19,39 @@ from typing import IO, Any
 
 from zoo.trackers.tracker import Ending, Figures, Told, TrackedRun, Tracker
 
-_ROOT = Path(__file__).parents[2]  # where the package zoo lies
+# This very zoo serves the run, wherever it lies; nothing else is looked for there.
+_ROOT = Path(__file__).parents[2]
+_SERVE = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from zoo.trackers.serving import main
+del sys.path[0]
+main()
+"""
 
 
 class TrackerProcess(Tracker):
-    """Hands a run on to ``python -m zoo.trackers KEY``, which is begun with the run."""
+    """Hands a run on to a process that serves the tracker of a key, and is begun with the run."""
 
     def __init__(self, key: str, title: str) -> None:
         self.key, self.title = key, title
         self._process: subprocess.Popen[bytes] | None = None
-        self._unsent = b""
+        self._unsent = bytearray()
         self._read = b""
         self._is_last = False  # nothing more is to be sent
         self._has_ended = False
+        self._has_told_end = False
 
     def begin(self, run: TrackedRun) -> None:
         """Starts the process. Raises OSError where there can be none."""
-        paths = [path for path in (os.environ.get("PYTHONPATH"), str(_ROOT)) if path]
+        # -P: a module in the working folder is not meant. A Python that ignores its environment does so there too.
+        flag = "-I" if sys.flags.isolated else "-P"
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "zoo.trackers", self.key],  # -P: a module in the working folder is not meant
+            [sys.executable, flag, "-c", _SERVE, str(_ROOT), self.key],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,  # Ctrl-C is the training's, which says how the run ended
         )
         for pipe in self._pipes:
@@ -67,34 +76,27 @@ class TrackerProcess(Tracker):
         self._pull()
         *lines, self._read = self._read.split(b"\n")
         yield from (Told(**json.loads(line)) for line in lines)
-        if self._has_ended and not self._is_last:
-            self._is_last = True
-            status = self._process.wait()
-            if status:  # else it has told why
-                yield Told(f"its process ended with status {status}; the training goes on without it", "warning")
+        if self._has_ended and not self._has_told_end:
+            self._has_told_end = True
+            if status := self._process.wait():  # else it has told why, or has done all
+                how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+                lost = "its last figures may be missing" if self._is_last else "the training goes on without it"
+                yield Told(f"its process {how}; {lost}", "warning")
 
-    def wait(self, seconds: float) -> bool:
-        """Waits for the process to end."""
-        until = time.monotonic() + seconds
-        while self._process is not None and not self._has_ended:
-            left = until - time.monotonic()
-            if left <= 0:
-                return False
-            stdin, stdout = self._pipes
-            select.select([stdout], [stdin] if self._unsent else [], [], left)
-            self._push()
-            self._pull()
-        if self._process is not None:
-            self._process.wait()
-        return True
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process has ended, as far as was heard."""
+        return self._process is None or self._has_ended
 
-    def abandon(self) -> None:
-        """Ends the process, if it has not ended; W&B's own, which it starts, ends with it."""
+    def let_go(self) -> None:
+        """Leaves the process to itself. It sees that nothing more comes, and ends within ``CLOSING_SECONDS``.
+
+        It is not killed: MLflow may be making its database, which would stay half made.
+        """
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
             for pipe in self._pipes:
                 pipe.close()
+            threading.Thread(target=self._process.wait, daemon=True).start()  # whoever trains for days keeps no zombie
             self._process = None
 
     @property
@@ -105,6 +107,8 @@ class TrackerProcess(Tracker):
         return self._process.stdin, self._process.stdout
 
     def _send(self, message: dict[str, Any]) -> None:
+        if self.is_closed or self._is_last:
+            return
         self._unsent += json.dumps(message).encode() + b"\n"
         self._push()
 
@@ -114,11 +118,11 @@ class TrackerProcess(Tracker):
             return
         try:
             while self._unsent:
-                self._unsent = self._unsent[os.write(self._pipes[0].fileno(), self._unsent) :]
+                del self._unsent[: os.write(self._pipes[0].fileno(), self._unsent)]
         except BlockingIOError:
             return
         except BrokenPipeError:  # it has ended, and told why
-            self._unsent = b""
+            self._unsent.clear()
         if self._is_last:
             self._pipes[0].close()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+CLOSING_SECONDS = 60  # for all that is still to be brought to a server once a run has ended
 Ending = Literal["finished", "stopped", "failed"]
 Level = Literal["info", "warning"]
 
@@ -56,19 +57,20 @@ class Tracker:
         raise NotImplementedError
 
     def finish(self, ending: Ending, figures: Figures) -> None:
-        """The run has ended; ``figures`` are its outcome. Does not wait either: :meth:`wait` does."""
+        """The run has ended; ``figures`` are its outcome. Does not wait either: see :attr:`is_closed`."""
         raise NotImplementedError
 
     def heard(self) -> Iterator[Told]:
         """What it has told since it was last asked."""
         yield from ()
 
-    def wait(self, seconds: float) -> bool:
-        """Whether all is written, for which it waits no longer than this."""
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is left to be written."""
         return True
 
-    def abandon(self) -> None:
-        """Lets go of it, whatever it is doing."""
+    def let_go(self) -> None:
+        """Stops listening to it, whatever it is doing."""
 
 
 Say = Callable[[str, Level], None]

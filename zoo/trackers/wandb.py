@@ -51,7 +51,7 @@ class Wandb:
             if os.environ.get("WANDB_MODE"):
                 raise
             self._run = wandb.init(**arguments, mode="offline")
-            why = "nobody is logged in" if isinstance(error, wandb.errors.UsageError) else in_a_line(error)
+            why = "nobody is logged in" if "API key" in str(error) else in_a_line(error)
         self._run.config.update(run.config, allow_val_change=True)  # a resumed run may have grown
         self._say_where(why, say)
         return str(self._run.id)

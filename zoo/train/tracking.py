@@ -13,23 +13,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from zoo.errors import StoppedBySignal, in_a_line
+from zoo.errors import StoppedBySignal, ZooError, in_a_line
 from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarted
 from zoo.layout import TRACKERS
-from zoo.trackers import Ending, Figures, TrackedRun, Tracker, leaves
+from zoo.trackers import CLOSING_SECONDS, Ending, Figures, TrackedRun, Tracker, leaves
 from zoo.train.folder import RunFolder
 
-FINISH_SECONDS = 60.0  # for all that a finished run has still to bring to its servers
-FAIL_SECONDS = 15.0  # for a run that an error ended, perhaps before its tracker had begun
-STOP_SECONDS = 2.0  # for a run that a signal ended: whoever sent it waits
+_SECONDS: dict[Ending, float] = {
+    "finished": CLOSING_SECONDS,
+    "failed": 15.0,  # its trackers had perhaps not begun yet
+    "stopped": 2.0,  # whoever sent the signal waits
+}
 _SILENT_SECONDS = 3.0  # before it is told that something is waited for
+_LOOK_SECONDS = 0.02
 
 
 class Trackers:
     """Hands losses, accuracies, learning rates and images a second on, against optimizer steps.
 
     ``with Trackers(…) as trackers:`` closes the run at each tracker as the block ends: as finished behind
-    :meth:`finish`, else as stopped or failed.
+    :meth:`finish`, else as stopped or failed. There, and nowhere else, trackers are waited for.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class Trackers:
         self._say = say
         self._ids = kept_ids(folder.path)
         self._step = 0
-        self._is_closed = False
+        self._ending: Ending | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,11 +52,14 @@ class Trackers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._is_closed:
-            if isinstance(error, StoppedBySignal | KeyboardInterrupt):
-                self._close("stopped", {}, STOP_SECONDS)
-            else:
-                self._close("failed", {}, FAIL_SECONDS)
+        seconds = None
+        if isinstance(error, StoppedBySignal | KeyboardInterrupt):
+            self._end("stopped", {})
+            seconds = _SECONDS["stopped"]  # also where the run had finished before
+        elif self._ending is None:
+            self._end("failed", {})
+        assert self._ending is not None
+        self._wait(seconds or _SECONDS[self._ending])
 
     def __call__(self, event: Event) -> None:
         """Takes an event."""
@@ -67,31 +73,35 @@ class Trackers:
         self._each(self._hear)
 
     def finish(self, result: dict[str, Any]) -> None:
-        """The run has its result; waits until it has arrived, or has to be given up."""
-        self._close("finished", outcome_figures(result), FINISH_SECONDS)
+        """The run has its result, which is on its way from here on."""
+        self._end("finished", outcome_figures(result))
 
-    def _close(self, ending: Ending, values: dict[str, float], seconds: float) -> None:
-        self._is_closed = True
-        until = time.monotonic() + seconds
-        try:
+    def _end(self, ending: Ending, values: dict[str, float]) -> None:
+        if self._ending is None:
+            self._ending = ending
             self._each(lambda tracker: tracker.finish(ending, Figures(self._step, values)))
-            self._each(lambda tracker: self._wait(tracker, until))
-            self._each(self._hear)
-        finally:  # Ctrl-C may end the waiting
-            for tracker in self._trackers:
-                tracker.abandon()
 
-    def _wait(self, tracker: Tracker, until: float) -> None:
-        left = max(0.0, until - time.monotonic())
-        if tracker.wait(min(left, _SILENT_SECONDS)):
-            return
-        left = until - time.monotonic()
-        if left > 0:
-            self._hear(tracker)
-            self._tell(tracker, "info", f"waiting for the last figures to arrive, {left:.0f} s at most")
-            if tracker.wait(left):
-                return
-        self._tell(tracker, "warning", "the run was not closed in time; its last figures may be missing")
+    def _wait(self, seconds: float) -> None:
+        """Waits for all at once. A signal ends the waiting, not the command: what the run leaves behind is there."""
+        begun, is_told = time.monotonic(), False
+        try:
+            while self._are_open() and (waited := time.monotonic() - begun) < seconds:
+                if waited > _SILENT_SECONDS and not is_told:
+                    is_told = True
+                    for tracker in self._are_open():
+                        self._tell(tracker, "info", f"waiting for the last figures to arrive, {seconds:.0f} s at most")
+                time.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            pass
+        for tracker in self._trackers:
+            if not tracker.is_closed:
+                text = f"the run is not closed yet; a process goes on with it for at most {CLOSING_SECONDS} s"
+                self._tell(tracker, "warning", text)
+            tracker.let_go()
+
+    def _are_open(self) -> list[Tracker]:
+        self._each(self._hear)
+        return [tracker for tracker in self._trackers if not tracker.is_closed]
 
     def _each(self, do: Callable[[Tracker], None]) -> None:
         """Does something with each tracker. One that fails is let go of."""
@@ -101,7 +111,7 @@ class Trackers:
             except Exception as error:
                 self._trackers.remove(tracker)
                 self._tell(tracker, "warning", f"{in_a_line(error)}; the training goes on without it")
-                tracker.abandon()
+                tracker.let_go()
 
     def _hear(self, tracker: Tracker) -> None:
         for told in tracker.heard():
@@ -109,7 +119,10 @@ class Trackers:
                 self._tell(tracker, told.level, told.text)
             if told.run is not None and self._ids.get(tracker.key) != told.run:
                 self._ids[tracker.key] = told.run
-                self._folder.write_json(TRACKERS, self._ids)
+                try:
+                    self._folder.write_json(TRACKERS, self._ids)
+                except ZooError as error:
+                    self._tell(tracker, "warning", f"{error.message}; a resume will begin another run there")
 
     def _tell(self, tracker: Tracker, level: str, text: str) -> None:
         self._say(Message(level, f"{tracker.title}: {text}"))

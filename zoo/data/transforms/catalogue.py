@@ -229,21 +229,25 @@ def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Whe
     """The transforms inside a OneOf and its like; None where one of them is wrong."""
     assert isinstance(node, Sequence)
     children = parse_transforms(node, diagnostics, where=where, inside=name)
+    if len(children) < len(node):
+        return None
     mixing = [child for child in children if child.entry.mixes_labels]
-    if name == "OneOf" and mixing and len(mixing) == len(node):
+    if name == "OneOf" and len(mixing) == len(node):
         if any(child.arguments.get("p") != 0 for child in mixing):
             return children
         diagnostics.error("bad-value", "OneOf: with p: 0 for each of its transforms it has none to choose", node.span)
         return None
     refused = next((child for child in children if child.is_own), None)
-    if refused is not None:
-        what = f"{refused.name} of {refused.children[0].name}" if refused.children else refused.name
-        help = f"{what} is zoo's own; put it into the list itself"
+    if refused is None:
+        return children
+    if refused.children:
+        what, help = f"no OneOf of {refused.children[0].name}", "one OneOf may have CutMix and MixUp, and nothing else"
+    else:
+        what, help = "albumentations' transforms only", f"{refused.name} is zoo's own; put it into the list itself"
         if mixing:
             help += ", or into a OneOf of CutMix and MixUp alone"
-        diagnostics.error("bad-value", f"{name} takes albumentations' transforms only", refused.span, help=help)
-        return None
-    return children if len(children) == len(node) else None
+    diagnostics.error("bad-value", f"{name} takes {what}", refused.span, help=help)
+    return None
 
 
 def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode] | None:

@@ -146,29 +146,30 @@ class Mix:
         partner = draws.integers(0, self.samples - 1)
         mixed = draws.happens(self.p)
         way = self._chosen(draws)
-        kept = np.where(mixed, draws.beta(np.array([each.alpha for each in self.ways])[way]), 1.0)
         cuts = np.array([each.cuts for each in self.ways])[way]
-        opacity = np.where(cuts, 1.0, kept)
+        lambda_ = np.where(mixed, draws.beta(np.array([each.alpha for each in self.ways])[way]), 1.0)
+        opacity = np.where(cuts, 1.0, lambda_)
+        kept = opacity
         drawn: dict[str, Any] = {"partner": partner}
         if not all(each.cuts for each in self.ways):
             drawn["opacity"] = opacity.astype(np.float32)
         if any(each.cuts for each in self.ways):
-            y0, y1 = self._edges(draws, np.where(cuts, kept, 1.0), self.after.height)
-            x0, x1 = self._edges(draws, np.where(cuts, kept, 1.0), self.after.width)
+            y0, y1 = self._edges(draws, np.where(cuts, lambda_, 1.0), self.after.height)
+            x0, x1 = self._edges(draws, np.where(cuts, lambda_, 1.0), self.after.width)
             drawn |= {name: edge[:, None] for name, edge in {"y0": y0, "y1": y1, "x0": x0, "x1": x1}.items()}
-            opacity = opacity * (1 - (y1 - y0) * (x1 - x0) / (self.after.height * self.after.width))
-        return drawn | {"kept": opacity.astype(np.float32)}
+            kept = opacity * (1 - (y1 - y0) * (x1 - x0) / (self.after.height * self.after.width))
+        return drawn | {"kept": kept.astype(np.float32)}
 
     def _chosen(self, draws: Draws) -> np.ndarray[Any, Any]:
-        """Each sample's way, by its place among all."""
+        """Each sample's way, by its place among all, as often as its share of all weights says."""
         if len(self.ways) == 1:
             return np.zeros(len(draws), dtype=np.int64)
         weights = np.cumsum([each.weight for each in self.ways])
-        return np.searchsorted(weights, draws.uniform(0, weights[-1]), side="right")
+        return np.searchsorted(weights[:-1] / weights[-1], draws.uniform(), side="right")
 
-    def _edges(self, draws: Draws, kept: np.ndarray[Any, Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
+    def _edges(self, draws: Draws, lambda_: np.ndarray[Any, Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
         # As torchvision.transforms.v2.CutMix: a uniform centre, the rectangle clipped at the image's edge.
-        half = (0.5 * np.sqrt(1 - kept) * size).astype(np.int64)
+        half = (0.5 * np.sqrt(1 - lambda_) * size).astype(np.int64)
         centre = draws.integers(0, size - 1)
         return np.maximum(centre - half, 0), np.minimum(centre + half, size)
 
@@ -187,5 +188,6 @@ class Mix:
 
 
 def _blend(own_BHWC: Tensor, other_BHWC: Tensor, opacity_B: Tensor) -> Tensor:
-    blend = other_BHWC.to(torch.float32).lerp_(own_BHWC.to(torch.float32), opacity_B.view(-1, 1, 1, 1))
+    opacity = opacity_B.view(-1, 1, 1, 1)
+    blend = torch.lerp(other_BHWC.to(torch.float32), own_BHWC.to(torch.float32), opacity)
     return blend.round_().to(torch.uint8) if own_BHWC.dtype == torch.uint8 else blend

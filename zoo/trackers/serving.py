@@ -1,4 +1,4 @@
-"""The process that writes to one tracker: ``python -m zoo.trackers KEY``, begun by a training. Floor 0.
+"""The process that writes to one tracker, begun by a training. Floor 0.
 
 It ends with its pipe, or with its parent: a run whose training was killed is closed as stopped. Whatever the
 library does then, it does for so long and no longer.
@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-from zoo.errors import in_a_line
-from zoo.trackers.tracker import Backend, Figures, Level, TrackedRun
+from zoo.trackers.tracker import CLOSING_SECONDS, Backend, Figures, Level, TrackedRun
 
-ORPHAN_SECONDS = 30  # for closing a run whose training was killed
 CLEARING_SECONDS = 2  # for what a library does at the process's end
+MOST_LETTERS = 300  # of what an exception says
+_SECRET = re.compile("(WANDB|MLFLOW|DATABRICKS|AWS|AZURE|GOOGLE)_.*(PASSWORD|TOKEN|KEY|SECRET)")  # variables
 _LOOK_SECONDS = 1.0  # between looks whether the parent is there
 
 
@@ -58,14 +60,13 @@ class Scribe:
                     return
                 self._unwritten.append(figures)
             self._write()
-        signal.alarm(ORPHAN_SECONDS)  # the training was killed
-        self._finish("stopped", Figures(0, {}))
+        self._finish("stopped", Figures(0, {}))  # the training was killed
 
     def _begin(self, run: TrackedRun) -> bool:
         try:
             self._tell(run=self._backend.begin(run, self._say))
         except Exception as error:
-            self._say(f"{in_a_line(error)}; the training goes on without it", "warning")
+            self._say(f"{said_by(error)}; the training goes on without it", "warning")
             return False
         return True
 
@@ -78,7 +79,7 @@ class Scribe:
         except Exception as error:
             if not self._has_failed:
                 self._has_failed = True
-                self._say(f"{in_a_line(error)}; the training goes on, and what is missing is tried again", "warning")
+                self._say(f"{said_by(error)}; the training goes on, and what is missing is tried again", "warning")
         else:
             self._unwritten.clear()
 
@@ -87,12 +88,12 @@ class Scribe:
         try:
             self._backend.finish(ending, figures)
         except Exception as error:
-            self._say(f"the run could not be closed: {in_a_line(error)}", "warning")
+            self._say(f"the run could not be closed: {said_by(error)}", "warning")
         if self._unwritten:
             self._say(f"{len(self._unwritten)} lines of figures did not arrive", "warning")
 
     def _say(self, text: str, level: Level) -> None:
-        self._tell(text=text, level=level)
+        self._tell(text=without_secrets(text), level=level)
 
     def _tell(self, **told: Any) -> None:
         with contextlib.suppress(BrokenPipeError):  # the training was killed: nobody listens
@@ -115,6 +116,31 @@ def batches(source: int, parent: int) -> Iterator[list[dict[str, Any]]]:
         yield [json.loads(line) for line in lines]
 
 
+def said_by(error: Exception) -> str:
+    """An exception of a library's in one line, not too long a one."""
+    said = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {said if len(said) <= MOST_LETTERS else said[:MOST_LETTERS] + '…'}"
+
+
+def without_secrets(text: str) -> str:
+    """A text without the passwords that addresses and the environment have."""
+    text = re.sub(r"://[^/\s@]+@", "://***@", text)
+    text = re.sub(r"(://[^\s?]*\?)[^\s'\"]+", r"\1***", text)
+    for name, value in os.environ.items():
+        if _SECRET.match(name) and value:
+            text = text.replace(value, "***")
+    return text
+
+
+def end_with(source: int, parent: int) -> None:
+    """Has this process end, at the latest, so long after nothing more can come to it; a library may hang."""
+    pipe = select.poll()
+    pipe.register(source, 0)  # its end is always told
+    while os.getppid() == parent and not pipe.poll(1000 * _LOOK_SECONDS):
+        pass
+    signal.alarm(CLOSING_SECONDS)
+
+
 def main() -> None:
     """Serves one run. Standard streams go nowhere: what libraries print is nobody's result."""
     source, channel = os.dup(0), os.dup(1)  # not passed on to processes that a library starts
@@ -123,9 +149,6 @@ def main() -> None:
         os.dup2(nowhere, stream)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # a cluster signals every process of a job: the training decides
+    threading.Thread(target=end_with, args=(source, os.getppid()), daemon=True).start()
     Scribe(backend_of(sys.argv[1]), source, channel).serve()
     signal.alarm(CLEARING_SECONDS)
-
-
-if __name__ == "__main__":
-    main()
