@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.data import TransformSpec
-from zoo.diagnostics import Diagnostic, Diagnostics, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Span, counted
 from zoo.document import Mapping, Scalar
 from zoo.errors import ConfigError, first_line
 from zoo.registry import unknown
@@ -27,20 +27,22 @@ from zoo.schema.signature import ArgsModel, arguments_model, given
 _LEGACY = ("size_average", "reduce")  # deprecated by torch in 2018
 _TENSORS = ("weight", "pos_weight")
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
+_AT_LEAST_0 = Annotated[float, Field(ge=0)]
 _OVERRIDES: dict[str, Any] = {  # what the signatures cannot say
     "weight": (tuple[float, ...] | None, None),
-    "pos_weight": (float | tuple[float, ...] | None, None),
+    "pos_weight": (_AT_LEAST_0 | tuple[_AT_LEAST_0, ...] | None, None),
     "reduction": (Literal["mean", "sum"], "mean"),
     "label_smoothing": (Annotated[float, Field(ge=0, le=1)], 0.0),
     "smoothing": (_SHARE, 0.1),
-    "target_threshold": (_SHARE | None, None),
-    "gamma_pos": (Annotated[float, Field(ge=0)], 1.0),
-    "gamma_neg": (Annotated[float, Field(ge=0)], 4.0),
+    "target_threshold": (Annotated[float, Field(gt=0, lt=1)] | None, None),
 }
-_INSTEAD = {  # losses that take no classes, and what does the same for them
-    "BCEWithLogitsLoss": "BinaryCrossEntropy",
+_DOCS = {"BinaryCrossEntropy": "A logistic loss for each class, of class numbers and of shares."}  # timm's has notes
+_OF_SEVERAL_CLASSES = ("AsymmetricLossMultiLabel", "PolyBinaryCrossEntropy", "ZlprLoss", "TwoWayLoss")
+_INSTEAD = {  # losses that take no classes, and what does the like for them
     "SoftTargetCrossEntropy": "CrossEntropyLoss",
-    "MultiLabelSoftMarginLoss": "BinaryCrossEntropy",
+    **dict.fromkeys(
+        ("BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss", *_OF_SEVERAL_CLASSES), "BinaryCrossEntropy"
+    ),
 }
 
 
@@ -74,7 +76,7 @@ def _of_timm() -> dict[str, Any]:
 
 
 def _fitting(library: Any) -> dict[str, Any]:
-    classes = {name: getattr(library, name) for name in dir(library) if name.endswith(("Loss", "Entropy", "Label"))}
+    classes = {name: getattr(library, name) for name in dir(library) if name.endswith(("Loss", "Entropy"))}
     return {name: made for name, made in classes.items() if isinstance(made, type) and _fits(made)}
 
 
@@ -105,7 +107,7 @@ def loss_arguments(name: str) -> type[ArgsModel]:
     """The arguments of a loss."""
     target = _classes(name)[name]
     overrides = {key: value for key, value in _OVERRIDES.items() if key in inspect.signature(target).parameters}
-    return arguments_model(name, target, leave_out=_LEGACY, overrides=overrides)
+    return arguments_model(name, target, leave_out=_LEGACY, overrides=overrides, doc=_DOCS.get(name, ""))
 
 
 def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
@@ -124,6 +126,10 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     if arguments is None:
         return None
     spec = LossSpec(name, given(arguments))
+    if spec.arguments.get("sum_classes") and spec.arguments.get("reduction") == "sum":
+        message = f"{name}: sum_classes takes the mean over the images, reduction: sum does not"
+        diagnostics.error("bad-value", message, node.key_span("reduction"), help="one of the two")
+        return None
     try:
         spec.build()
     except (ValueError, TypeError, AssertionError) as error:
@@ -137,16 +143,20 @@ def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpe
 
     Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images.
     """
+    for key in _TENSORS:
+        weights = spec.arguments.get(key)
+        if isinstance(weights, tuple) and len(weights) != classes:
+            why = f"{key} has {counted(len(weights), 'number')}"
+            raise _misfit(_does_not_fit(spec, classes, why), (node.get(key) or node).span)
     loss, logits = spec.build(), torch.zeros(2, classes)
     reason = _refused(loss, logits, torch.zeros(2, dtype=torch.int64))
     if reason is not None:
-        span = (node.get("weight") or node).span
-        raise _misfit(f"loss: {spec.name} does not fit {classes} classes: {reason}", span)
+        raise _misfit(_does_not_fit(spec, classes, reason), node.span)
     mixing = next((transform for transform in transforms if transform.mixes_labels), None)
     reason = _refused(loss, logits, torch.full((2, classes), 1 / classes)) if mixing is not None else None
     if mixing is not None and reason is not None:
         message = f"loss: {_with_arguments(spec)} does not take the mixed labels that {mixing.name} makes: {reason}"
-        help = f"a plain CrossEntropyLoss takes them; or leave {mixing.name} out"
+        help = f"a plain CrossEntropyLoss takes them, and so does BinaryCrossEntropy; or leave {mixing.name} out"
         raise _misfit(message, mixing.span, help=help)
     return loss
 
@@ -154,10 +164,14 @@ def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpe
 def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:
     """What a loss says against such labels; None where it takes them."""
     try:
-        value: Tensor = loss(logits, labels)
+        loss(logits, labels)
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         return first_line(error)
-    return "it gives a number for each image" if value.ndim else None
+    return None
+
+
+def _does_not_fit(spec: LossSpec, classes: int, reason: str) -> str:
+    return f"loss: {spec.name} does not fit {classes} classes: {reason}"
 
 
 def _misfit(message: str, span: Span | None, help: str | None = None) -> ConfigError:
