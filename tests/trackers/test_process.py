@@ -95,6 +95,7 @@ def test_what_a_process_says_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_in_the_working_folder_is_taken_for_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # which may mean it
     for name in ("zoo", "json", "wandb"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not meant')")
     monkeypatch.setenv("WANDB_MODE", "disabled")

@@ -42,9 +42,8 @@ class MLflow:
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
-        self._client = MlflowClient()
         with _alone_in_this_folder():
-            self._client.search_experiments(max_results=1)  # the first call opens the store
+            self._client = MlflowClient()  # makes a database where there is none
         found = self._kept(run.kept) if run.kept is not None else None
         if found is None:
             tags = {"mlflow.source.name": "zoo", "mlflow.source.type": "LOCAL", "zoo.run_folder": run.folder}
