@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 
@@ -21,9 +21,7 @@ _NEVER, _NO_BLOCKS = -1, 0
 _MOST_BLOCKS = 65_536  # glibc's default
 _LARGEST_TRIM_THRESHOLD = 64 << 20  # what glibc's own rises to once 32 MiB, the largest it adapts to, were freed
 _OF_THE_USER = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
-
-
-_KEPT = ContextVar("kept", default=False)  # a test within a training asks again
+_KEPT = threading.Lock()  # held by the first that asks: a test within a training asks again
 
 
 @contextmanager
@@ -34,20 +32,20 @@ def kept_memory(device: torch.device) -> Iterator[None]:
     other devices, under another C library, or where the environment sets glibc's malloc.
     """
     libc = ctypes.CDLL(None)
-    if _KEPT.get() or device.type != "cpu" or not hasattr(libc, "malloc_trim") or _is_set_by_user():
+    is_ours = device.type == "cpu" and hasattr(libc, "malloc_trim") and not _is_set_by_user()
+    if not is_ours or not _KEPT.acquire(blocking=False):
         yield
         return
     give_free_memory_back()
     libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)
     libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
-    outside = _KEPT.set(True)
     try:
         yield
     finally:
-        _KEPT.reset(outside)
         libc.mallopt(_M_MMAP_MAX, _MOST_BLOCKS)
         libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
         give_free_memory_back()
+        _KEPT.release()
 
 
 def give_free_memory_back() -> None:
