@@ -36,10 +36,14 @@ def client(uri: str) -> Any:
     return MlflowClient(uri)
 
 
+def runs_of(uri: str, experiment: str = "tiny") -> Any:
+    found = client(uri).get_experiment_by_name(experiment)
+    return client(uri).search_runs([found.experiment_id])
+
+
 def the_run(uri: str, experiment: str = "tiny") -> Any:
     """The only run of an experiment."""
-    found = client(uri).get_experiment_by_name(experiment)
-    (run,) = client(uri).search_runs([found.experiment_id])
+    (run,) = runs_of(uri, experiment)
     return run
 
 
@@ -111,9 +115,11 @@ def test_a_store_that_is_being_made_is_not_broken_by_a_stop_or_by_another_run(re
         until(lambda: Path("mlflow.db").exists())
         code, seconds, said = ended(one, signal.SIGTERM)
         assert code == 143, said
-        assert seconds < 8, said
-        until(lambda: any(folder.joinpath("trackers.json").is_file() for folder in Path("runs/tiny").glob("0*")), 60)
-        assert "OperationalError" not in ended(other, signal.SIGTERM)[2]
+        assert seconds < 20, said
+        runs = [RUN, RUN.with_name("0002")]
+        until(lambda: any((run / "trackers.json").is_file() for run in runs), 60)
+        assert "the training goes on without it" not in ended(other, signal.SIGTERM)[2]
+    until(lambda: [run.info.status for run in runs_of(f"sqlite:///{recipe.parent}/mlflow.db")] == ["KILLED"] * 2)
 
 
 def test_an_address_that_is_none_costs_a_line(recipe: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +146,8 @@ def test_a_run_that_is_stopped_is_marked_as_killed(recipe: Path, store: str) -> 
         until(lambda: is_training(RUN) and (RUN / "trackers.json").is_file())
         code, seconds, said = ended(process, signal.SIGTERM)
     assert code == 143, said
-    assert seconds < 5, said
-    assert the_run(store).info.status == "KILLED"
+    assert seconds < 20, said
+    until(lambda: the_run(store).info.status == "KILLED")
 
 
 @pytest.mark.slow
@@ -161,7 +167,7 @@ def test_nobody_waits_for_a_server_that_does_not_answer(recipe: Path, monkeypatc
             until(lambda: is_training(RUN))
             code, seconds, said = ended(process, signal.SIGTERM)
     assert code == 143
-    assert seconds < 5
+    assert seconds < 20
     assert "warning: MLflow: the run is not closed yet" in said
 
 

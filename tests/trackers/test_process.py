@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.trackers.processes import are_alive, below, until
-from zoo.trackers import Figures, Told, TrackedRun, TrackerProcess
-from zoo.trackers.serving import without_secrets
+from tests.trackers.processes import are_alive, until
+from zoo.trackers import CLOSING_SECONDS, Ending, Figures, Told, TrackedRun, TrackerProcess
+from zoo.trackers.serving import Scribe, without_secrets
+from zoo.trackers.tracker import Say
 
 
 def test_what_cannot_be_written_for_a_while_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +53,11 @@ def test_writing_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for step in range(3000):
         tracker.write(Figures(step, {"step/loss": 1.0, "x" * 100: 2.0}))
     assert time.monotonic() - begun < 5
+    assert tracker._process is not None
+    process = {tracker._process.pid}
     tracker.let_go()
     tracker.let_go()  # a second time is nothing
+    until(lambda: not are_alive(process), CLOSING_SECONDS + 20)
 
 
 def test_one_whose_library_is_missing_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +66,8 @@ def test_one_whose_library_is_missing_says_so_and_ends(tmp_path: Path, monkeypat
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     tracker = TrackerProcess("wandb", "W&B")
     tracker.begin(TrackedRun("tiny", "tiny/0001", str(tmp_path)))
-    children = below(os.getpid())
+    assert tracker._process is not None
+    children = {tracker._process.pid}
     told: list[Told] = []
     until(lambda: told.extend(tracker.heard()) or told)
     assert told == [Told("ImportError: broken; the training goes on without it", "warning")]
@@ -86,10 +93,43 @@ def test_one_that_is_killed_is_told_of_in_words(tmp_path: Path, monkeypatch: pyt
     assert list(tracker.heard()) == []
 
 
+class Noting:
+    """A backend that notes what it is handed."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def begin(self, run: TrackedRun, say: Say) -> str:
+        return "id"
+
+    def write(self, lines: Sequence[Figures]) -> None:
+        self.calls += [(line.step, line.values) for line in lines]
+
+    def finish(self, ending: Ending, figures: Figures) -> None:
+        self.calls.append((ending, figures.values))
+
+
+def test_what_a_training_sent_before_it_ended_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [
+        {"begin": {"recipe": "tiny", "name": "tiny/0001", "folder": "."}},
+        *({"figures": {"step": step, "values": {"loss": 1.0}, "at": 0.0}} for step in range(120)),
+        {"ending": "finished", "figures": {"step": 120, "values": {"result": 1.0}, "at": 0.0}},
+    ]
+    (reads, writes), (hears, tells) = os.pipe(), os.pipe()
+    os.write(writes, b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+    parents = iter([1, 2])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents, 2))  # the parent ends at once, its worker holds the pipe
+    Scribe(noting := Noting(), reads, tells).serve()
+    assert noting.calls == [*((step, {"loss": 1.0}) for step in range(120)), ("finished", {"result": 1.0})]
+    assert os.read(hears, 1000) == b'{"run": "id"}\n'
+    for end in (reads, writes, hears, tells):
+        os.close(end)
+
+
 def test_what_a_process_says_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pa55word")
     monkeypatch.setenv("WANDB_API_KEY", "")
-    said = without_secrets("to http://me:secret@host:1/api?token=abc failed: pa55word is wrong; ftp://u:p@h, a@b")
+    said = without_secrets("to http://me:secret@host:1/api?token=abc failed: pa55word is wrong; ftp://u:p@q@h, a@b")
     assert said == "to http://***@host:1/api?*** failed: *** is wrong; ftp://***@h, a@b"
 
 

@@ -149,9 +149,9 @@ def test_a_run_that_is_stopped_is_closed_as_such(recipe: Path) -> None:
         until(lambda: is_training(RUN) and (RUN / "trackers.json").is_file())
         code, seconds, said = ended(process, signal.SIGINT)
     assert code == 130, said
-    assert seconds < 5, said
+    assert seconds < 20, said
     (file,) = offline_files()
-    assert [each.exit_code for each in records(file, "exit")] == [255]
+    until(lambda: [each.exit_code for each in records(file, "exit")] == [255])
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_nobody_waits_for_a_server_that_does_not_answer(recipe: Path, monkeypatc
             children = below(process.pid)
             code, seconds, said = ended(process, signal.SIGTERM)
             assert code == 143
-            assert seconds < 5
+            assert seconds < 20
             assert "warning: W&B: the run is not closed yet" in said
             until(lambda: not are_alive(children), CLOSING_SECONDS + 20)
 

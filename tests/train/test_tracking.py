@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from zoo.cli.ranks import GRACE_SECONDS
 from zoo.errors import StoppedBySignal
 from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarted
 from zoo.trackers import Figures, Told, TrackedRun, Tracker, leaves
@@ -123,14 +123,18 @@ def test_it_is_said_how_a_run_ended(error: BaseException, ending: str, tmp_path:
 
 
 class Slow(Recording):
-    """A tracker that takes its time to close a run."""
+    """A tracker that takes its time to close a run; a signal may come meanwhile."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, number: signal.Signals | None = None) -> None:
         super().__init__()
         self._until = time.monotonic() + seconds
+        self._number = number
 
     @property
     def is_closed(self) -> bool:
+        if self._number is not None:
+            number, self._number = self._number, None
+            signal.raise_signal(number)
         return time.monotonic() > self._until
 
 
@@ -149,16 +153,23 @@ def test_all_are_waited_for_at_once_and_each_is_judged_by_itself(
     assert slow.calls[-1] == quick.calls[-1] == ("let go",)
 
 
-def test_a_signal_ends_the_waiting_and_no_more(tmp_path: Path) -> None:
-    slow, said = Slow(60), []
+def test_a_signal_ends_the_waiting_and_is_passed_on(tmp_path: Path) -> None:
+    slow, said = Slow(60, signal.SIGINT), []
     begun = time.monotonic()
-    timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
-    with tracked(tmp_path, slow, said=said) as trackers:
-        trackers(started(0))
-        trackers.finish({})
-        timer.start()
+    trackers = tracked(tmp_path, slow, said=said)
+    trackers(started(0))
+    trackers.finish({})
+    with pytest.raises(KeyboardInterrupt), trackers:
+        pass
     assert time.monotonic() - begun < 10
     assert slow.calls[-2:] == [("finish", "finished", 0, {}), ("let go",)]
+    (warning,) = said
+    assert isinstance(warning, Message)
+    assert "the run is not closed yet" in warning.text
+
+
+def test_a_rank_does_not_wait_until_it_is_taken_to_hang() -> None:
+    assert tracking._SECONDS["failed"] < GRACE_SECONDS
 
 
 def test_ids_that_cannot_be_kept_cost_a_line(tmp_path: Path) -> None:

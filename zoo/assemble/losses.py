@@ -1,6 +1,6 @@
 """Losses: any of torch.nn or timm.loss that compares a batch of logits with class labels, by its class name. Floor 7.
 
-Which fit is tried, not listed: a loss fits if it makes one number of logits [B, C] and labels [B].
+Which fit is tried, not listed: a Loss or Entropy fits if it makes one number of logits [B, C] and labels [B].
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _fits(made: type[nn.Module]) -> bool:
             value = made()(torch.randn(2, 3), torch.tensor([0, 2]))
     except Exception:  # whatever a loss of another kind says of such input
         return False
-    return isinstance(value, torch.Tensor) and value.ndim == 0
+    return isinstance(value, torch.Tensor) and value.ndim == 0 and bool(value.isfinite())
 
 
 def _classes(name: str) -> dict[str, Any]:

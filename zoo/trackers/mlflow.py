@@ -68,11 +68,21 @@ class MLflow:
         return found if found.info.lifecycle_stage == "active" else None
 
     def _experiment(self, recipe: str) -> str:
+        from mlflow.exceptions import MlflowException
+
         if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
             return given
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or recipe
         found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id) if found is not None else str(self._client.create_experiment(name))
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self._client.create_experiment(name))
+        except MlflowException:  # another run has made it just now, or there is a reason, which this tells
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
 
     def _write_params(self, run: TrackedRun, before: dict[str, str]) -> None:
         """A param for each value of the recipe. MLflow lets none change: what a resume changes becomes a tag."""

@@ -44,7 +44,7 @@ class TrackerProcess(Tracker):
 
     def begin(self, run: TrackedRun) -> None:
         """Starts the process. Raises OSError where there can be none."""
-        # -P: a module in the working folder is not meant. A Python that ignores its environment does so there too.
+        # -P: a module in the working folder is not meant. An isolated Python has an isolated one.
         flag = "-I" if sys.flags.isolated else "-P"
         self._process = subprocess.Popen(
             [sys.executable, flag, "-c", _SERVE, str(_ROOT), self.key],
@@ -89,7 +89,7 @@ class TrackerProcess(Tracker):
         return self._process is None or self._has_ended
 
     def let_go(self) -> None:
-        """Leaves the process to itself. It sees that nothing more comes, and ends within ``CLOSING_SECONDS``.
+        """Leaves the process to itself. It ends ``CLOSING_SECONDS`` after the last to hold its pipe lets go, or before.
 
         It is not killed: MLflow may be making its database, which would stay half made.
         """

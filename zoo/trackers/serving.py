@@ -21,7 +21,9 @@ from zoo.trackers.tracker import CLOSING_SECONDS, Backend, Figures, Level, Track
 
 CLEARING_SECONDS = 2  # for what a library does at the process's end
 MOST_LETTERS = 300  # of what an exception says
+MOST_LINES = 50  # in one call: few enough for a server, and what it took is not sent again
 _SECRET = re.compile("(WANDB|MLFLOW|DATABRICKS|AWS|AZURE|GOOGLE)_.*(PASSWORD|TOKEN|KEY|SECRET)")  # variables
+_SHORTEST_SECRET = 6  # `true` and `1` are none
 _LOOK_SECONDS = 1.0  # between looks whether the parent is there
 
 
@@ -72,16 +74,14 @@ class Scribe:
 
     def _write(self) -> None:
         """What could not be written is tried again with what comes next."""
-        if not self._unwritten:
-            return
         try:
-            self._backend.write(self._unwritten)
+            while self._unwritten:
+                self._backend.write(self._unwritten[:MOST_LINES])
+                del self._unwritten[:MOST_LINES]
         except Exception as error:
             if not self._has_failed:
                 self._has_failed = True
                 self._say(f"{said_by(error)}; the training goes on, and what is missing is tried again", "warning")
-        else:
-            self._unwritten.clear()
 
     def _finish(self, ending: Any, figures: Figures) -> None:
         self._write()
@@ -103,11 +103,14 @@ class Scribe:
 def batches(source: int, parent: int) -> Iterator[list[dict[str, Any]]]:
     """All messages that have come, at once: what came while a server was slow is one call.
 
-    A forked worker of the training may outlive it for a moment and hold the pipe open, so the parent is looked at.
+    A forked worker of the training may outlive it and hold the pipe open, so the parent is looked at.
     """
     rest = b""
-    while os.getppid() == parent:
-        if not select.select([source], [], [], _LOOK_SECONDS)[0]:
+    while True:
+        is_orphan = os.getppid() != parent  # looked at first: what the parent sent before it ended is still read
+        if not select.select([source], [], [], 0 if is_orphan else _LOOK_SECONDS)[0]:
+            if is_orphan:
+                return
             continue
         data = os.read(source, 1 << 20)
         if not data:
@@ -124,10 +127,10 @@ def said_by(error: Exception) -> str:
 
 def without_secrets(text: str) -> str:
     """A text without the passwords that addresses and the environment have."""
-    text = re.sub(r"://[^/\s@]+@", "://***@", text)
+    text = re.sub(r"://[^/\s]+@", "://***@", text)
     text = re.sub(r"(://[^\s?]*\?)[^\s'\"]+", r"\1***", text)
     for name, value in os.environ.items():
-        if _SECRET.match(name) and value:
+        if _SECRET.match(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "***")
     return text
 
@@ -135,7 +138,7 @@ def without_secrets(text: str) -> str:
 def end_with(source: int, parent: int) -> None:
     """Has this process end, at the latest, so long after nothing more can come to it; a library may hang."""
     pipe = select.poll()
-    pipe.register(source, 0)  # its end is always told
+    pipe.register(source, select.POLLHUP)
     while os.getppid() == parent and not pipe.poll(1000 * _LOOK_SECONDS):
         pass
     signal.alarm(CLOSING_SECONDS)
@@ -151,4 +154,5 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # a cluster signals every process of a job: the training decides
     threading.Thread(target=end_with, args=(source, os.getppid()), daemon=True).start()
     Scribe(backend_of(sys.argv[1]), source, channel).serve()
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))  # all is written
     signal.alarm(CLEARING_SECONDS)

@@ -36,16 +36,25 @@ def kept_memory(device: torch.device) -> Iterator[None]:
     if not is_ours or not _KEPT.acquire(blocking=False):
         yield
         return
-    give_free_memory_back()
-    libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)
-    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
     try:
+        give_free_memory_back()
+        libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)
+        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
         yield
     finally:
-        libc.mallopt(_M_MMAP_MAX, _MOST_BLOCKS)
-        libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
+        _as_glibc_has_it()
         give_free_memory_back()
         _KEPT.release()
+
+
+def _as_glibc_has_it() -> None:
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_MAX, _MOST_BLOCKS)
+    libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
+
+
+# A worker that reads images keeps none of their memory.
+os.register_at_fork(after_in_child=lambda: _as_glibc_has_it() if _KEPT.locked() else None)
 
 
 def give_free_memory_back() -> None:

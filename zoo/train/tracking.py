@@ -21,7 +21,7 @@ from zoo.train.folder import RunFolder
 
 _SECONDS: dict[Ending, float] = {
     "finished": CLOSING_SECONDS,
-    "failed": 15.0,  # its trackers had perhaps not begun yet
+    "failed": 8.0,  # its trackers had perhaps not begun yet; a rank that takes 10 is taken to hang
     "stopped": 2.0,  # whoever sent the signal waits
 }
 _SILENT_SECONDS = 3.0  # before it is told that something is waited for
@@ -59,7 +59,9 @@ class Trackers:
         elif self._ending is None:
             self._end("failed", {})
         assert self._ending is not None
-        self._wait(seconds or _SECONDS[self._ending])
+        stopped = self._wait(seconds or _SECONDS[self._ending])
+        if stopped is not None and error is None:
+            raise stopped
 
     def __call__(self, event: Event) -> None:
         """Takes an event."""
@@ -81,9 +83,9 @@ class Trackers:
             self._ending = ending
             self._each(lambda tracker: tracker.finish(ending, Figures(self._step, values)))
 
-    def _wait(self, seconds: float) -> None:
-        """Waits for all at once. A signal ends the waiting, not the command: what the run leaves behind is there."""
-        begun, is_told = time.monotonic(), False
+    def _wait(self, seconds: float) -> KeyboardInterrupt | None:
+        """Waits for all at once, and lets all go. Gives the signal that ended the waiting."""
+        begun, is_told, stopped = time.monotonic(), False, None
         try:
             while self._are_open() and (waited := time.monotonic() - begun) < seconds:
                 if waited > _SILENT_SECONDS and not is_told:
@@ -91,13 +93,14 @@ class Trackers:
                     for tracker in self._are_open():
                         self._tell(tracker, "info", f"waiting for the last figures to arrive, {seconds:.0f} s at most")
                 time.sleep(_LOOK_SECONDS)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as signalled:
+            stopped = signalled
         for tracker in self._trackers:
             if not tracker.is_closed:
                 text = f"the run is not closed yet; a process goes on with it for at most {CLOSING_SECONDS} s"
                 self._tell(tracker, "warning", text)
             tracker.let_go()
+        return stopped
 
     def _are_open(self) -> list[Tracker]:
         self._each(self._hear)

@@ -165,7 +165,8 @@ def parse_transforms(
         return ()
     parsed = (_parse_one(item, diagnostics, where, inside) for item in node)
     specs = tuple(spec for spec in parsed if spec is not None)
-    _refuse_floats(specs, diagnostics)
+    if inside != "OneOf":  # where no two follow each other
+        _refuse_floats(specs, diagnostics)
     return specs
 
 
@@ -231,9 +232,9 @@ def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Whe
     children = parse_transforms(node, diagnostics, where=where, inside=name)
     if len(children) < len(node):
         return None
-    mixing = [child for child in children if child.entry.mixes_labels]
-    if name == "OneOf" and len(mixing) == len(node):
-        if any(child.arguments.get("p") != 0 for child in mixing):
+    mixers = [child for child in children if child.entry.mixes_labels]
+    if name == "OneOf" and len(mixers) == len(node):
+        if any(child.arguments.get("p") != 0 for child in mixers):
             return children
         diagnostics.error("bad-value", "OneOf: with p: 0 for each of its transforms it has none to choose", node.span)
         return None
@@ -244,7 +245,7 @@ def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Whe
         what, help = f"no OneOf of {refused.children[0].name}", "one OneOf may have CutMix and MixUp, and nothing else"
     else:
         what, help = "albumentations' transforms only", f"{refused.name} is zoo's own; put it into the list itself"
-        if mixing:
+        if mixers:
             help += ", or into a OneOf of CutMix and MixUp alone"
     diagnostics.error("bad-value", f"{name} takes {what}", refused.span, help=help)
     return None
