@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import TINY, Zoo, zoo
+from tests.cli.conftest import Zoo, recipe, zoo
 
-__all__ = ["Zoo", "zoo"]
+__all__ = ["Zoo", "recipe", "zoo"]
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +19,3 @@ def nobody_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("WANDB_", "MLFLOW_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small recipe in an empty working directory."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY.format(epochs=1, reports="[]"))
-    return path

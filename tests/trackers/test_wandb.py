@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import struct
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,16 +180,3 @@ def test_nobody_waits_for_a_server_that_does_not_answer(recipe: Path, monkeypatc
             assert seconds < 20
             assert "warning: W&B: the run is not closed yet" in said
             until(lambda: not are_alive(children), CLOSING_SECONDS + 20)
-
-
-def test_a_missing_package_is_told_before_anything_is_written(
-    recipe: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe.write_text(recipe.read_text() + "tracking: {wandb: true}\n")
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    outcome = zoo("run", recipe)
-    assert outcome.status == 2
-    assert "error[no-wandb]" in outcome.err
-    assert "tiny.yaml:9:12" in outcome.err
-    assert "pip install 'zoo[wandb]'" in outcome.err
-    assert not Path("runs").exists()

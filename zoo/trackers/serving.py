@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from zoo.launch import ending_signals
 from zoo.trackers.tracker import CLOSING_SECONDS, Backend, Figures, Level, TrackedRun
 
 CLEARING_SECONDS = 2  # for what a library does at the process's end
@@ -150,7 +151,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for number in ending_signals():
         signal.signal(number, signal.SIG_IGN)  # a cluster signals every process of a job: the training decides
     threading.Thread(target=end_with, args=(source, os.getppid()), daemon=True).start()
     Scribe(backend_of(sys.argv[1]), source, channel).serve()

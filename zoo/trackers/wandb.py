@@ -1,6 +1,7 @@
 """A run in Weights & Biases; the only file that imports wandb. Floor 0.
 
-Everything that its own variables say is respected; what they leave open is chosen here.
+What its own variables say is respected, but for the run that a resume goes on with; what they leave open is chosen
+here.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ _KEPT = threading.Lock()  # held by the first that asks: a test within a trainin
 def kept_memory(device: torch.device) -> Iterator[None]:
     """Keeps what tensors on the CPU leave free for the next ones, for the length of a ``with`` block.
 
-    What lies free before and afterwards goes back to the kernel. Within another such block nothing is done, nor on
-    other devices, under another C library, or where the environment sets glibc's malloc.
+    What lies free afterwards goes back to the kernel. Within another such block nothing is done, nor on other devices,
+    under another C library, or where the environment sets glibc's malloc.
     """
     libc = ctypes.CDLL(None)
     is_ours = device.type == "cpu" and hasattr(libc, "malloc_trim") and not _is_set_by_user()
@@ -37,7 +37,6 @@ def kept_memory(device: torch.device) -> Iterator[None]:
         yield
         return
     try:
-        give_free_memory_back()
         libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
         yield

@@ -178,7 +178,7 @@ class Mix:
         return canvas
 
     def mix(self, own: Canvas, other: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
-        """The mixed images."""
+        """The mixed images, uint8 or float32 as both are, (B, H, W, C); ``parameters`` as :meth:`draw` gives them."""
         mixed, other_BHWC = own.pixels(), other.pixels()
         if "opacity" in parameters:
             mixed = _blend(mixed, other_BHWC, parameters["opacity"])
