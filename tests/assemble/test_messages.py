@@ -48,6 +48,21 @@ CASES = {
     "several_outputs": recipe("model: {architecture: outputs.yaml}"),
     "several_exits": recipe("model: {architecture: exits.yaml, classes: 10}"),
     "several_pieces": recipe("model: {architecture: pieces.yaml}"),
+    "several_heads": recipe("model: {architecture: heads.yaml}"),
+    "auxiliary_unknown": recipe("model: {architecture: heads.yaml}", more="loss: {auxiliary: {earlly: 0.3}}"),
+    "auxiliary_of_all": recipe("model: {architecture: heads.yaml}", more="loss: {auxiliary: {early: 1, logits: 1}}"),
+    "auxiliary_of_too_few": recipe("model: {architecture: three.yaml}", more="loss: {auxiliary: {early: 1}}"),
+    "auxiliary_of_a_list": recipe("model: {architecture: exits.yaml}", more="loss: {auxiliary: {early: 0.3}}"),
+    "auxiliary_of_one_tensor": recipe(more="loss: {auxiliary: {aux: 0.3}}"),
+    "auxiliary_of_a_foreign_model": recipe(
+        "model: {timm: resnet18, in_chans: 1}", more="loss: {auxiliary: {aux: 0.3}}"
+    ),
+    "auxiliary_of_another_size": recipe("model: {architecture: outputs.yaml}", more="loss: {auxiliary: {map: 0.3}}"),
+    "auxiliary_below_zero": recipe("model: {architecture: heads.yaml}", more="loss: {auxiliary: {early: -0.3}}"),
+    "auxiliary_mistyped": recipe("model: {architecture: heads.yaml}", more="loss: {auxilary: {early: 0.3}}"),
+    "auxiliary_of_other_classes": recipe(
+        "model: {architecture: heads.yaml, classes: 7}", more="loss: {auxiliary: {early: 0.3}}"
+    ),
     "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
     "weights_of_nobody": recipe(MODEL.replace("10", "10, weights: ~nosuchuser/w.pth")),
     "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),
@@ -98,13 +113,16 @@ layers:
   fc: {op: Linear, out_features: 10}
 """
 ROW = NET.replace("[1, 8, 8]", "[1, 1, 8]").replace("kernel_size: 5", "kernel_size: 1")
+EXITS = NET.replace("s: 10", "s: $classes").replace("layers:", "params: {classes: 10}\nlayers:")
+EXITS += "  early: {op: Linear, from: flatten, out_features: $classes}\n"
 SEVERAL = {
     "inputs": NET.replace("[1, 8, 8]", "{image: [1, 8, 8], table: [5]}")
     .replace("conv: {", "conv: {from: image, ")
     .replace("fc: {", "both: {op: cat, from: [flatten, table], dim: 1}\n  fc: {"),
     "outputs": NET + "output: {map: pool, logits: fc}\n",
-    "exits": NET.replace("s: 10", "s: $classes").replace("layers:", "params: {classes: 10}\nlayers:")
-    + "  early: {op: Linear, from: flatten, out_features: 10}\noutput: [fc, early]\n",
+    "exits": EXITS + "output: [fc, early]\n",
+    "heads": EXITS + "output: {logits: fc, early: early}\n",
+    "three": EXITS + "output: {logits: fc, early: early, map: pool}\n",
     "pieces": NET + "  pieces: {op: chunk, chunks: 2, dim: 1}\n",
 }
 

@@ -57,4 +57,6 @@ def _bare(network: Network) -> nn.Module:
     exec(text, vars(ejected))
     classes = [thing for thing in vars(ejected).values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
     module: nn.Module = [cls for cls in classes if cls.__module__ == ejected.__name__][-1]()
+    if network.heads is not None:
+        network.heads.attach(module)
     return module

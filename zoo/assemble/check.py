@@ -77,6 +77,8 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         answers["network"] = network_of(resolved, diagnostics)
     if "loss" in here:
         answers["loss"] = parse_loss(resolved.section("loss"), diagnostics)
+        if answers["loss"] is not None and answers.get("network") is not None:
+            check_one_image(resolved, answers["network"], diagnostics)
     optimizer = document.get("optimizer")
     if optimizer is not None:
         answers["optimization"] = parse_optimization(optimizer, document.get("schedule"), diagnostics)
@@ -155,10 +157,8 @@ def _cross_checks(
         optimization.check_model(network.build("meta"), diagnostics)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
-    if network is not None and network.plan is not None:
-        check_one_image(resolved, network.plan, diagnostics)
-        if "loss" in here:
-            lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
+    if network is not None and network.plan is not None and "loss" in here:
+        lint(network.plan, diagnostics, loss=recipe.loss.name, loss_span=resolved.section("loss").span)
 
 
 def _check_length(

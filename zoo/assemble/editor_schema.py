@@ -110,7 +110,7 @@ def _layer_keys(properties: Schema, definitions: Schema) -> Schema:
 
 
 def _recipe() -> Schema:
-    from zoo.assemble.losses import loss_arguments, loss_names
+    from zoo.assemble.losses import loss_names, loss_section
     from zoo.data import settings_of, sources
     from zoo.schema.recipe import Recipe
 
@@ -119,7 +119,7 @@ def _recipe() -> Schema:
     properties = top["properties"]
     properties["extends"] = {"type": "string", "description": "the recipe this one is laid over"}
     properties["data"] = _by("source", {name: settings_of(name) for name in sources}, definitions)
-    properties["loss"] = _by("name", {name: loss_arguments(name) for name in loss_names()}, definitions)
+    properties["loss"] = _by("name", {name: loss_section(name) for name in loss_names()}, definitions)
     properties |= _optimization(definitions)
     _transforms(definitions)
     definitions["ModelSection"]["propertyNames"] = {"not": {"pattern": _slips([*NETWORK_KEYS, "weights"])}}

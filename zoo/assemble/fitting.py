@@ -89,7 +89,7 @@ def check_fit(
         fitted = planned_for(resolved, shape, data.source, diagnostics)
     if fitted is None or fitted.plan is None:
         return
-    output = fitted.plan.output
+    output = fitted.logits
     two = (2, *output.shape[1:]) if isinstance(output, TensorSpec) else None
     is_sure = shape is not None or (two is not None and len(two) == 2)
     if is_sure and two != (2, known.classes):

@@ -13,15 +13,17 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, create_model
 from torch import Tensor, nn
 
 from zoo.data import TransformSpec
 from zoo.diagnostics import Diagnostic, Diagnostics, Span, counted
 from zoo.document import Mapping, Scalar
 from zoo.errors import ConfigError, first_line
+from zoo.models.heads import AuxiliaryLoss
 from zoo.registry import unknown
 from zoo.schema.check import tell_mistyped, validate
+from zoo.schema.recipe import LossSection
 from zoo.schema.signature import ArgsModel, arguments_model, given
 
 _LEGACY = ("size_average", "reduce")  # deprecated by torch in 2018
@@ -48,13 +50,14 @@ _INSTEAD = {  # losses that take no classes, and what does the like for them
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """A loss by name with its checked arguments, those that were given."""
+    """A loss by name with its checked arguments, those that were given, and the weights of auxiliary outputs'."""
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    auxiliary: dict[str, float] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """The loss; weights, given as lists of numbers, become tensors."""
+        """The loss of one output; weights, given as lists of numbers, become tensors."""
         arguments = {
             key: torch.tensor(value) if key in _TENSORS and value is not None else value
             for key, value in self.arguments.items()
@@ -110,6 +113,14 @@ def loss_arguments(name: str) -> type[ArgsModel]:
     return arguments_model(name, target, leave_out=_LEGACY, overrides=overrides, doc=_DOCS.get(name, ""))
 
 
+@cache
+def loss_section(name: str) -> type[ArgsModel]:
+    """The arguments of a loss, and what else may stand beside its name."""
+    auxiliary = LossSection.model_fields["auxiliary"]
+    more: Any = {"auxiliary": (auxiliary.annotation, auxiliary)}
+    return create_model(name, __base__=loss_arguments(name), **more)
+
+
 def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     """The loss of a recipe's ``loss``, or None after its errors were told."""
     written = node.get("name")
@@ -122,10 +133,11 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
         takes_classes = f"{_INSTEAD[name]} does it for classes" if name in _INSTEAD else told.help
         diagnostics.add(replace(told, help=takes_classes))
         return None
-    arguments = validate(loss_arguments(name), node.without(["name"]), diagnostics, what=name)
-    if arguments is None:
+    section = validate(loss_section(name), node.without(["name"]), diagnostics, what=name)
+    if section is None:
         return None
-    spec = LossSpec(name, given(arguments))
+    arguments = given(section)
+    spec = LossSpec(name, arguments, arguments.pop("auxiliary", None) or {})
     if spec.arguments.get("sum_classes") and spec.arguments.get("reduction") == "sum":
         message = f"{name}: sum_classes takes the mean over the images, reduction: sum does not"
         diagnostics.error("bad-value", message, node.key_span("reduction"), help="one of the two")
@@ -139,7 +151,7 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
 
 
 def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpec], node: Mapping) -> nn.Module:
-    """The loss, tried once on the labels that it will get. Raises ConfigError where it cannot take them.
+    """The loss, of all heads together, tried once on the labels it will get. Raises ConfigError if it refuses them.
 
     Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images.
     """
@@ -158,7 +170,7 @@ def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpe
         message = f"loss: {_with_arguments(spec)} does not take the mixed labels that {mixing.name} makes: {reason}"
         help = f"a plain CrossEntropyLoss takes them, and so does BinaryCrossEntropy; or leave {mixing.name} out"
         raise _misfit(message, mixing.span, help=help)
-    return loss
+    return AuxiliaryLoss(loss, spec.auxiliary) if spec.auxiliary else loss
 
 
 def _refused(loss: nn.Module, logits: Tensor, labels: Tensor) -> str | None:

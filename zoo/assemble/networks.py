@@ -22,8 +22,10 @@ from zoo.document import Mapping, folder_of
 from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan
 from zoo.graph.lean_meta import lean_meta
+from zoo.graph.plan import Value
 from zoo.layout import is_file
 from zoo.models import ForeignModel, foreign_target, load_plan, parse_arguments
+from zoo.models.heads import Heads
 from zoo.registry import offer
 from zoo.schema.recipe import NETWORK_KEYS, ModelSection
 
@@ -42,6 +44,7 @@ class Network:
     classes: int | None = None  # of a foreign model's head; None: as its library has it
     pretrained: bool = False
     weights: Path | None = None  # a file of first weights, for whoever builds it to load
+    heads: Heads | None = None  # where it has more outputs than its logits
 
     @property
     def input_shape(self) -> Shape:
@@ -56,7 +59,10 @@ class Network:
         if self.plan is not None:
             if torch.device(device).type != "meta":
                 require_memory(self.plan)
-            return compile_plan(self.plan, device=device)
+            module = compile_plan(self.plan, device=device)
+            if self.heads is not None:
+                self.heads.attach(module)
+            return module
         assert self.foreign is not None
         on_meta = torch.device(device).type == "meta"
         with torch.device(device), redirect_stdout(sys.stderr):  # torch.hub prints there what it downloads
@@ -93,6 +99,13 @@ class Network:
         return replace(self, classes=classes) if self.foreign is not None and self.classes is None else self
 
     @property
+    def logits(self) -> Value:
+        """What a plan says of the logits."""
+        assert self.plan is not None
+        output = self.plan.output
+        return output[self.heads.logits] if self.heads is not None and isinstance(output, dict) else output
+
+    @property
     def output_shape(self) -> Any:
         """What comes out for two images, found by running the network on ``meta``; None where no tensor comes out."""
         module = self.build("meta").eval()
@@ -113,6 +126,7 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
             network = with_arguments(foreign, params, found)
         else:
             network = architecture_network(architecture_of(resolved), found, params=params, input_shape=input_shape)
+            network = _with_heads(network, resolved.recipe.loss.auxiliary)
     except UsageError as error:
         key = next(key for key in ModelSection.model_fields if key in node)
         written = node.get(key)
@@ -130,6 +144,13 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
         diagnostics.error("no-weights", message, span, help="name a file of weights, by its path from this file")
         return None
     return replace(network, weights=path)
+
+
+def _with_heads(network: Network | None, weights: AbstractMapping[str, float] | None) -> Network | None:
+    """The network with the heads that a recipe's loss names, if it has them."""
+    if network is None or network.plan is None or not weights or not isinstance(network.plan.output, dict):
+        return network
+    return replace(network, heads=Heads.among(network.plan.output, weights))
 
 
 def _with_own_keys(item: Diagnostic, node: Mapping) -> Diagnostic:

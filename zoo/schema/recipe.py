@@ -112,6 +112,9 @@ class LossSection(Section):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     name: str = Field("CrossEntropyLoss", description="the class's name in torch.nn or timm.loss")
+    auxiliary: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="outputs of the network beside its logits, and the weights of their losses"
+    )
 
 
 class EmaSection(Section):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zoo.models.heads import logits_of
 from zoo.train.guard import FiniteGuard
 from zoo.train.metrics import Meter, is_sum
 from zoo.train.runtime import Runtime
@@ -40,10 +41,10 @@ class Stepper:
         runtime = self._training.runtime
         images_BCHW = runtime.images(batch.images)
         labels = batch.labels.to(runtime.device, non_blocking=True)
-        logits_BK = self.forward(images_BCHW)
-        loss = self._training.loss(logits_BK, labels)
+        output = self.forward(images_BCHW)
+        loss = self._training.loss(output, labels)
         if batch.weight:
-            self.meter.add(loss, logits_BK, labels)
+            self.meter.add(loss, logits_of(output), labels)
             self._indices.append(batch.indices)
         self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
         self._images += batch.whole
