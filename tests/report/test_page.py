@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import f1_score, precision_score
 
+from zoo.diagnostics import percent
 from zoo.report import render
 from zoo.report.classes import tint
+from zoo.report.evidence import read_arrays
 from zoo.schema.recipe import REPORTS
 
 VOID = {"meta", "link", "img", "br", "input", "path", "use", "rect", "circle", "line", "polygon"}
@@ -82,7 +85,7 @@ def test_every_picture_is_described(page: Page) -> None:
     assert len(images) > 40
     assert all(image["alt"] for image in images)
     charts = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("class") == "chart"]
-    assert len(charts) == 4
+    assert len(charts) == 5
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
 
 
@@ -98,6 +101,17 @@ def test_the_headline_says_what_was_reached(page: Page) -> None:
     assert "test accuracy, 300 images" in page.words
     assert "1 min 11 s" in page.words
     assert "Digits, briefly" in page.words
+
+
+def test_how_sure_the_figures_are(page: Page, recorded: Path) -> None:
+    found = read_arrays(recorded, "predictions")
+    assert found is not None
+    sure, right = found["confidence"].mean(), (found["labels"] == found["predictions"]).mean()
+    assert f"The mean confidence is {percent(sure)}, the accuracy {percent(right)}" in page.words
+    assert "95 % interval 50.00 to 60.25 %" in page.words
+    labels, predictions = found["labels"], found["predictions"]
+    assert f"F1 {percent(f1_score(labels, predictions, average='macro'))}" in page.words
+    assert percent(precision_score(labels, predictions, average=None)[3]) in page.words
 
 
 def test_the_way_back_is_told(page: Page) -> None:
@@ -120,6 +134,7 @@ def test_figures_are_files(rendered: Path) -> None:
         "augmentations",
         "class_accuracy",
         "confusion",
+        "calibration",
         "misclassified",
         "gradcam",
     }

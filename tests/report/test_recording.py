@@ -16,7 +16,7 @@ from zoo.data.batches import Backend, Batches
 from zoo.explain import cams
 from zoo.report import record
 from zoo.report.choice import from_every_class, most_confident
-from zoo.report.classes import ClassRow, accuracy_text, class_rows, confusion
+from zoo.report.classes import ClassRow, accuracy_text, class_rows
 from zoo.report.collect import Finished
 from zoo.report.evidence import has_evidence, read_arrays, read_json
 from zoo.schema.recipe import REPORTS, ExplainSection
@@ -208,20 +208,11 @@ def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
     return record(folder, model=model, dataset=data, **(arguments | given))
 
 
-def test_confusion_is_scikit_learns() -> None:
-    from sklearn.metrics import confusion_matrix
-
-    random = np.random.default_rng(0)
-    labels, predictions = random.integers(0, 7, (2, 500))
-    np.testing.assert_array_equal(confusion(labels, predictions, 7), confusion_matrix(labels, predictions))
-    assert not np.array_equal(confusion(predictions, labels, 7), confusion_matrix(labels, predictions))
-
-
 def test_class_rows_count_and_rank() -> None:
     rows = class_rows(np.array([[5, 1, 4], [0, 3, 0], [0, 0, 0]]), ["a", "b", "c"])
-    assert rows[0] == ClassRow("a", 5, 10, (("c", 4), ("b", 1)))
-    assert (rows[1].accuracy, rows[1].taken_for) == (1.0, ())
-    assert rows[2].accuracy is None
+    assert rows[0] == ClassRow("a", 5, 10, (("c", 4), ("b", 1)), 1.0)
+    assert (rows[1].accuracy, rows[1].taken_for, rows[1].precision) == (1.0, (), 0.75)
+    assert (rows[2].accuracy, rows[2].precision) == (None, 0.0)
     assert accuracy_text(rows).splitlines()[1:] == ["Accuracy of     b : 100 %", "Accuracy of     c : no images"]
 
 

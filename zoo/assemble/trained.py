@@ -144,6 +144,7 @@ def evaluate_run(
         "loss": found.loss,
         "accuracy": found.accuracy,
         "accuracy_tta": found.accuracy_tta,
+        **found.scores,
         "per_class": found.per_class(opened.dataset.classes),
     }
 

@@ -44,10 +44,18 @@ def evaluate(
     found = evaluate_run(run, checkpoint=checkpoint, tta=tta, device=device, data_dir=data_dir)
     width = max(map(len, found["per_class"]))
     lines = [f"{name:<{width}}  {percent(value)}" for name, value in found["per_class"].items()]
-    lines.append(f"loss {found['loss']:.4f}, accuracy {percent(found['accuracy'])}")
+    lines.append(_also(found))
+    low, high = (f"{100 * bound:.2f}" for bound in found["accuracy_interval"])
+    lines.append(f"loss {found['loss']:.4f}, accuracy {percent(found['accuracy'])} (95 % interval {low} to {high} %)")
     if found.get("accuracy_tta") is not None:
         lines.append(f"accuracy with TTA {percent(found['accuracy_tta'])}")
     session.show(found, "\n".join(lines))
+
+
+def _also(found: dict[str, Any]) -> str:
+    """The further figures of a test, in a line."""
+    named = {"top-5 accuracy": "accuracy_top5", "macro F1": "macro_f1", "calibration error": "calibration_error"}
+    return ", ".join(f"{what} {percent(found[key])}" for what, key in named.items() if found[key] is not None)
 
 
 def predict(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.report.theme import Draw, Theme, blank, short_name
+from zoo.train.scores import ByClass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,23 +23,21 @@ NO_IMAGES = "no images"  # instead of an accuracy
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """How one class fared; ``taken_for`` are the classes it was mistaken for, most often first."""
+    """How one class fared; ``taken_for`` are the classes it was mistaken for, most often first.
+
+    ``precision`` is a fraction, None where no image was taken for the class.
+    """
 
     name: str
     hits: int
     total: int
     taken_for: tuple[tuple[str, int], ...]
+    precision: float | None = None
 
     @property
     def accuracy(self) -> float | None:
         """A fraction; None where the split has no image of the class."""
         return self.hits / self.total if self.total else None
-
-
-def confusion(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts, KK: row = true class, column = predicted class."""
-    cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
-    return cells.reshape(classes, classes).astype(np.int64)
 
 
 def tint(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -56,11 +55,12 @@ def tint(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def class_rows(counts: NDArray[np.int64], names: Sequence[str]) -> list[ClassRow]:
     """A row for every class, in their order."""
-    rows = []
+    rows, precision = [], ByClass.of(counts).precision
     for index, name in enumerate(names):
         others = [(names[other], int(counts[index, other])) for other in np.argsort(-counts[index], kind="stable")]
         taken_for = tuple((other, count) for other, count in others if count and other != name)
-        rows.append(ClassRow(name, int(counts[index, index]), int(counts[index].sum()), taken_for))
+        called = None if np.isnan(precision[index]) else float(precision[index])
+        rows.append(ClassRow(name, int(counts[index, index]), int(counts[index].sum()), taken_for, called))
     return rows
 
 

@@ -12,6 +12,8 @@ from zoo.report.folder import Run
 from zoo.summary import human_count
 from zoo.train.result import verdicts
 
+TOP5_FROM = 20  # classes: of fewer the true one is nearly always among the five likeliest
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -50,6 +52,9 @@ def headline(run: Run) -> Headline:
     accuracy = test.get("accuracy")
     samples = len(run.predictions["labels"]) if run.predictions else 0
     of_what = f"test accuracy, {samples:,} images" if samples else "test accuracy"
+    if interval := test.get("accuracy_interval"):
+        low, high = (f"{100 * bound:.2f}" for bound in interval)
+        of_what += f"; 95 % interval {low} to {high} %"
     chips = list(_verdicts(run.result, test)) or [Chip("plain", "no target was set")]
     if not run.result:
         chips = [Chip("plain", f"unfinished: {counted(len(run.epochs), 'epoch')} so far")]
@@ -80,6 +85,8 @@ def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
     result, train = run.result, run.result.get("train") or {}
     if test.get("accuracy_tta") is not None:
         yield Tile("with test-time augmentation", percent(test["accuracy_tta"]))
+    if test.get("accuracy_top5") is not None and len(run.classes) >= TOP5_FROM:
+        yield Tile("top-5 accuracy", percent(test["accuracy_top5"]))
     if best := result.get("best"):
         split = "validation" if any(line.get("validation") for line in run.epochs) else "test"
         yield Tile(f"best {split} accuracy", percent(best.get("accuracy")), f"epoch {best.get('epoch')}")

@@ -14,13 +14,16 @@ from zoo.report import classes, pictures
 from zoo.report.folder import Run
 from zoo.report.sections import Image, Section, embedded, recorded
 from zoo.report.theme import save_png
+from zoo.train.scores import ByClass
+from zoo.train.scores import confusion as confusion_counts
 
 
 def class_accuracy(run: Run, figures: Path) -> Section | None:
     """Accuracy class by class; each row leads to its mistakes in the gallery."""
     if run.predictions is None:
         return None
-    rows = classes.class_rows(_counts(run), run.classes)
+    counts = _counts(run)
+    rows, by_class = classes.class_rows(counts, run.classes), ByClass.of(counts)
     text = classes.accuracy_text(rows)
     figures.mkdir(parents=True, exist_ok=True)
     (figures / "class_accuracy.txt").write_text(text + "\n", encoding="utf-8")
@@ -32,6 +35,7 @@ def class_accuracy(run: Run, figures: Path) -> Section | None:
             "name": row.name,
             "percent": percent(row.accuracy) or classes.NO_IMAGES,
             "width": round(100 * (row.accuracy or 0.0), 1),
+            "precision": percent(row.precision),
             "hits": row.hits,
             "total": row.total,
             "taken_for": ", ".join(f"{name} ({count})" for name, count in row.taken_for[:3]),
@@ -40,7 +44,9 @@ def class_accuracy(run: Run, figures: Path) -> Section | None:
         for number, row in enumerate(rows)
     ]
     files = ("figures/class_accuracy.png", "figures/class_accuracy.txt")
-    return recorded("class_accuracy", {"rows": data, "text": text}, files=files)
+    means = f"accuracy {percent(by_class.mean(by_class.recall))}, F1 {percent(by_class.mean(by_class.f1))}"
+    lead = f"Mean over the classes: {means}. Precision: of the images taken for a class, those that are of it."
+    return recorded("class_accuracy", {"rows": data, "text": text}, lead, files)
 
 
 def confusion(run: Run, figures: Path) -> Section | None:
@@ -198,7 +204,7 @@ def _png(path: Path) -> Image:
 
 def _counts(run: Run) -> NDArray[np.int64]:
     assert run.predictions is not None
-    return classes.confusion(run.predictions["labels"], run.predictions["predictions"], len(run.classes))
+    return confusion_counts(run.predictions["labels"], run.predictions["predictions"], len(run.classes))
 
 
 def _frequent(counts: NDArray[np.int64], limit: int = 10) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from zoo import __version__
 from zoo.disk import disk_faults, write_atomically
 from zoo.errors import ZooError, in_a_line
 from zoo.layout import FIGURES, REPORT
-from zoo.report import about, mistakes, rates, sections
+from zoo.report import about, calibration, mistakes, rates, sections
 from zoo.report.folder import Run, folder_faults, read_run
 from zoo.report.headline import headline
 from zoo.report.sections import Section, recorded
@@ -19,6 +19,7 @@ _BUILDERS: dict[str, Callable[[Run, Path], Section | None]] = {  # in the page's
     "curves": sections.curves,
     "class_accuracy": mistakes.class_accuracy,
     "confusion": mistakes.confusion,
+    "calibration": calibration.calibration,
     "misclassified": mistakes.misclassified,
     "gradcam": mistakes.gradcam,
     "lr_schedule": rates.lr_schedule,

@@ -36,6 +36,7 @@ TITLES = {  # of what a run records, in no order
     "curves": "Loss and accuracy",
     "class_accuracy": "Accuracy by class",
     "confusion": "Confusion",
+    "calibration": "Calibration",
     "misclassified": "Misclassified",
     "gradcam": "What the network looked at",
     "lr_schedule": "Learning rate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from zoo.train.allocator import kept_memory
 from zoo.train.metrics import Meter, is_sum
 from zoo.train.ranks import Ranks
 from zoo.train.runtime import Runtime
+from zoo.train.scores import scores
 from zoo.train.training import BatchesLike
 
 Forward = Callable[[Tensor], Tensor]
@@ -45,6 +47,11 @@ class Evaluation:
         """``loss`` and ``accuracy``, and ``accuracy_tta`` where it was taken, for metrics and results."""
         figures = {"loss": self.loss, "accuracy": self.accuracy}
         return figures if self.accuracy_tta is None else {**figures, "accuracy_tta": self.accuracy_tta}
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """What :func:`zoo.train.scores.scores` finds. Needs the arrays."""
+        return {} if self.labels is None or self.probabilities is None else scores(self.labels, self.probabilities)
 
     def per_class(self, classes: tuple[str, ...]) -> dict[str, float]:
         """Each class's accuracy; of classes the split does not have, none. Needs the arrays."""

@@ -56,6 +56,7 @@ def make_result(
         "loss": evaluation.loss,
         "accuracy": evaluation.accuracy,
         "accuracy_tta": evaluation.accuracy_tta,
+        **evaluation.scores,
         "per_class": evaluation.per_class(classes),
     }
     seconds = known["seconds"]
