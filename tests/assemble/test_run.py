@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import resume_command
 from zoo.assemble.run import prepare, run_recipe
-from zoo.assemble.seeds import run_seeds
 from zoo.assemble.targets import planned
 from zoo.cli import main
 from zoo.diagnostics import Diagnostics
@@ -113,18 +111,6 @@ def test_resume_before_anything_begins_from_the_beginning(recipe: Path, capsys: 
     assert result["run_dir"] == "here"
     told = [*notes, *capsys.readouterr().err.splitlines()]
     assert len([line for line in told if "from the beginning" in line]) == 1
-
-
-def test_each_seed_of_several_resumes_its_own_folder(recipe: Path) -> None:
-    options = RunOptions(quiet=True)
-    first = run_seeds(str(recipe), options, [0, 1], settle, lambda text: None)
-    longer = run_seeds(str(recipe), replace(options, resume=True, epochs=2), [0, 1, 2], settle, lambda text: None)
-    folders = ["runs/tiny/0001", "runs/tiny/0002", "runs/tiny/0003"]
-    assert [result["run_dir"] for result in first["runs"]] == folders[:2]
-    assert [(result["run_dir"], result["seed"], result["epochs"]) for result in longer["runs"]] == [
-        (folder, seed, 2)
-        for seed, folder in enumerate(folders)  # seed 2 had not begun: it has a new one
-    ]
 
 
 def test_a_run_of_deterministic_kernels_says_so(recipe: Path) -> None:

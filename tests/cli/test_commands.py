@@ -68,6 +68,37 @@ def test_seeds_give_mean_and_spread(workplace: Path, zoo: Zoo) -> None:
     assert zoo("run", "tiny.yaml", "--seeds", "0,0").status == 2
 
 
+def test_a_grid_gives_a_table(workplace: Path, zoo: Zoo) -> None:
+    often = ("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]", "--quiet")
+    outcome = zoo(*often, "--grid", "schedule.max_lr=[0.1, 0.2]", "--json")
+    result = json.loads(outcome.out)
+    assert [point["values"] for point in result["points"]] == [{"schedule.max_lr": 0.1}, {"schedule.max_lr": 0.2}]
+    lines = zoo(*often, "--grid", "schedule.max_lr=[0.1, 0.2]", "--seeds", "0,1").out.splitlines()
+    assert lines[0].split() == ["schedule.max_lr", "test", "accuracy", "run"]
+    assert [line.split()[0] for line in lines[1:3]] == ["0.1", "0.2"]
+    assert "±" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        (("--grid", "seed=[0, 1]", "--seeds", "2,3"), "--grid seed and --seeds say the same"),
+        (("--grid", "train.epochs=[1, 2]", "--epochs", "3"), "--grid train.epochs and --epochs say the same"),
+        (("--grid", "seed=[0, 1]", "--set", "seed=3"), "--grid seed and --set seed say the same"),
+        (("--seeds", "0,1", "--set", "seed=3"), "--set seed and --seeds say the same"),
+        (("--grid", "seed=[0, 1]", "--dry-run"), "--dry-run tries one run, --grid names several"),
+        (("--grid", "seed=0"), "--grid wants PATH=[different values]"),
+        (("--grid", "sed=[0, 1]"), "did you mean seed?"),
+    ],
+)
+def test_what_a_grid_cannot_be(workplace: Path, zoo: Zoo, beside: tuple[str, ...], message: str) -> None:
+    before = sorted(workplace.rglob("*"))
+    outcome = zoo("run", "tiny.yaml", *beside)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert sorted(workplace.rglob("*")) == before
+
+
 def test_dry_run_writes_nothing(workplace: Path, zoo: Zoo) -> None:
     before = sorted(workplace.rglob("*"))
     outcome = zoo("run", "tiny.yaml", "--dry-run", "--json")

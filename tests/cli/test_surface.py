@@ -19,7 +19,7 @@ NAMES = [
     *("check", "explain", "load_model", "op", "predict", "run", "source", "summary", "transform"),
 ]
 RUNS = {
-    *("--set", "--run-dir", "--resume", "--dry-run", "--epochs", "--seeds"),
+    *("--set", "--run-dir", "--resume", "--dry-run", "--epochs", "--seeds", "--grid"),
     *("--device", "--devices", "--data-dir", "--no-cache"),
 }
 OPTIONS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +26,8 @@ class RunOptions:
     run_dir: Path | None = None
     resume: bool = False
     epochs: float | None = None
-    seed: int | None = None  # of one of several runs that differ in nothing else
-    seeds: tuple[int, ...] = ()  # of all of these
+    varied: tuple[str, ...] = ()  # of the sets, those that tell one of several runs from the others
+    several: tuple[str, ...] = ()  # how the command says that there are several
     device: str = "auto"
     ranks: Ranks = ALONE  # this process among those that train together
     data_dir: Path | None = None
@@ -56,13 +57,12 @@ class RunOptions:
             torch.cuda.set_device(device)
         return replace(self, ranks=join(device.type, timeout))
 
-    def for_seeds(self, seeds: Sequence[int]) -> list[RunOptions]:
-        """The options of each of several runs that differ in their seed."""
-        return [self._for_seed(seed, tuple(seeds)) for seed in seeds]
-
-    def _for_seed(self, seed: int, seeds: tuple[int, ...]) -> RunOptions:
-        run_dir = self.run_dir / f"seed{seed}" if self.run_dir is not None else None
-        return replace(self, sets=(*self.sets, f"seed={seed}"), run_dir=run_dir, seed=seed, seeds=seeds)
+    def for_one(self, varied: Sequence[str], several: Sequence[str]) -> RunOptions:
+        """The options of one of several runs, which these sets tell from the others; each has a folder of its own."""
+        name = re.sub(r"[^\w.,=+-]+", "_", ",".join(varied))
+        name = name.replace("=", "") if len(varied) == 1 and varied[0].startswith("seed=") else name
+        run_dir = self.run_dir / name if self.run_dir is not None else None
+        return replace(self, sets=(*self.sets, *varied), run_dir=run_dir, varied=tuple(varied), several=tuple(several))
 
     @property
     def all_sets(self) -> tuple[str, ...]:

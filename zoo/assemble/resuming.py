@@ -26,7 +26,7 @@ from zoo.assemble.resolve import Resolved
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents, diff_plans
-from zoo.document import Mapping, Node, Scalar, Sequence, read_file
+from zoo.document import Mapping, Node, Sequence, plain, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
 from zoo.layout import ARCHITECTURE, RESOLVED, RESULT, is_run, numbered
@@ -37,41 +37,48 @@ from zoo.train.shelf import Shelf
 FREE = ("doc", "reports", "explain", "target", "tracking")
 
 
-def folder_of(runs: Path, name: str, options: RunOptions) -> RunFolder | None:
+def folder_of(runs: Path, resolved: Resolved, options: RunOptions) -> RunFolder | None:
     """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made.
 
-    Of several runs that differ in their seed each has a folder of its own: the latest with its seed.
+    Of several runs of one command each has a folder of its own: the latest with the values that tell it apart.
     """
     if options.run_dir is not None:
         RunFolder(options.run_dir).require_free()  # who holds it matters more than what lies in it
         return RunFolder.planned(options.run_dir, resume=options.resume)
-    latest = _latest(runs / name, options.seed) if options.resume else None
+    if not options.resume:
+        return None
+    paths = [text.partition("=")[0].strip() for text in options.varied]
+    found = (run for run in reversed(numbered(runs / resolved.recipe.name)) if _agrees(run, resolved, paths))
+    latest = next(found, None)
     return RunFolder.planned(latest, resume=True) if latest is not None else None
 
 
-def _latest(series: Path, seed: int | None) -> Path | None:
-    """The latest folder of a recipe's runs, where a seed is given the latest that has it."""
-    return next((run for run in reversed(numbered(series)) if seed is None or _seed_of(run) == seed), None)
+def _agrees(folder: Path, resolved: Resolved, paths: list[str]) -> bool:
+    """Whether a run has the recipe's values at these paths, its defaults beside them."""
+    stored = _stored(folder) if paths else None
+    if stored is None:
+        return not paths
+    return all(_within(_value(resolved.document, path), _value(stored, path)) for path in paths)
 
 
-def _seed_of(folder: Path) -> int | None:
-    stored = _stored(folder)
-    seed = stored.get("seed") if stored is not None else None
-    return seed.value if isinstance(seed, Scalar) and isinstance(seed.value, int) else None
+def _within(value: Any, whole: Any) -> bool:
+    """Whether a value is another one, mappings as far as they go."""
+    if isinstance(value, dict) and isinstance(whole, dict):
+        return all(key in whole and _within(each, whole[key]) for key, each in value.items())
+    return isinstance(value, bool) == isinstance(whole, bool) and bool(value == whole)
 
 
 def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str:
-    """The command line that goes on with a run, or with all runs of several seeds, to be copied into a shell."""
+    """The command line that goes on with a run, or with all runs of one command, to be copied into a shell."""
     path = resolved.path
     words = ["zoo", "run", path.stem if shipped_recipe(path.stem) == path else str(path)]
-    own = f"seed={options.seed}" if options.seeds else None
-    words += [word for text in options.all_sets if text != own for word in ("--set", text)]
+    words += [word for text in options.all_sets if text not in options.varied for word in ("--set", text)]
     for name, value in options.surroundings.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     words += [word for file in plugin_files() for word in ("--plugin", str(file))]
-    if not options.seeds:
+    if not options.several:
         return shlex.join([*words, "--run-dir", str(folder), "--resume"])
-    words += ["--seeds", ",".join(map(str, options.seeds))]
+    words += options.several
     words += [] if options.run_dir is None else ["--run-dir", str(options.run_dir.parent)]
     return shlex.join([*words, "--resume"])
 
@@ -193,13 +200,24 @@ def _shown(value: Any) -> str:
 
 def _place(document: Mapping, path: str) -> Span | None:
     """The place of the value at a path of keys and indices; None where there is none."""
+    node = _node(document, path)
+    return node.span if node is not None else None
+
+
+def _value(document: Mapping, path: str) -> Any:
+    """The value itself; None where there is none."""
+    node = _node(document, path)
+    return None if node is None else plain(node)
+
+
+def _node(document: Mapping, path: str) -> Node | None:
     node: Node | None = document
     for part in path.split("."):
         if isinstance(node, Sequence):
             node = node.items[int(part)] if int(part) < len(node) else None
         else:
             node = node.get(part) if isinstance(node, Mapping) else None
-    return node.span if node is not None else None
+    return node
 
 
 def _may(change: Change) -> bool:

@@ -81,7 +81,7 @@ def _folder(resolved: Resolved, options: RunOptions) -> tuple[RunFolder | None, 
     """The run's folder where there is one yet, as the first rank finds it, and whether a run has begun there."""
 
     def find() -> tuple[str | None, bool]:
-        folder = folder_of(RUNS, resolved.recipe.name, options)
+        folder = folder_of(RUNS, resolved, options)
         if folder is None:
             RunFolder.require_room(RUNS, resolved.recipe.name)
         return (None, False) if folder is None else (str(folder.path), folder.has_begun)

@@ -21,6 +21,10 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Run the LR range test
 Seeds = Annotated[
     str | None, typer.Option("--seeds", metavar="0,1,2", help="Train once per seed; tell mean and spread.")
 ]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option("--grid", metavar="PATH=[A,B]", help="Train once per value; of several, once per combination."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,6 +45,7 @@ def run(
         typer.Option("--epochs", metavar="N", help="As --set train.epochs=N; may grow on --resume."),
     ] = None,
     seeds: Seeds = None,
+    grid: Grid = None,
     device: Device = "auto",
     devices: Annotated[
         int,
@@ -51,9 +56,9 @@ def run(
 ) -> None:
     """Train a recipe, test it, write the reports."""
     numbers = _seed_list(seeds) if seeds is not None else None
-    _refuse_twice(sets or [], {"train.epochs": epochs is not None, "seed": seeds is not None})
+    _refuse_twice(sets or [], grid or [], epochs is not None, seeds is not None)
     if dry_run:
-        _refuse_beside_dry_run(seeds is not None, resume, devices, run_dir)
+        _refuse_beside_dry_run("--seeds" if seeds else "--grid" if grid else None, resume, devices, run_dir)
     elif devices > 1 and not announced().is_alone:
         _refuse_other_ranks(devices)
     elif devices > 1:
@@ -76,8 +81,8 @@ def run(
     )
     if dry_run:
         _dry_run(session, recipe, options)
-    elif numbers is not None:
-        _run_seeds(session, recipe, options, numbers)
+    elif numbers is not None or grid:
+        _run_several(session, recipe, options, grid or [], numbers or [])
     else:
         _run_once(session, recipe, options)
 
@@ -91,32 +96,47 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
     session.show(result, _outcome(result))
 
 
-def _run_seeds(session: Session, recipe: str, options: Any, seeds: list[int]) -> None:
-    from zoo.assemble.seeds import run_seeds
+def _run_several(session: Session, recipe: str, options: Any, grid: list[str], seeds: list[int]) -> None:
+    from zoo.assemble.several import as_table, parse_grid, run_several
 
-    result = run_seeds(recipe, options, seeds, session.settle, session.note)
-    if not session.speaks:
-        return
+    result = run_several(recipe, options, parse_grid(grid), seeds, session.settle, session.note)
+    if session.speaks:
+        session.show(result, as_table(result) if grid else _spread(result))
+
+
+def _spread(result: dict[str, Any]) -> str:
+    """What several seeds gave."""
     lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
-    figures = result["test_accuracy"]
+    figures, count = result["test_accuracy"], len(result["seeds"])
     lines.append(
-        f"test accuracy over {len(seeds)} seeds: mean {percent(figures['mean'])}, spread (standard deviation) "
+        f"test accuracy over {count} seeds: mean {percent(figures['mean'])}, spread (standard deviation) "
         f"{percent(figures['spread'])}, worst {percent(figures['min'])}, best {percent(figures['max'])}"
     )
-    session.show(result, "\n".join(lines))
+    return "\n".join(lines)
 
 
-def _refuse_twice(sets: list[str], options: dict[str, bool]) -> None:
-    """Raises UsageError for a value that `--set` and an option of its own give, one of which would be lost."""
-    for path, is_given in options.items():
-        if is_given and any(text.partition("=")[0].strip() == path for text in sets):
-            raise UsageError(f"--set {path} and --{path.rpartition('.')[2]} say the same", help="leave one of them out")
+def _refuse_twice(sets: list[str], grid: list[str], epochs: bool, seeds: bool) -> None:
+    """Raises UsageError for a value that two options give, one of which would be lost."""
+    said = {path: f"--set {path}" for path in map(_path, sets)}
+    own = {"train.epochs": "--epochs"} if epochs else {}
+    own |= {"seed": "--seeds"} if seeds else {}
+    for path in said.keys() & own.keys():
+        raise UsageError(f"{said[path]} and {own[path]} say the same", help="leave one of them out")
+    for path in map(_path, grid):
+        if other := own.get(path) or said.get(path):
+            raise UsageError(f"--grid {path} and {other} say the same", help="leave one of them out")
 
 
-def _refuse_beside_dry_run(seeds: bool, resume: bool, devices: int, run_dir: Path | None) -> None:
+def _path(text: str) -> str:
+    """The path of PATH=VALUE."""
+    return text.partition("=")[0].strip()
+
+
+def _refuse_beside_dry_run(several: str | None, resume: bool, devices: int, run_dir: Path | None) -> None:
     """Raises UsageError for the options that a dry run would have to ignore."""
-    if seeds:
-        raise UsageError("--dry-run tries one seed, --seeds names several", help="leave --seeds out, or --set seed=N")
+    if several is not None:
+        one = "leave --seeds out, or --set seed=N" if several == "--seeds" else "leave --grid out"
+        raise UsageError(f"--dry-run tries one run, {several} names several", help=one)
     if resume:
         raise UsageError("--dry-run begins no run and goes on with none", help="leave --resume out")
     if devices > 1:

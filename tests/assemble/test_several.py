@@ -1,0 +1,126 @@
+"""Several runs of one recipe: a grid of values, seeds, and what came out of each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from zoo.assemble import several
+from zoo.assemble.options import RunOptions
+from zoo.assemble.several import Axis, as_table, parse_grid, run_several
+from zoo.errors import ConfigError, DivergedError, UsageError, raise_if_errors
+
+QUIET = RunOptions(quiet=True)
+
+
+def trained(recipe: Path, *grid: str, seeds: tuple[int, ...] = (), options: RunOptions = QUIET) -> dict[str, Any]:
+    return run_several(str(recipe), options, parse_grid(grid), seeds, raise_if_errors, lambda text: None)
+
+
+def folders(found: dict[str, Any]) -> list[str]:
+    return [run["run_dir"] for point in found["points"] for run in point["runs"]]
+
+
+def test_the_axes_of_a_grid() -> None:
+    assert parse_grid(["a.b=[1, 1e-3, no]", "c=[{d: 1}, null]"]) == (
+        Axis("a.b", (1, 0.001, "no")),
+        Axis("c", ({"d": 1}, None)),
+    )
+
+
+@pytest.mark.parametrize("text", ["lr", "lr=", "lr=0.1", "lr=[]", "=[1, 2]", "a..b=[1, 2]", "lr=[1, 1]", "lr={a: 1}"])
+def test_what_is_no_axis(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--grid wants PATH=\[different values\]"):
+        parse_grid([text])
+
+
+def test_a_path_has_one_axis_and_its_yaml_is_judged() -> None:
+    with pytest.raises(UsageError, match="twice"):
+        parse_grid(["lr=[1, 2]", " lr =[3, 4]"])
+    with pytest.raises(ConfigError):
+        parse_grid(["lr=[1, 2"])
+
+
+def test_every_combination_is_trained_once_for_every_seed(recipe: Path) -> None:
+    found = trained(recipe, "schedule.max_lr=[0.2, 0.01]", "train.epochs=[1, 2]", seeds=(3, 4))
+    values = [point["values"] for point in found["points"]]
+    assert values == [{"schedule.max_lr": lr, "train.epochs": epochs} for lr in (0.2, 0.01) for epochs in (1, 2)]
+    assert folders(found) == [f"runs/tiny/{number:04}" for number in range(1, 9)]
+    for point in found["points"]:
+        assert [(run["seed"], run["epochs"]) for run in point["runs"]] == [
+            (seed, point["values"]["train.epochs"]) for seed in (3, 4)
+        ]
+        for run in point["runs"]:
+            resolved = yaml.safe_load((Path(run["run_dir"]) / "resolved.yaml").read_text())
+            assert resolved["schedule"]["max_lr"] == point["values"]["schedule.max_lr"]
+        accuracies = [run["test"]["accuracy"] for run in point["runs"]]
+        assert point["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+        assert point["test_accuracy"]["spread"] == pytest.approx(np.std(accuracies, ddof=1))
+    best = max(found["points"], key=lambda point: point["test_accuracy"]["mean"])
+    assert found["best"] == {"values": best["values"], "by": "test", "accuracy": best["test_accuracy"]["mean"]}
+    table = as_table(found).splitlines()
+    assert len({len(line[: line.index("runs/")]) for line in table[1:5]}) == 1  # columns are aligned
+    assert table[0].split() == ["schedule.max_lr", "train.epochs", "test", "accuracy", "run"]
+    assert "best by the test set, which flatters it" in table[-1]
+
+
+def test_a_grid_resumes_each_run_by_its_values(recipe: Path) -> None:
+    grid = ("optimizer.momentum=[0.9, $(2 * 0.25)]", "train.ema=[null, {decay: 0.5}]")
+    first = trained(recipe, grid[0])
+    both = trained(recipe, *grid, options=replace(QUIET, resume=True))
+    # Of those that the grid had already the two without an average are taken up; the others are new.
+    assert folders(first) == ["runs/tiny/0001", "runs/tiny/0002"]
+    assert folders(both) == ["runs/tiny/0001", "runs/tiny/0003", "runs/tiny/0002", "runs/tiny/0004"]
+    named = trained(recipe, grid[0], options=replace(QUIET, run_dir=Path("grid")))
+    assert folders(named) == ["grid/optimizer.momentum=0.9", "grid/optimizer.momentum=_2_0.25_"]
+    assert [run["seconds"] for point in first["points"] for run in point["runs"]] == [
+        run["seconds"] for point in both["points"][::2] for run in point["runs"]
+    ]  # none was trained again
+
+
+def test_each_seed_of_several_resumes_its_own_folder(recipe: Path) -> None:
+    first = trained(recipe, seeds=(0, 1))
+    longer = trained(recipe, seeds=(0, 1, 2), options=replace(QUIET, resume=True, epochs=2))
+    paths = ["runs/tiny/0001", "runs/tiny/0002", "runs/tiny/0003"]
+    assert [result["run_dir"] for result in first["runs"]] == paths[:2]
+    assert [(result["run_dir"], result["seed"], result["epochs"]) for result in longer["runs"]] == [
+        (path, seed, 2)
+        for seed, path in enumerate(paths)  # seed 2 had not begun: it has a new one
+    ]
+
+
+def test_what_is_wrong_in_one_is_told_before_the_first(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="momentum"):
+        trained(recipe, "optimizer.momentum=[0.9, -1]")
+    with pytest.raises(ConfigError, match="unknown key 'momentun'"):
+        trained(recipe, "optimizer.momentun=[0.9, 0.8]")
+    assert not Path("runs").exists()
+
+
+def test_one_that_diverges_costs_no_other(recipe: Path) -> None:
+    grid = ("schedule.max_lr=[1e30, 0.2]",)
+    options = replace(QUIET, sets=("optimizer.momentum=0", "schedule.cycle_momentum=false"))
+    found = trained(recipe, *grid, options=options)
+    assert [bool(point["diverged"]) for point in found["points"]] == [True, False]
+    assert found["best"]["values"] == {"schedule.max_lr": 0.2}
+    assert as_table(found).splitlines()[1].split()[-1] == "diverged"
+    with pytest.raises(DivergedError):
+        trained(recipe, "schedule.max_lr=[1e30, 1e31]", options=options)
+
+
+def test_the_validation_set_chooses_where_there_is_one(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(recipe, "train.epochs=[1, 2]", options=replace(QUIET, sets=("data.validation=0.2",)))
+    for point in found["points"]:
+        (run,) = point["runs"]
+        lines = (Path(run["run_dir"]) / "metrics.jsonl").read_text().splitlines()
+        assert point["validation_accuracy"]["mean"] == json.loads(lines[-1])["validation"]["accuracy"]
+    assert found["best"]["by"] == "validation"
+    turned = [{**found["points"][0], "validation_accuracy": {"mean": 1.0}}, found["points"][1]]
+    assert several._best(turned)["values"] == {"train.epochs": 1}
+    assert "flatters" not in as_table(found)
