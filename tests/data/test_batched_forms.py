@@ -31,8 +31,8 @@ from tests.data.batched_world import (
 from tests.data.data_world import specs
 from zoo.data.draws import Draws
 from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.compositions import streams
 from zoo.data.transforms.forms import NotBatchedError
-from zoo.data.transforms.pipeline import streams
 from zoo.errors import DataError
 
 # --- The same pixels, given the same parameters ---

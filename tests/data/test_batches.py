@@ -208,11 +208,12 @@ def test_auto_says_why() -> None:
         batches(noise(), "[RandomGamma]", backend="batched")
 
 
-def test_oneof_and_its_like_run_per_sample() -> None:
+@pytest.mark.parametrize("backend", ["batched", "albumentations"])
+def test_oneof_treats_each_image_in_one_way(backend: str) -> None:
     text = "[{OneOf: {transforms: [{HorizontalFlip: {p: 1.0}}, {VerticalFlip: {p: 1.0}}], p: 1.0}}]"
     data = noise(100, size=4)
     plain = torch.from_numpy(data.train.images).permute(0, 3, 1, 2).float() / 255
-    images, _ = by_index(batches(data, text), 1)
+    images, _ = by_index(batches(data, text, backend=backend), 1)
     across, down = ((images == plain.flip(axis)).flatten(1).all(dim=1) for axis in (3, 2))
     assert torch.equal(across, ~down)
     assert 20 < across.sum() < 80

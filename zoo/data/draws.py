@@ -8,6 +8,7 @@ Pseudorandom Number Generators, OOPSLA 2014), vectorised over samples in uint64 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -65,6 +66,10 @@ class Draws:
         """The draws of the same samples and stream that do not depend on the epoch."""
         return Draws(self.seed, 0, self.indices, self.stream)
 
+    def within(self, stream: int) -> Draws:
+        """Draws of the same samples and epoch apart from these: a stream of its own inside this one's."""
+        return Draws(self.seed, self.epoch, self.indices, hash_words(self.stream, stream))
+
     def words(self) -> Words:
         """The next 64 random bits of every sample (n)."""
         self._counter += 1
@@ -83,6 +88,13 @@ class Draws:
     def happens(self, probability: float) -> npt.NDArray[np.bool_]:
         """Whether each sample's coin, which falls on its head with this probability, does (n)."""
         return self.uniform() < probability
+
+    def weighted(self, weights: Sequence[float]) -> Integers:
+        """Places in a list of weights, each as often as its share of them all says (n); of one, nothing is drawn."""
+        if len(weights) == 1:
+            return np.zeros(len(self), dtype=np.int64)
+        sums = np.cumsum(weights)
+        return np.searchsorted(sums[:-1] / sums[-1], self.uniform(), side="right").astype(np.int64)
 
     def beta(self, alpha: float | Floats) -> Floats:
         """Numbers in [0, 1] from Beta(alpha, alpha), by the inverse of its distribution function (n).

@@ -17,9 +17,10 @@ from zoo.data.draws import Draws, Integers
 from zoo.data.transforms import albumentations
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.catalogue import TransformSpec
+from zoo.data.transforms.compositions import streams
 from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.mixing import Mix
-from zoo.data.transforms.pipeline import as_images, one_hot, streams
+from zoo.data.transforms.pipeline import as_images, one_hot
 from zoo.errors import DataError
 
 Pixels = npt.NDArray[Any]  # height, width, channels; uint8, or float32 after Normalize

@@ -62,6 +62,12 @@ class Canvas:
             fills=fills,
         )
 
+    def where(self, chosen_B: Tensor, moved: Canvas) -> Canvas:
+        """These images, the chosen ones as they are in ``moved``: this canvas after some :meth:`moved`."""
+        rows = _either(chosen_B, moved.rows, self.rows, self.source.shape[1])
+        columns = _either(chosen_B, moved.columns, self.columns, self.source.shape[2])
+        return replace(moved, rows=rows, columns=columns)
+
     def pixels(self) -> Tensor:
         """The images (B, H, W, C), new memory."""
         if self.rows is None and self.columns is None:
@@ -101,6 +107,14 @@ def paint(pixels_BHWC: Tensor, where_BHW: Tensor, fill: tuple[float, ...]) -> No
         pixels_BHWC.masked_fill_(where, fill[0])
     else:
         torch.where(where, constant(fill, pixels_BHWC.device).to(pixels_BHWC.dtype), pixels_BHWC, out=pixels_BHWC)
+
+
+def _either(chosen_B: Tensor, moved: Tensor | None, lines: Tensor | None, size: int) -> Tensor | None:
+    """The map ``moved`` of the chosen images and ``lines`` of the others."""
+    if moved is lines:
+        return lines
+    every = torch.arange(size, device=chosen_B.device)[None]
+    return torch.where(chosen_B[:, None], every if moved is None else moved, every if lines is None else lines)
 
 
 def _compose(inner: Tensor | None, outer: Tensor | None, outside: int) -> Tensor | None:

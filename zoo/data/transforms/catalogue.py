@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from zoo.data.transforms import albumentations, geometry, mixing, pixels
-from zoo.data.transforms.forms import ANY_FACTS, BatchedForm, Builder, Facts, NotBatchedError, Shape
+from zoo.data.transforms import albumentations, compositions, geometry, mixing, pixels
+from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.data.transforms.randaugment import RandAugment
-from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Mapping as MappingNode
-from zoo.document import Node, Sequence, is_null, plain, text_of
+from zoo.diagnostics import Span
 from zoo.registry import Registry
-from zoo.schema.check import validate
 
 Where = Literal["train", "eval"]
 
@@ -45,6 +41,11 @@ class TransformEntry:
         return self.model()
 
     @property
+    def is_batched(self) -> bool:
+        """Whether it has a batched form, for some arguments at least; a composition, if those in it have one."""
+        return self.batched is not None or self.own is not None or self.name in albumentations.COMPOSITIONS
+
+    @property
     def doc(self) -> str:
         """What it does, in its first line."""
         return (self.arguments.__doc__ or "").strip().partition("\n")[0]
@@ -67,6 +68,7 @@ _BATCHED: dict[str, Builder] = {
 }
 
 _GIVE_FLOATS = ("Normalize", "ToFloat")
+_NEVER_FORCED = ("SomeOf", "RandomOrder")  # they take force_apply and draw whether to do anything all the same
 
 
 def _load(registry: Registry[TransformEntry]) -> None:
@@ -137,145 +139,25 @@ class TransformSpec:
             arguments = {"mean": list(facts.mean), "std": list(facts.std)} | arguments
         return albumentations.build(self.name, arguments, [child.build(facts) for child in self.children])
 
-    def batched(self, shape: Shape, facts: Facts) -> BatchedForm:
-        """The form that runs over whole batches of this shape. Raises NotBatchedError where there is none."""
+    def batched(self, shape: Shape, facts: Facts, *, forced: bool = False) -> BatchedForm:
+        """The form that runs over whole batches of this shape. Raises NotBatchedError where there is none.
+
+        ``forced`` is albumentations' ``force_apply``: every image is treated, whatever ``p`` says.
+        """
         entry = self.entry
         if entry.own is not None:
             return entry.own(self._validated(), shape, facts)
         if self.mixes_labels:
             p = self.arguments.get("p", entry.arguments.model_fields["p"].default)
             return mixing.one_of([child._validated() for child in self.children], p, shape, facts)
-        if entry.batched is None:
+        if not entry.is_batched:
             raise NotBatchedError(self.name)
-        return entry.batched(self.build(facts), shape)
+        transform = self.build(facts)
+        if forced and self.name not in _NEVER_FORCED:
+            transform.p = 1.0
+        if entry.batched is None:
+            return compositions.composed(transform, self.children, shape, facts)
+        return entry.batched(transform, shape)
 
     def _validated(self) -> BaseModel:
         return self.entry.arguments.model_validate(dict(self.arguments))
-
-
-def parse_transforms(
-    node: Node, diagnostics: Diagnostics, *, where: Where, inside: str = ""
-) -> tuple[TransformSpec, ...]:
-    """Checks a list of transforms, each ``NAME`` or ``NAME: {arguments}``; every error goes to the diagnostics.
-
-    ``inside`` names the transform that the list is an argument of.
-    """
-    if not isinstance(node, Sequence):
-        diagnostics.error("wrong-type", "transforms are a list", node.span, help="begin each with `- `")
-        return ()
-    parsed = (_parse_one(item, diagnostics, where, inside) for item in node)
-    specs = tuple(spec for spec in parsed if spec is not None)
-    if inside != "OneOf":  # where no two follow each other
-        _refuse_floats(specs, diagnostics)
-    return specs
-
-
-def _refuse_floats(specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> None:
-    """Tells of a transform that takes uint8 images and stands behind one that makes others of them."""
-    made: TransformSpec | None = None  # of the last transform that gives floats
-    for spec in specs:
-        if made is not None and not spec.entry.takes_floats:
-            message = f"{spec.name} takes images that no {made.name} has seen yet"
-            notes = [Note("that stands here", made.span)] if made.span is not None else []
-            diagnostics.error("bad-value", message, spec.span, notes=notes, help=f"put it before {made.name}")
-        if spec.gives_floats:
-            made = spec
-        elif spec.name == "FromFloat":
-            made = None
-
-
-def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) -> TransformSpec | None:
-    named = _named(node, diagnostics)
-    if named is None:
-        return None
-    name, span, written = named
-    entry = transforms.get(name)
-    if entry is None:
-        diagnostics.add(transforms.unknown(name, span))
-        return None
-    if entry.only_train and where == "eval":
-        diagnostics.error("train-only", f"{name} is a transform for training", span, help="move it to transforms.train")
-        return None
-    if not _judged(entry, written, span, diagnostics):
-        return None
-    if name not in albumentations.COMPOSITIONS:
-        return _tried(TransformSpec(name, plain(written), span), diagnostics)
-    children = _children(name, written.get("transforms"), diagnostics, where)
-    if children is None:
-        return None
-    spec = TransformSpec(name, plain(written.without(["transforms"])), span, children)
-    # What OneOf chooses is always applied.
-    if ((name == "Sequential" and inside != "OneOf") or spec.mixes_labels) and written.get("p") is None:
-        message = f"{name}: without p, half of the images do without what is in it (albumentations' default is 0.5)"
-        diagnostics.warning("half-applied", message, span, help="p: 1 for all images, or p: 0.5 to say so")
-    return _tried(spec, diagnostics)
-
-
-def _judged(entry: TransformEntry, written: MappingNode, span: Span, diagnostics: Diagnostics) -> bool:
-    """Whether the arguments will do; what the library would only warn of is told as a warning at its place."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        try:
-            valid = validate(entry.arguments, written, diagnostics, what=entry.name) is not None
-        except (TypeError, ArithmeticError) as error:  # a validator of the library's trips over a value
-            diagnostics.error("bad-value", f"{entry.name}: {error}", span)
-            return False
-    for warning in heard:
-        if issubclass(warning.category, UserWarning):
-            diagnostics.warning("adjusted", f"{entry.name}: {warning.message}", span)
-    return valid
-
-
-def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Where) -> tuple[TransformSpec, ...] | None:
-    """The transforms inside a OneOf and its like; None where one of them is wrong."""
-    assert isinstance(node, Sequence)
-    children = parse_transforms(node, diagnostics, where=where, inside=name)
-    if len(children) < len(node):
-        return None
-    mixers = [child for child in children if child.entry.mixes_labels]
-    if name == "OneOf" and len(mixers) == len(node):
-        if any(child.arguments.get("p") != 0 for child in mixers):
-            return children
-        diagnostics.error("bad-value", "OneOf: with p: 0 for each of its transforms it has none to choose", node.span)
-        return None
-    refused = next((child for child in children if child.is_own), None)
-    if refused is None:
-        return children
-    if refused.children:
-        what, help = f"no OneOf of {refused.children[0].name}", "one OneOf may have CutMix and MixUp, and nothing else"
-    else:
-        what, help = "albumentations' transforms only", f"{refused.name} is zoo's own; put it into the list itself"
-        if mixers:
-            help += ", or into a OneOf of CutMix and MixUp alone"
-    diagnostics.error("bad-value", f"{name} takes {what}", refused.span, help=help)
-    return None
-
-
-def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, MappingNode] | None:
-    if (name := text_of(node)) is not None:
-        return name, node.span, MappingNode((), node.span)
-    if isinstance(node, MappingNode) and len(node) == 1:
-        entry = node.entries[0]
-        if isinstance(entry.value, MappingNode):
-            return entry.key, entry.key_span, entry.value
-        if is_null(entry.value):
-            return entry.key, entry.key_span, MappingNode((), entry.key_span)
-    diagnostics.error(
-        "wrong-type",
-        "a transform is a name, or one name with its arguments",
-        node.span,
-        help="for example `- HorizontalFlip: {p: 0.5}`",
-    )
-    return None
-
-
-def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | None:
-    """The spec, unless the library refuses to build it for a reason that its schema does not know."""
-    if spec.is_own:
-        return spec
-    try:
-        spec.build(ANY_FACTS)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        diagnostics.error("bad-value", f"{spec.name}: {error}", spec.span)
-        return None
-    return spec

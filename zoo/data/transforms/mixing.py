@@ -145,7 +145,7 @@ class Mix:
         """
         partner = draws.integers(0, self.samples - 1)
         mixed = draws.happens(self.p)
-        way = self._chosen(draws)
+        way = draws.weighted([each.weight for each in self.ways])
         cuts = np.array([each.cuts for each in self.ways])[way]
         lambda_ = np.where(mixed, draws.beta(np.array([each.alpha for each in self.ways])[way]), 1.0)
         opacity = np.where(cuts, 1.0, lambda_)
@@ -159,13 +159,6 @@ class Mix:
             drawn |= {name: edge[:, None] for name, edge in {"y0": y0, "y1": y1, "x0": x0, "x1": x1}.items()}
             kept = opacity * (1 - (y1 - y0) * (x1 - x0) / (self.after.height * self.after.width))
         return drawn | {"kept": kept.astype(np.float32)}
-
-    def _chosen(self, draws: Draws) -> np.ndarray[Any, Any]:
-        """Each sample's way, by its place among all, as often as its share of all weights says."""
-        if len(self.ways) == 1:
-            return np.zeros(len(draws), dtype=np.int64)
-        weights = np.cumsum([each.weight for each in self.ways])
-        return np.searchsorted(weights[:-1] / weights[-1], draws.uniform(), side="right")
 
     def _edges(self, draws: Draws, lambda_: np.ndarray[Any, Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
         # As torchvision.transforms.v2.CutMix: a uniform centre, the rectangle clipped at the image's edge.

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.data.draws import Draws, Integers, stream_of
+from zoo.data.draws import Draws, Integers
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.catalogue import TransformSpec
-from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Parameters, Shape
+from zoo.data.transforms.compositions import Step, in_turn
+from zoo.data.transforms.forms import Facts, NotBatchedError, Parameters, Shape
 from zoo.data.transforms.mixing import Mix
 
 Table = dict[str, Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A transform in a pipeline, and the stream its draws come from."""
-
-    form: BatchedForm
-    stream: int
-
-
-def streams(specs: Sequence[TransformSpec]) -> Iterator[int]:
-    """A stream for each transform, by its name and how many of that name stand above it: others may come and go."""
-    seen: Counter[str] = Counter()
-    for spec in specs:
-        yield stream_of(f"{spec.name} {seen[spec.name]}")
-        seen[spec.name] += 1
-
-
 def batched_steps(specs: Sequence[TransformSpec], shape: Shape, facts: Facts) -> tuple[Step, ...]:
     """The batched form of every transform. Raises NotBatchedError, naming the first that has none."""
-    steps = []
-    for spec, stream in zip(specs, streams(specs), strict=True):
-        try:
-            form = spec.batched(shape, facts)
-        except NotBatchedError as reason:
-            raise NotBatchedError(f"no batched form: {reason}") from None
-        steps.append(Step(form, stream))
-        shape = form.after
-    return tuple(steps)
+    try:
+        return in_turn(specs, shape, facts)
+    except NotBatchedError as reason:
+        raise NotBatchedError(f"no batched form: {reason}") from None
 
 
 def draw_tables(steps: Sequence[Step], seed: int, epoch: int, indices: Integers) -> list[Parameters]:
