@@ -31,5 +31,13 @@ def where_chosen(
     if len(at) == len(chosen_B):
         return change(pixels_BHWC, parameters)
     if len(at) > 0:
-        others_BHWC[at] = change(pixels_BHWC[at], {name: values[at] for name, values in parameters.items()})
+        own = {name: values[at] for name, values in parameters.items()}
+        _put(others_BHWC, at, change(pixels_BHWC.index_select(0, at), own))
     return others_BHWC
+
+
+def _put(images: Tensor, at: Tensor, changed: Tensor) -> None:
+    """Puts changed images in their places. Value by value, as PyTorch copies, bytes take eight times as long."""
+    if images[0].numel() * images.element_size() % 8 == 0 and images.is_contiguous() and images.storage_offset() == 0:
+        images, changed = (some.reshape(len(some), -1).view(torch.int64) for some in (images, changed))
+    images[at] = changed
