@@ -43,3 +43,17 @@ def test_a_thing_that_is_not_there(zoo: Zoo) -> None:
     assert outcome.status == 2
     assert "there is nothing called 'SGDD' in zoo ls optimizers" in outcome.err
     assert "did you mean SGD?" in outcome.err
+
+
+def test_transforms_with_a_batched_form_are_marked(zoo: Zoo) -> None:
+    found = {row["name"]: row["batched"] for row in json.loads(zoo("ls", "transforms", "--json").out)}
+    marked = {line.split()[0]: line.split()[1] == "batched" for line in zoo("ls", "transforms").out.splitlines()}
+    assert marked == found
+    assert all(found[name] for name in ("HorizontalFlip", "Normalize", "CutMix", "OneOf", "RandAugment", "Sequential"))
+    assert not any(found[name] for name in ("Superpixels", "ElasticTransform"))
+    assert "batched" not in json.loads(zoo("ls", "ops", "--json").out)[0]
+    for name, start in (
+        ("CenterCrop", "CenterCrop  batched  Crop "),
+        ("Superpixels", "Superpixels  Transform "),
+    ):
+        assert zoo("ls", "transforms", name).out.startswith(start)

@@ -33,6 +33,17 @@ PIPELINES: dict[str, list[object]] = {
     ],
     "geometry": [{"Affine": {"translate_percent": 0.1}}, {"Resize": {"height": 40, "width": 40}}],
     "cutout": [{"CoarseDropout": {"fill": [1, 2, 3]}}, "Normalize"],
+    "choices": [
+        {"OneOf": {"transforms": ["HorizontalFlip", {"Affine": {"translate_px": 4}}]}},
+        {"OneOf": {"transforms": [{"Sequential": {"transforms": ["VerticalFlip", "ToGray"]}}, "CoarseDropout"]}},
+        {"RandomOrder": {"transforms": ["HorizontalFlip", "RandomBrightnessContrast"], "n": 2}},
+        {
+            "OneOf": {
+                "transforms": [{"CenterCrop": {"height": 9, "width": 9}}, {"Resize": {"height": 9, "width": 9}}],
+                "p": 1,
+            }
+        },
+    ],
     "mixing": [{"MixUp": {"p": 0.5}}, "Normalize", "CutMix"],
 }
 

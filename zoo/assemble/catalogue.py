@@ -38,6 +38,7 @@ class Item:
     doc: str
     model: type[BaseModel] | None = None  # of the arguments that stand beside the name
     inferred: Collection[str] = ()  # those that follow from the layer's input where they are left out
+    batched: bool | None = None  # of a transform: whether it has a batched form
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``; what is required, or inferred, has no default."""
@@ -46,7 +47,8 @@ class Item:
             if self.model is None
             else {"arguments": [self._argument(*each) for each in fields_of(self.model).items()]}
         )
-        return {"name": self.name, "doc": self.doc, **arguments}
+        batched = {} if self.batched is None else {"batched": self.batched}
+        return {"name": self.name, "doc": self.doc, **batched, **arguments}
 
     def _argument(self, name: str, field: FieldInfo) -> dict[str, Any]:
         default = {} if field.is_required() else {"default": _plain(field.get_default())}
@@ -99,7 +101,13 @@ def _registered(module: str, registry: str) -> Callable[[], Iterable[Item]]:
         entries = getattr(import_module(module), registry)
         found = ((name, entries[name]) for name in sorted(entries))
         return [
-            Item(name, _line(getattr(entry, "doc", "")), entry.arguments, getattr(entry, "infers", ()))
+            Item(
+                name,
+                _line(getattr(entry, "doc", "")),
+                entry.arguments,
+                getattr(entry, "infers", ()),
+                getattr(entry, "is_batched", None),
+            )
             for name, entry in found
         ]
 

@@ -36,14 +36,15 @@ def ls(
 
     if kind is not None and name is not None:
         item = described(kind, name).as_data()
-        session.show(item, "\n".join([f"{name}  {item['doc']}".rstrip(), *_arguments(item.get("arguments", []))]))
+        first = f"{_head(item, 0).rstrip()}  {item['doc']}".rstrip()
+        session.show(item, "\n".join([first, *_arguments(item.get("arguments", []))]))
         return
     if kind is None:
         rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
     else:
         rows = [item.as_data() for item in listing(kind)]
     width = max((len(row["name"]) for row in rows), default=0)
-    session.show(rows, "\n".join(_wrapped(row["name"], row["doc"], width) for row in rows) or f"no {kind} yet")
+    session.show(rows, "\n".join(_wrapped(_head(row, width), row["doc"]) for row in rows) or f"no {kind} yet")
 
 
 def _arguments(arguments: list[dict[str, Any]]) -> list[str]:
@@ -59,12 +60,18 @@ def _default(argument: dict[str, Any]) -> str:
     return "inferred" if argument.get("inferred") else "required"
 
 
-def _wrapped(name: str, doc: str, width: int) -> str:
+def _head(row: dict[str, Any], width: int) -> str:
+    """A row's name, and of a transform the mark that it has a batched form."""
+    mark = f"  {'batched' if row['batched'] else '':7}" if "batched" in row else ""
+    return f"{row['name']:<{width}}{mark}"
+
+
+def _wrapped(head: str, doc: str) -> str:
     """A row; on a terminal its text is broken between words and kept in its column."""
-    line, room = f"{name:<{width}}  {doc}".rstrip(), shutil.get_terminal_size().columns
-    if not sys.stdout.isatty() or room < width + _NARROWEST:
+    line, room = f"{head}  {doc}".rstrip(), shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or room < len(head) + _NARROWEST:
         return line
-    return textwrap.fill(line, room, subsequent_indent=" " * (width + 2), break_on_hyphens=False)
+    return textwrap.fill(line, room, subsequent_indent=" " * (len(head) + 2), break_on_hyphens=False)
 
 
 def cp(
