@@ -80,6 +80,16 @@ def test_the_command_prints_both_rates(what: str, capsys: pytest.CaptureFixture[
     assert found["ratio"] == pytest.approx(of_medians, rel=0.3)
 
 
+@pytest.mark.slow
+def test_transforms_in_a_oneof_are_measured_as_others_are(capsys: pytest.CaptureFixture[str]) -> None:
+    train = "[{OneOf: {transforms: [HorizontalFlip, OTHER]}}, Normalize]"
+    words = ["bench", "transforms", "quickstart", "--json", "--set"]
+    assert main([*words, f"transforms.train={train.replace('OTHER', 'RandomBrightnessContrast')}"]) == 0
+    assert json.loads(capsys.readouterr().out)["ratio"] > 1
+    assert main([*words, f"transforms.train={train.replace('OTHER', 'ZoomBlur')}"]) == 2
+    assert "there is nothing to compare: no batched form: ZoomBlur, in OneOf" in capsys.readouterr().err
+
+
 def test_a_step_of_several_batches_counts_all_their_images() -> None:
     bench = EngineBench((Turn(0.4, 0.2, 0.1),), 2, 8, 1e9, 1_000_000, "cpu", "fp32", batches_per_step=4)
     assert bench.engine_images_per_second == pytest.approx(80)

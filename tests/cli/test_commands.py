@@ -35,6 +35,15 @@ def test_run_tells_the_outcome_on_stdout_and_progress_on_stderr(workplace: Path,
     assert "epoch 1/1" in outcome.err
 
 
+def test_run_names_what_keeps_the_transforms_from_whole_batches(workplace: Path, zoo: Zoo) -> None:
+    train = "transforms.train=[{OneOf: {transforms: [HorizontalFlip, OTHER]}}, Normalize]"
+    sets = ("--set", "train.max_steps=1", "--set", "reports=[]", "--set")
+    outcome = zoo("run", "tiny.yaml", *sets, train.replace("OTHER", "{Sequential: {transforms: [ZoomBlur]}}"))
+    assert "\ntransforms: albumentations (no batched form: ZoomBlur, in Sequential, in OneOf)\n" in outcome.err
+    outcome = zoo("run", "tiny.yaml", *sets, train.replace("OTHER", "{Sequential: {transforms: [VerticalFlip]}}"))
+    assert "\ntransforms: batched (every transform has a batched form)\n" in outcome.err
+
+
 def test_each_target_is_compared_with_its_own_figure() -> None:
     test = {"accuracy": 0.91, "accuracy_tta": 0.94}
     target = {"test_accuracy": 0.93, "test_accuracy_tta": 0.93, "met": False}

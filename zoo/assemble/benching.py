@@ -17,6 +17,7 @@ from zoo.assemble.run import prepare
 from zoo.bench.engine import EngineBench, bench_engine
 from zoo.bench.transforms import TransformsBench, bench_transforms
 from zoo.data import make_batches
+from zoo.errors import UsageError
 from zoo.exchange.eject import eject
 from zoo.summary import summarize
 
@@ -32,7 +33,10 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
 
 
 def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) -> TransformsBench:
-    """A recipe's training transforms: the batched form against albumentations per sample."""
+    """A recipe's training transforms: the batched form against albumentations per sample.
+
+    Raises UsageError where there is no batched form to compare.
+    """
     resolved, parts = prepare(recipe, options, settle)
     dataset = open_data(resolved, options)
     batches = partial(
@@ -44,7 +48,10 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
         seed=resolved.recipe.seed,
         dataset=dataset,
     )
-    return bench_transforms(batches(backend="batched"), batches(backend="albumentations"))
+    batched = batches(backend="auto")
+    if batched.backend != "batched":
+        raise UsageError(f"transforms.train: there is nothing to compare: {batched.reason}", code="not-batched")
+    return bench_transforms(batched, batches(backend="albumentations"))
 
 
 def _bare(network: Network) -> nn.Module:
