@@ -119,16 +119,20 @@ WRAP = "Affine: {translate_px: {x: [-3, 3], y: [-2, 4]}, fill: 77, border_mode: 
 HOLES = "CoarseDropout: {num_holes_range: [1, 3], fill: [1, 2, 3], p: 0.8}"
 BRIGHT = "RandomBrightnessContrast: {brightness_limit: 0.4, p: 0.7}"
 CUT = "Sequential: {transforms: [Pad: {padding: 2, fill: 50}, RandomCrop: {height: 14, width: 12}], p: 1.0}"
+# It takes another size on the way.
+CROPS = listed("RandomCrop: {height: 9, width: 7}", "CenterCrop: {height: 9, width: 7}")
+BACK = "PadIfNeeded: {min_height: 14, min_width: 12, fill: 8}"
+AWAY = f"Sequential: {{{listed(f'OneOf: {{{CROPS}, p: 1}}', BACK)}, p: 1.0}}"
 MOVES, MIXED = listed(ACROSS, DOWN, SHIFT, WRAP, CUT), listed(ACROSS, SHIFT, HOLES, BRIGHT, CUT)
 
 
-@pytest.mark.parametrize("children", [MOVES, MIXED])
+@pytest.mark.parametrize("children", [MOVES, MIXED, listed(ACROSS, AWAY)])
 @pytest.mark.parametrize(
     "text",
     [
         "OneOf: {CHILDREN, p: 0.8}",
         "OneOf: {CHILDREN, p: 1.0}",
-        "SomeOf: {CHILDREN, n: 3}",
+        "SomeOf: {CHILDREN, n: 2}",
         "SomeOf: {CHILDREN, n: 3, replace: true}",
         "RandomOrder: {CHILDREN, n: 4, p: 0.9}",
         "RandomOrder: {CHILDREN, n: 3, replace: true}",
@@ -155,9 +159,8 @@ def within(parameters: Any, place: int) -> dict[str, np.ndarray]:
 
 
 def test_what_every_image_goes_through_may_change_size_and_type() -> None:
-    crops = listed("RandomCrop: {height: 9, width: 7}", "CenterCrop: {height: 9, width: 7}")
     norms = listed("Normalize: {mean: 0.0, std: 0.5}", "Normalize: {mean: 0.5, std: 1.0}")
-    chain = listed(f"OneOf: {{{crops}, p: 1.0}}", f"OneOf: {{{norms}, p: 1.0}}")
+    chain = listed(f"OneOf: {{{CROPS}, p: 1.0}}", f"OneOf: {{{norms}, p: 1.0}}")
     form, theirs = built(f"Sequential: {{{chain}, p: 1.0}}")
     assert form.after == Shape(9, 7, 3, "float32")
     images, parameters = pictures(40), drawn(form, 40)
@@ -276,7 +279,7 @@ def test_the_chosen_ones_are_changed_and_no_others(shape: Shape, dtype: torch.dt
             "images of several sizes, in OneOf",
         ),
         (
-            f"OneOf: {{{listed('RandomCrop: {height: 9, width: 7}', 'CenterCrop: {height: 9, width: 7}')}, p: 0.9}}",
+            f"OneOf: {{{CROPS}, p: 0.9}}",
             "images of several sizes, in OneOf",
         ),
         (f"Sequential: {{{listed('CenterCrop: {height: 9, width: 7}')}}}", "images of several sizes, in Sequential"),

@@ -64,6 +64,7 @@ class Canvas:
 
     def where(self, chosen_B: Tensor, moved: Canvas) -> Canvas:
         """These images, the chosen ones as they are in ``moved``: this canvas after some :meth:`moved`."""
+        assert moved.source is self.source
         rows = _either(chosen_B, moved.rows, self.rows, self.source.shape[1])
         columns = _either(chosen_B, moved.columns, self.columns, self.source.shape[2])
         return replace(moved, rows=rows, columns=columns)

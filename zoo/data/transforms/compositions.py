@@ -189,6 +189,8 @@ def _shared_out(canvas: Canvas, turns: Sequence[Turn]) -> Canvas:
 
 def _only_moves(form: BatchedForm) -> bool:
     """Whether the form moves rows and columns and leaves their pixels for later."""
+    if isinstance(form, Choice) and form.after != form.before:
+        return False
     if isinstance(form, Chain):
         return all(_only_moves(step.form) for step in form.steps)
     return isinstance(form, Flip | Window)
