@@ -283,12 +283,8 @@ def test_two_of_a_name_draw_apart() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "PadIfNeeded: {min_height: 40, min_width: 40, position: random}",
         "RandomCrop: {height: 40, width: 40}",
         "CoarseDropout: {fill: random}",
-        "Affine: {rotate: 10}",
-        "Affine: {scale: 1.1}",
-        "Affine: {shear: 3.0}",
         "Normalize: {normalization: image}",
         "Normalize: {p: 0.5}",
         "RandomBrightnessContrast: {ensure_safe_range: true}",

@@ -32,6 +32,7 @@ _COMPOSITION_DOCS = {
 COMPOSITIONS = tuple(_COMPOSITION_DOCS)
 
 _STREAM = stream_of("albumentations")
+_STRICT = {"strict": True}
 _own_classes: dict[str, type] = {}  # albumentations classes that plugins brought, by their names
 
 
@@ -133,9 +134,18 @@ def build(name: str, arguments: Mapping[str, Any], children: Sequence[Any] = ())
         warnings.simplefilter("ignore")
         if name in COMPOSITIONS:
             return getattr(library(), name)(transforms=list(children), **given)
-        transform = class_of(name)(**given, strict=True)
+        transform = class_of(name)(**given, **_STRICT if _judges(class_of(name)) else {})
     _refuse(name, transform)
     return transform
+
+
+def _judges(transform: type) -> bool:
+    """Whether a class looks at its arguments itself: one with its own ``__init__`` and no ``InitSchema`` does not.
+
+    It takes no ``strict`` then: RandomRotate90, MedianBlur, ToSepia.
+    """
+    owner = next(one for one in transform.__mro__ if "__init__" in vars(one))
+    return "InitSchema" in vars(owner)
 
 
 def _refuse(name: str, transform: Any) -> None:

@@ -69,16 +69,19 @@ class Canvas:
         columns = _either(chosen_B, moved.columns, self.columns, self.source.shape[2])
         return replace(moved, rows=rows, columns=columns)
 
-    def pixels(self) -> Tensor:
-        """The images (B, H, W, C), new memory."""
-        if self.rows is None and self.columns is None:
+    def pixels(self, transposed: Tensor | None = None) -> Tensor:
+        """The images (B, H, W, C), new memory; those marked in ``transposed`` (B), all square then, transposed."""
+        if self.rows is None and self.columns is None and transposed is None:
             return self.source.index_select(0, self.sample)
         _, height, width, channels = self.source.shape
         every = torch.arange(max(height, width), device=self.device)
         rows = every[None, :height] if self.rows is None else self.rows
         columns = every[None, :width] if self.columns is None else self.columns
-        line_BH = (self.sample[:, None] * height + rows.clamp_min(0)) * width
-        flat_BHW = line_BH[:, :, None] + columns.clamp_min(0)[:, None, :]
+        line_BH, column = (self.sample[:, None] * height + rows.clamp_min(0)) * width, columns.clamp_min(0)
+        if transposed is not None:
+            line_BH, column = _exchanged(line_BH, column, transposed)
+            rows, columns = _exchanged(rows, columns, transposed)
+        flat_BHW = line_BH[:, :, None] + column[:, None, :]
         pixels = self.source.reshape(-1, channels).index_select(0, flat_BHW.reshape(-1))
         return self._fill(pixels.view(*flat_BHW.shape, channels), rows, columns)
 
@@ -116,6 +119,10 @@ def _either(chosen_B: Tensor, moved: Tensor | None, lines: Tensor | None, size: 
         return lines
     every = torch.arange(size, device=chosen_B.device)[None]
     return torch.where(chosen_B[:, None], every if moved is None else moved, every if lines is None else lines)
+
+
+def _exchanged(first: Tensor, second: Tensor, where_B: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.where(where_B[:, None], second, first), torch.where(where_B[:, None], first, second)
 
 
 def _compose(inner: Tensor | None, outer: Tensor | None, outside: int) -> Tensor | None:

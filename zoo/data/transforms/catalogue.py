@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from zoo.data.transforms import albumentations, compositions, geometry, mixing, pixels
+from zoo.data.transforms import (
+    albumentations,
+    compositions,
+    geometry,
+    mixing,
+    pixels,
+    resized_crops,
+    symmetries,
+    warps,
+)
 from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Span
@@ -56,10 +65,18 @@ _BATCHED: dict[str, Builder] = {
     "Pad": geometry.pad,
     "RandomCrop": geometry.random_crop,
     "CenterCrop": geometry.center_crop,
+    "Crop": geometry.crop,
+    "RandomResizedCrop": resized_crops.random_resized_crop,
+    "RandomSizedCrop": resized_crops.random_sized_crop,
     "HorizontalFlip": geometry.horizontal_flip,
     "VerticalFlip": geometry.vertical_flip,
-    "Affine": geometry.affine,
-    "ShiftScaleRotate": geometry.affine,
+    "Transpose": symmetries.transpose,
+    "RandomRotate90": symmetries.random_rotate90,
+    "D4": symmetries.d4,
+    "SquareSymmetry": symmetries.d4,
+    "Rotate": warps.rotate,
+    "Affine": warps.affine,
+    "ShiftScaleRotate": warps.affine,
     "CoarseDropout": pixels.coarse_dropout,
     "Normalize": pixels.normalize,
     "RandomBrightnessContrast": pixels.brightness_contrast,

@@ -17,6 +17,8 @@ from zoo.data.draws import Draws, Integers
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, border_fill
 
+Sides = tuple[int, int]
+
 _NOTHING: Parameters = {}
 
 
@@ -125,11 +127,9 @@ def vertical_flip(transform: Any, shape: Shape) -> Flip:
 def pad_if_needed(transform: Any, shape: Shape) -> Window:
     """PadIfNeeded, with every position and border mode."""
     always(transform.p, "PadIfNeeded")
-    if transform.position == "random":
-        raise NotBatchedError("PadIfNeeded with position: random")
     top, bottom = _padding(shape.height, transform.min_height, transform.pad_height_divisor)
     left, right = _padding(shape.width, transform.min_width, transform.pad_width_divisor)
-    return _padded(transform, shape, *_positioned(transform.position, top, bottom, left, right))
+    return _padded(transform, shape, (top, bottom), (left, right), transform.position)
 
 
 def _padding(size: int, least: int | None, divisor: int | None) -> tuple[int, int]:
@@ -137,21 +137,24 @@ def _padding(size: int, least: int | None, divisor: int | None) -> tuple[int, in
     return missing // 2, missing - missing // 2
 
 
-def _positioned(position: str, top: int, bottom: int, left: int, right: int) -> tuple[int, int, int, int]:
-    """``top``, ``bottom``, ``left``, ``right`` as albumentations shares them out.
+def _corners(position: str, vertical: Sides, horizontal: Sides) -> tuple[Sides, Sides]:
+    """First and last row, and column, of a padded image's corner; ``vertical`` is the padding of top and bottom.
 
-    Its ``adjust_padding_by_position`` pads at the bottom for ``top_*`` and, unexpectedly, at the right for ``*_left``.
+    albumentations' ``adjust_padding_by_position`` pads at the bottom for ``top_*`` and, unexpectedly, at the right for
+    ``*_left``.
     """
-    if position == "center":
-        return top, bottom, left, right
-    vertical = (0, top + bottom) if position.startswith("top") else (top + bottom, 0)
-    horizontal = (0, left + right) if position.endswith("left") else (left + right, 0)
-    return (*vertical, *horizontal)
+    if position == "random":
+        return (-sum(vertical), 0), (-sum(horizontal), 0)
+    top, left = vertical[0], horizontal[0]
+    if position != "center":
+        top = 0 if position.startswith("top") else sum(vertical)
+        left = 0 if position.endswith("left") else sum(horizontal)
+    return (-top, -top), (-left, -left)
 
 
-def _padded(transform: Any, shape: Shape, top: int, bottom: int, left: int, right: int) -> Window:
-    after = shape.resized(shape.height + top + bottom, shape.width + left + right)
-    return Window((-top, -top), (-left, -left), transform.border_mode, transform.fill, shape, after)
+def _padded(transform: Any, shape: Shape, vertical: Sides, horizontal: Sides, position: str = "center") -> Window:
+    after = shape.resized(shape.height + sum(vertical), shape.width + sum(horizontal))
+    return Window(*_corners(position, vertical, horizontal), transform.border_mode, transform.fill, shape, after)
 
 
 def pad(transform: Any, shape: Shape) -> Window:
@@ -160,38 +163,44 @@ def pad(transform: Any, shape: Shape) -> Window:
     padding = transform.padding
     sides = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
     left, top, right, bottom = sides * 2 if len(sides) == 2 else sides
-    return _padded(transform, shape, top, bottom, left, right)
+    return _padded(transform, shape, (top, bottom), (left, right))
 
 
 def random_crop(transform: Any, shape: Shape) -> Window:
     """RandomCrop."""
-    _fits(transform, shape)
     after = shape.resized(transform.height, transform.width)
-    return Window(
-        (0, shape.height - after.height), (0, shape.width - after.width), transform.border_mode, 0, shape, after
-    )
+    top, left = max(0, shape.height - after.height), max(0, shape.width - after.width)
+    return _cropped(transform, shape, after, (after.height, after.width), (0, top), (0, left))
 
 
 def center_crop(transform: Any, shape: Shape) -> Window:
     """CenterCrop."""
-    _fits(transform, shape)
     after = shape.resized(transform.height, transform.width)
-    top, left = (shape.height - after.height) // 2, (shape.width - after.width) // 2
-    return Window((top, top), (left, left), transform.border_mode, 0, shape, after)
+    top, left = max(0, shape.height - after.height) // 2, max(0, shape.width - after.width) // 2
+    return _cropped(transform, shape, after, (after.height, after.width), (top, top), (left, left))
 
 
-def _fits(transform: Any, shape: Shape) -> None:
+def crop(transform: Any, shape: Shape) -> Window:
+    """Crop."""
+    top, left, bottom, right = transform.y_min, transform.x_min, transform.y_max, transform.x_max
+    after = shape.resized(bottom - top, right - left)
+    return _cropped(transform, shape, after, (bottom, right), (top, top), (left, left))
+
+
+def _cropped(transform: Any, shape: Shape, after: Shape, reach: Sides, top: Sides, left: Sides) -> Window:
+    """A window on the image, or on the padded image where ``reach``, its last row and column, lies beyond."""
     name = type(transform).__name__
     always(transform.p, name)
-    if transform.height > shape.height or transform.width > shape.width:
-        raise NotBatchedError(
-            f"{name} of {transform.height} x {transform.width} from images of {shape.height} x {shape.width}"
-        )
+    vertical, horizontal = _padding(shape.height, reach[0], None), _padding(shape.width, reach[1], None)
+    if sum(vertical + horizontal) > 0 and not transform.pad_if_needed:
+        raise NotBatchedError(f"{name} of {reach[0]} x {reach[1]} from images of {shape.height} x {shape.width}")
+    up, back = _corners(transform.pad_position, vertical, horizontal)
+    rows, columns = (up[0] + top[0], up[1] + top[1]), (back[0] + left[0], back[1] + left[1])
+    return Window(rows, columns, transform.border_mode, transform.fill, shape, after)
 
 
-def affine(transform: Any, shape: Shape) -> Window:
-    """Affine and ShiftScaleRotate where they shift by whole pixels and do nothing else."""
-    _only_shifts(transform)
+def shift(transform: Any, shape: Shape) -> Window:
+    """Affine and ShiftScaleRotate where :func:`only_shifts` says so."""
     common = (transform.border_mode, transform.fill, shape, shape, transform.p)
     if transform.translate_percent is not None:
         x, y = transform.translate_percent["x"], transform.translate_percent["y"]
@@ -204,12 +213,8 @@ def _whole(bounds: tuple[float, float]) -> tuple[int, int]:
     return int(bounds[0]), int(bounds[1])
 
 
-def _only_shifts(transform: Any) -> None:
+def only_shifts(transform: Any) -> bool:
+    """Whether an Affine or ShiftScaleRotate shifts by whole pixels and does nothing else."""
     still = {"scale": (1.0, 1.0), "shear": (0.0, 0.0)}
-    for name, expected in still.items():
-        if any(tuple(getattr(transform, name)[axis]) != expected for axis in "xy"):
-            raise NotBatchedError(f"{type(transform).__name__} that does more than shift ({name})")
-    if tuple(transform.rotate) != (0, 0):
-        raise NotBatchedError(f"{type(transform).__name__} that does more than shift (rotate)")
-    if transform.fit_output:
-        raise NotBatchedError(f"{type(transform).__name__} with fit_output")
+    changes = any(tuple(getattr(transform, name)[axis]) != one for name, one in still.items() for axis in "xy")
+    return not changes and tuple(transform.rotate) == (0, 0)

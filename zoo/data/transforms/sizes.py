@@ -22,7 +22,10 @@ ImageSize = tuple[int, int, int]  # height, width, channels
 
 _CROPS = {"RandomCrop", "CenterCrop"}
 # What comes out has a size that its arguments and the incoming one settle, whatever is drawn.
-_SETTLED = _CROPS | {"Crop", "PadIfNeeded", "Pad", "Resize", "RandomResizedCrop", "RandomSizedCrop", "ToRGB", "ToGray"}
+_SETTLED = _CROPS | {
+    "Crop", "PadIfNeeded", "Pad", "Resize", "RandomResizedCrop", "RandomSizedCrop", "Transpose", "ToRGB", "ToGray",
+}  # fmt: skip
+_OF_SQUARES = {"RandomRotate90", "D4", "SquareSymmetry"}  # those of others come out upright or lying
 _KEEPING = {
     "HorizontalFlip", "VerticalFlip", "CoarseDropout", "GridDropout", "ElasticTransform", "GridDistortion",
     "OpticalDistortion", "ShiftScaleRotate", "SafeRotate", "Affine", "Rotate", "Perspective",
@@ -52,7 +55,7 @@ def size_after(
 def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
     if spec.name == "Normalize":
         _check_counts(spec, size, diagnostics, whose)
-    if spec.arguments.get("p", 1.0) == 0 or _keeps(spec):
+    if spec.arguments.get("p", 1.0) == 0 or _keeps(spec, size):
         return size
     if spec.children:
         inside = [_after(child, size, diagnostics, whose) for child in spec.children]
@@ -71,12 +74,14 @@ def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics
         diagnostics.error("bad-value", message, spec.span, help="one a channel; left out, they are the data's own")
 
 
-def _keeps(spec: TransformSpec) -> bool:
+def _keeps(spec: TransformSpec, size: ImageSize) -> bool:
     """Whether images keep their size and channels in any case."""
     if spec.is_own:
         return True
     if spec.name in albumentations.COMPOSITIONS or spec.name in _SETTLED:
         return False
+    if spec.name in _OF_SQUARES:
+        return size[0] == size[1]
     if spec.name in _KEEPING:
         return not spec.arguments.get(_UNLESS.get(spec.name, ""), False)
     library = albumentations.library()

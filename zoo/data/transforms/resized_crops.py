@@ -1,0 +1,190 @@
+"""Batched crops that are resized, each image by a rectangle of its own: RandomResizedCrop, RandomSizedCrop. Floor 2.
+
+Such a resize blends neighbouring rows, and then neighbouring columns. OpenCV does so in whole numbers where images are
+uint8, with weights in steps of 1/2048; here it is float32, which differs by one grey level at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.draws import Draws, Floats, Integers
+from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.chosen import where_chosen
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always
+from zoo.data.transforms.parts import in_parts
+
+_NEAREST, _LINEAR = 0, 1
+_TRIES = 10  # albumentations' for a rectangle that fits
+
+
+@dataclass(frozen=True)
+class ResizedCrop:
+    """A rectangle of each image, resized; ``p`` below 1 leaves the other images as they are."""
+
+    p: float
+    linear: bool
+    before: Shape
+    after: Shape
+
+    def draw(self, draws: Draws) -> Parameters:
+        """``top``, ``left``, ``height``, ``width`` (n): the rectangle; with p < 1 ``chosen`` (n): whether at all."""
+        names = ("top", "left", "height", "width")
+        rectangle = dict(zip(names, self._rectangle(draws), strict=True))
+        return rectangle if self.p >= 1 else rectangle | {"chosen": draws.happens(self.p)}
+
+    def _rectangle(self, draws: Draws) -> tuple[Integers, ...]:
+        raise NotImplementedError
+
+    def _laid(self, height: Integers, width: Integers, down: Floats, right: Floats) -> tuple[Integers, ...]:
+        """Rectangles of these sizes, ``down`` and ``right`` in [0, 1) of the way they can go."""
+        top = ((self.before.height - height + 1) * down).astype(np.int64)
+        left = ((self.before.width - width + 1) * right).astype(np.int64)
+        return top, left, height, width
+
+    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        """Cuts out and resizes."""
+        if not self.linear:
+            return self._nearest(canvas, parameters)
+        pixels = canvas.pixels()
+        if "chosen" not in parameters:
+            return Canvas.of(self._change(pixels, parameters))
+        return Canvas.of(where_chosen(pixels, parameters["chosen"], parameters, self._change))
+
+    def _change(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        return in_parts(pixels_BHWC, parameters, self._resized)
+
+    def _resized(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        height, width, channels = self.after.height, self.after.width, self.after.channels
+        row_Bh, down_Bh = _between(parameters["top"], parameters["height"], height)
+        column_Bw, right_Bw = _between(parameters["left"], parameters["width"], width)
+        rows = _blended_rows(pixels_BHWC, row_Bh, down_Bh)
+        # Channels stay beside each other, so that the last axis is a long one.
+        channel = torch.arange(channels, device=rows.device)
+        value = (column_Bw[:, :, None] * channels + channel).flatten(1)[:, None]
+        beside = (value + channels).clamp_max(rows.shape[2] - 1)
+        share = right_Bw[:, :, None].expand(-1, -1, channels).flatten(1)[:, None]
+        first, second = (rows.gather(2, one.expand(-1, height, -1)) for one in (value, beside))
+        resized = second.sub_(first).mul_(share).add_(first)
+        if self.after.dtype == "uint8":
+            # By way of int16: PyTorch's CPU converts float32 to uint8 number by number.
+            resized = resized.add_(0.5).to(torch.int16).to(torch.uint8)
+        return resized.view(-1, height, width, channels)
+
+    def _nearest(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        rows = _nearest(parameters["top"], parameters["height"], self.after.height)
+        columns = _nearest(parameters["left"], parameters["width"], self.after.width)
+        if "chosen" in parameters:
+            every = torch.arange(max(self.after.height, self.after.width), device=canvas.device)
+            chosen = parameters["chosen"][:, None]
+            rows = torch.where(chosen, rows, every[: self.after.height])
+            columns = torch.where(chosen, columns, every[: self.after.width])
+        return canvas.moved(rows, columns)
+
+
+def _between(start_B: Tensor, size_B: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of each of ``count`` places on ``size`` pixels the pixel (B, count) before it, and its way (0..1) to the next."""
+    every = torch.arange(count, dtype=torch.float32, device=start_B.device)
+    size = size_B[:, None]
+    place = (every + 0.5) * (size / count) - 0.5
+    place = torch.minimum(place.clamp_min(0), size - 1)
+    before = place.floor()
+    return before.long() + start_B[:, None], place - before
+
+
+def _nearest(start_B: Tensor, size_B: Tensor, count: int) -> Tensor:
+    """The pixel (B, count) nearest to each of ``count`` places on ``size`` pixels, in OpenCV's arithmetic."""
+    size = size_B[:, None]
+    # A tensor of counts: PyTorch divides a number by a tensor as number * (1 / tensor), which rounds twice.
+    step = 1 / (torch.full_like(size, count, dtype=torch.float64) / size)
+    every = torch.arange(count, dtype=torch.float64, device=start_B.device)
+    return torch.minimum((every * step).floor().long(), size - 1) + start_B[:, None]
+
+
+def _blended_rows(pixels_BHWC: Tensor, row_Bh: Tensor, share_Bh: Tensor) -> Tensor:
+    """Each row blended with the next by a share: float32 (B, h, W * C)."""
+    count, height = pixels_BHWC.shape[:2]
+    lines = pixels_BHWC.reshape(count * height, -1)
+    line = (row_Bh + torch.arange(count, device=row_Bh.device)[:, None] * height).view(-1)
+    first = lines.index_select(0, line).to(torch.float32)
+    second = lines.index_select(0, (line + 1).clamp_max(len(lines) - 1)).to(torch.float32)
+    return second.sub_(first).mul_(share_Bh.view(-1, 1)).add_(first).view(count, row_Bh.shape[1], -1)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(ResizedCrop):
+    """RandomResizedCrop: ``scale`` is the range of areas, a share of the image's; ``ratio`` that of width / height."""
+
+    scale: tuple[float, float]
+    ratio: tuple[float, float]
+
+    def _rectangle(self, draws: Draws) -> tuple[Integers, ...]:
+        down, right = draws.uniform(), draws.uniform()
+        area = self.before.height * self.before.width
+        height, width = (np.zeros(len(draws), dtype=np.int64) for _ in range(2))
+        for _ in range(_TRIES):
+            target = draws.uniform(self.scale[0] * area, self.scale[1] * area)
+            ratio = np.exp(draws.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            wide, tall = (np.rint(np.sqrt(sides)).astype(np.int64) for sides in (target * ratio, target / ratio))
+            fits = (wide > 0) & (wide <= self.before.width) & (tall > 0) & (tall <= self.before.height)
+            fits &= height == 0
+            height, width = np.where(fits, tall, height), np.where(fits, wide, width)
+        return self._or_centred(self._laid(height, width, down, right))
+
+    def _or_centred(self, rectangle: tuple[Integers, ...]) -> tuple[Integers, ...]:
+        """The rectangles, the largest in the middle in place of those that no try has found."""
+        tall, wide = self.before.height, self.before.width
+        if wide / tall < self.ratio[0]:
+            tall = round(wide / self.ratio[0])
+        elif wide / tall > self.ratio[1]:
+            wide = round(tall * self.ratio[1])
+        centred = ((self.before.height - tall) // 2, (self.before.width - wide) // 2, tall, wide)
+        found = rectangle[2] > 0
+        return tuple(np.where(found, one, other) for one, other in zip(rectangle, centred, strict=True))
+
+
+@dataclass(frozen=True)
+class RandomSizedCrop(ResizedCrop):
+    """RandomSizedCrop: ``heights`` are the least and the largest, a width is ``ratio`` times the height."""
+
+    heights: tuple[int, int]
+    ratio: float
+
+    def _rectangle(self, draws: Draws) -> tuple[Integers, ...]:
+        height = draws.integers(*self.heights)
+        width = np.minimum((height * self.ratio).astype(np.int64), self.before.width)
+        return self._laid(np.minimum(height, self.before.height), width, draws.uniform(), draws.uniform())
+
+
+def random_resized_crop(transform: Any, shape: Shape) -> RandomResizedCrop:
+    """RandomResizedCrop."""
+    common = _common(transform, shape)
+    return RandomResizedCrop(*common, tuple(transform.scale), tuple(transform.ratio))
+
+
+def random_sized_crop(transform: Any, shape: Shape) -> RandomSizedCrop:
+    """RandomSizedCrop."""
+    common = _common(transform, shape)
+    heights = tuple(transform.min_max_height)
+    if int(heights[0] * transform.w2h_ratio) < 1:
+        raise NotBatchedError(f"RandomSizedCrop with w2h_ratio: {transform.w2h_ratio}, which gives no width")
+    return RandomSizedCrop(*common, heights, transform.w2h_ratio)
+
+
+def _common(transform: Any, shape: Shape) -> tuple[float, bool, Shape, Shape]:
+    name = type(transform).__name__
+    after = shape.resized(*transform.size)
+    if after != shape:
+        always(transform.p, name)
+    if transform.interpolation not in (_NEAREST, _LINEAR):
+        raise NotBatchedError(f"{name} with another interpolation than linear or nearest")
+    if transform.area_for_downscale is not None:
+        raise NotBatchedError(f"{name} with area_for_downscale: {transform.area_for_downscale}")
+    return transform.p, transform.interpolation == _LINEAR, shape, after
