@@ -12,9 +12,9 @@ import torch
 from scipy import stats
 
 from tests.data.batched_world import CONTROL_P, DRAWS, LEAST_P, SHAPE, alike, built, drawn, ours, pictures, reference
+from zoo.data.transforms.affine import AffineWarp, inverted
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.forms import NotBatchedError, Shape
-from zoo.data.transforms.warps import AffineWarp, inverted
 
 THEIRS = 8000
 SHAPES = [SHAPE, Shape(32, 32, 3), Shape(7, 33, 1), Shape(1, 5, 3), Shape(5, 2, 4), Shape(70, 41, 3)]
@@ -23,6 +23,8 @@ WARPS = [
     "Rotate: {p: 1.0",
     "Affine: {rotate: [-180, 180], scale: [0.4, 2.5], shear: {x: [-30, 30], y: [-9, 20]}, p: 1.0",
     "ShiftScaleRotate: {shift_limit: 0.4, p: 1.0",
+    "SafeRotate: {p: 1.0",
+    "Perspective: {scale: [0.05, 0.3], p: 1.0",
 ]
 
 
@@ -41,7 +43,12 @@ def expected_of(theirs: Any, images: np.ndarray, draws: list[dict[str, Any]]) ->
     )
 
 
-def matrices_of(draws: list[dict[str, Any]]) -> Mapping[str, np.ndarray]:
+def matrices_of(draws: list[dict[str, Any]], shape: Shape = SHAPE) -> Mapping[str, np.ndarray]:
+    """What a form is given for the matrices that albumentations drew."""
+    if "max_width" in draws[0]:
+        sizes = np.array([[draw["max_width"] / shape.width, draw["max_height"] / shape.height, 1] for draw in draws])
+        matrices = np.linalg.inv(np.stack([draw["matrix"] for draw in draws])) * sizes[:, None, :]
+        return {"matrix": (matrices / matrices[:, 2:, 2:]).astype(np.float32).reshape(-1, 9)}
     return {"matrix": inverted(np.stack([draw["matrix"][:2] for draw in draws])).astype(np.float32)}
 
 
@@ -65,10 +72,12 @@ def assert_alike(own: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("text", WARPS)
 def test_warps_give_the_same_pixels(text: str, mode: str, shape: Shape) -> None:
     fill = [9.4, 300, -3, 90][: shape.channels]
+    if text.startswith("Perspective") and min(shape.height, shape.width) < 6:
+        pytest.skip("has no batched form")
     form, theirs = built(f"{text}, border_mode: {mode}, fill: {fill}}}", shape)
     images = scenes(30, shape)
     draws = reference(theirs, 30, shape)
-    own = ours(form, images, matrices_of(draws))
+    own = ours(form, images, matrices_of(draws, shape))
     assert_alike(own, expected_of(theirs, images, draws))
     others = expected_of(theirs, images, draws[1:] + draws[:1])
     assert np.abs(own.astype(int) - others).max() > 1  # the control
@@ -81,6 +90,27 @@ def test_warps_of_normalized_images(text: str, mode: str) -> None:
     form, theirs = built(f"{text}, border_mode: {mode}, fill: [-0.5, 0.25, 1.5]}}", shape)
     images = scenes(30, shape)
     draws = reference(theirs, 30, shape)
+    assert_alike(ours(form, images, matrices_of(draws, shape)), expected_of(theirs, images, draws))
+
+
+def test_a_list_of_one_number_fills_the_first_channel() -> None:
+    images = scenes(3, SHAPE)
+    for text in ("Pad: {padding: 3, fill: [200]}", "Affine: {translate_px: 3, fill: [200], p: 1.0}"):
+        form, theirs = built(text)
+        expected = np.stack([theirs(image=image)["image"] for image in images])
+        np.testing.assert_array_equal(ours(form, images, drawn(form, 3)), expected)
+    form, theirs = built("Rotate: {fill: [200], p: 1.0}")
+    draws = reference(theirs, 3)
+    assert_alike(ours(form, images, matrices_of(draws)), expected_of(theirs, images, draws))
+
+
+@pytest.mark.parametrize("fill", ["200", "200.0", "[200]", "[1, 2, 3]"])
+def test_the_fill_of_a_perspective(fill: str) -> None:
+    """albumentations hands one number on as it is, and OpenCV takes it for the first channel's."""
+    form, theirs = built(f"Perspective: {{scale: 0.3, p: 1.0, fill: {fill}}}")
+    images = scenes(30, SHAPE)
+    draws = reference(theirs, 30)
+    draws = [draw | {"max_width": 15, "max_height": 20} for draw in draws]  # so that something is outside
     assert_alike(ours(form, images, matrices_of(draws)), expected_of(theirs, images, draws))
 
 
@@ -90,11 +120,11 @@ def test_the_nearest_pixel(mode: str, shape: Shape) -> None:
     form, theirs = built(f"{WARPS[1]}, interpolation: nearest, border_mode: {mode}, fill: 77}}", shape)
     images = scenes(30, shape)
     draws = reference(theirs, 30, shape)
-    own, expected = ours(form, images, matrices_of(draws)), expected_of(theirs, images, draws)
+    own, expected = ours(form, images, matrices_of(draws, shape)), expected_of(theirs, images, draws)
     assert (own != expected).mean() < 1e-3  # ties
     linear, _ = built(f"{WARPS[1]}, border_mode: {mode}, fill: 77}}", shape)
     if min(shape.height, shape.width) > 2:
-        assert (ours(linear, images, matrices_of(draws)) != expected).mean() > 0.1  # the control
+        assert (ours(linear, images, matrices_of(draws, shape)) != expected).mean() > 0.1  # the control
 
 
 @pytest.mark.parametrize(
@@ -123,15 +153,24 @@ def assert_distributed_alike(own: np.ndarray, theirs: np.ndarray) -> None:
 
     Rounded, since entries that are the same for all differ in their last bits.
     """
-    own, theirs = own.round(4), theirs.round(4)
-    entries = [(at, sign, other) for at in range(6) for other in range(at, 6) for sign in (1, -1)]
+    own, theirs, count = own.round(4), theirs.round(4), own.shape[1]
+    entries = [(at, sign, other) for at in range(count) for other in range(at, count) for sign in (1, -1)]
     for at, sign, other in entries:
         first, second = (of[:, at] + sign * of[:, other] for of in (own, theirs))
         assert stats.ks_2samp(first, second).pvalue > LEAST_P / 10
 
 
-@pytest.mark.parametrize("text", ["Rotate: {limit: [-30, 60], p: 1.0}", "ShiftScaleRotate: {p: 1.0}"])
-def test_rotations_are_distributed_alike(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rotate: {limit: [-30, 60], p: 1.0}",
+        "ShiftScaleRotate: {p: 1.0}",
+        "SafeRotate: {limit: [-70, 90], p: 1.0}",
+        "Perspective: {p: 1.0}",
+        "Perspective: {scale: [0.2, 0.9], p: 1.0}",
+    ],
+)
+def test_warps_are_distributed_alike(text: str) -> None:
     form, theirs = built(text)
     own = drawn(form, DRAWS)["matrix"]
     draws = reference(theirs, THEIRS)
@@ -362,6 +401,10 @@ def test_symmetries_behind_a_pad_keep_its_fill() -> None:
         ("Affine: {fit_output: true}", SHAPE),
         ("Affine: {scale: 1.1, interpolation: lanczos}", SHAPE),
         ("ShiftScaleRotate: {interpolation: area}", SHAPE),
+        ("SafeRotate: {interpolation: cubic}", SHAPE),
+        ("Perspective: {keep_size: false}", SHAPE),
+        ("Perspective: {fit_output: true}", SHAPE),
+        ("Perspective", Shape(5, 9, 3)),
         ("RandomResizedCrop: {size: [9, 9], p: 0.5}", SHAPE),
         ("RandomResizedCrop: {size: [9, 9], interpolation: cubic}", SHAPE),
         ("RandomResizedCrop: {size: [9, 9], area_for_downscale: image}", SHAPE),

@@ -10,14 +10,15 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from zoo.data.transforms import (
+    affine,
     albumentations,
     compositions,
     geometry,
     mixing,
+    perspective,
     pixels,
     resized_crops,
     symmetries,
-    warps,
 )
 from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.data.transforms.randaugment import RandAugment
@@ -74,9 +75,11 @@ _BATCHED: dict[str, Builder] = {
     "RandomRotate90": symmetries.random_rotate90,
     "D4": symmetries.d4,
     "SquareSymmetry": symmetries.d4,
-    "Rotate": warps.rotate,
-    "Affine": warps.affine,
-    "ShiftScaleRotate": warps.affine,
+    "Rotate": affine.rotate,
+    "SafeRotate": affine.safe_rotate,
+    "Affine": affine.affine,
+    "ShiftScaleRotate": affine.affine,
+    "Perspective": perspective.perspective,
     "CoarseDropout": pixels.coarse_dropout,
     "Normalize": pixels.normalize,
     "RandomBrightnessContrast": pixels.brightness_contrast,

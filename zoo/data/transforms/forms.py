@@ -91,4 +91,6 @@ def fill_values(fill: object, channels: int) -> tuple[float, ...]:
 def border_fill(fill: object, shape: Shape) -> tuple[float, ...]:
     """The fill of a border, a number a channel: of uint8 images rounded and clipped, as OpenCV does."""
     values = fill_values(fill, shape.channels)
+    if isinstance(fill, tuple) and len(fill) == 1:  # OpenCV's is the first channel's then
+        values = (values[0], *[0.0] * (shape.channels - 1))
     return values if shape.dtype != "uint8" else tuple(float(np.clip(np.rint(value), 0, 255)) for value in values)

@@ -1,7 +1,7 @@
-"""Batched affine warps: rotate, scale, shear, shift, each image by a matrix of its own. Floor 2.
+"""Batched warps: each image looked up at places of its own, which lie between pixels. Floor 2.
 
-Distributions are albumentations', pixels OpenCV 5's: its ``warpAffine`` computes coordinates and blends in float32, no
-longer in steps of 1/32 pixel. Its fused multiplications round a few ties the other way: one grey level, in fewer than
+Pixels are those of OpenCV 5, whose ``warpAffine`` and ``warpPerspective`` compute coordinates and blend in float32, no
+longer in steps of 1/32 pixel. Their fused multiplications round a few ties the other way: one grey level, in fewer than
 one value of a thousand.
 """
 
@@ -17,13 +17,10 @@ from torch import Tensor
 
 from zoo.data.borders import CONSTANT, REFLECT, REPLICATE, WRAP, inside
 from zoo.data.draws import Draws, Floats
-from zoo.data.transforms import geometry
 from zoo.data.transforms.canvas import Canvas, constant
 from zoo.data.transforms.chosen import where_chosen
-from zoo.data.transforms.forms import BatchedForm, NotBatchedError, Parameters, Shape, border_fill
+from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, border_fill
 from zoo.data.transforms.parts import in_parts
-
-Range = tuple[float, float]
 
 _NEAREST, _LINEAR = 0, 1
 _RING = 2  # pixels of border around each image, so that no tap of a coordinate that `_within` gives is missing
@@ -103,28 +100,21 @@ def _within(position: Tensor, size: int, mode: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class AffineWarp:
-    """Affine, ShiftScaleRotate, Rotate: shift of shear of rotation of scale, about the centre.
-
-    Ranges are pairs, x's and y's: ``translate`` in pixels, or with ``in_fractions`` in fractions of the size; ``shear``
-    and ``rotate`` in degrees.
-    """
+class Warp:
+    """Looks each image up at places that a matrix of its own gives; ``p`` below 1 leaves the other images alone."""
 
     p: float
-    rotate: Range
     sampling: Sampling
     after: Shape
-    scale: tuple[Range, Range] = ((1.0, 1.0), (1.0, 1.0))
-    shear: tuple[Range, Range] = ((0.0, 0.0), (0.0, 0.0))
-    translate: tuple[Range, Range] = ((0.0, 0.0), (0.0, 0.0))
-    in_fractions: bool = False
-    keep_ratio: bool = False
-    balanced_scale: bool = False
 
     def draw(self, draws: Draws) -> Parameters:
-        """``matrix`` (n, 6): where in the image each pixel is looked up; with p < 1 ``chosen`` (n): whether at all."""
-        matrix = {"matrix": inverted(self._forward(draws)).astype(np.float32)}
+        """``matrix`` (n, 6 or 9), see :meth:`_matrix`; with p < 1 ``chosen`` (n): whether the image is warped."""
+        matrix = {"matrix": self._matrix(draws).astype(np.float32)}
         return matrix if self.p >= 1 else matrix | {"chosen": draws.happens(self.p)}
+
+    def _matrix(self, draws: Draws) -> Floats:
+        """From a pixel's place to where it is looked up: (n, 6), affine, or (n, 9), homogeneous; row by row."""
+        raise NotImplementedError
 
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """Warps the chosen images."""
@@ -140,83 +130,12 @@ class AffineWarp:
         height, width = pixels_BHWC.shape[1:3]
         x = torch.arange(width, dtype=torch.float32, device=pixels_BHWC.device)
         y = torch.arange(height, dtype=torch.float32, device=pixels_BHWC.device)[:, None]
-        xx, xy, x0, yx, yy, y0 = parameters["matrix"].view(-1, 6, 1, 1).unbind(1)
-        return self.sampling.at(pixels_BHWC, xx * x + (xy * y + x0), yx * x + (yy * y + y0))
-
-    def _forward(self, draws: Draws) -> Floats:
-        """Where each point of an image goes (n, 2, 3)."""
-        size = np.array([self.after.width, self.after.height])
-        shift = np.stack([self._shift(draws, *one) for one in zip(self.translate, size, strict=True)], axis=1)
-        shear_x, shear_y = (np.tan(np.deg2rad(-draws.uniform(*bounds))) for bounds in self.shear)
-        scale_x, scale_y = self._scales(draws)
-        angle = np.deg2rad(draws.uniform(*self.rotate))
-        cos, sin = np.cos(angle), np.sin(angle)
-        row_x = np.stack([cos * scale_x, sin * scale_y], axis=1)
-        row_y = np.stack([-sin * scale_x, cos * scale_y], axis=1)
-        linear = np.stack([row_x + shear_x[:, None] * row_y, row_y + shear_y[:, None] * row_x], axis=1)
-        centre = size / 2 - 0.5
-        return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
-
-    def _shift(self, draws: Draws, bounds: Range, size: int) -> Floats:
-        if not self.in_fractions:
-            return draws.integers(int(bounds[0]), int(bounds[1])).astype(np.float64)
-        return np.trunc(draws.uniform(*bounds) * size)
-
-    def _scales(self, draws: Draws) -> tuple[Floats, Floats]:
-        scale = _balanced if self.balanced_scale else Draws.uniform
-        x, y = (scale(draws, *bounds) for bounds in self.scale)
-        return x, x if self.keep_ratio else y
-
-
-def _balanced(draws: Draws, low: float, high: float) -> Floats:
-    """Below and above 1 equally often, where the range has both."""
-    below, share = draws.happens(0.5), draws.uniform()
-    if low >= 1 or high <= 1:
-        below = np.full(len(draws), low < 1)
-    other = np.where(below, low, max(high, 1.0))
-    return 1.0 + share * (other - 1.0)
-
-
-def inverted(forward: Floats) -> Floats:
-    """The inverses (n, 6), row by row, of affine maps (n, 2, 3); of one that has none all 0, as in OpenCV."""
-    a, b, c, d = forward[:, 0, 0], forward[:, 0, 1], forward[:, 1, 0], forward[:, 1, 1]
-    determinant = a * d - b * c
-    factor = np.divide(1.0, determinant, out=np.zeros_like(determinant), where=determinant != 0)
-    xx, xy, yx, yy = d * factor, -b * factor, -c * factor, a * factor
-    x, y = forward[:, 0, 2], forward[:, 1, 2]
-    return np.stack([xx, xy, -xx * x - xy * y, yx, yy, -yx * x - yy * y], axis=1)
-
-
-def rotate(transform: Any, shape: Shape) -> AffineWarp:
-    """Rotate, within the image's frame."""
-    if transform.crop_border:
-        raise NotBatchedError("Rotate with crop_border: true")
-    return AffineWarp(transform.p, tuple(transform.limit), sampling(transform, shape), shape)
-
-
-def affine(transform: Any, shape: Shape) -> BatchedForm:
-    """Affine and ShiftScaleRotate; those that shift by whole pixels and do nothing else move rows and columns."""
-    if transform.fit_output:
-        raise NotBatchedError(f"{type(transform).__name__} with fit_output: true")
-    if geometry.only_shifts(transform):
-        return geometry.shift(transform, shape)
-    percent = transform.translate_percent
-    scale, shear, translate = (
-        (tuple(ranges["x"]), tuple(ranges["y"]))
-        for ranges in (transform.scale, transform.shear, transform.translate_px if percent is None else percent)
-    )
-    return AffineWarp(
-        transform.p,
-        tuple(transform.rotate),
-        sampling(transform, shape),
-        shape,
-        scale=scale,
-        shear=shear,
-        translate=translate,
-        in_fractions=percent is not None,
-        keep_ratio=transform.keep_ratio,
-        balanced_scale=transform.balanced_scale,
-    )
+        rows = parameters["matrix"].view(len(pixels_BHWC), -1, 3, 1, 1).unbind(1)
+        places = [row[:, 0] * x + (row[:, 1] * y + row[:, 2]) for row in rows]
+        if len(places) == 3:
+            # On the horizon a place is no number.
+            places = [place.div_(places[2]).nan_to_num_(nan=0.0) for place in places[:2]]
+        return self.sampling.at(pixels_BHWC, *places)
 
 
 def sampling(transform: Any, shape: Shape) -> Sampling:
