@@ -36,6 +36,14 @@ def pictures(count: int, shape: Shape = SHAPE) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
 
 
+def scenes(count: int, shape: Shape) -> np.ndarray:
+    """Images that are noise, smooth, or of two colours, one after another; float32 ones as Normalize makes them."""
+    noise = pictures(count, shape)
+    noise[1::3] = np.sort(np.sort(noise[1::3], axis=1), axis=2)
+    noise[2::3] = np.where(noise[2::3] < 128, 0, 255)
+    return noise if shape.dtype == "uint8" else ((noise / 255 - 0.4) / 0.25).astype(np.float32)
+
+
 def ours(form: BatchedForm, images: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
     tensors = {name: torch.from_numpy(values) for name, values in parameters.items()}
     return form.apply(Canvas.of(torch.from_numpy(images)), tensors).pixels().numpy()

@@ -19,7 +19,7 @@ from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.canvas import Canvas
 from zoo.data.transforms.chosen import where_chosen
 from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always
-from zoo.data.transforms.parts import in_parts
+from zoo.data.transforms.parts import blended, in_parts
 
 _NEAREST, _LINEAR = 0, 1
 _TRIES = 10  # albumentations' for a rectangle that fits
@@ -72,7 +72,7 @@ class ResizedCrop:
         beside = (value + channels).clamp_max(rows.shape[2] - 1)
         share = right_Bw[:, :, None].expand(-1, -1, channels).flatten(1)[:, None]
         first, second = (rows.gather(2, one.expand(-1, height, -1)) for one in (value, beside))
-        resized = second.sub_(first).mul_(share).add_(first)
+        resized = blended(first, second, share)
         if self.after.dtype == "uint8":
             # By way of int16: PyTorch's CPU converts float32 to uint8 number by number.
             resized = resized.add_(0.5).to(torch.int16).to(torch.uint8)
@@ -111,11 +111,10 @@ def _nearest(start_B: Tensor, size_B: Tensor, count: int) -> Tensor:
 def _blended_rows(pixels_BHWC: Tensor, row_Bh: Tensor, share_Bh: Tensor) -> Tensor:
     """Each row blended with the next by a share: float32 (B, h, W * C)."""
     count, height = pixels_BHWC.shape[:2]
-    lines = pixels_BHWC.reshape(count * height, -1)
+    lines = pixels_BHWC.to(torch.float32).reshape(count * height, -1)
     line = (row_Bh + torch.arange(count, device=row_Bh.device)[:, None] * height).view(-1)
-    first = lines.index_select(0, line).to(torch.float32)
-    second = lines.index_select(0, (line + 1).clamp_max(len(lines) - 1)).to(torch.float32)
-    return second.sub_(first).mul_(share_Bh.view(-1, 1)).add_(first).view(count, row_Bh.shape[1], -1)
+    first, second = lines.index_select(0, line), lines.index_select(0, (line + 1).clamp_max(len(lines) - 1))
+    return blended(first, second, share_Bh.view(-1, 1)).view(count, row_Bh.shape[1], -1)
 
 
 @dataclass(frozen=True)

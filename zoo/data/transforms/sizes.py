@@ -55,7 +55,8 @@ def size_after(
 def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
     if spec.name == "Normalize":
         _check_counts(spec, size, diagnostics, whose)
-    if spec.arguments.get("p", 1.0) == 0 or _keeps(spec, size):
+    p = _chance(spec)
+    if p == 0 or _keeps(spec, size):
         return size
     if spec.children:
         inside = [_after(child, size, diagnostics, whose) for child in spec.children]
@@ -63,7 +64,13 @@ def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose
     if spec.name not in _SETTLED:
         return None
     after = _tried(spec, size, diagnostics, whose)
-    return after if after == size or spec.arguments.get("p", 1.0) == 1 else None
+    return after if after == size or p == 1 else None
+
+
+def _chance(spec: TransformSpec) -> float:
+    """The share of images that it treats."""
+    field = spec.entry.arguments.model_fields.get("p")
+    return float(spec.arguments.get("p", 1.0 if field is None else field.default))
 
 
 def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> None:

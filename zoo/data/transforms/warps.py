@@ -20,7 +20,7 @@ from zoo.data.draws import Draws, Floats
 from zoo.data.transforms.canvas import Canvas, constant
 from zoo.data.transforms.chosen import where_chosen
 from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, border_fill
-from zoo.data.transforms.parts import in_parts
+from zoo.data.transforms.parts import blended, in_parts
 
 _NEAREST, _LINEAR = 0, 1
 _RING = 2  # pixels of border around each image, so that no tap of a coordinate that `_within` gives is missing
@@ -64,22 +64,17 @@ class Sampling:
 
         def looked_up(plane: Tensor) -> Tensor:
             def tap(down: int, right: int) -> Tensor:
-                return plane[down * width + right :].index_select(0, place.view(-1)).view(place.shape)
+                return plane[down * width + right :].index_select(0, place.reshape(-1)).view(place.shape)
 
             if not self.linear:
                 return tap(0, 0)
-            return _blend(_blend(tap(0, 0), tap(0, 1), x), _blend(tap(1, 0), tap(1, 1), x), y)
+            return blended(blended(tap(0, 0), tap(0, 1), x), blended(tap(1, 0), tap(1, 1), x), y)
 
         values = (looked_up(plane) for plane in planes.flatten(1))
         if self.shape.dtype == "uint8":
             # By way of int16: PyTorch's CPU converts float32 to uint8 number by number.
             values = (plane.round_().to(torch.int16).to(torch.uint8) for plane in values)
         return torch.stack(list(values), dim=-1)
-
-
-def _blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    """``first`` + (``second`` - ``first``) * ``share``, as OpenCV has it; takes over ``second``."""
-    return second.sub_(first).mul_(share).add_(first)
 
 
 def _within(position: Tensor, size: int, mode: int) -> Tensor:
@@ -109,7 +104,7 @@ class Warp:
 
     def draw(self, draws: Draws) -> Parameters:
         """``matrix`` (n, 6 or 9), see :meth:`_matrix`; with p < 1 ``chosen`` (n): whether the image is warped."""
-        matrix = {"matrix": self._matrix(draws).astype(np.float32)}
+        matrix = {"matrix": self._matrix(draws).astype(np.float32, order="C")}
         return matrix if self.p >= 1 else matrix | {"chosen": draws.happens(self.p)}
 
     def _matrix(self, draws: Draws) -> Floats:
