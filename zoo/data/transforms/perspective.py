@@ -20,7 +20,8 @@ class PerspectiveWarp(Warp):
     """Perspective that keeps the size; corners move inwards by normal draws of a deviation drawn from ``scale``.
 
     The quadrilateral between them becomes the image, which albumentations then enlarges once more, by the image's size
-    over the quadrilateral's.
+    over the quadrilateral's. Of an image ten times as long as wide that can show the horizon: a few pixels there, whose
+    places float32 no longer tells, differ from OpenCV's.
     """
 
     scale: tuple[float, float]
