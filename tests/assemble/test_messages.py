@@ -36,7 +36,7 @@ CASES = {
     "class_count_of_images_of_unknown_size": recipe(
         MODEL.replace("10", "3"), more="transforms: {eval: [{SmallestMaxSize: {max_size: 12}}, Normalize]}"
     ),
-    "backend_that_cannot_be": recipe(more="transforms: {backend: batched, train: [Blur, Normalize]}"),
+    "backend_that_cannot_be": recipe(more="transforms: {backend: batched, train: [CLAHE, Normalize]}"),
     "loss_of_other_classes": recipe(more="loss: {weight: [1, 2]}"),
     "loss_of_mixed_labels": recipe(more="loss: {name: MultiMarginLoss}\ntransforms: {train: [MixUp, Normalize]}"),
     "loss_that_takes_no_classes": recipe(more="loss: {name: BCEWithLogitsLoss}"),

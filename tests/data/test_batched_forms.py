@@ -290,7 +290,6 @@ def test_two_of_a_name_draw_apart() -> None:
         "RandomBrightnessContrast: {ensure_safe_range: true}",
         "Resize: {height: 4, width: 4, interpolation: area}",
         "ToGray: {method: max}",
-        "RandomGamma",
         "CoarseDropout: {fill: 300}",
         "CoarseDropout: {fill: [0, -1, 0]}",
     ],

@@ -45,6 +45,12 @@ def library() -> Any:
     return albumentations
 
 
+def planckian_coefficients(mode: str) -> Mapping[int, Sequence[float]]:
+    """What PlanckianJitter multiplies red, green and blue with, by temperature in kelvin; unscaled."""
+    coefficients: Mapping[int, Sequence[float]] = library().augmentations.pixel.functional.PLANCKIAN_COEFFS[mode]
+    return coefficients
+
+
 def bring(name: str, transform: type) -> None:
     """Makes a plugin's albumentations class known. Raises TypeError for a class that is no transform of images."""
     if not _is_transform(transform):

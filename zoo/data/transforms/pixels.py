@@ -40,15 +40,27 @@ class Normalize:
 
 
 @dataclass(frozen=True)
-class CoarseDropout:
+class Holes:
+    """Rectangles of one colour, whose edges those who derive from it draw."""
+
+    after: Shape
+    fill: Any
+
+    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        """Fills the holes."""
+        pixels = canvas.pixels()
+        paint(pixels, holes_mask(parameters, canvas), fill_values(self.fill, self.after.channels))
+        return Canvas.of(pixels)
+
+
+@dataclass(frozen=True)
+class CoarseDropout(Holes):
     """CoarseDropout: rectangles of one colour, wholly inside the image."""
 
     p: float
     holes: tuple[int, int]
     height_range: tuple[float, float]
     width_range: tuple[float, float]
-    fill: Any
-    after: Shape
 
     def draw(self, draws: Draws) -> Parameters:
         """``y0``, ``y1``, ``x0``, ``x1`` (n, holes): edges, the second of a pair excluded; equal for no hole."""
@@ -69,13 +81,6 @@ class CoarseDropout:
         if self.height_range[1] >= 1:
             return draws.integers(int(bounds[0]), int(min(bounds[1], size)))
         return (draws.uniform(*bounds) * size).astype(np.int64)
-
-    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
-        """Fills the holes."""
-        pixels = canvas.pixels()
-        holes = holes_mask(parameters, canvas)
-        paint(pixels, holes, fill_values(self.fill, self.after.channels))
-        return Canvas.of(pixels)
 
 
 def holes_mask(parameters: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
@@ -191,7 +196,7 @@ def coarse_dropout(transform: Any, shape: Shape) -> CoarseDropout:
     in_pixels = height[1] >= 1
     if in_pixels and (int(height[0]) > shape.height or int(width[0]) > min(width[1], shape.width)):
         raise NotBatchedError("CoarseDropout with holes larger than the image")
-    return CoarseDropout(transform.p, transform.num_holes_range, height, width, transform.fill, shape)
+    return CoarseDropout(shape, transform.fill, transform.p, transform.num_holes_range, height, width)
 
 
 def brightness_contrast(transform: Any, shape: Shape) -> BrightnessContrast:

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.chosen import where_chosen
+from zoo.data.transforms.chosen import in_parts, where_chosen
 from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always
-from zoo.data.transforms.parts import blended, in_parts
+from zoo.data.transforms.warps import blended
 
 _NEAREST, _LINEAR = 0, 1
 _TRIES = 10  # albumentations' for a rectangle that fits
@@ -55,11 +55,8 @@ class ResizedCrop:
             return self._nearest(canvas, parameters)
         pixels = canvas.pixels()
         if "chosen" not in parameters:
-            return Canvas.of(self._change(pixels, parameters))
-        return Canvas.of(where_chosen(pixels, parameters["chosen"], parameters, self._change))
-
-    def _change(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        return in_parts(pixels_BHWC, parameters, self._resized)
+            return Canvas.of(in_parts(pixels, parameters, self._resized))
+        return Canvas.of(where_chosen(pixels, parameters["chosen"], parameters, self._resized))
 
     def _resized(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         height, width, channels = self.after.height, self.after.width, self.after.channels

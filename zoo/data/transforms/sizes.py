@@ -27,7 +27,7 @@ _SETTLED = _CROPS | {
 }  # fmt: skip
 _OF_SQUARES = {"RandomRotate90", "D4", "SquareSymmetry"}  # those of others come out upright or lying
 _KEEPING = {
-    "HorizontalFlip", "VerticalFlip", "CoarseDropout", "GridDropout", "ElasticTransform", "GridDistortion",
+    "HorizontalFlip", "VerticalFlip", "CoarseDropout", "Erasing", "GridDropout", "ElasticTransform", "GridDistortion",
     "OpticalDistortion", "ShiftScaleRotate", "SafeRotate", "Affine", "Rotate", "Perspective",
 }  # fmt: skip
 _UNLESS = {"Affine": "fit_output", "Perspective": "fit_output", "Rotate": "crop_border"}  # the argument that sizes anew

@@ -18,9 +18,8 @@ from torch import Tensor
 from zoo.data.borders import CONSTANT, REFLECT, REPLICATE, WRAP, inside
 from zoo.data.draws import Draws, Floats
 from zoo.data.transforms.canvas import Canvas, constant
-from zoo.data.transforms.chosen import where_chosen
+from zoo.data.transforms.chosen import in_parts, where_chosen
 from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, border_fill
-from zoo.data.transforms.parts import blended, in_parts
 
 _NEAREST, _LINEAR = 0, 1
 _RING = 2  # pixels of border around each image, so that no tap of a coordinate that `_within` gives is missing
@@ -94,6 +93,11 @@ def _within(position: Tensor, size: int, mode: int) -> Tensor:
     return torch.minimum(folded, 2 * size - 2 - folded)
 
 
+def blended(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    """``first`` + (``second`` - ``first``) * ``share`` as OpenCV has it; float32, takes over both."""
+    return first.addcmul_(second.sub_(first), share)
+
+
 @dataclass(frozen=True)
 class Warp:
     """Looks each image up at places that a matrix of its own gives; ``p`` below 1 leaves the other images alone."""
@@ -115,11 +119,8 @@ class Warp:
         """Warps the chosen images."""
         pixels, own = canvas.pixels(), {"matrix": parameters["matrix"]}
         if "chosen" not in parameters:
-            return Canvas.of(self._change(pixels, own))
-        return Canvas.of(where_chosen(pixels, parameters["chosen"], own, self._change))
-
-    def _change(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        return in_parts(pixels_BHWC, parameters, self._warped)
+            return Canvas.of(in_parts(pixels, own, self._warped))
+        return Canvas.of(where_chosen(pixels, parameters["chosen"], own, self._warped))
 
     def _warped(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         height, width = pixels_BHWC.shape[1:3]
