@@ -11,8 +11,8 @@ from scipy import stats
 
 from tests.data.data_world import specs
 from zoo.data.draws import Draws, hash_words
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import BatchedForm, Facts, Shape
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import BatchedForm, Facts, Shape
 
 FACTS = Facts(mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26), classes=10, samples=1000)
 SHAPE = Shape(14, 12, 3)

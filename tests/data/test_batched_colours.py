@@ -25,9 +25,9 @@ from tests.data.batched_world import (
     pictures,
     reference,
 )
-from zoo.data.transforms import chosen as chosen_module
-from zoo.data.transforms.colours import gray_of, hsv_of, planes_of, rgb_of, turned
-from zoo.data.transforms.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched import chosen as chosen_module
+from zoo.data.transforms.batched.colours import gray_of, hsv_of, planes_of, rgb_of, turned
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
 
 GRAY = replace(SHAPE, channels=1)
 FLOAT = SHAPE.as_float()

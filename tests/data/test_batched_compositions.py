@@ -22,10 +22,10 @@ from tests.data.batched_world import (
 from tests.data.data_world import array_dataset, specs
 from zoo.data import make_batches
 from zoo.data.draws import Draws, hash_words
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.chosen import where_chosen
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.chosen import where_chosen
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
 from zoo.data.transforms.compositions import Choice
-from zoo.data.transforms.forms import NotBatchedError, Shape
 from zoo.errors import UsageError
 
 TINY = Shape(2, 3, 3)

@@ -25,8 +25,8 @@ from tests.data.batched_world import (
 )
 from tests.data.data_world import specs
 from zoo.data import size_after
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
 from zoo.diagnostics import Diagnostics
 
 THEIRS = 8000

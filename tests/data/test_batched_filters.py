@@ -23,7 +23,7 @@ from tests.data.batched_world import (
     pictures,
     reference,
 )
-from zoo.data.transforms.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
 
 GRAY = replace(SHAPE, channels=1)
 FLOAT = SHAPE.as_float()

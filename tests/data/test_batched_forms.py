@@ -30,9 +30,9 @@ from tests.data.batched_world import (
 )
 from tests.data.data_world import specs
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import NotBatchedError
 from zoo.data.transforms.compositions import streams
-from zoo.data.transforms.forms import NotBatchedError
 from zoo.errors import DataError
 
 # --- The same pixels, given the same parameters ---

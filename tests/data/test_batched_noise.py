@@ -23,8 +23,8 @@ from tests.data.batched_world import (
     pictures,
     reference,
 )
-from zoo.data.transforms.forms import NotBatchedError, Shape
-from zoo.data.transforms.noise import standard_normals
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched.noise import standard_normals
 
 GRAY = replace(SHAPE, channels=1)
 FLOAT = SHAPE.as_float()

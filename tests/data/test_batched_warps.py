@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 
 from tests.data.batched_world import CONTROL_P, DRAWS, LEAST_P, SHAPE, built, drawn, ours, pictures, reference, scenes
-from zoo.data.transforms.affine import AffineWarp, inverted
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched.affine import AffineWarp, inverted
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
 
 THEIRS = 8000
 SHAPES = [SHAPE, Shape(32, 32, 3), Shape(7, 33, 1), Shape(1, 5, 3), Shape(5, 2, 4), Shape(70, 41, 3)]

@@ -16,8 +16,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from zoo.data import parse_transforms
 from zoo.data.dataset import ArraySplit
-from zoo.data.transforms import canvas
-from zoo.data.transforms.forms import Facts, Shape
+from zoo.data.transforms.batched import canvas
+from zoo.data.transforms.batched.forms import Facts, Shape
 from zoo.data.transforms.pipeline import Epoch, batched_steps, draw_tables
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import from_data

@@ -12,8 +12,8 @@ from tests.data.test_batches import alike, batches, by_index, noise
 from zoo.data import make_batches
 from zoo.data.dataset import Dataset
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import Facts, Shape
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import Facts, Shape
 from zoo.errors import DataError, UsageError
 
 

@@ -8,7 +8,7 @@ import torch
 from tests.data.test_batches import batches, noise
 from zoo.data.batches import Batches
 from zoo.data.resident import BatchedRenderer
-from zoo.data.transforms import canvas
+from zoo.data.transforms.batched import canvas
 from zoo.data.transforms.pipeline import Epoch
 
 CROP = (

@@ -20,9 +20,9 @@ from zoo.data.samples import SamplePipeline
 from zoo.data.settings import WORKER_SECONDS
 from zoo.data.sources import Known
 from zoo.data.streaming import SampleRenderer, Setup, nothing
+from zoo.data.transforms.batched.forms import Facts, NotBatchedError, Shape
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.compositions import Step
-from zoo.data.transforms.forms import Facts, NotBatchedError, Shape
 from zoo.data.transforms.pipeline import batched_steps
 from zoo.errors import DataError, UsageError
 from zoo.launch import sharers

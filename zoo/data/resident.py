@@ -14,8 +14,8 @@ from torch import Tensor
 from zoo.data.ahead import Ahead
 from zoo.data.dataset import Split
 from zoo.data.draws import Integers
+from zoo.data.transforms.batched.forms import Facts, Parameters
 from zoo.data.transforms.compositions import Step
-from zoo.data.transforms.forms import Facts, Parameters
 from zoo.data.transforms.pipeline import Epoch, Table, draw_tables
 
 CHUNK_BYTES = 128 * 2**20  # of images that a GPU renders at once: 21 batches of 512 from CIFAR-10

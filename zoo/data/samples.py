@@ -15,10 +15,10 @@ from torch import Tensor
 from zoo.data.dataset import Split
 from zoo.data.draws import Draws, Integers
 from zoo.data.transforms import albumentations
-from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.compositions import streams
-from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.mixing import Mix
 from zoo.data.transforms.pipeline import as_images, one_hot
 from zoo.errors import DataError

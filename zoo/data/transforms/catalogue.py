@@ -9,25 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from zoo.data.transforms import (
-    affine,
-    albumentations,
-    channels,
-    colours,
-    compositions,
-    erasing,
-    filters,
-    geometry,
-    histograms,
-    levels,
-    mixing,
-    noise,
-    perspective,
-    pixels,
-    resized_crops,
-    symmetries,
-)
-from zoo.data.transforms.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
+from zoo.data.transforms import albumentations, compositions, mixing
+from zoo.data.transforms.batched.builders import BUILDERS
+from zoo.data.transforms.batched.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Span
 from zoo.registry import Registry
@@ -68,60 +52,13 @@ class TransformEntry:
         return (self.arguments.__doc__ or "").strip().partition("\n")[0]
 
 
-_BATCHED: dict[str, Builder] = {
-    "PadIfNeeded": geometry.pad_if_needed,
-    "Pad": geometry.pad,
-    "RandomCrop": geometry.random_crop,
-    "CenterCrop": geometry.center_crop,
-    "Crop": geometry.crop,
-    "RandomResizedCrop": resized_crops.random_resized_crop,
-    "RandomSizedCrop": resized_crops.random_sized_crop,
-    "HorizontalFlip": geometry.horizontal_flip,
-    "VerticalFlip": geometry.vertical_flip,
-    "Transpose": symmetries.transpose,
-    "RandomRotate90": symmetries.random_rotate90,
-    "D4": symmetries.d4,
-    "SquareSymmetry": symmetries.d4,
-    "Rotate": affine.rotate,
-    "SafeRotate": affine.safe_rotate,
-    "Affine": affine.affine,
-    "ShiftScaleRotate": affine.affine,
-    "Perspective": perspective.perspective,
-    "CoarseDropout": pixels.coarse_dropout,
-    "Normalize": pixels.normalize,
-    "RandomBrightnessContrast": pixels.brightness_contrast,
-    "ToGray": pixels.to_gray,
-    "Resize": pixels.resize,
-    "ColorJitter": colours.color_jitter,
-    "HueSaturationValue": colours.hue_saturation_value,
-    "Erasing": erasing.erasing,
-    "InvertImg": levels.invert_img,
-    "Solarize": levels.solarize,
-    "Posterize": levels.posterize,
-    "RandomGamma": levels.random_gamma,
-    "RandomToneCurve": levels.random_tone_curve,
-    "RGBShift": levels.rgb_shift,
-    "ChannelDropout": channels.channel_dropout,
-    "ChannelShuffle": channels.channel_shuffle,
-    "PlanckianJitter": channels.planckian_jitter,
-    "ToSepia": channels.to_sepia,
-    "GaussianBlur": filters.gaussian_blur,
-    "Blur": filters.blur,
-    "Sharpen": filters.sharpen,
-    "AutoContrast": histograms.auto_contrast,
-    "Equalize": histograms.equalize,
-    "ToFloat": levels.to_float,
-    "GaussNoise": noise.gauss_noise,
-    "MultiplicativeNoise": noise.multiplicative_noise,
-}
-
 _GIVE_FLOATS = ("Normalize", "ToFloat")
 _NEVER_FORCED = ("SomeOf", "RandomOrder")  # they take force_apply and draw whether to do anything all the same
 
 
 def _load(registry: Registry[TransformEntry]) -> None:
     for name in albumentations.transform_names():
-        registry.add(name, TransformEntry(name, _arguments_of(name), _BATCHED.get(name)))
+        registry.add(name, TransformEntry(name, _arguments_of(name), BUILDERS.get(name)))
     for name in albumentations.COMPOSITIONS:
         registry.add(name, TransformEntry(name, _composition_of(name)))
     for model in (mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2, RandAugment):

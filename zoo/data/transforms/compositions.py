@@ -18,10 +18,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from zoo.data.draws import Draws, stream_of
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.chosen import where_chosen
-from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Parameters, Shape
-from zoo.data.transforms.geometry import Flip, Window
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.chosen import where_chosen
+from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.geometry import Flip, Window
 
 Bools = npt.NDArray[np.bool_]
 Turn = tuple[BatchedForm, Mapping[str, Tensor], Tensor]  # a form, its parameters, and which images take it (B)

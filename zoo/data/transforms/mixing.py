@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import BatchedForm, Facts, Parameters, Shape
-from zoo.data.transforms.geometry import flipped
-from zoo.data.transforms.pixels import holes_mask
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import BatchedForm, Facts, Nothing, Parameters, Shape
+from zoo.data.transforms.batched.geometry import flipped
+from zoo.data.transforms.batched.pixels import holes_mask
 
 
 class OwnTransform(BaseModel):
@@ -78,21 +78,6 @@ class ToTensorV2(OwnTransform):
     def form(self, shape: Shape, facts: Facts) -> BatchedForm:
         """The batched form for images of a shape."""
         return Nothing(shape)
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """Leaves images as they are."""
-
-    after: Shape
-
-    def draw(self, draws: Draws) -> Parameters:
-        """Nothing is drawn."""
-        return {}
-
-    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
-        """The same canvas."""
-        return canvas
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import warnings
 from typing import Literal
 
 from zoo.data.transforms import albumentations
+from zoo.data.transforms.batched.forms import ANY_FACTS
 from zoo.data.transforms.catalogue import TransformEntry, TransformSpec, transforms
-from zoo.data.transforms.forms import ANY_FACTS
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping, Node, Sequence, is_null, plain, text_of
 from zoo.schema.check import validate

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.draws import Draws, Integers
-from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import Facts, NotBatchedError, Parameters, Shape
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.compositions import Step, in_turn
-from zoo.data.transforms.forms import Facts, NotBatchedError, Parameters, Shape
 from zoo.data.transforms.mixing import Mix
 
 Table = dict[str, Tensor]

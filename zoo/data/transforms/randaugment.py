@@ -17,8 +17,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import BatchedForm, Facts, NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Parameters, Shape
 from zoo.data.transforms.mixing import OwnTransform
 
 Operation = Callable[[Tensor], Tensor]  # of uint8 images (B, C, H, W)

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.transforms import albumentations, pixels
+from zoo.data.transforms import albumentations
+from zoo.data.transforms.batched import pixels
+from zoo.data.transforms.batched.forms import ANY_FACTS
 from zoo.data.transforms.catalogue import TransformSpec
-from zoo.data.transforms.forms import ANY_FACTS
 from zoo.diagnostics import Diagnostics, counted
 from zoo.errors import first_line
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from zoo.data.borders import CONSTANT, inside
 from zoo.data.draws import Draws, Integers
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, border_fill
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always, border_fill
 
 Sides = tuple[int, int]
 

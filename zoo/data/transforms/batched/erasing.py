@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, fill_values
-from zoo.data.transforms.pixels import Holes
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, fill_values
+from zoo.data.transforms.batched.pixels import Holes
 
 
 @dataclass(frozen=True)

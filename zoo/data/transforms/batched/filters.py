@@ -16,10 +16,10 @@ from torch import Tensor
 
 from zoo.data.borders import REFLECT_101, inside
 from zoo.data.draws import Draws, Floats, Integers
-from zoo.data.transforms.chosen import Sometimes
-from zoo.data.transforms.colours import joined, planes_of
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape
-from zoo.data.transforms.levels import clipped
+from zoo.data.transforms.batched.chosen import Sometimes
+from zoo.data.transforms.batched.colours import joined, planes_of
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.levels import clipped
 
 
 @dataclass(frozen=True)

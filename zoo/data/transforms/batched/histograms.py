@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.data.transforms.chosen import Sometimes
-from zoo.data.transforms.forms import NotBatchedError, Shape
-from zoo.data.transforms.levels import by_channel, looked_up, only_uint8
+from zoo.data.transforms.batched.chosen import Sometimes
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched.levels import by_channel, looked_up, only_uint8
 
 _LEVELS = 256
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.chosen import Change, Sometimes, by_number
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape
-from zoo.data.transforms.levels import clipped, only_uint8
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.chosen import Change, Sometimes, by_number
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.levels import clipped, only_uint8
 
 Planes = tuple[Tensor, Tensor, Tensor]  # (B, H, W) each
 

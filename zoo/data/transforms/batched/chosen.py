@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import Parameters, Shape
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import Parameters, Shape
 
 Change = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 

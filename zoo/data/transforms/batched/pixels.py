@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.draws import Draws, Integers
-from zoo.data.transforms.canvas import Canvas, constant, paint
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always, fill_values
+from zoo.data.transforms.batched.canvas import Canvas, constant, paint
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always, fill_values
 from zoo.diagnostics import counted
 from zoo.errors import DataError
 

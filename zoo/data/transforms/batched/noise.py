@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.chosen import Sometimes
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape
-from zoo.data.transforms.levels import Multiply, clipped
+from zoo.data.transforms.batched.chosen import Sometimes
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.levels import Multiply, clipped
 
 _GOLDEN, _MIX_1, _MIX_2 = (word - (1 << 64) for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _BITS = 16  # of a random number: 65,536 values, all equally likely, are more than the noise of 256 grey levels shows

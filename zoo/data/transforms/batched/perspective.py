@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from zoo.data.draws import Draws, Floats
-from zoo.data.transforms.forms import NotBatchedError, Shape
-from zoo.data.transforms.warps import Warp, sampling
+from zoo.data.transforms.batched.forms import NotBatchedError, Shape
+from zoo.data.transforms.batched.warps import Warp, sampling
 
 _LARGEST = 0.32  # share of the size by which a corner moves at most; albumentations takes what is more modulo this
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # x and y, clockwise

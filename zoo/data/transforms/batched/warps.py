@@ -17,9 +17,9 @@ from torch import Tensor
 
 from zoo.data.borders import CONSTANT, REFLECT, REPLICATE, WRAP, inside
 from zoo.data.draws import Draws, Floats
-from zoo.data.transforms.canvas import Canvas, constant
-from zoo.data.transforms.chosen import in_parts, where_chosen
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, border_fill
+from zoo.data.transforms.batched.canvas import Canvas, constant
+from zoo.data.transforms.batched.chosen import in_parts, where_chosen
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, border_fill
 
 _NEAREST, _LINEAR = 0, 1
 _RING = 2  # pixels of border around each image, so that no tap of a coordinate that `_within` gives is missing

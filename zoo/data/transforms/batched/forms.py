@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
+from zoo.data.transforms.batched.canvas import Canvas
 
 Parameters = Mapping[str, npt.NDArray[Any]]
 
@@ -63,6 +63,21 @@ class BatchedForm(Protocol):
 
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """The images after the transform."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Leaves images as they are."""
+
+    after: Shape
+
+    def draw(self, draws: Draws) -> Parameters:
+        """Nothing is drawn."""
+        return {}
+
+    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        """The same canvas."""
+        return canvas
 
 
 class NotBatchedError(ValueError):

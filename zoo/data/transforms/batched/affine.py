@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from zoo.data.draws import Draws, Floats
-from zoo.data.transforms import geometry
-from zoo.data.transforms.forms import BatchedForm, NotBatchedError, Shape
-from zoo.data.transforms.warps import Warp, sampling
+from zoo.data.transforms.batched import geometry
+from zoo.data.transforms.batched.forms import BatchedForm, NotBatchedError, Shape
+from zoo.data.transforms.batched.warps import Warp, sampling
 
 Range = tuple[float, float]
 

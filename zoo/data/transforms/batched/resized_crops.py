@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws, Floats, Integers
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.chosen import in_parts, where_chosen
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape, always
-from zoo.data.transforms.warps import blended
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.chosen import in_parts, where_chosen
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always
+from zoo.data.transforms.batched.warps import blended
 
 _NEAREST, _LINEAR = 0, 1
 _TRIES = 10  # albumentations' for a rectangle that fits

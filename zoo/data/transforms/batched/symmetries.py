@@ -14,9 +14,9 @@ import numpy as np
 from torch import Tensor
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape
-from zoo.data.transforms.geometry import flipped
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.geometry import flipped
 
 # horizontal, vertical, transposed: a mirror of columns, one of rows, and then rows and columns exchanged
 _QUARTER_TURNS = ((False, False, False), (True, False, True), (True, True, False), (False, True, True))

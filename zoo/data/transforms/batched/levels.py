@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws, Floats
-from zoo.data.transforms.canvas import Canvas
-from zoo.data.transforms.chosen import Sometimes
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.chosen import Sometimes
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.albumentations import planckian_coefficients
-from zoo.data.transforms.chosen import Sometimes
-from zoo.data.transforms.colours import joined, planes_of
-from zoo.data.transforms.forms import NotBatchedError, Parameters, Shape
-from zoo.data.transforms.levels import Multiply, by_channel, only_uint8
-from zoo.data.transforms.mixing import Nothing
+from zoo.data.transforms.batched.chosen import Sometimes
+from zoo.data.transforms.batched.colours import joined, planes_of
+from zoo.data.transforms.batched.forms import NotBatchedError, Nothing, Parameters, Shape
+from zoo.data.transforms.batched.levels import Multiply, by_channel, only_uint8
 
 _WHITE, _COLD_SHARE = 6000, 0.4  # kelvin; how often albumentations draws a temperature below white
 
