@@ -200,6 +200,15 @@ def test_a_whole_batch_by_hand(lonely: object) -> None:
         assert (grey[differs] == 0).all()
 
 
+def test_auto_takes_albumentations_for_large_images_on_a_cpu() -> None:
+    assert batches(noise(4, 64), S8).backend == "batched"
+    large = batches(noise(4, 65), "[HorizontalFlip, Normalize]")
+    assert (large.backend, large.reason) == ("albumentations", "faster on a CPU for images of 65 x 65")
+    assert batches(noise(4, 65), "[HorizontalFlip, Normalize]", device="meta").backend == "batched"
+    assert batches(noise(4, 65), "[HorizontalFlip, Normalize]", backend="batched").backend == "batched"
+    assert batches(noise(4, 65), "[RandAugment, Normalize]").backend == "batched"  # else it would run on batches of one
+
+
 def test_auto_says_why() -> None:
     assert batches(noise(), S8).backend == "batched"
     single = batches(noise(), "[HorizontalFlip, CLAHE]")

@@ -29,6 +29,9 @@ from zoo.launch import sharers
 
 Backend = Literal["auto", "batched", "albumentations"]
 
+# Pixels of an image: of larger ones albumentations, with OpenCV at work, makes more on a CPU (docs/benchmarks.md).
+MOST_ON_A_CPU = 64 * 64
+
 _ORDER = stream_of("order")
 
 
@@ -141,16 +144,16 @@ def make_batches(
 ) -> Batches:
     """The split's batches under these transforms.
 
-    ``backend`` auto takes the batched form where every transform has one and all images are of one size, else
-    albumentations per sample, in ``workers`` processes (0: in this one), each of which has ``worker_timeout`` seconds
-    for a batch; ``worker_setup``, which has to pickle, is called first in those that are not forked. Raises UsageError
-    where the batched form is asked for and there is none.
+    ``backend`` auto takes the batched form where every transform has one, all images are of one size and, on a CPU,
+    small; else albumentations per sample, in ``workers`` processes (0: in this one), each of which has
+    ``worker_timeout`` seconds for a batch; ``worker_setup``, which has to pickle, is called first in those that are not
+    forked. Raises UsageError where the batched form is asked for and there is none.
     """
     facts = _facts(split, specs, dataset)
     device = torch.device(device)
     ahead = shuffle and device.type == "cuda"
     renderer: Renderer
-    chosen, reason, steps = _choose(split, specs, facts, backend)
+    chosen, reason, steps = _choose(split, specs, facts, backend, device)
     if chosen == "batched":
         renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device, ahead=ahead)
     else:
@@ -184,7 +187,7 @@ def _facts(split: Split, specs: Sequence[TransformSpec], dataset: Dataset | Desc
 
 
 def _choose(
-    split: Split, specs: Sequence[TransformSpec], facts: Facts, backend: Backend
+    split: Split, specs: Sequence[TransformSpec], facts: Facts, backend: Backend, device: torch.device
 ) -> tuple[Literal["batched", "albumentations"], str, tuple[Step, ...]]:
     if backend == "albumentations":
         return "albumentations", "asked for", ()
@@ -194,7 +197,13 @@ def _choose(
         if backend == "batched":
             raise _not_batched(reason) from None
         return "albumentations", str(reason), ()
-    return "batched", "every transform has a batched form" if backend == "auto" else "asked for", steps
+    if backend == "batched":
+        return "batched", "asked for", steps
+    shape = _shape(split)
+    is_large = shape.height * shape.width > MOST_ON_A_CPU
+    if is_large and device.type == "cpu" and not any(spec.is_own for spec in specs):
+        return "albumentations", f"faster on a CPU for images of {shape.height} x {shape.width}", ()
+    return "batched", "every transform has a batched form", steps
 
 
 def require_batched(specs: Sequence[TransformSpec], known: Known) -> None:

@@ -41,7 +41,7 @@ BUILDERS: dict[str, Builder] = {
     "CoarseDropout": pixels.coarse_dropout,
     "Normalize": pixels.normalize,
     "RandomBrightnessContrast": pixels.brightness_contrast,
-    "ToGray": pixels.to_gray,
+    "ToGray": colours.to_gray,
     "Resize": pixels.resize,
     "ColorJitter": colours.color_jitter,
     "HueSaturationValue": colours.hue_saturation_value,

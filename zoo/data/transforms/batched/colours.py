@@ -1,4 +1,4 @@
-"""Batched transforms of colours: ColorJitter, HueSaturationValue, with greys and hues as OpenCV has them. Floor 2."""
+"""Batched ColorJitter, HueSaturationValue, ToGray, with greys and hues as OpenCV has them. Floor 2."""
 
 from __future__ import annotations
 
@@ -123,6 +123,20 @@ def _shifted_gray(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tens
     return clipped(pixels_BHWC.to(torch.float32).add_(per_image(parameters["value"])), torch.uint8)
 
 
+@dataclass(frozen=True)
+class ToGray(Sometimes):
+    """ToGray by weighted average (ITU-R BT.601), the three channels equal afterwards."""
+
+    def changed(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Greys."""
+        if pixels_BHWC.dtype == torch.uint8:
+            gray = gray_of(planes_of(pixels_BHWC)).to(torch.uint8)
+        else:
+            red, green, blue = pixels_BHWC.unbind(3)
+            gray = (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+        return gray[..., None].repeat(1, 1, 1, 3)
+
+
 def planes_of(pixels_BHWC: Tensor) -> tuple[Tensor, ...]:
     """The channels of uint8 images, float32 (B, H, W) each, in memory of their own."""
     return pixels_BHWC.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).unbind()
@@ -184,6 +198,13 @@ def per_image(values_B: Tensor) -> Tensor:
 def joined(planes: Sequence[Tensor]) -> Tensor:
     """Planes (B, H, W) of numbers, clipped to 0..255 and truncated, as uint8 images; changes the planes."""
     return torch.stack([plane.clamp_(0, 255).to(torch.int16) for plane in planes], dim=3).to(torch.uint8)
+
+
+def to_gray(transform: Any, shape: Shape) -> ToGray:
+    """ToGray of RGB images by weighted average."""
+    if shape.channels != 3 or transform.num_output_channels != 3 or transform.method != "weighted_average":
+        raise NotBatchedError("ToGray other than by weighted average of three channels")
+    return ToGray(transform.p, shape)
 
 
 def color_jitter(transform: Any, shape: Shape) -> ColorJitter:

@@ -1,4 +1,4 @@
-"""Batched transforms that look at pixels: normalise, cut out, brighten, grey, resize. Floor 2."""
+"""Batched transforms that look at pixels: normalise, cut out, brighten, resize. Floor 2."""
 
 from __future__ import annotations
 
@@ -126,26 +126,6 @@ class BrightnessContrast:
 
 
 @dataclass(frozen=True)
-class ToGray:
-    """ToGray by weighted average (ITU-R BT.601), the three channels equal afterwards."""
-
-    p: float
-    after: Shape
-
-    def draw(self, draws: Draws) -> Parameters:
-        """``gray`` (n): whether."""
-        return {"gray": draws.happens(self.p)}
-
-    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
-        """Greys; uint8 images are rounded."""
-        pixels = canvas.pixels()
-        weights = constant((0.299, 0.587, 0.114), canvas.device)
-        gray = (pixels.to(torch.float32) * weights).sum(dim=3, keepdim=True)
-        gray = gray.round().to(pixels.dtype) if pixels.dtype == torch.uint8 else gray
-        return Canvas.of(torch.where(parameters["gray"].view(-1, 1, 1, 1), gray, pixels))
-
-
-@dataclass(frozen=True)
 class Resize:
     """Resize with linear interpolation without smoothing, as OpenCV's INTER_LINEAR."""
 
@@ -207,13 +187,6 @@ def brightness_contrast(transform: Any, shape: Shape) -> BrightnessContrast:
         raise NotBatchedError("RandomBrightnessContrast with ensure_safe_range")
     limits = (tuple(transform.brightness_limit), tuple(transform.contrast_limit))
     return BrightnessContrast(transform.p, *limits, transform.brightness_by_max, shape)
-
-
-def to_gray(transform: Any, shape: Shape) -> ToGray:
-    """ToGray of RGB images by weighted average."""
-    if shape.channels != 3 or transform.num_output_channels != 3 or transform.method != "weighted_average":
-        raise NotBatchedError("ToGray other than by weighted average of three channels")
-    return ToGray(transform.p, shape)
 
 
 def resize(transform: Any, shape: Shape) -> Resize:
