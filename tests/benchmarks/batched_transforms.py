@@ -25,6 +25,7 @@ from zoo.data.draws import Draws
 from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.forms import Facts, Shape
 from zoo.data.transforms.pipeline import batched_steps
+from zoo.train.allocator import kept_memory
 
 SIZES = (32, 48, 64, 96, 128, 224)
 ROUNDS = 3  # of which the best counts
@@ -104,9 +105,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     alone = {name: f"{{{name}: {{{given}p: 1}}}}" for name, given in TRANSFORMS.items()}
     print(f"{'':26}", *(f"{side:>16}" for side in arguments.sizes))
-    for name, text in (LISTS if arguments.lists else alone).items():
-        found = (rates(text, side) for side in arguments.sizes)
-        print(f"{name:26}", *(f"{batched:8,.0f} {batched / single:6.2f}x" for batched, single in found), flush=True)
+    with kept_memory(torch.device("cpu")):  # as in a training
+        for name, text in (LISTS if arguments.lists else alone).items():
+            found = (rates(text, side) for side in arguments.sizes)
+            print(f"{name:26}", *(f"{batched:8,.0f} {batched / single:6.2f}x" for batched, single in found), flush=True)
 
 
 if __name__ == "__main__":
