@@ -62,6 +62,15 @@ def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:
     assert not Path("runs").exists()
 
 
+def test_balanced_weights_are_of_the_training_images(recipe: Path) -> None:
+    options = RunOptions(sets=("loss.weight=balanced", "data.validation=0.1"), quiet=True)
+    resolved, parts = prepare(str(recipe), options, raise_if_errors)
+    dataset = open_data(resolved, options)
+    counts = torch.bincount(torch.from_numpy(dataset.train.labels)).float()
+    loss = lay_foundation(resolved, parts, dataset, options).loss
+    torch.testing.assert_close(loss.weight, counts.sum() / (10 * counts))
+
+
 def test_images_that_the_network_cannot_take_are_an_error_before_anything_is_written(recipe: Path) -> None:
     with pytest.raises(ConfigError, match=r"MaxPool2d: the window .* is larger than the map") as caught:
         run(recipe, "transforms={train: [{Resize: {height: 1, width: 1}}], eval: [{Resize: {height: 1, width: 1}}]}")

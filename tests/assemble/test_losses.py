@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
-from zoo.assemble.losses import LossSpec, loss_arguments, loss_names
+from zoo.assemble.losses import LossSpec, balanced, loss_arguments, loss_names
 
 TORCHS = ("CrossEntropyLoss", "MultiMarginLoss", "NLLLoss")
 LOGITS, CLASSES = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.3, -2.0]]), torch.tensor([2, 0])
@@ -36,6 +38,16 @@ def test_a_binary_cross_entropy_is_torchs_of_ones_and_zeros() -> None:
     ones = (shares > 0.2).float()
     torch.testing.assert_close(above(LOGITS, shares), F.binary_cross_entropy_with_logits(LOGITS, ones))
     assert above(LOGITS, shares) != F.binary_cross_entropy_with_logits(LOGITS, shares)
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    labels = np.repeat([0, 1, 2], [50, 8, 2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert balanced(np.bincount(labels)) == pytest.approx(expected)
+    loss = LossSpec("CrossEntropyLoss", {"weight": "balanced"})
+    given = F.cross_entropy(LOGITS, CLASSES, weight=torch.tensor(expected, dtype=torch.float32))
+    torch.testing.assert_close(loss.build([50, 8, 2])(LOGITS, CLASSES), given)
+    assert loss.build()(LOGITS, CLASSES) == F.cross_entropy(LOGITS, CLASSES) != given
 
 
 @pytest.mark.parametrize("written", ["{name: CrossEntropyLoss, label_smoothing: 0.1}", "{name: BinaryCrossEntropy}"])

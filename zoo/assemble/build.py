@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,7 +117,9 @@ def lay_foundation(
         module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
     runtime.place(module)
     notes = (*notes, *settle_precision(runtime, settings.precision, module, network))
-    loss = fitting_loss(parts.loss, len(dataset.classes), parts.train_transforms, resolved.section("loss"))
+    classes = len(dataset.classes)
+    counts = np.bincount(dataset.train.labels, minlength=classes).tolist()
+    loss = fitting_loss(parts.loss, classes, parts.train_transforms, resolved.section("loss"), counts)
     return Foundation(
         runtime,
         train,

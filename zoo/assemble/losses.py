@@ -31,7 +31,7 @@ _TENSORS = ("weight", "pos_weight")
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
 _AT_LEAST_0 = Annotated[float, Field(ge=0)]
 _OVERRIDES: dict[str, Any] = {  # what the signatures cannot say
-    "weight": (tuple[float, ...] | None, None),
+    "weight": (tuple[float, ...] | Literal["balanced"] | None, None),
     "pos_weight": (_AT_LEAST_0 | tuple[_AT_LEAST_0, ...] | None, None),
     "reduction": (Literal["mean", "sum"], "mean"),
     "label_smoothing": (Annotated[float, Field(ge=0, le=1)], 0.0),
@@ -56,14 +56,27 @@ class LossSpec:
     arguments: dict[str, Any] = field(default_factory=dict)
     auxiliary: dict[str, float] = field(default_factory=dict)
 
-    def build(self) -> nn.Module:
-        """The loss of one output; weights, given as lists of numbers, become tensors."""
-        arguments = {
-            key: torch.tensor(value) if key in _TENSORS and value is not None else value
-            for key, value in self.arguments.items()
-        }
+    def build(self, counts: Sequence[int] | None = None) -> nn.Module:
+        """The loss of one output; weights, given as lists of numbers, become tensors.
+
+        ``counts`` are each class's training images: without them balanced weights are left out.
+        """
+        arguments = dict(self.arguments)
+        if arguments.get("weight") == "balanced":
+            arguments["weight"] = None if counts is None else balanced(counts)
+        for key in _TENSORS:
+            if arguments.get(key) is not None:
+                arguments[key] = torch.tensor(arguments[key])
         module: nn.Module = _classes(self.name)[self.name](**arguments)
         return module
+
+
+def balanced(counts: Sequence[int]) -> list[float]:
+    """Weights that give every class the same part in the loss: images / (classes x images of the class).
+
+    scikit-learn's ``class_weight="balanced"``; over the training images their mean is 1.
+    """
+    return [sum(counts) / (len(counts) * max(1, count)) for count in counts]
 
 
 @cache
@@ -150,17 +163,24 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     return spec
 
 
-def fitting_loss(spec: LossSpec, classes: int, transforms: Sequence[TransformSpec], node: Mapping) -> nn.Module:
+def fitting_loss(
+    spec: LossSpec,
+    classes: int,
+    transforms: Sequence[TransformSpec],
+    node: Mapping,
+    counts: Sequence[int] | None = None,
+) -> nn.Module:
     """The loss, of all heads together, tried once on the labels it will get. Raises ConfigError if it refuses them.
 
-    Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images.
+    Labels are class numbers (2), and shares of each class (2, classes) where a transform mixes images; ``counts`` are
+    each class's training images, once they are known.
     """
     for key in _TENSORS:
         weights = spec.arguments.get(key)
         if isinstance(weights, tuple) and len(weights) != classes:
             why = f"{key} has {counted(len(weights), 'number')}"
             raise _misfit(_does_not_fit(spec, classes, why), (node.get(key) or node).span)
-    loss, logits = spec.build(), torch.zeros(2, classes)
+    loss, logits = spec.build(counts), torch.zeros(2, classes)
     reason = _refused(loss, logits, torch.zeros(2, dtype=torch.int64))
     if reason is not None:
         raise _misfit(_does_not_fit(spec, classes, reason), node.span)
