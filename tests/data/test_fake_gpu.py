@@ -16,7 +16,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from zoo.data import parse_transforms
 from zoo.data.dataset import ArraySplit
-from zoo.data.transforms.batched import canvas
+from zoo.data.transforms.batched import canvas, geometry
+from zoo.data.transforms.batched.builders import BUILDERS
 from zoo.data.transforms.batched.forms import Facts, Shape
 from zoo.data.transforms.pipeline import Epoch, batched_steps, draw_tables
 from zoo.diagnostics import Diagnostics, Source, Span
@@ -44,6 +45,7 @@ PIPELINES: dict[str, list[object]] = {
             }
         },
     ],
+    "augment": [{"RandAugment": {"num_ops": 2}}, "TrivialAugmentWide", "Normalize"],
     "mixing": [{"MixUp": {"p": 0.5}}, "Normalize", "CutMix"],
 }
 
@@ -89,7 +91,24 @@ def test_what_lies_on_another_device_is_found() -> None:
             mixed.batch(indices)
 
 
-def test_a_wait_is_found_where_there_is_one() -> None:
-    """RandAugment must learn which images share an operation; its docstring says so."""
+@pytest.mark.parametrize("name", BUILDERS)
+def test_no_batched_form_waits(name: str) -> None:
+    crop = {"height": 20, "width": 20}
+    needed: dict[str, dict[str, object]] = {
+        "Crop": {"x_max": 20, "y_max": 20},
+        "RandomResizedCrop": {"size": [20, 20]},
+        "RandomSizedCrop": {"min_max_height": [10, 20], "size": [20, 20]},
+        **dict.fromkeys(("RandomCrop", "CenterCrop", "Resize"), crop),
+        "PadIfNeeded": {"min_height": 40, "min_width": 40},
+    }
+    behind = [] if name in ("Normalize", "ToFloat") else ["Normalize"]
+    with FakeTensorMode():
+        made = epoch([{name: needed.get(name, {})}, *behind], GPU)
+        images, _ = made.batch(torch.empty(16, dtype=torch.int64, device=GPU))
+    assert (images.device, images.dtype) == (GPU, torch.float32)
+
+
+def test_a_wait_is_found_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geometry.Flip, "apply", lambda self, canvas, drawn: [canvas, canvas][int(drawn["flip"].sum())])
     with FakeTensorMode(), pytest.raises(DataDependentOutputException, match="_local_scalar_dense"):
-        epoch(["RandAugment", "Normalize"], GPU).batch(torch.empty(16, dtype=torch.int64, device=GPU))
+        epoch(PIPELINES["flips"][1:], GPU).batch(torch.empty(16, dtype=torch.int64, device=GPU))

@@ -1,4 +1,4 @@
-"""CutMix, MixUp and RandAugment: shares of labels and pixels, and what torchvision's do."""
+"""CutMix and MixUp: shares of labels and pixels, and what torchvision's do."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import torch
 from scipy import stats
 
 from tests.data.data_world import array_dataset, specs
-from tests.data.test_batches import alike, batches, by_index, noise
-from zoo.data import make_batches
+from tests.data.test_batches import alike, batches, by_index
 from zoo.data.dataset import Dataset
 from zoo.data.draws import Draws
-from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.forms import Facts, Shape
-from zoo.errors import DataError, UsageError
 
 
 def constant_images(count: int) -> Dataset:
@@ -92,44 +89,3 @@ def test_one_of_chooses_by_weight_and_draws_as_the_chosen_does() -> None:
     assert stats.ks_2samp(drawn["kept"][blended], alone["MixUp"]).pvalue > 1e-4
     assert stats.ks_2samp(drawn["kept"][cut], alone["MixUp"]).pvalue < 1e-9
     assert np.array_equal(drawn["kept"][blended], drawn["opacity"][blended])
-
-
-def test_randaugment_does_what_torchvisions_does() -> None:
-    from torchvision.transforms import v2
-
-    data = noise(3)
-    images = torch.from_numpy(data.train.images)
-    theirs = v2.RandAugment(magnitude=9)
-    form = specs("[RandAugment]")[0].batched(Shape(32, 32, 3), Facts((0.5,), (0.5,), 10, 3))
-    for number, (kind, (magnitudes, signed)) in enumerate(theirs._AUGMENTATION_SPACE.items()):
-        table = magnitudes(31, 32, 32)
-        magnitude = 0.0 if table is None else float(table[9])
-        for minus in (0, 1):
-            value = -magnitude if minus and signed else magnitude
-            expected = theirs._apply_image_or_video_transform(
-                images.permute(0, 3, 1, 2), kind, value, interpolation=v2.InterpolationMode.NEAREST, fill=theirs._fill
-            )
-            drawn = {"operation": torch.tensor([[2 * number + minus, 0]] * 3)}
-            got = form.apply(Canvas.of(images), drawn).pixels()
-            differs = (got.int() - expected.permute(0, 2, 3, 1).int()).abs()
-            assert differs.max() <= 1, kind  # torchvision's magnitudes are rounded to float32, ours to float64
-            assert (differs > 0).float().mean() < 0.01, kind
-    harsh = specs("[{RandAugment: {magnitude: 20}}]")[0].batched(Shape(32, 32, 3), Facts((0.5,), (0.5,), 10, 3))
-    assert not torch.equal(harsh.apply(Canvas.of(images), {"operation": torch.full((3, 2), 2)}).pixels(), images)
-    drawn = form.draw(Draws(0, 1, np.arange(100_000), 1))["operation"]
-    assert drawn.shape == (100_000, 2)
-    assert stats.chisquare(np.bincount(drawn.reshape(-1))).pvalue > 1e-4
-    assert len(np.unique(drawn)) == 28
-
-
-def test_randaugment_in_either_backend() -> None:
-    data = noise(12)
-    text = "[{RandAugment: {num_ops: 2, magnitude: 12}}, Normalize]"
-    batched, single = (by_index(batches(data, text, backend=kind), 2)[0] for kind in ("batched", "albumentations"))
-    assert torch.equal(batched, single)
-    behind = (*specs("[Normalize]"), *specs("[RandAugment]"))  # which a recipe may not say
-    keywords = {"batch_size": 12, "shuffle": False, "dataset": data}
-    with pytest.raises(UsageError, match="no Normalize has seen"):
-        make_batches(data.train, behind, backend="batched", **keywords)
-    with pytest.raises(DataError, match="no Normalize has seen"):
-        by_index(make_batches(data.train, behind, **keywords), 1)

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from zoo.data.transforms import albumentations, compositions, mixing
+from zoo.data.transforms.augment import RandAugment, TrivialAugmentWide
 from zoo.data.transforms.batched.builders import BUILDERS
 from zoo.data.transforms.batched.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
-from zoo.data.transforms.randaugment import RandAugment
 from zoo.diagnostics import Span
 from zoo.registry import Registry
 
@@ -52,6 +52,9 @@ class TransformEntry:
         return (self.arguments.__doc__ or "").strip().partition("\n")[0]
 
 
+_OWN: tuple[Any, ...] = (
+    mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2, RandAugment, TrivialAugmentWide,
+)  # fmt: skip
 _GIVE_FLOATS = ("Normalize", "ToFloat")
 _NEVER_FORCED = ("SomeOf", "RandomOrder")  # they take force_apply and draw whether to do anything all the same
 
@@ -61,7 +64,14 @@ def _load(registry: Registry[TransformEntry]) -> None:
         registry.add(name, TransformEntry(name, _arguments_of(name), BUILDERS.get(name)))
     for name in albumentations.COMPOSITIONS:
         registry.add(name, TransformEntry(name, _composition_of(name)))
-    for model in (mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2, RandAugment):
+    for model in (
+        mixing.AlternatingFlip,
+        mixing.CutMix,
+        mixing.MixUp,
+        mixing.ToTensorV2,
+        RandAugment,
+        TrivialAugmentWide,
+    ):
         registry.add(model.__name__, _own(model))
 
 

@@ -131,12 +131,18 @@ def _lines(pixels_BHWC: Tensor, largest: int) -> Tensor:
 def _pairs(lines: Tensor, axis: int, step: int, reach: int) -> Iterator[Tensor]:
     """Each number's two neighbours at one, two, ... steps along an axis, added."""
     size = lines.shape[axis]
-    outside = torch.cat([torch.arange(-reach, 0), torch.arange(reach) + size // step])
-    edge = [lines.narrow(axis, at * step, step) for at in inside(outside, size // step, REFLECT_101).tolist()]
+    outside = (*range(-reach, 0), *range(size // step, size // step + reach))
+    edge = [lines.narrow(axis, _mirrored(at, size // step) * step, step) for at in outside]
     padded = torch.cat([*edge[:reach], lines, *edge[reach:]], dim=axis)
     for distance in range(1, reach + 1):
         before, behind = (padded.narrow(axis, (reach + by) * step, size) for by in (-distance, distance))
         yield before + behind
+
+
+def _mirrored(place: int, size: int) -> int:
+    """The place inside that stands for one outside: OpenCV's BORDER_REFLECT_101, the edge itself not repeated."""
+    place %= max(1, 2 * size - 2)
+    return min(place, max(0, 2 * size - 2 - place))
 
 
 def blur(transform: Any, shape: Shape) -> Blur:

@@ -1,0 +1,54 @@
+"""RandAugment and TrivialAugmentWide: operations drawn for each image, torchvision's by name and magnitude. Floor 2."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from zoo.data.transforms.batched.augmenting import Augmentation, Largest
+from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Shape
+from zoo.data.transforms.mixing import OwnTransform
+
+_Bins = Annotated[int, Field(ge=2)]
+
+
+class _OnUint8(OwnTransform):
+    takes_floats: ClassVar[bool] = False
+
+    def form(self, shape: Shape, facts: Facts) -> BatchedForm:
+        """The batched form for images of a shape."""
+        if shape.dtype != "uint8" or shape.channels not in (1, 3):
+            raise NotBatchedError(f"{type(self).__name__} takes grey or RGB images that no Normalize has seen yet")
+        return self._augmentation(shape)
+
+    def _augmentation(self, shape: Shape) -> Augmentation:
+        raise NotImplementedError
+
+
+class RandAugment(_OnUint8):
+    """Some operations on each image, drawn from fourteen, of one magnitude (Cubuk et al. 2020); before Normalize."""
+
+    num_ops: Annotated[int, Field(ge=0)] = Field(2, description="operations on each image, one after another")
+    magnitude: Annotated[int, Field(ge=0)] = Field(9, description="of every operation, counted from 0")
+    num_magnitude_bins: _Bins = Field(31, description="number of magnitudes there are")
+
+    @model_validator(mode="after")
+    def _within(self) -> RandAugment:
+        if self.magnitude >= self.num_magnitude_bins:
+            raise ValueError(f"magnitude {self.magnitude} is not below num_magnitude_bins {self.num_magnitude_bins}")
+        return self
+
+    def _augmentation(self, shape: Shape) -> Augmentation:
+        bins, sides = self.num_magnitude_bins, (shape.height, shape.width)
+        largest = Largest(0.3, (150 / 331 * sides[0], 150 / 331 * sides[1]), 30, 0.9, 4)
+        return Augmentation(self.num_ops, self.magnitude, bins, largest, shape)
+
+
+class TrivialAugmentWide(_OnUint8):
+    """One operation on each image, its magnitude drawn, too (Müller and Hutter 2021); before Normalize."""
+
+    num_magnitude_bins: _Bins = Field(31, description="number of magnitudes there are")
+
+    def _augmentation(self, shape: Shape) -> Augmentation:
+        return Augmentation(1, None, self.num_magnitude_bins, Largest(0.99, (32, 32), 135, 0.99, 6), shape)
