@@ -64,14 +64,7 @@ def _load(registry: Registry[TransformEntry]) -> None:
         registry.add(name, TransformEntry(name, _arguments_of(name), BUILDERS.get(name)))
     for name in albumentations.COMPOSITIONS:
         registry.add(name, TransformEntry(name, _composition_of(name)))
-    for model in (
-        mixing.AlternatingFlip,
-        mixing.CutMix,
-        mixing.MixUp,
-        mixing.ToTensorV2,
-        RandAugment,
-        TrivialAugmentWide,
-    ):
+    for model in _OWN:
         registry.add(model.__name__, _own(model))
 
 
