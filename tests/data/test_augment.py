@@ -23,6 +23,7 @@ from zoo.errors import DataError, UsageError
 
 SHAPES = (Shape(32, 32, 3), Shape(21, 16, 3), Shape(12, 17, 1), Shape(2, 2, 3))
 BOTH = ("RandAugment", "TrivialAugmentWide")
+ALL = (*BOTH, "AutoAugment")
 
 
 def form(text: str, shape: Shape = SHAPES[0]) -> Augmentation:
@@ -53,7 +54,7 @@ def test_operations_are_torchvisions(name: str, shape: Shape) -> None:
     theirs = getattr(v2, name)()
     ours = form(f"{name}: {{num_ops: 1}}" if name == "RandAugment" else name, shape)
     images, changed = pictures(shape), set()
-    assert tuple(theirs._AUGMENTATION_SPACE) == KINDS
+    assert (*theirs._AUGMENTATION_SPACE, "Invert") == KINDS
     for number, (kind, (magnitudes, signed)) in enumerate(theirs._AUGMENTATION_SPACE.items()):
         table = magnitudes(31, shape.height, shape.width)
         if kind == "TranslateX":
@@ -74,7 +75,31 @@ def test_operations_are_torchvisions(name: str, shape: Shape) -> None:
                 if not torch.equal(got, images):
                     changed.add(kind)
     if shape.height > 20:  # the control; of few pixels some operations leave all as they are
-        assert changed == set(KINDS) - {"Identity"}
+        assert changed == set(KINDS) - {"Identity", "Invert"}
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_policies_are_torchvisions(policy: str) -> None:
+    """Of every image the mean, and its spread over 5,000 draws, are those that torchvision's gives."""
+    theirs, ours = v2.AutoAugment(v2.AutoAugmentPolicy(policy)), form(f"AutoAugment: {{policy: {policy}}}")
+    image = pictures(SHAPES[0])[4]
+    assert [[kind for kind, _, _ in pair] for pair in ours.policies] == [
+        [op[0] for op in pair] for pair in theirs._policies
+    ]
+    count = 5000
+    drawn = {name: torch.from_numpy(values) for name, values in ours.draw(Draws(0, 1, np.arange(count), 1)).items()}
+    mine = ours.apply(Canvas.of(image.expand(count, -1, -1, -1)), drawn).pixels().double().mean(dim=(1, 2, 3)).numpy()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        chw = image.permute(2, 0, 1)
+        other = np.array([float(theirs(chw).double().mean()) for _ in range(count)])
+    assert stats.ks_2samp(mine.round(1), other.round(1)).pvalue > LEAST_P
+    assert stats.ks_2samp(mine.round(1) + 1, other.round(1)).pvalue < 1e-9  # the control
+
+
+def test_inverting_is_torchvisions() -> None:
+    images = pictures(SHAPES[0])
+    assert torch.equal(applied(form("RandAugment: {num_ops: 1}"), images, KINDS.index("Invert"), 3, 1), 255 - images)
 
 
 def test_operations_come_as_often_and_as_strong_as_torchvisions() -> None:
@@ -99,7 +124,7 @@ def test_operations_come_as_often_and_as_strong_as_torchvisions() -> None:
     assert abs(np.corrcoef(once["change"].T)[0, 1]) < 4 / DRAWS**0.5  # the second knows nothing of the first
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", ALL)
 def test_a_gpu_s_way_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     images = pictures(SHAPES[0]).repeat(30, 1, 1, 1)
     ours = form(name)
@@ -110,7 +135,7 @@ def test_a_gpu_s_way_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "text", ["RandAugment: {magnitude: 12}", "TrivialAugmentWide: {}", "RandAugment: {num_ops: 0}"]
+    "text", ["RandAugment: {magnitude: 12}", "TrivialAugmentWide: {}", "RandAugment: {num_ops: 0}", "AutoAugment: {}"]
 )
 def test_either_backend_gives_the_same(text: str) -> None:
     made = (batches(noise(12), f"[{{{text}}}, Normalize]", backend=kind) for kind in ("batched", "albumentations"))
@@ -118,7 +143,7 @@ def test_either_backend_gives_the_same(text: str) -> None:
     assert torch.equal(batched, single)
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", ALL)
 def test_behind_normalize_it_is_refused(name: str) -> None:
     data = noise(12)
     behind = (*specs("[Normalize]"), *specs(f"[{name}]"))  # which a recipe may not say

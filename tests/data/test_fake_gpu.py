@@ -45,7 +45,7 @@ PIPELINES: dict[str, list[object]] = {
             }
         },
     ],
-    "augment": [{"RandAugment": {"num_ops": 2}}, "TrivialAugmentWide", "Normalize"],
+    "augment": [{"RandAugment": {"num_ops": 2}}, "TrivialAugmentWide", "AutoAugment", "Normalize"],
     "mixing": [{"MixUp": {"p": 0.5}}, "Normalize", "CutMix"],
 }
 

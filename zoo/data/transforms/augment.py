@@ -1,15 +1,16 @@
-"""RandAugment and TrivialAugmentWide: operations drawn for each image, torchvision's by name and magnitude. Floor 2."""
+"""RandAugment, TrivialAugmentWide, AutoAugment: torchvision's operations, drawn for each image. Floor 2."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from zoo.data.transforms.batched.augmenting import Augmentation, Largest
+from zoo.data.transforms.batched.augmenting import Augmentation, Largest, Policies
 from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.mixing import OwnTransform
 
+_LEARNT_BINS = 10  # magnitudes that AutoAugment's policies choose from
 _Bins = Annotated[int, Field(ge=2)]
 
 
@@ -43,6 +44,22 @@ class RandAugment(_OnUint8):
         bins, sides = self.num_magnitude_bins, (shape.height, shape.width)
         largest = Largest(0.3, (150 / 331 * sides[0], 150 / 331 * sides[1]), 30, 0.9, 4)
         return Augmentation(self.num_ops, self.magnitude, bins, largest, shape)
+
+
+class AutoAugment(_OnUint8):
+    """One of 25 learnt pairs of operations on each image (Cubuk et al. 2019); before Normalize."""
+
+    policy: Literal["imagenet", "cifar10", "svhn"] = Field("imagenet", description="what they were learnt on")
+
+    def _augmentation(self, shape: Shape) -> Augmentation:
+        from torchvision.transforms import AutoAugment as Torchvisions
+        from torchvision.transforms import AutoAugmentPolicy
+
+        sides = (shape.height, shape.width)
+        largest = Largest(0.3, (150 / 331 * sides[0], 150 / 331 * sides[1]), 30, 0.9, 4)
+        listed = Torchvisions(AutoAugmentPolicy(self.policy)).policies
+        policies = tuple(tuple((kind, chance, number or 0) for kind, chance, number in pair) for pair in listed)
+        return Policies(2, None, _LEARNT_BINS, largest, shape, policies)
 
 
 class TrivialAugmentWide(_OnUint8):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from zoo.data.transforms import albumentations, compositions, mixing
-from zoo.data.transforms.augment import RandAugment, TrivialAugmentWide
+from zoo.data.transforms.augment import AutoAugment, RandAugment, TrivialAugmentWide
 from zoo.data.transforms.batched.builders import BUILDERS
 from zoo.data.transforms.batched.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.diagnostics import Span
@@ -54,6 +54,7 @@ class TransformEntry:
 
 _OWN: tuple[Any, ...] = (
     mixing.AlternatingFlip, mixing.CutMix, mixing.MixUp, mixing.ToTensorV2, RandAugment, TrivialAugmentWide,
+    AutoAugment,
 )  # fmt: skip
 _GIVE_FLOATS = ("Normalize", "ToFloat")
 _NEVER_FORCED = ("SomeOf", "RandomOrder")  # they take force_apply and draw whether to do anything all the same

@@ -21,8 +21,9 @@ from zoo.data.transforms.batched.forms import Parameters, Shape
 _WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 KINDS = (
     "Identity", *_WARPS, "Brightness", "Color", "Contrast", "Sharpness", "Posterize", "Solarize", "AutoContrast",
-    "Equalize",
+    "Equalize", "Invert",
 )  # fmt: skip
+_DRAWN = len(KINDS) - 1  # all but Invert, which AutoAugment's policies alone have
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,10 @@ class Augmentation:
         """``change`` (n, num_ops): the number of the change, -1 for none; by how much: ``matrix`` (n, num_ops, 6),
         ``amount`` and ``rest`` (n, num_ops), see :data:`CHANGES`.
         """
-        if self.num_ops == 0:
-            return {}
-        rows = [self._one(draws) for _ in range(self.num_ops)]
-        return {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
+        return _stacked([self._one(draws) for _ in range(self.num_ops)])
 
     def _one(self, draws: Draws) -> Parameters:
-        kind = draws.integers(0, len(KINDS) - 1)
+        kind = draws.integers(0, _DRAWN - 1)
         fixed = np.full(len(draws), self.magnitude or 0)
         magnitude = fixed if self.magnitude is not None else draws.integers(0, self.bins - 1)
         return self.parameters(kind, magnitude, np.where(draws.happens(0.5), -1, 1))
@@ -70,8 +68,8 @@ class Augmentation:
         """Those of one operation on each image (n), as :meth:`draw` gives them; ``sign`` where there is one."""
         bits = np.round(8 - np.arange(self.bins) / ((self.bins - 1) / self.largest.posterize))[magnitude]
         amount = np.select(
-            [kind == KINDS.index("Posterize"), kind == KINDS.index("Solarize")],
-            [256 - 2.0 ** (8 - bits), 255 * self._spaced(1, 0)[magnitude]],
+            [kind == KINDS.index(name) for name in ("Posterize", "Solarize", "Invert")],
+            [256 - 2.0 ** (8 - bits), 255 * self._spaced(1, 0)[magnitude], np.zeros(len(kind))],
             1 + self._spaced(0, self.largest.enhance)[magnitude] * sign,
         )
         return {
@@ -116,6 +114,31 @@ class Augmentation:
             own = {name: values[:, step] for name, values in parameters.items()}
             pixels = by_number(pixels, own.pop("change"), own, CHANGES)
         return Canvas.of(pixels)
+
+
+@dataclass(frozen=True)
+class Policies(Augmentation):
+    """For each image one of several policies: lists of as many operations, each with a probability and a magnitude."""
+
+    policies: tuple[tuple[tuple[str, float, int], ...], ...]
+
+    def draw(self, draws: Draws) -> Parameters:
+        """As :meth:`Augmentation.draw` gives it."""
+        kinds = np.array([[KINDS.index(kind) for kind, _, _ in policy] for policy in self.policies])
+        chances = np.array([[chance for _, chance, _ in policy] for policy in self.policies])
+        magnitudes = np.array([[magnitude for _, _, magnitude in policy] for policy in self.policies])
+        policy = draws.integers(0, len(self.policies) - 1)
+        rows = []
+        for step in range(self.num_ops):
+            kind = np.where(draws.uniform() < chances[policy, step], kinds[policy, step], KINDS.index("Identity"))
+            sign = np.where(draws.happens(0.5), -1, 1)
+            rows.append(self.parameters(kind, magnitudes[policy, step], sign))
+        return _stacked(rows)
+
+
+def _stacked(rows: list[Parameters]) -> Parameters:
+    """Parameters (n, ...) of operations one after another, as (n, operations, ...)."""
+    return {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]} if rows else {}
 
 
 def _warped(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -213,5 +236,5 @@ def _clipped(values: Tensor) -> Tensor:
 CHANGES = (
     _warped, _brightened, _coloured, _contrasted, _sharpened, _posterized, _solarized, _autocontrasted, _equalized,
 )  # fmt: skip
-# Of each operation; the warps are all the first one, and -1 is none.
-_NUMBERS = np.array([-1, *(0 for _ in _WARPS), *range(1, len(CHANGES))], dtype=np.int8)
+# Of each operation: the warps are all the first one, to invert is to solarize from 0 on, and -1 is none.
+_NUMBERS = np.array([-1, *(0 for _ in _WARPS), *range(1, len(CHANGES)), CHANGES.index(_solarized)], dtype=np.int8)
