@@ -52,6 +52,15 @@ def test_of_five_classes_there_is_no_top_five() -> None:
     assert scores(*predicted(50, 6))["accuracy_top5"] is not None
 
 
+def test_of_equally_likely_classes_the_first_come_first() -> None:
+    labels = np.arange(10)
+    sure_of_0 = np.zeros((10, 10), np.float32)
+    sure_of_0[:, 0] = 1  # the softmax of all others has underflowed
+    for shares in (np.full((10, 10), 0.1, np.float32), sure_of_0):
+        assert scores(labels, shares)["accuracy_top5"] == 0.5
+    assert scores(np.arange(1, 10), np.full((9, 10), np.nan, np.float32))["accuracy_top5"] == 0
+
+
 @pytest.mark.parametrize("chance", [0.5, 0.94])
 def test_the_interval_holds_the_truth_in_95_of_100_tests(chance: float) -> None:
     hits = RANDOM.binomial(400, chance, 3000)

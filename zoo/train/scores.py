@@ -26,15 +26,24 @@ def scores(labels_N: Indices, probabilities_NK: NDArray[np.floating[Any]]) -> di
     predictions, confidence = probabilities_NK.argmax(axis=1), probabilities_NK.max(axis=1)
     hits, classes = predictions == labels_N, probabilities_NK.shape[1]
     by_class = ByClass.of(confusion(labels_N, predictions, classes))
-    true = probabilities_NK[np.arange(len(labels_N)), labels_N]
-    likelier = (probabilities_NK > true[:, None]).sum(axis=1)
     return {
         "accuracy_interval": list(accuracy_interval(int(hits.sum()), len(hits))),
-        "accuracy_top5": float((likelier < 5).mean()) if classes > 5 else None,
+        "accuracy_top5": float((_ranks(labels_N, probabilities_NK) < 5).mean()) if classes > 5 else None,
         "balanced_accuracy": by_class.mean(by_class.recall),
         "macro_f1": by_class.mean(by_class.f1),
         "calibration_error": Reliability.of(confidence, hits).error,
     }
+
+
+def _ranks(labels_N: Indices, probabilities_NK: NDArray[np.floating[Any]]) -> Indices:
+    """How many classes come before the true one, N. Of equally likely ones the first does, as in ``argmax``.
+
+    Ties are common: where a network is sure, the softmax of all other classes underflows to 0.
+    """
+    true_N1 = np.take_along_axis(probabilities_NK, labels_N[:, None], axis=1)
+    earlier = np.arange(probabilities_NK.shape[1]) < labels_N[:, None]
+    before = ~(probabilities_NK <= true_N1) | ((probabilities_NK == true_N1) & earlier)  # what is nan comes first too
+    return before.sum(axis=1)
 
 
 def accuracy_interval(hits: int, samples: int) -> tuple[float, float]:
@@ -89,7 +98,8 @@ class Reliability:
     @classmethod
     def of(cls, confidence_N: NDArray[np.floating[Any]], hits_N: NDArray[np.bool_]) -> Reliability:
         """Bins ``(0, 1/15], …, (14/15, 1]``, as Guo et al. 2017."""
-        bins = np.clip(np.ceil(confidence_N.astype(np.float64) * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        scaled = np.nan_to_num(np.ceil(confidence_N.astype(np.float64) * BINS))  # nan stays in its bin's mean
+        bins = np.clip(scaled.astype(np.int64) - 1, 0, BINS - 1)
         counts = np.bincount(bins, minlength=BINS)
         sums = (np.bincount(bins, weights=each, minlength=BINS) for each in (confidence_N, hits_N))
         confidence, accuracy = (np.where(counts > 0, each / np.maximum(counts, 1), np.nan) for each in sums)
