@@ -78,10 +78,43 @@ def test_a_grid_resumes_each_run_by_its_values(recipe: Path) -> None:
     assert folders(first) == ["runs/tiny/0001", "runs/tiny/0002"]
     assert folders(both) == ["runs/tiny/0001", "runs/tiny/0003", "runs/tiny/0002", "runs/tiny/0004"]
     named = trained(recipe, grid[0], options=replace(QUIET, run_dir=Path("grid")))
-    assert folders(named) == ["grid/optimizer.momentum=0.9", "grid/optimizer.momentum=_2_0.25_"]
+    assert folders(named)[0] == "grid/optimizer.momentum=0.9"
+    assert folders(named)[1].startswith("grid/optimizer.momentum=_2_0.25_-")
     assert [run["seconds"] for point in first["points"] for run in point["runs"]] == [
         run["seconds"] for point in both["points"][::2] for run in point["runs"]
     ]  # none was trained again
+
+
+PAD = "{PadIfNeeded: {min_height: 10, min_width: 10}}, {RandomCrop: {height: 8, width: 8}}"
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        "optimizer=[{name: SGD, lr: 0.1}, {name: SGD, lr: 0.1, momentum: 0.9}]",  # the one lies within the other
+        f"transforms.train=[[Normalize], [{PAD}, Normalize]]",  # their defaults are filled in
+        "schedule.max_lr=[0.1, find]",  # the run has the rate that was found
+        "model.architecture=[a.yaml, b.yaml]",  # the run has a copy under another name
+    ],
+)
+def test_a_run_is_found_by_what_its_values_mean(recipe: Path, axis: str) -> None:
+    net = "input: [1, 8, 8]\nlayers: {flat: {op: flatten, start_dim: 1}, fc: {op: Linear, out_features: 10}}\n"
+    (recipe.parent / "a.yaml").write_text(net)
+    (recipe.parent / "b.yaml").write_text(net.replace("10}}", "10, bias: false}}"))
+    sets = {"optimizer": ("schedule=null",), "model": ("model={architecture: a.yaml}",)}
+    options = replace(QUIET, sets=sets.get(axis.partition(".")[0].partition("=")[0], ()))
+    assert folders(trained(recipe, axis, options=options)) == ["runs/tiny/0001", "runs/tiny/0002"]
+    again = trained(recipe, axis, options=replace(options, resume=True))
+    assert folders(again) == ["runs/tiny/0001", "runs/tiny/0002"]
+
+
+def test_every_point_has_a_folder_of_its_own_with_a_name_that_can_be(recipe: Path) -> None:
+    options = replace(QUIET, run_dir=Path("grid"))
+    texts = ["a/b", "a b", "x" * 300, "x" * 301, "字" * 90]
+    names = [options.for_one([f"doc={text}"], []).run_dir for text in texts]
+    assert len({*names}) == len(texts)
+    assert all(name is not None and name.parent == Path("grid") and len(name.name.encode()) < 256 for name in names)
+    assert options.for_one(["optimizer.lr=0.1", "seed=0"], []).run_dir == Path("grid/optimizer.lr=0.1,seed=0")
 
 
 def test_each_seed_of_several_resumes_its_own_folder(recipe: Path) -> None:
@@ -100,6 +133,8 @@ def test_what_is_wrong_in_one_is_told_before_the_first(recipe: Path) -> None:
         trained(recipe, "optimizer.momentum=[0.9, -1]")
     with pytest.raises(ConfigError, match="unknown key 'momentun'"):
         trained(recipe, "optimizer.momentun=[0.9, 0.8]")
+    with pytest.raises(ConfigError, match="weight has 2 numbers"):  # what the data set tells without being opened
+        trained(recipe, "loss=[{}, {weight: [1, 2]}]")
     assert not Path("runs").exists()
 
 

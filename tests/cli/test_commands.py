@@ -93,6 +93,9 @@ def test_a_grid_gives_a_table(workplace: Path, zoo: Zoo) -> None:
     [
         (("--grid", "seed=[0, 1]", "--seeds", "2,3"), "--grid seed and --seeds say the same"),
         (("--grid", "train.epochs=[1, 2]", "--epochs", "3"), "--grid train.epochs and --epochs say the same"),
+        (("--grid", "optimizer=[1, 2]", "--set", "optimizer.lr=3"), "--grid optimizer and --set optimizer.lr say the"),
+        (("--grid", "train=[1, 2]", "--epochs", "3"), "--grid train and --epochs say the same"),
+        (("--grid", "a.b=[1, 2]", "--grid", "a=[1, 2]"), "--grid a in front of it"),
         (("--grid", "seed=[0, 1]", "--set", "seed=3"), "--grid seed and --set seed say the same"),
         (("--seeds", "0,1", "--set", "seed=3"), "--set seed and --seeds say the same"),
         (("--grid", "seed=[0, 1]", "--dry-run"), "--dry-run tries one run, --grid names several"),

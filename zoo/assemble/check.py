@@ -213,7 +213,7 @@ def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
         )
 
 
-def _check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostics) -> None:
+def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostics) -> None:
     """Tells what a run would say once data and weights are read, where it is sure already."""
     if parts.network.weights is not None:
         try:
@@ -268,7 +268,7 @@ def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> 
         if is_recipe(document.keys):
             resolved, parts = checked(str(path), diagnostics)
             if resolved is not None and parts is not None:
-                _check_against_data(resolved, parts, diagnostics)
+                check_against_data(resolved, parts, diagnostics)
         else:
             plan = checked_plan(path, diagnostics)
             if plan is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from zoo.train.runtime import choose_device
 
 Settle = Callable[[Diagnostics], None]  # shows warnings, raises ConfigError where there are errors
 Say = Callable[[str], None]  # a line for people
+_LONGEST_NAME = 200  # bytes; a file system takes 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class RunOptions:
 
     def for_one(self, varied: Sequence[str], several: Sequence[str]) -> RunOptions:
         """The options of one of several runs, which these sets tell from the others; each has a folder of its own."""
-        name = re.sub(r"[^\w.,=+-]+", "_", ",".join(varied))
+        name = _folder_name(",".join(varied))
         name = name.replace("=", "") if len(varied) == 1 and varied[0].startswith("seed=") else name
         run_dir = self.run_dir / name if self.run_dir is not None else None
         return replace(self, sets=(*self.sets, *varied), run_dir=run_dir, varied=tuple(varied), several=tuple(several))
@@ -71,3 +73,11 @@ class RunOptions:
             return self.sets
         epochs = int(self.epochs) if float(self.epochs).is_integer() else self.epochs
         return (*self.sets, f"train.epochs={epochs!r}")
+
+
+def _folder_name(values: str) -> str:
+    """A folder's name of what tells a run from others: whole where it can be one, else with a digest of the whole."""
+    name = re.sub(r"[^\w.,=+-]+", "_", values)
+    if name == values and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"{name[:48]}-{hashlib.sha256(values.encode()).hexdigest()[:8]}"

@@ -19,14 +19,14 @@ from zoo.assemble.environment import read_environment
 from zoo.assemble.files import resolved_document
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.max_lr import saved_range_test, with_document, with_lr
-from zoo.assemble.networks import Network
+from zoo.assemble.networks import Network, network_of
 from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents, diff_plans
-from zoo.document import Mapping, Node, Sequence, plain, read_file
+from zoo.document import Mapping, Node, Sequence, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
 from zoo.layout import ARCHITECTURE, RESOLVED, RESULT, is_run, numbered
@@ -37,7 +37,7 @@ from zoo.train.shelf import Shelf
 FREE = ("doc", "reports", "explain", "target", "tracking")
 
 
-def folder_of(runs: Path, resolved: Resolved, options: RunOptions) -> RunFolder | None:
+def folder_of(runs: Path, resolved: Resolved, parts: Parts, options: RunOptions) -> RunFolder | None:
     """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made.
 
     Of several runs of one command each has a folder of its own: the latest with the values that tell it apart.
@@ -48,24 +48,36 @@ def folder_of(runs: Path, resolved: Resolved, options: RunOptions) -> RunFolder 
     if not options.resume:
         return None
     paths = [text.partition("=")[0].strip() for text in options.varied]
-    found = (run for run in reversed(numbered(runs / resolved.recipe.name)) if _agrees(run, resolved, paths))
+    found = (run for run in reversed(numbered(runs / resolved.recipe.name)) if _agrees(run, resolved, parts, paths))
     latest = next(found, None)
     return RunFolder.planned(latest, resume=True) if latest is not None else None
 
 
-def _agrees(folder: Path, resolved: Resolved, paths: list[str]) -> bool:
-    """Whether a run has the recipe's values at these paths, its defaults beside them."""
+def _agrees(folder: Path, resolved: Resolved, parts: Parts, paths: list[str]) -> bool:
+    """Whether a run has the recipe's values at these paths, each with its defaults, and below and above them."""
     stored = _stored(folder) if paths else None
     if stored is None:
         return not paths
-    return all(_within(_value(resolved.document, path), _value(stored, path)) for path in paths)
+    resolved, parts, own, is_written = _as_begun(folder, resolved, parts, stored)
+    changes = [change.path for change in _changes(stored, own, is_written)]
+    if any(_lies_under(change, path) or _lies_under(path, change) for change in changes for path in paths):
+        return False
+    names_network = any(_lies_under("model.architecture", path) for path in paths)
+    return not names_network or _has_network(folder, resolved, parts)
 
 
-def _within(value: Any, whole: Any) -> bool:
-    """Whether a value is another one, mappings as far as they go."""
-    if isinstance(value, dict) and isinstance(whole, dict):
-        return all(key in whole and _within(each, whole[key]) for key, each in value.items())
-    return isinstance(value, bool) == isinstance(whole, bool) and bool(value == whole)
+def _lies_under(path: str, other: str) -> bool:
+    return f"{path}.".startswith(f"{other}.")
+
+
+def _has_network(folder: Path, resolved: Resolved, parts: Parts) -> bool:
+    """Whether a run's network is that of the recipe's file, of which the run has a copy under a name of its own."""
+    kept = load_plan(folder / ARCHITECTURE, Diagnostics()) if parts.network.plan is not None else None
+    if kept is None:
+        return True
+    image = next(iter(kept.inputs.values())).shape[1:]
+    network = network_of(resolved, Diagnostics(), input_shape=image)
+    return network is not None and network.plan is not None and not diff_plans(kept, network.plan)
 
 
 def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str:
@@ -91,12 +103,7 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
     stored = _stored(folder.path)
     if stored is None:
         return resolved, parts, "begin"
-    found = saved_range_test(folder.path)
-    if parts.optimization.finds_lr and found is not None:
-        resolved = with_lr(resolved, found.lr)
-        parts = recheck(resolved)
-    is_written = written_in(folder.path)
-    own = with_own_defaults(resolved_document(resolved, parts), stored, is_written, but=FREE)
+    resolved, parts, own, is_written = _as_begun(folder.path, resolved, parts, stored)
     _require_same(stored, own, folder, is_written)
     complete_now = complete(resolved, parts)
     document = with_own_defaults(complete_now, stored, is_written, but=FREE)
@@ -104,6 +111,22 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
         resolved = with_document(resolved, document)
         parts = recheck(resolved)
     return resolved, parts, "finished" if _is_finished(folder, resolved) else "resume"
+
+
+def _as_begun(
+    folder: Path, resolved: Resolved, parts: Parts, stored: Mapping
+) -> tuple[Resolved, Parts, Mapping, IsWritten]:
+    """The recipe with the rate that a run found, if any; then complete, with the run's own defaults.
+
+    The last says what was written of the run's recipe.
+    """
+    found = saved_range_test(folder) if parts.optimization.finds_lr else None
+    if found is not None:
+        resolved = with_lr(resolved, found.lr)
+        parts = recheck(resolved)
+    is_written = written_in(folder)
+    own = with_own_defaults(resolved_document(resolved, parts), stored, is_written, but=FREE)
+    return resolved, parts, own, is_written
 
 
 def require_same_beginning(folder: Path, network: Network, fingerprint: str, say: Say) -> None:
@@ -154,16 +177,7 @@ def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
 
 def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: IsWritten) -> None:
     """Raises ConfigError with a message for each value that differs and may not."""
-    changes = [
-        change
-        for change in diff_documents(stored, now)
-        # A default that one of them lacks came into the language after the run began, or went out of it.
-        if not (
-            _may(change)
-            or (change.before is None and _place(now, change.path) == DEFAULT)
-            or (change.kind == "removed" and not is_written(change.path))
-        )
-    ]
+    changes = [change for change in _changes(stored, now, is_written) if not _may(change)]
     if changes:
         raise ConfigError([_told(change, stored, now, folder) for change in changes])
     grown = next((change for change in diff_documents(stored, now) if change.path == "train.epochs"), None)
@@ -174,6 +188,18 @@ def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: 
         )
         place = _place(now, grown.path)
         raise ConfigError([Diagnostic("error", "recipe-changed", message, place, help="start a new run")])
+
+
+def _changes(stored: Mapping, now: Mapping, is_written: IsWritten) -> list[Change]:
+    """What differs, but for a default that one of them lacks: it came into the language after the run began, or went
+    out of it.
+    """
+    return [
+        change
+        for change in diff_documents(stored, now)
+        if not (change.before is None and _place(now, change.path) == DEFAULT)
+        and not (change.kind == "removed" and not is_written(change.path))
+    ]
 
 
 def _ended_inside_an_epoch(folder: RunFolder, epochs: Any) -> bool:
@@ -200,24 +226,13 @@ def _shown(value: Any) -> str:
 
 def _place(document: Mapping, path: str) -> Span | None:
     """The place of the value at a path of keys and indices; None where there is none."""
-    node = _node(document, path)
-    return node.span if node is not None else None
-
-
-def _value(document: Mapping, path: str) -> Any:
-    """The value itself; None where there is none."""
-    node = _node(document, path)
-    return None if node is None else plain(node)
-
-
-def _node(document: Mapping, path: str) -> Node | None:
     node: Node | None = document
     for part in path.split("."):
         if isinstance(node, Sequence):
             node = node.items[int(part)] if int(part) < len(node) else None
         else:
             node = node.get(part) if isinstance(node, Mapping) else None
-    return node
+    return node.span if node is not None else None
 
 
 def _may(change: Change) -> bool:

@@ -62,7 +62,7 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
     started = time.perf_counter()
     resolved, parts = prepare(recipe, options, settle)
     options = options.joined(parts.data.worker_timeout)
-    folder, has_begun = _folder(resolved, options)
+    folder, has_begun = _folder(resolved, parts, options)
     if folder is None or not has_begun:
         return _run(folder, resolved, parts, options, note, started)
     with folder if options.ranks.is_first else contextlib.nullcontext():
@@ -77,11 +77,11 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
         return _run(folder, resolved, parts, options, note, started)
 
 
-def _folder(resolved: Resolved, options: RunOptions) -> tuple[RunFolder | None, bool]:
+def _folder(resolved: Resolved, parts: Parts, options: RunOptions) -> tuple[RunFolder | None, bool]:
     """The run's folder where there is one yet, as the first rank finds it, and whether a run has begun there."""
 
     def find() -> tuple[str | None, bool]:
-        folder = folder_of(RUNS, resolved, options)
+        folder = folder_of(RUNS, resolved, parts, options)
         if folder is None:
             RunFolder.require_room(RUNS, resolved.recipe.name)
         return (None, False) if folder is None else (str(folder.path), folder.has_begun)

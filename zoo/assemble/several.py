@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.check import checked
+from zoo.assemble.check import check_against_data, checked
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import run_recipe
 from zoo.diagnostics import Diagnostics, counted
@@ -86,7 +86,9 @@ def _runs(options: RunOptions, point: dict[str, Any], axes: Sequence[Axis], seed
 
 def _check(recipe: str, options: RunOptions) -> None:
     diagnostics = Diagnostics()
-    checked(recipe, diagnostics, sets=options.all_sets)
+    resolved, parts = checked(recipe, diagnostics, sets=options.all_sets)
+    if resolved is not None and parts is not None:
+        check_against_data(resolved, parts, diagnostics)
     raise_if_errors(diagnostics)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,6 +126,17 @@ def _refuse_twice(sets: list[str], grid: list[str], epochs: bool, seeds: bool) -
     for path in map(_path, grid):
         if other := own.get(path) or said.get(path):
             raise UsageError(f"--grid {path} and {other} say the same", help="leave one of them out")
+    _refuse_to_replace(own | said, map(_path, grid))
+
+
+def _refuse_to_replace(said: dict[str, str], grid: Iterable[str]) -> None:
+    """Raises UsageError for an axis that replaces a whole of which another option gave a part."""
+    for path in grid:
+        for part, other in said.items():
+            if part.startswith(f"{path}."):
+                first = f"--grid {path} in front of it" if other.startswith("--grid") else "write it into each value"
+                raise UsageError(f"--grid {path} and {other} say the same: the one replaces the other", help=first)
+        said = {**said, path: f"--grid {path}"}
 
 
 def _path(text: str) -> str:
