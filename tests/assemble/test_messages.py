@@ -49,6 +49,7 @@ CASES = {
     "several_exits": recipe("model: {architecture: exits.yaml, classes: 10}"),
     "several_pieces": recipe("model: {architecture: pieces.yaml}"),
     "several_heads": recipe("model: {architecture: heads.yaml}"),
+    "several_heads_logits_last": recipe("model: {architecture: turned.yaml}"),
     "auxiliary_unknown": recipe("model: {architecture: heads.yaml}", more="loss: {auxiliary: {earlly: 0.3}}"),
     "auxiliary_of_all": recipe("model: {architecture: heads.yaml}", more="loss: {auxiliary: {early: 1, logits: 1}}"),
     "auxiliary_of_too_few": recipe("model: {architecture: three.yaml}", more="loss: {auxiliary: {early: 1}}"),
@@ -122,6 +123,7 @@ SEVERAL = {
     "outputs": NET + "output: {map: pool, logits: fc}\n",
     "exits": EXITS + "output: [fc, early]\n",
     "heads": EXITS + "output: {logits: fc, early: early}\n",
+    "turned": EXITS + "output: {early: early, logits: fc}\n",
     "three": EXITS + "output: {logits: fc, early: early, map: pool}\n",
     "pieces": NET + "  pieces: {op: chunk, chunks: 2, dim: 1}\n",
 }

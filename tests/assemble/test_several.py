@@ -14,7 +14,7 @@ import yaml
 from zoo.assemble import several
 from zoo.assemble.options import RunOptions
 from zoo.assemble.several import Axis, as_table, parse_grid, run_several
-from zoo.errors import ConfigError, DivergedError, UsageError, raise_if_errors
+from zoo.errors import CheckpointError, ConfigError, DivergedError, UsageError, raise_if_errors
 
 QUIET = RunOptions(quiet=True)
 
@@ -106,6 +106,14 @@ def test_a_run_is_found_by_what_its_values_mean(recipe: Path, axis: str) -> None
     assert folders(trained(recipe, axis, options=options)) == ["runs/tiny/0001", "runs/tiny/0002"]
     again = trained(recipe, axis, options=replace(options, resume=True))
     assert folders(again) == ["runs/tiny/0001", "runs/tiny/0002"]
+
+
+def test_a_finished_run_that_was_damaged_since(recipe: Path) -> None:
+    trained(recipe, "optimizer.momentum=[0.9, 0.8]")
+    for text in ('{"epochs": 1, "test": 3}', '{"epochs": 1, "test": {}}', '{"epochs": 1, "test": {"accuracy": "x"}}'):
+        Path("runs/tiny/0001/result.json").write_text(text)
+        with pytest.raises(CheckpointError, match=r"runs/tiny/0001"):
+            trained(recipe, "optimizer.momentum=[0.9, 0.8]", options=replace(QUIET, resume=True))
 
 
 def test_every_point_has_a_folder_of_its_own_with_a_name_that_can_be(recipe: Path) -> None:

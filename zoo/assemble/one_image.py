@@ -40,9 +40,10 @@ def _check_output(resolved: Resolved, plan: Plan, diagnostics: Diagnostics) -> N
     output = plan.output
     if isinstance(output, TensorSpec):
         return
-    help = f"write output: {_logits(plan)}"
+    logits, layer = _logits(plan)
+    help = f"write output: {layer}"
     if isinstance(output, dict) and len(set(map(_sizes, output.values()))) == 1:
-        others = ", ".join(f"{name}: 0.3" for name in list(output)[1:])
+        others = ", ".join(f"{name}: 0.3" for name in output if name != logits)
         help += f"; or train all of them, in the recipe: loss: {{auxiliary: {{{others}}}}}"
     diagnostics.error(
         "several-outputs",
@@ -110,14 +111,17 @@ def _described(output: Value) -> str:
     return f"a list of {counted(len(output), 'tensor')}" if isinstance(output, tuple) else "no tensor"
 
 
-def _logits(plan: Plan) -> str:
-    """The output that looks most like logits, by the name that the architecture has for it."""
+def _logits(plan: Plan) -> tuple[str, str]:
+    """The output that looks most like logits, by its name or shape: its key, and the architecture's name for it."""
     parts = list(_parts(plan))
-    flat = (name for name, value in parts if isinstance(value, TensorSpec) and len(value.shape) == 2)
-    return next(flat, parts[0][0] if parts else "NAME")
+    named = [part for part in parts if part[0] == "logits"]
+    flat = [part for part in parts if isinstance(part[2], TensorSpec) and len(part[2].shape) == 2]
+    key, layer, _ = [*named, *flat, *parts, ("NAME", "NAME", None)][0]
+    return key, layer
 
 
-def _parts(plan: Plan) -> Iterator[tuple[str, Value]]:
+def _parts(plan: Plan) -> Iterator[tuple[str, str, Value]]:
+    """Every output: its key or number, the architecture's name for it, and what it is."""
     written, output = plan.root.output, plan.output
     if not isinstance(output, tuple | dict):
         return
@@ -125,5 +129,5 @@ def _parts(plan: Plan) -> Iterator[tuple[str, Value]]:
     refs = plan.root.output_refs
     if isinstance(written, Ref):  # one layer gives them all
         refs = tuple(Ref(written.name, (*written.picks, key)) for key in values)
-    for ref, value in zip(refs, values.values(), strict=True):
-        yield ".".join(map(str, (ref.name, *ref.picks))), value
+    for ref, (key, value) in zip(refs, values.items(), strict=True):
+        yield str(key), ".".join(map(str, (ref.name, *ref.picks))), value

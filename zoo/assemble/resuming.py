@@ -254,6 +254,6 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"the run in {folder} is not finished: it has no {RESULT}") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / RESULT} cannot be read: {error}") from error
-    if not isinstance(result, dict):
-        raise CheckpointError(f"{folder / RESULT} is no mapping")
+    if not isinstance(result, dict) or not isinstance(result.get("test", {}), dict):
+        raise CheckpointError(f"{folder / RESULT} is no mapping, or its test is none")
     return {**result, "run_dir": str(folder)}  # a run folder may have been moved, or copied

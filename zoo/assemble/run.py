@@ -242,7 +242,7 @@ def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, not
     """
     from zoo.report.evidence import has_evidence
 
-    recipe, steps = resolved.recipe, read_result(folder.path)["steps"]
+    recipe, steps = resolved.recipe, read_result(folder.path).get("steps", 0)
     if not recipe.reports or has_evidence(folder.path, steps):
         return
     note("its report was not made yet: testing its last weights for it")

@@ -20,6 +20,7 @@ from zoo.document.reader import read_value
 from zoo.document.writer import flow_text
 from zoo.errors import DivergedError, UsageError, raise_if_errors
 from zoo.layout import METRICS
+from zoo.report.folder import folder_faults
 from zoo.train import RunFolder
 
 
@@ -128,21 +129,24 @@ def _point(trainer: _Trainer, values: dict[str, Any], each: Sequence[RunOptions]
 
 
 def _figures(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    figures: dict[str, Any] = {"test_accuracy": _spread([run["test"]["accuracy"] for run in runs])}
-    with_tta = [run["test"].get("accuracy_tta") for run in runs]
-    if None not in with_tta:
-        figures["test_accuracy_tta"] = _spread(with_tta)
-    held_out = [accuracy for run in runs if (accuracy := _held_out(Path(run["run_dir"]))) is not None]
-    if len(held_out) == len(runs):
-        figures["validation_accuracy"] = _spread(held_out)
-    return {**figures, "runs": runs}
+    accuracies = [_accuracies(run) for run in runs]
+    whole = (name for name in accuracies[0] if all(name in each for each in accuracies))
+    return {**{name: _spread([each[name] for each in accuracies]) for name in whole}, "runs": runs}
 
 
-def _held_out(run_dir: Path) -> float | None:
-    """The last epoch's accuracy on the validation set; None where there is none."""
-    lines = (run_dir / METRICS).read_text(encoding="utf-8").splitlines()
-    epochs: list[dict[str, Any]] = [line for line in map(json.loads, lines) if line.get("event") == "epoch"]
-    return (epochs[-1].get("validation") or {}).get("accuracy") if epochs else None
+def _accuracies(run: dict[str, Any]) -> dict[str, float]:
+    """A run's last accuracies; on the validation set too, where there is one. Raises CheckpointError."""
+    folder = Path(run["run_dir"])
+    with folder_faults(folder):  # one that was finished before may be damaged
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+        epochs: list[dict[str, Any]] = [line for line in map(json.loads, lines) if line.get("event") == "epoch"]
+        test, held_out = run["test"], (epochs[-1].get("validation") or {}) if epochs else {}
+        found = {
+            "test_accuracy": test["accuracy"],
+            "test_accuracy_tta": test.get("accuracy_tta"),
+            "validation_accuracy": held_out.get("accuracy"),
+        }
+        return {name: float(accuracy) for name, accuracy in found.items() if accuracy is not None}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

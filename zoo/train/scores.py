@@ -43,7 +43,8 @@ def _ranks(labels_N: Indices, probabilities_NK: NDArray[np.floating[Any]]) -> In
     true_N1 = np.take_along_axis(probabilities_NK, labels_N[:, None], axis=1)
     earlier = np.arange(probabilities_NK.shape[1]) < labels_N[:, None]
     before = ~(probabilities_NK <= true_N1) | ((probabilities_NK == true_N1) & earlier)  # what is nan comes first too
-    return before.sum(axis=1)
+    ranks: Indices = before.sum(axis=1)
+    return ranks
 
 
 def accuracy_interval(hits: int, samples: int) -> tuple[float, float]:
