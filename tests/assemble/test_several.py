@@ -48,10 +48,10 @@ def test_a_path_has_one_axis_and_its_yaml_is_judged() -> None:
 
 
 def test_every_combination_is_trained_once_for_every_seed(recipe: Path) -> None:
-    found = trained(recipe, "schedule.max_lr=[0.2, 0.01]", "train.epochs=[1, 2]", seeds=(3, 4))
+    found = trained(recipe, "schedule.max_lr=[0.2, 0.01]", "train.epochs=[1]", seeds=(3, 4))
     values = [point["values"] for point in found["points"]]
-    assert values == [{"schedule.max_lr": lr, "train.epochs": epochs} for lr in (0.2, 0.01) for epochs in (1, 2)]
-    assert folders(found) == [f"runs/tiny/{number:04}" for number in range(1, 9)]
+    assert values == [{"schedule.max_lr": lr, "train.epochs": epochs} for lr in (0.2, 0.01) for epochs in (1,)]
+    assert folders(found) == [f"runs/tiny/{number:04}" for number in range(1, 5)]
     for point in found["points"]:
         assert [(run["seed"], run["epochs"]) for run in point["runs"]] == [
             (seed, point["values"]["train.epochs"]) for seed in (3, 4)
@@ -65,7 +65,7 @@ def test_every_combination_is_trained_once_for_every_seed(recipe: Path) -> None:
     best = max(found["points"], key=lambda point: point["test_accuracy"]["mean"])
     assert found["best"] == {"values": best["values"], "by": "test", "accuracy": best["test_accuracy"]["mean"]}
     table = as_table(found).splitlines()
-    assert len({len(line[: line.index("runs/")]) for line in table[1:5]}) == 1  # columns are aligned
+    assert len({len(line[: line.index("runs/")]) for line in table[1:3]}) == 1  # columns are aligned
     assert table[0].split() == ["schedule.max_lr", "train.epochs", "test", "accuracy", "run"]
     assert "best by the test set, which flatters it" in table[-1]
 
