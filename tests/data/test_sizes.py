@@ -25,6 +25,9 @@ def size(transforms: list[Any], *, errors: int = 0) -> tuple[int, int, int] | No
     return found
 
 
+PADDED, CROPPED = {"PadIfNeeded": {"min_height": 40, "min_width": 40}}, {"RandomCrop": {"height": 36, "width": 30}}
+CROPPED_SMALL = {"RandomCrop": {"height": 9, "width": 7}}
+
 SURE: list[list[Any]] = [
     ["HorizontalFlip", "Normalize"],
     [{"PadIfNeeded": {"min_height": 32, "min_width": 28}}, {"RandomCrop": {"height": 30, "width": 28}}, "Normalize"],
@@ -33,6 +36,10 @@ SURE: list[list[Any]] = [
     [{"RandomResizedCrop": {"size": [11, 12]}}],
     [{"OneOf": {"transforms": ["HorizontalFlip", {"Affine": {"rotate": [-9, 9]}}]}}, "ToGray", "Normalize"],
     [{"RandomCrop": {"height": 99, "width": 99, "p": 0}}],
+    [{"Sequential": {"transforms": [PADDED, CROPPED], "p": 1}}],
+    [{"Sequential": {"transforms": [PADDED, {"CenterCrop": {"height": 20, "width": 24}}], "p": 0.5}}],
+    [{"OneOf": {"transforms": [{"CenterCrop": {"height": 9, "width": 7}}, CROPPED_SMALL], "p": 1}}],
+    [{"SomeOf": {"transforms": ["HorizontalFlip", "Affine"], "n": 2}}],
 ]
 
 
@@ -52,7 +59,11 @@ def test_the_size_is_that_of_the_images(transforms: list[Any]) -> None:
         [{"RandomScale": {"scale_limit": 0.5}}],
         [{"RandomCrop": {"height": 8, "width": 8, "p": 0.5}}],
         [{"Affine": {"rotate": 30, "fit_output": True}}],
+        [{"Perspective": {"keep_size": False, "p": 1}}],
         [{"OneOf": {"transforms": ["HorizontalFlip", {"CenterCrop": {"height": 8, "width": 8}}]}}],
+        [{"OneOf": {"transforms": [CROPPED_SMALL], "p": 0.5}}],
+        [{"SomeOf": {"transforms": [PADDED, CROPPED], "n": 2}}],  # the crop gets what is padded
+        [{"Sequential": {"transforms": [PADDED, CROPPED], "p": 0.5}}],
     ],
 )
 def test_what_is_drawn_is_not_sure(transforms: list[Any]) -> None:
@@ -62,6 +73,18 @@ def test_what_is_drawn_is_not_sure(transforms: list[Any]) -> None:
 def test_a_crop_that_no_image_can_give() -> None:
     assert size([{"RandomCrop": {"height": 21, "width": 9}}, "Normalize"], errors=1) is None
     assert size([{"RandomScale": {}}, {"RandomCrop": {"height": 99, "width": 99}}]) is None  # perhaps it can
+
+
+@pytest.mark.parametrize(
+    "composition",
+    [
+        {"Sequential": {"transforms": [{"CenterCrop": {"height": 9, "width": 9}}, CROPPED], "p": 1}},
+        {"RandomOrder": {"transforms": [PADDED, CROPPED], "n": 2}},  # the crop comes first in half of the images
+        {"OneOf": {"transforms": [PADDED, CROPPED]}},
+    ],
+)
+def test_a_crop_that_no_image_can_give_inside_others(composition: Any) -> None:
+    assert size([composition], errors=1) is None
 
 
 @pytest.mark.parametrize("source", ["digits", "synthetic"])

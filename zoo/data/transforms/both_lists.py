@@ -22,7 +22,7 @@ def check_both(train: Specs, eval_: Specs, places: tuple[Span, Span], diagnostic
                 "random-eval",
                 f"transforms.eval: {random.name} is random: each test would be of other images",
                 random.span,
-                help="move it to transforms.train" + ("; p: 1 takes all images" if _chance(random) < 1 else ""),
+                help="move it to transforms.train" + ("; p: 1 takes all images" if random.p < 1 else ""),
             )
     found = [next(filter(None, map(_normalize, specs)), None) for specs in (train, eval_)]
     for has, lacks, at in (("train", "eval", 0), ("eval", "train", 1)):
@@ -53,14 +53,8 @@ def _within(spec: TransformSpec) -> Iterator[TransformSpec]:
 
 def _is_random(spec: TransformSpec) -> bool:
     chooses = len(spec.children) > 1 and spec.name != "Sequential"
-    return _chance(spec) > 0 and (_chance(spec) < 1 or chooses or spec.name.startswith("Random"))
-
-
-def _chance(spec: TransformSpec) -> float:
-    """The share of images that it treats."""
-    field = spec.entry.arguments.model_fields.get("p")
-    return float(spec.arguments.get("p", 1 if field is None else field.default))
+    return spec.p > 0 and (spec.p < 1 or chooses or spec.name.startswith("Random"))
 
 
 def _normalize(spec: TransformSpec) -> TransformSpec | None:
-    return next((one for one in _within(spec) if one.name == "Normalize" and _chance(one) > 0), None)
+    return next((one for one in _within(spec) if one.name == "Normalize" and one.p > 0), None)

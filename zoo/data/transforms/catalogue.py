@@ -1,11 +1,11 @@
-"""The registry of transforms, and a recipe's list of them turned into checked specs. Floor 2."""
+"""The registry of transforms, and a transform as a recipe names it. Floor 2."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,8 +15,6 @@ from zoo.data.transforms.batched.builders import BUILDERS
 from zoo.data.transforms.batched.forms import BatchedForm, Builder, Facts, NotBatchedError, Shape
 from zoo.diagnostics import Span
 from zoo.registry import Registry
-
-Where = Literal["train", "eval"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,15 @@ class TransformSpec:
         return transforms[self.name]
 
     @property
+    def p(self) -> float:
+        """The share of images that it treats; 1 for what knows no share."""
+        return float(self.argument("p")) if "p" in self.entry.arguments.model_fields else 1.0
+
+    def argument(self, name: str) -> Any:
+        """An argument's value, written or by default."""
+        return self.arguments.get(name, self.entry.arguments.model_fields[name].default)
+
+    @property
     def mixes_labels(self) -> bool:
         """Whether images come out with shares of several classes (B, classes) instead of a class (B)."""
         return self.entry.mixes_labels or any(child.mixes_labels for child in self.children)
@@ -119,7 +126,7 @@ class TransformSpec:
     def gives_floats(self) -> bool:
         """Whether images, or some of them, come out as float32."""
         makes = self.name in _GIVE_FLOATS or any(child.gives_floats for child in self.children)
-        return makes and self.arguments.get("p") != 0
+        return makes and self.p > 0
 
     def build(self, facts: Facts) -> Any:
         """The albumentations transform; Normalize without mean and std takes the data's."""
@@ -137,8 +144,7 @@ class TransformSpec:
         if entry.own is not None:
             return entry.own(self._validated(), shape, facts)
         if self.mixes_labels:
-            p = self.arguments.get("p", entry.arguments.model_fields["p"].default)
-            return mixing.one_of([child._validated() for child in self.children], p, shape, facts)
+            return mixing.one_of([child._validated() for child in self.children], self.p, shape, facts)
         if not entry.is_batched:
             raise NotBatchedError(self.name)
         transform = self.build(facts)

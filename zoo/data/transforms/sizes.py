@@ -31,7 +31,11 @@ _KEEPING = {
     "HorizontalFlip", "VerticalFlip", "CoarseDropout", "Erasing", "GridDropout", "ElasticTransform", "GridDistortion",
     "OpticalDistortion", "ShiftScaleRotate", "SafeRotate", "Affine", "Rotate", "Perspective",
 }  # fmt: skip
-_UNLESS = {"Affine": "fit_output", "Perspective": "fit_output", "Rotate": "crop_border"}  # the argument that sizes anew
+_UNLESS = {  # the arguments that size anew
+    "Affine": {"fit_output": True},
+    "Perspective": {"fit_output": True, "keep_size": False},
+    "Rotate": {"crop_border": True},
+}
 
 
 def size_after(
@@ -56,22 +60,27 @@ def size_after(
 def _after(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
     if spec.name == "Normalize":
         _check_counts(spec, size, diagnostics, whose)
-    p = _chance(spec)
-    if p == 0 or _keeps(spec, size):
+    if spec.p == 0 or _keeps(spec, size):
         return size
     if spec.children:
-        inside = [_after(child, size, diagnostics, whose) for child in spec.children]
-        return size if all(after == size for after in inside) else None
-    if spec.name not in _SETTLED:
-        return None
-    after = _tried(spec, size, diagnostics, whose)
-    return after if after == size or p == 1 else None
+        after = _after_some(spec, size, diagnostics, whose)
+    else:
+        after = _tried(spec, size, diagnostics, whose) if spec.name in _SETTLED else None
+    return after if after == size or spec.p == 1 else None
 
 
-def _chance(spec: TransformSpec) -> float:
-    """The share of images that it treats."""
-    field = spec.entry.arguments.model_fields.get("p")
-    return float(spec.arguments.get("p", 1.0 if field is None else field.default))
+def _after_some(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> ImageSize | None:
+    """The size behind a composition that does something."""
+    if spec.name == "Sequential":
+        return size_after(spec.children, size, diagnostics, whose=whose)
+    follow = spec.name != "OneOf" and spec.argument("n") > 1  # each other, as they are drawn
+    if follow and spec.name == "SomeOf":
+        # Those further down may only ever get what others give: whether they fail is not sure.
+        diagnostics = Diagnostics()
+    sizes = {_after(child, size, diagnostics, whose) for child in spec.children}
+    if follow:
+        return size if sizes == {size} else None
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> None:
@@ -91,7 +100,8 @@ def _keeps(spec: TransformSpec, size: ImageSize) -> bool:
     if spec.name in _OF_SQUARES:
         return size[0] == size[1]
     if spec.name in _KEEPING:
-        return not spec.arguments.get(_UNLESS.get(spec.name, ""), False)
+        unless = _UNLESS.get(spec.name, {})
+        return not any(spec.arguments.get(argument) == value for argument, value in unless.items())
     library = albumentations.library()
     return hasattr(library, spec.name) and issubclass(albumentations.class_of(spec.name), library.ImageOnlyTransform)
 
