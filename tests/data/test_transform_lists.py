@@ -43,7 +43,16 @@ WRONG = """
   - Pad: {padding: [-2, 0]}
   - {HorizontalFlip: {}, VerticalFlip: {}}
   - 3
+  - OneOf: {transforms: [HorizontalFlip: {p: 0}, VerticalFlip: {p: 0}]}
+  - Rotate: {limit: .nan}
+  - Affine: {scale: 1.1, translate_px: {x: [-.inf, 2]}}
+  - Normalize: {mean: 0.5, std: [0.2, 0, 0.2]}
+  - ToFloat: {max_value: 0}
 """
+
+
+def test_a_std_that_is_not_divided_by_may_be_any() -> None:
+    assert complaints("[Normalize: {std: 0, normalization: image}]").strip() == ""
 
 
 def test_messages(golden: Callable[[str, str], None]) -> None:

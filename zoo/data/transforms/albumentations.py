@@ -31,6 +31,7 @@ _COMPOSITION_DOCS = {
 }
 COMPOSITIONS = tuple(_COMPOSITION_DOCS)
 
+_DIVISORS = {"Normalize": ("std", "max_pixel_value"), "ToFloat": ("max_value",)}
 _STREAM = stream_of("albumentations")
 _STRICT = {"strict": True}
 _own_classes: dict[str, type] = {}  # albumentations classes that plugins brought, by their names
@@ -166,6 +167,11 @@ def _refuse(name: str, transform: Any) -> None:
             raise ValueError("hole_height_range and hole_width_range are both in pixels or both fractions of the size")
     if name == "Pad" and np.min(transform.padding) < 0:
         raise ValueError("padding is at least 0; a crop takes pixels away")
+    for argument in _DIVISORS.get(name, ()):
+        value = getattr(transform, argument)
+        is_used = value is not None and getattr(transform, "normalization", "standard") == "standard"
+        if is_used and np.any(np.asarray(value, dtype=np.float32) == 0):
+            raise ValueError(f"{argument} is 0, and pixels are divided by it")
 
 
 def _translated(argument: str, value: Any) -> Any:

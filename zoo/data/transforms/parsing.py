@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 from zoo.data.transforms import albumentations
 from zoo.data.transforms.batched.forms import ANY_FACTS
@@ -75,6 +76,12 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) 
 
 def _judged(entry: TransformEntry, written: Mapping, span: Span, diagnostics: Diagnostics) -> bool:
     """Whether the arguments will do; what the library would only warn of is told as a warning at its place."""
+    # The library takes infinity and NaN, and trips over them image by image.
+    endless = [one for one in written.entries if one.key != "transforms" and not _are_finite(plain(one.value))]
+    for one in endless:
+        diagnostics.error("bad-value", f"{entry.name}: {one.key}: a number has to be finite", one.value.span)
+    if endless:
+        return False
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         try:
@@ -88,18 +95,25 @@ def _judged(entry: TransformEntry, written: Mapping, span: Span, diagnostics: Di
     return valid
 
 
+def _are_finite(value: Any) -> bool:
+    """Whether there is neither infinity nor NaN among the numbers of a value."""
+    if isinstance(value, dict | list):
+        return all(map(_are_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def _children(name: str, node: Node | None, diagnostics: Diagnostics, where: Where) -> tuple[TransformSpec, ...] | None:
     """The transforms inside a OneOf and its like; None where one of them is wrong."""
     assert isinstance(node, Sequence)
     children = parse_transforms(node, diagnostics, where=where, inside=name)
     if len(children) < len(node):
         return None
-    mixers = [child for child in children if child.entry.mixes_labels]
-    if name == "OneOf" and len(mixers) == len(node):
-        if any(child.arguments.get("p") != 0 for child in mixers):
-            return children
+    if name == "OneOf" and all(child.p == 0 for child in children):
         diagnostics.error("bad-value", "OneOf: with p: 0 for each of its transforms it has none to choose", node.span)
         return None
+    mixers = [child for child in children if child.entry.mixes_labels]
+    if name == "OneOf" and len(mixers) == len(node):
+        return children
     refused = next((child for child in children if child.is_own), None)
     if refused is None:
         return children
