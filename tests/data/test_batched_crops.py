@@ -224,6 +224,14 @@ def test_sizes_behind_symmetries(text: str, size: tuple[int, int, int], after: t
     assert not list(diagnostics)
 
 
+@pytest.mark.parametrize("ratio", [1e3, 1e18, 1e300])
+def test_a_sized_crop_as_wide_as_can_be(ratio: float) -> None:
+    form, _ = built(f"RandomSizedCrop: {{min_max_height: [4, 9], size: [9, 9], w2h_ratio: {ratio:.1e}}}")
+    parameters = drawn(form, 5)
+    assert set(parameters["width"]) == {SHAPE.width}
+    assert set(parameters["left"]) == {0}
+
+
 @pytest.mark.parametrize("name", ["RandomRotate90", "MedianBlur", "ToSepia"])
 def test_classes_that_do_not_look_at_their_arguments_can_be_named(name: str) -> None:
     (spec,) = specs(f"[{name}: {{p: 1.0}}]")
@@ -237,6 +245,10 @@ def test_classes_that_do_not_look_at_their_arguments_can_be_named(name: str) -> 
         ("RandomResizedCrop: {size: [9, 9], interpolation: cubic}", SHAPE),
         ("RandomResizedCrop: {size: [9, 9], area_for_downscale: image}", SHAPE),
         ("RandomSizedCrop: {min_max_height: [2, 9], size: [9, 9], w2h_ratio: 0.4}", SHAPE),
+        ("RandomSizedCrop: {min_max_height: [2, 1.0e+30], size: [9, 9]}", SHAPE),
+        ("RandomResizedCrop: {size: [9, 9], ratio: [0.0, 1.0]}", SHAPE),
+        ("RandomResizedCrop: {size: [9, 9], ratio: [0.01, 0.02]}", SHAPE),  # 14 rows leave 0.3 of a column
+        ("RandomResizedCrop: {size: [1, 1], ratio: [4.0, 5.0]}", Shape(1, 1, 3)),
         ("RandomRotate90", SHAPE),
         ("D4", SHAPE),
         ("SquareSymmetry", SHAPE),

@@ -166,6 +166,10 @@ def test_to_float(text: str, shape: Shape) -> None:
     ("text", "shape"),
     [
         ("GaussianBlur: {sigma_limit: 0.0}", SHAPE),
+        ("GaussianBlur: {sigma_limit: [1.0e+6, 1.0e+6]}", SHAPE),
+        ("GaussianBlur: {sigma_limit: 1.0e+308}", SHAPE),
+        ("GaussianBlur: {blur_limit: [3, 1000001]}", SHAPE),
+        ("Blur: {blur_limit: 10001}", SHAPE),
         ("Sharpen: {method: gaussian}", SHAPE),
         ("Equalize", FLOAT),
         ("Equalize: {mode: pil}", SHAPE),

@@ -292,11 +292,24 @@ def test_two_of_a_name_draw_apart() -> None:
         "ToGray: {method: max}",
         "CoarseDropout: {fill: 300}",
         "CoarseDropout: {fill: [0, -1, 0]}",
+        "CoarseDropout: {fill: [7]}",
+        "Erasing: {fill: [7]}",
+        "Pad: {padding: 1, fill: [1, 2]}",
+        "PadIfNeeded: {min_height: 20, min_width: 20, fill: [1, 2]}",
+        "CenterCrop: {height: 20, width: 20, pad_if_needed: true, fill: [1, 2]}",
+        "Affine: {translate_px: [-3, 3], fill: [1, 2]}",
+        "Affine: {translate_percent: 0.1, fill: [1, 2]}",
     ],
 )
 def test_what_has_no_batched_form_says_so(text: str) -> None:
     with pytest.raises(NotBatchedError):
         built(text)
+
+
+def test_a_fill_that_never_shows_may_be_any() -> None:
+    for text in ("CenterCrop: {height: 9, width: 9, fill: [1, 2]}", "Pad: {border_mode: wrap, fill: [1, 2]}"):
+        form, _ = built(text)
+        assert ours(form, pictures(2), {}).shape == (2, form.after.height, form.after.width, 3)
 
 
 @pytest.mark.parametrize("key", ["mean", "std"])

@@ -17,6 +17,8 @@ from zoo.data.transforms.batched.warps import Warp, sampling
 
 Range = tuple[float, float]
 
+_FARTHEST = 2**31  # pixels or degrees: beyond, OpenCV and float32 have no places for an image
+
 
 @dataclass(frozen=True)
 class AffineWarp(Warp):
@@ -98,15 +100,26 @@ class SafeRotateWarp(Warp):
         return inverted(scale[:, :, None] * forward)
 
 
+def _check_reach(transform: Any, *names: str) -> None:
+    """Refuses angles and shifts that are no such."""
+    for name in names:
+        value = getattr(transform, name)
+        bounds = list(value.values()) if isinstance(value, dict) else value
+        if value is not None and np.abs(bounds).max() > _FARTHEST:
+            raise NotBatchedError(f"{type(transform).__name__} with {name}: {value}")
+
+
 def rotate(transform: Any, shape: Shape) -> AffineWarp:
     """Rotate, within the image's frame."""
     if transform.crop_border:
         raise NotBatchedError("Rotate with crop_border: true")
+    _check_reach(transform, "limit")
     return AffineWarp(transform.p, sampling(transform, shape), shape, tuple(transform.limit))
 
 
 def safe_rotate(transform: Any, shape: Shape) -> SafeRotateWarp:
     """SafeRotate."""
+    _check_reach(transform, "limit")
     return SafeRotateWarp(transform.p, sampling(transform, shape), shape, tuple(transform.limit))
 
 
@@ -114,6 +127,7 @@ def affine(transform: Any, shape: Shape) -> BatchedForm:
     """Affine and ShiftScaleRotate; those that shift by whole pixels and do nothing else move rows and columns."""
     if transform.fit_output:
         raise NotBatchedError(f"{type(transform).__name__} with fit_output: true")
+    _check_reach(transform, "rotate", "shear", "translate_px", "translate_percent")
     if geometry.only_shifts(transform):
         return geometry.shift(transform, shape)
     percent = transform.translate_percent

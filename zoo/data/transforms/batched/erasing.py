@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from zoo.data.draws import Draws
-from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, fill_values
-from zoo.data.transforms.batched.pixels import Holes
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
+from zoo.data.transforms.batched.pixels import Holes, hole_fill
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Erasing(Holes):
 
 def erasing(transform: Any, shape: Shape) -> Erasing:
     """Erasing with a constant fill."""
-    fill = fill_values(transform.fill, shape.channels)
-    if shape.dtype == "uint8" and not all(0 <= value <= 255 for value in fill):
-        raise NotBatchedError("Erasing with a fill outside 0..255")
+    fill = hole_fill(transform, shape)
     size, (low, high) = shape.height * shape.width, transform.ratio
     if low <= 0:
         raise NotBatchedError(f"Erasing with ratio: {[low, high]}")
@@ -44,4 +42,4 @@ def erasing(transform: Any, shape: Shape) -> Erasing:
     smallest = size * transform.scale[0]
     if largest < smallest or largest <= 0:
         raise NotBatchedError(f"Erasing with scale: {list(transform.scale)}, too much for its ratio")
-    return Erasing(shape, transform.fill, transform.p, (smallest, largest), (low, high))
+    return Erasing(shape, fill, transform.p, (smallest, largest), (low, high))

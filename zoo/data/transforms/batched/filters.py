@@ -21,6 +21,8 @@ from zoo.data.transforms.batched.colours import joined, planes_of
 from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
 from zoo.data.transforms.batched.levels import clipped
 
+_MOST_PLACES = 1 << 24  # float32 numbers of a table by which kernels become matrices: 64 MiB
+
 
 @dataclass(frozen=True)
 class GaussianBlur(Sometimes):
@@ -150,6 +152,8 @@ def blur(transform: Any, shape: Shape) -> Blur:
     # As albumentations' sample_odd_from_range.
     low, high = (max(3, size + (size % 2 == 0)) for size in transform.blur_limit)
     high = max(low, high)
+    if 255 * high**2 >= 1 << 31:  # where a sum of so many pixels outgrows its whole numbers
+        raise NotBatchedError(f"Blur with blur_limit: {high}")
     return Blur(transform.p, shape, (low, high))
 
 
@@ -158,8 +162,10 @@ def gaussian_blur(transform: Any, shape: Shape) -> GaussianBlur:
     (sigma, largest_sigma), (size, largest) = transform.sigma_limit, transform.blur_limit
     if largest_sigma <= 0:
         raise NotBatchedError(f"GaussianBlur with sigma_limit: {[sigma, largest_sigma]}")
-    reach = max(largest // 2, int(largest_sigma * 3.5) if size == 0 else 0)
-    return GaussianBlur(transform.p, shape, (sigma, largest_sigma), (int(size), int(largest)), reach)
+    reach = max(largest // 2, largest_sigma * 3.5 if size == 0 else 0)
+    if (reach + 1) * max(shape.height, shape.width) ** 2 > _MOST_PLACES:
+        raise NotBatchedError(f"GaussianBlur with a kernel that reaches {reach:.0f} pixels far")
+    return GaussianBlur(transform.p, shape, (sigma, largest_sigma), (int(size), int(largest)), int(reach))
 
 
 def sharpen(transform: Any, shape: Shape) -> Sharpen:

@@ -63,6 +63,10 @@ class Window:
     after: Shape
     p: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self._shows_fill:
+            border_fill(self.fill, self.before)  # refuses what is no fill for these images
+
     def draw(self, draws: Draws) -> Parameters:
         """``top`` and ``left`` (n): the window's corner; nothing where it is the same for all."""
         if self.p >= 1 and self.top[0] == self.top[1] and self.left[0] == self.left[1]:
@@ -79,11 +83,14 @@ class Window:
         """Lays the window."""
         rows = self._positions(parameters.get("top"), self.top[0], self.after.height, canvas)
         columns = self._positions(parameters.get("left"), self.left[0], self.after.width, canvas)
-        has_outside = self.mode == CONSTANT and self._may_leave
-        fill = border_fill(self.fill, self.before) if has_outside else None
+        fill = border_fill(self.fill, self.before) if self._shows_fill else None
         return canvas.moved(
             inside(rows, self.before.height, self.mode), inside(columns, self.before.width, self.mode), fill
         )
+
+    @property
+    def _shows_fill(self) -> bool:
+        return self.mode == CONSTANT and self._may_leave
 
     @property
     def _may_leave(self) -> bool:

@@ -44,12 +44,12 @@ class Holes:
     """Rectangles of one colour, whose edges those who derive from it draw."""
 
     after: Shape
-    fill: Any
+    fill: tuple[float, ...]  # a number a channel
 
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """Fills the holes."""
         pixels = canvas.pixels()
-        paint(pixels, holes_mask(parameters, canvas), fill_values(self.fill, self.after.channels))
+        paint(pixels, holes_mask(parameters, canvas), self.fill)
         return Canvas.of(pixels)
 
 
@@ -81,6 +81,16 @@ class CoarseDropout(Holes):
         if self.height_range[1] >= 1:
             return draws.integers(int(bounds[0]), int(min(bounds[1], size)))
         return (draws.uniform(*bounds) * size).astype(np.int64)
+
+
+def hole_fill(transform: Any, shape: Shape) -> tuple[float, ...]:
+    """The fill of holes, a number a channel, where albumentations takes it."""
+    name, fill = type(transform).__name__, fill_values(transform.fill, shape.channels)
+    if np.ndim(transform.fill) == 1 and len(transform.fill) != shape.channels:
+        raise NotBatchedError(f"{name} with a fill of one number in a list")
+    if shape.dtype == "uint8" and not all(0 <= value <= 255 for value in fill):
+        raise NotBatchedError(f"{name} with a fill outside 0..255")
+    return fill
 
 
 def holes_mask(parameters: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
@@ -169,14 +179,12 @@ def normalize(transform: Any, shape: Shape) -> Normalize:
 
 def coarse_dropout(transform: Any, shape: Shape) -> CoarseDropout:
     """CoarseDropout with a constant fill."""
-    fill = fill_values(transform.fill, shape.channels)
-    if shape.dtype == "uint8" and not all(0 <= value <= 255 for value in fill):
-        raise NotBatchedError("CoarseDropout with a fill outside 0..255")
+    fill = hole_fill(transform, shape)
     height, width = transform.hole_height_range, transform.hole_width_range
     in_pixels = height[1] >= 1
     if in_pixels and (int(height[0]) > shape.height or int(width[0]) > min(width[1], shape.width)):
         raise NotBatchedError("CoarseDropout with holes larger than the image")
-    return CoarseDropout(shape, transform.fill, transform.p, transform.num_holes_range, height, width)
+    return CoarseDropout(shape, fill, transform.p, transform.num_holes_range, height, width)
 
 
 def brightness_contrast(transform: Any, shape: Shape) -> BrightnessContrast:

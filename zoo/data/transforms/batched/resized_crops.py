@@ -22,6 +22,7 @@ from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape
 from zoo.data.transforms.batched.warps import blended
 
 _NEAREST, _LINEAR = 0, 1
+_TALLEST = 2**31  # an image that OpenCV has no number for
 _TRIES = 10  # albumentations' for a rectangle that fits
 
 
@@ -136,14 +137,19 @@ class RandomResizedCrop(ResizedCrop):
 
     def _or_centred(self, rectangle: tuple[Integers, ...]) -> tuple[Integers, ...]:
         """The rectangles, the largest in the middle in place of those that no try has found."""
-        tall, wide = self.before.height, self.before.width
-        if wide / tall < self.ratio[0]:
-            tall = round(wide / self.ratio[0])
-        elif wide / tall > self.ratio[1]:
-            wide = round(tall * self.ratio[1])
+        tall, wide = _largest(self.before, self.ratio)
         centred = ((self.before.height - tall) // 2, (self.before.width - wide) // 2, tall, wide)
         found = rectangle[2] > 0
         return tuple(np.where(found, one, other) for one, other in zip(rectangle, centred, strict=True))
+
+
+def _largest(shape: Shape, ratio: tuple[float, float]) -> tuple[int, int]:
+    """Height and width of the largest rectangle of a ratio, in whole pixels: of one that no image has, none."""
+    if shape.width / shape.height < ratio[0]:
+        return round(shape.width / ratio[0]), shape.width
+    if shape.width / shape.height > ratio[1]:
+        return shape.height, round(shape.height * ratio[1])
+    return shape.height, shape.width
 
 
 @dataclass(frozen=True)
@@ -155,21 +161,25 @@ class RandomSizedCrop(ResizedCrop):
 
     def _rectangle(self, draws: Draws) -> tuple[Integers, ...]:
         height = draws.integers(*self.heights)
-        width = np.minimum((height * self.ratio).astype(np.int64), self.before.width)
+        width = np.minimum(height * self.ratio, self.before.width).astype(np.int64)
         return self._laid(np.minimum(height, self.before.height), width, draws.uniform(), draws.uniform())
 
 
 def random_resized_crop(transform: Any, shape: Shape) -> RandomResizedCrop:
     """RandomResizedCrop."""
-    common = _common(transform, shape)
-    return RandomResizedCrop(*common, tuple(transform.scale), tuple(transform.ratio))
+    common, ratio = _common(transform, shape), tuple(transform.ratio)
+    if ratio[0] <= 0 or math.isinf(ratio[1]) or min(_largest(shape, ratio)) < 1:
+        raise NotBatchedError(f"RandomResizedCrop with ratio: {list(ratio)} of {shape.height} x {shape.width} pixels")
+    return RandomResizedCrop(*common, tuple(transform.scale), ratio)
 
 
 def random_sized_crop(transform: Any, shape: Shape) -> RandomSizedCrop:
     """RandomSizedCrop."""
     common = _common(transform, shape)
     heights = tuple(transform.min_max_height)
-    if int(heights[0] * transform.w2h_ratio) < 1:
+    if heights[1] > _TALLEST:
+        raise NotBatchedError(f"RandomSizedCrop with min_max_height: {list(heights)}")
+    if heights[0] * transform.w2h_ratio < 1:
         raise NotBatchedError(f"RandomSizedCrop with w2h_ratio: {transform.w2h_ratio}, which gives no width")
     return RandomSizedCrop(*common, heights, transform.w2h_ratio)
 
