@@ -192,14 +192,14 @@ def _choose(
     if backend == "albumentations":
         return "albumentations", "asked for", ()
     try:
-        steps = batched_steps(specs, _shape(split), facts)
+        shape = _shape(split)
+        steps = batched_steps(specs, shape, facts)
     except NotBatchedError as reason:
         if backend == "batched":
             raise _not_batched(reason) from None
         return "albumentations", str(reason), ()
     if backend == "batched":
         return "batched", "asked for", steps
-    shape = _shape(split)
     is_large = shape.height * shape.width > MOST_ON_A_CPU
     if is_large and device.type == "cpu" and not any(spec.is_own for spec in specs):
         return "albumentations", f"faster on a CPU for images of {shape.height} x {shape.width}", ()
