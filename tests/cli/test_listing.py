@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,3 +58,14 @@ def test_transforms_with_a_batched_form_are_marked(zoo: Zoo) -> None:
         ("Superpixels", "Superpixels  Transform "),
     ):
         assert zoo("ls", "transforms", name).out.startswith(start)
+
+
+@pytest.mark.parametrize("name", ["RandomResizedCrop", "HorizontalFlip"])
+def test_on_a_terminal_no_line_is_wider_than_it(name: str, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = zoo("ls", "transforms", name).out  # the control: a file gets a line an argument
+    monkeypatch.setattr("zoo.cli.catalogue.sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = zoo("ls", "transforms", name).out
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert (narrow == wide) == (name == "HorizontalFlip")
+    assert wide.split()[:2] == narrow.split()[:2]

@@ -36,7 +36,7 @@ def ls(
 
     if kind is not None and name is not None:
         item = described(kind, name).as_data()
-        first = f"{_head(item, 0).rstrip()}  {item['doc']}".rstrip()
+        first = _wrapped(_head(item, 0).rstrip(), item["doc"])
         session.show(item, "\n".join([first, *_arguments(item.get("arguments", []))]))
         return
     if kind is None:
@@ -51,6 +51,11 @@ def _arguments(arguments: list[dict[str, Any]]) -> list[str]:
     """A line for each argument: name, type, default, what it means."""
     rows = [(each["name"], each["type"], _default(each), each["doc"]) for each in arguments]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sys.stdout.isatty() and sum(widths) > shutil.get_terminal_size().columns:  # the columns would break up
+        return [
+            _wrapped(f"  {name:<{widths[0]}}", f"{default}; {kind}{doc and '. '}{doc}")
+            for name, kind, default, doc in rows
+        ]
     return ["  ".join(["", *map(str.ljust, row, widths)]).rstrip() for row in rows]
 
 
