@@ -111,6 +111,21 @@ def test_with_the_plugin_they_train(plugin: Path, zoo: Zoo) -> None:
     assert '"accuracy": 1.0' in outcome.out
 
 
+def test_a_run_names_the_plugin_that_it_was_made_with(plugin: Path, zoo: Zoo) -> None:
+    assert zoo("run", "r.yaml", "--plugin", plugin, "--quiet").status == 0
+    plugins._loaded.clear()
+    plugins._files.clear()
+    for catalogue in (ops, transforms, sources):
+        catalogue._entries.pop(next(reversed(catalogue._entries)))  # the plugin's, as a process of its own lacks it
+    outcome = zoo("eval", "r")
+    assert outcome.status == 2
+    assert f"= help: the run was made with --plugin {plugin.resolve()}\n" in outcome.err
+    for damaged in ("[3]", "3", "{}"):
+        Path("runs/r/0001/env.json").write_text(f'{{"plugins": {damaged}}}')
+        assert "the run was made with" not in zoo("eval", "r").err
+        assert zoo("eval", "r").status == 2
+
+
 @pytest.fixture(params=["spawn", "forkserver"])
 def not_forked(request: pytest.FixtureRequest) -> Iterator[None]:
     """Processes begin as they do on macOS, or from Python 3.14 on."""

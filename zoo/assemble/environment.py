@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 
 from zoo import __version__
 from zoo.assemble.plugins import plugin_files
+from zoo.diagnostics import Diagnostic
 from zoo.layout import ENVIRONMENT
 
 PACKAGES = (
@@ -58,6 +61,16 @@ def read_environment(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def with_plugins_of(run: Path, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The messages; of a name that nobody knows, the way out is a plugin that the run had and this call has not."""
+    had = read_environment(run).get("plugins")
+    named = [path for path in had if isinstance(path, str)] if isinstance(had, list) else []
+    lacking = [path for path in named if Path(path) not in plugin_files()]
+    help = f"the run was made with {' '.join(f'--plugin {path}' for path in lacking)}"
+    is_lost = {"unknown-op", "unknown-transform", "unknown-source"} if lacking else set()
+    return tuple(replace(item, help=help) if item.code in is_lost else item for item in diagnostics)
 
 
 def data_folder(run: Path) -> Path | None:

@@ -20,6 +20,7 @@ from zoo.assemble.build import (
     settle_precision,
 )
 from zoo.assemble.check import Parts, checked
+from zoo.assemble.environment import with_plugins_of
 from zoo.assemble.fitting import refused_views
 from zoo.assemble.known_data import KnownData, describe_data, read_known_data
 from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
@@ -32,7 +33,7 @@ from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, read_file
-from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
+from zoo.errors import CheckpointError, ConfigError, DataError, UsageError
 from zoo.layout import ARCHITECTURE, DATA, RESOLVED, is_dir, is_file
 from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
@@ -114,7 +115,8 @@ def _recipe(path: Path) -> tuple[Resolved, Parts]:
     has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
     sets = [f"model.architecture={ARCHITECTURE}"] if has_graph else []
     resolved, parts = checked(str(path / RESOLVED), diagnostics, sets=sets)
-    raise_if_errors(diagnostics)
+    if diagnostics.errors:
+        raise ConfigError(with_plugins_of(path, diagnostics))
     assert resolved is not None
     assert parts is not None
     return resolved, parts
