@@ -41,6 +41,74 @@ def test_slips_in_yaml(right: str, wrong: str, place: str, help: str, tmp_path: 
     assert help in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "help"),
+    [
+        ("${width}", "a param is read without braces: $width"),
+        ('"${width}"', "the param is read as $width"),
+        ("2 * $width", "write $(2 * width)"),
+        ("$width*2", "write $(width*2)"),
+        ("layer$width", "write $$ for a dollar sign"),
+        ("runs/$width", "write $$ for a dollar sign"),
+    ],
+)
+def test_params_as_other_languages_write_them(wrong: str, help: str, tmp_path: Path, zoo: Zoo) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(NET.replace("out_channels: 4", f"out_channels: {wrong}") + "params: {width: 4}\n")
+    outcome = zoo("check", file)
+    assert outcome.status == 2
+    assert f"= help: {help}\n" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("line", "help"),
+    [
+        ("epochs: 3", "did you mean train.epochs?"),
+        ("batch_size: 3", "did you mean data.batch_size?"),
+        ("lr: 3", "did you mean optimizer.lr?"),
+        ("scheduler: x", "did you mean schedule?"),
+        ("target: 0.9", "write target: {test_accuracy: 0.9}"),
+        ("target: {test_accuracy: high}", None),  # wrong inside the section: its form is right
+    ],
+)
+def test_keys_that_stand_outside_their_section(line: str, help: str | None, recipe: Path, zoo: Zoo) -> None:
+    recipe.write_text(f"{recipe.read_text()}\n{line}\n")
+    outcome = zoo("check", recipe)
+    assert outcome.status == 2
+    assert f"= help: {help}\n" in outcome.err if help else "write target" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("written", "help"),
+    [
+        ("Resize: 8", "arguments go by name: `- Resize: {height: …, width: …}`"),
+        ("{HorizontalFlip: null, p: 1}", "what follows `- HorizontalFlip:` is indented under its name"),
+        ("{HorizontalFlip: {}, VerticalFlip: {}}", "begin each with `- `"),
+        ("Cutout", "did you mean CoarseDropout?"),
+    ],
+)
+def test_transforms_as_other_libraries_write_them(written: str, help: str, recipe: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", recipe, "--dry-run", "--set", f"transforms.train=[{written}]")
+    assert outcome.status == 2
+    assert f"= help: {help}" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("change", "help"),
+    [
+        ("train.swa=true", "write {start_epoch: …}"),
+        ("train.ema=true", "{} takes its defaults"),
+        ("optimizer.lr='1e-3'", "without quotes: 1e-3"),
+        ("optimizer.groups=[{match: 'cf.*', lr: 1}]", "did you mean fc"),
+        ("optimizer.groups=[{match: classifier, lr: 1}]", "there are prep,"),
+    ],
+)
+def test_values_on_the_first_day(change: str, help: str, recipe: Path, zoo: Zoo) -> None:
+    outcome = zoo("run", recipe, "--dry-run", "--set", change)
+    assert outcome.status == 2
+    assert f"= help: {help}" in outcome.err
+
+
 def test_a_foreign_model_takes_its_classes_from_the_data(recipe: Path, zoo: Zoo) -> None:
     text = recipe.read_text()
     recipe.write_text(text.replace("architecture: tiny_resnet, classes: 10, width: 8", "timm: resnet18, classes: 10"))

@@ -16,6 +16,7 @@ from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
+from zoo.data import DataSettings
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load, text_of
 from zoo.document.evaluation import NoNames, substitute
@@ -82,6 +83,9 @@ def resolve(
 # Sections that have a name in them, and under which key: people write the name in the section's place.
 _NAMED = {"model": "architecture", "data": "source", "loss": "name", "optimizer": "name", "schedule": "name"}
 
+# Sections that people write as the one thing that is in them.
+_FORMS = {"target": "{test_accuracy: 0.9}", "transforms": "{train: […], eval: […]}", "reports": "[curves, confusion]"}
+
 
 def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
     """The message; of a name that stands where its section is due, it shows where a name goes."""
@@ -92,7 +96,27 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
             is_set = node.span.file.startswith("--set ")
             help = f"--set {section}.{key}={name}" if is_set else f"write {section}: {{{key}: {name}}}"
             return replace(item, help=help)
+    for section, form in _FORMS.items():
+        node = document.get(section)
+        if item.code == "wrong-type" and node is not None and item.span == node.span:
+            return replace(item, help=f"write {section}: {form}")
+    if item.code == "unknown-key":
+        astray = next((key for key in document.keys if document.key_span(key) == item.span), None)
+        home = next(
+            (f"{section}.{key}" for section, keys in _sections().items() for key in keys if key == astray), None
+        )
+        return replace(item, help=f"did you mean {home}?") if home else item
     return item
+
+
+def _sections() -> dict[str, Iterable[str]]:
+    """The recipe's sections and the keys of each, of those that take others too the ones that people write alone."""
+    of_sections = {
+        name: field.annotation.model_fields
+        for name, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+    return {"data": DataSettings.model_fields, "optimizer": ("lr", "weight_decay", "momentum", "groups"), **of_sections}
 
 
 def _only(keys: Iterable[str]) -> type[Section]:

@@ -26,6 +26,7 @@ from zoo.document.expressions import (
     Tree,
     parse,
     paths,
+    whole_help,
 )
 from zoo.document.functions import FUNCTION_VALUES, number_of
 from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, from_data, text_of, written
@@ -127,9 +128,8 @@ def _result(value: ExpressionValue, node: Scalar) -> Node:
 def _unescaped(text: str) -> str:
     for match in _PIECE.finditer(text):
         if match[0] != "$$" and not text[: match.start()].endswith("$"):
-            raise ExpressionError(
-                "an expression is the whole of a value", match.start(), len(text), help="write $$ for a dollar sign"
-            )
+            help = whole_help(text) or "write $$ for a dollar sign"
+            raise ExpressionError("an expression is the whole of a value", match.start(), len(text), help=help)
     return text.replace("$$", "$")
 
 

@@ -23,6 +23,8 @@ FUNCTIONS = ("min", "max", "round", "ceil", "floor", "int", "sum", "len")
 CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 RESERVED = frozenset({"and", "or", "not", "if", "else", "in", *FUNCTIONS, *CONSTANTS})
 
+_TERM = r"\s*(?:\$[A-Za-z_]\w*|[\d.]+)\s*"
+_AROUND = re.compile(rf"{_TERM}(?:[-+*/%]{{1,2}}{_TERM})+")
 _SHORT = re.compile(r"\$([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)")
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -179,10 +181,14 @@ def parse(text: str) -> Tree:
             raise ExpressionError(f"{name!r} is a word of the language, not a name", 1, len(text))
         return Path(1, len(text), 1, name, tuple(int(part) if part.isdigit() else part for part in parts))
     if not text.startswith("$(") or not text.endswith(")"):
-        raise ExpressionError(
-            f"{text!r} is no expression", help="write $name or $(expression); $$ writes a dollar sign"
-        )
+        help = whole_help(text) or "write $name or $(expression); $$ writes a dollar sign"
+        raise ExpressionError(f"{text!r} is no expression", help=help)
     return _Parser(text).parse()
+
+
+def whole_help(text: str) -> str | None:
+    """The way out where arithmetic stands around a name, ``2 * $width``, and not in the expression; else None."""
+    return f"write $({text.replace('$', '')})" if _AROUND.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)

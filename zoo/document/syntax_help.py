@@ -30,6 +30,8 @@ def syntax_help(problem: str, context: str, place: Span, context_mark: yaml.Mark
             )
     if line[column - 1 : column] == "[" and (name := re.search(r"\$(\w[\w.-]*)$", line[: column - 1])):
         return f'in flow style an expression with [ ] wants quotes: "$({name[1]}[…])"'
+    if name := re.match(r"\{([\w.]+)\}", line[column - 1 :] if line[: column - 1].endswith("$") else ""):
+        return f"a param is read without braces: ${name[1]}"
     if "flow node" in context:
         return "a bracket above may not be closed, or a value is missing"
     if "flow" in context and context_mark is not None:

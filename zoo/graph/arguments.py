@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,8 @@ from zoo.layers import Op
 from zoo.schema.check import close, validate
 from zoo.schema.signature import fields_of, given
 from zoo.schema.wording import shown as shown_plain
+
+_BRACES = re.compile(r"\$\{(\w+)\}")  # as OmegaConf and shells read a name
 
 BATCH_GONE = "the samples of the batch are joined into one row: {op: flatten, start_dim: 1} keeps them apart"
 
@@ -99,7 +102,8 @@ def _pass_on(own: Diagnostics, diagnostics: Diagnostics, holes: Sequence[Span], 
 def _param_help(span: Span | None, node: Mapping, scope: Scope) -> str | None:
     """The way out for a text that is a param's bare name."""
     texts = [entry.value.value for entry in node if isinstance(entry.value, Scalar) and entry.value.span == span]
-    name = next((text for text in texts if isinstance(text, str) and text in scope.params), None)
+    bare = [_BRACES.sub(r"\1", text) for text in texts if isinstance(text, str)]
+    name = next((text for text in bare if text in scope.params), None)
     return f"the param is read as ${name}" if name else None
 
 

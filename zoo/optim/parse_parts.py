@@ -8,7 +8,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Entry, Mapping, Node, Scalar, is_null, plain, text_of
 from zoo.optim.settings import FindSettings
 from zoo.schema import shown, validate
-from zoo.schema.check import close, expression_help, tell_missing
+from zoo.schema.check import close, expression_help, quotes_help, tell_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _find_settings(value: Scalar | Mapping, diagnostics: Diagnostics, *, what: s
         if value.value == "find":
             return FindSettings()
         is_slip = close(["find"], str(value.value)) is not None
-        help = "did you mean find?" if is_slip else expression_help(str(value.value))
+        help = "did you mean find?" if is_slip else quotes_help(value) or expression_help(str(value.value))
         message = f"{what}: expected a number or find, got {shown(value.value)}"
         diagnostics.error("wrong-type", message, value.span, help=help)
         return None

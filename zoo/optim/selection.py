@@ -15,7 +15,7 @@ from torch import nn
 
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, each_of, plain
-from zoo.registry import nearest, unknown
+from zoo.registry import LISTED, listed, meant, offer, unknown
 
 KINDS: dict[str, str] = {
     "bias": "biases of all layers, those of norms and attention too",
@@ -115,9 +115,19 @@ def told_unmatched(
             "unmatched-pattern",
             f"{what}: no parameter of the model fits {text!r}",
             span,
-            help=f"the nearest are {', '.join(nearest(text, names))}" if names else None,
+            help=_names_help(text, names) if names else None,
         )
     return bool(lost)
+
+
+def _names_help(text: str, names: list[str]) -> str:
+    """What a pattern may have meant; where nothing is near, the modules at the network's top, to begin from."""
+    modules = [name.rpartition(".")[0] for name in names if "." in name]
+    likely = meant(text.strip("*."), [*dict.fromkeys(modules), *names])
+    if likely:
+        return offer(likely)
+    tops = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    return f"there are {listed(tops, 'and')}" if len(tops) <= LISTED else f"there are {', '.join(tops[:LISTED])}, …"
 
 
 def _items(node: Node | None) -> list[Scalar]:

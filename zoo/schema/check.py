@@ -276,8 +276,11 @@ def _advice(annotation: Any, node: Node) -> str | None:
     if not isinstance(node, Scalar):
         return None
     options, value = members(annotation), node.value
-    if value is True and any(issubclass(o, BaseModel) for o in options if isinstance(o, type)):
-        return "{} takes its defaults"
+    if value is True and (
+        section := next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    ):
+        due = [key for key, field in fields_of(section).items() if field.is_required()]
+        return f"write {{{', '.join(f'{key}: …' for key in due)}}}" if due else "{} takes its defaults"
     if isinstance(value, str):
         likely = close([choice for choice in choices(annotation) if isinstance(choice, str)], value)
         if likely:
@@ -286,8 +289,8 @@ def _advice(annotation: Any, node: Node) -> str | None:
             return meant
         if value == "None":
             return "nothing is written null" if takes_none(annotation) else "leave the key out"
-        if not node.plain and {int, float, bool} & {bare(o) for o in options} and type(resolve(value)) is not str:
-            return f"without quotes: {value}"
+        if {int, float, bool} & {bare(o) for o in options} and (unquoted := quotes_help(node)):
+            return unquoted
         if _TUPLE.match(value) and any(isinstance(get_origin(o), type) for o in options):
             return f"a list is written [{value.strip('() ')}]" if value.endswith(")") else "a list is written [3, 3]"
         if {int, float} & {bare(o) for o in options}:
@@ -297,6 +300,12 @@ def _advice(annotation: Any, node: Node) -> str | None:
             return "// divides to a whole number"
         return f"write {int(value)}" if value.is_integer() else None
     return None
+
+
+def quotes_help(node: Scalar) -> str | None:
+    """The way out where quotes make a text of a number."""
+    is_text = node.plain or not isinstance(node.value, str) or type(resolve(node.value)) is str
+    return None if is_text else f"without quotes: {node.value}"
 
 
 def bool_help(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any, Literal
 
 from zoo.data.transforms import albumentations
@@ -11,9 +12,22 @@ from zoo.data.transforms.batched.forms import ANY_FACTS
 from zoo.data.transforms.catalogue import TransformEntry, TransformSpec, transforms
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping, Node, Sequence, is_null, plain, text_of
+from zoo.registry import offer
 from zoo.schema.check import validate
+from zoo.schema.signature import fields_of
 
 Where = Literal["train", "eval"]
+_SYNONYMS = {  # what torchvision, timm and older versions of albumentations call it, in lower case
+    "autoaugment": "RandAugment",
+    "cutout": "CoarseDropout",
+    "grayscale": "ToGray",
+    "randomaffine": "Affine",
+    "randomerasing": "Erasing",
+    "randomgrayscale": "ToGray",
+    "randomrotation": "Rotate",
+    "totensor": "ToTensorV2",
+    "trivialaugmentwide": "RandAugment",
+}
 
 
 def parse_transforms(
@@ -54,7 +68,8 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) 
     name, span, written = named
     entry = transforms.get(name)
     if entry is None:
-        diagnostics.add(transforms.unknown(name, span))
+        found, synonym = transforms.unknown(name, span), _SYNONYMS.get(name.lower())
+        diagnostics.add(replace(found, help=offer([synonym])) if synonym else found)
         return None
     if entry.only_train and where == "eval":
         diagnostics.error("train-only", f"{name} is a transform for training", span, help="move it to transforms.train")
@@ -140,9 +155,23 @@ def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, Mapping] | 
         "wrong-type",
         "a transform is a name, or one name with its arguments",
         node.span,
-        help="for example `- HorizontalFlip: {p: 0.5}`",
+        help=_form_help(node),
     )
     return None
+
+
+def _form_help(node: Node) -> str:
+    """How a transform's arguments are written: of the one at hand where its name is known."""
+    entries = node.entries if isinstance(node, Mapping) else ()
+    if not entries or entries[0].key not in transforms:
+        return "for example `- HorizontalFlip: {p: 0.5}`"
+    first = entries[0]
+    if len(entries) > 1:
+        inside = f"what follows `- {first.key}:` is indented under its name, or stands in {{…}} behind it"
+        return inside if is_null(first.value) else "begin each with `- `"
+    fields = fields_of(transforms[first.key].arguments)
+    due = [key for key, field in fields.items() if field.is_required()] or [key for key in fields if key != "p"][:1]
+    return f"arguments go by name: `- {first.key}: {{{', '.join(f'{key}: …' for key in due or ['p'])}}}`"
 
 
 def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | None:
