@@ -91,7 +91,8 @@ def test_cp_copies_and_never_overwrites(files: Path, zoo: Zoo) -> None:
 def test_ls_lists_every_kind(zoo: Zoo, kind: str) -> None:
     rows = json.loads(zoo("ls", kind, "--json").out)
     assert rows
-    assert all({"name", "doc"} <= set(row) <= {"name", "doc", "arguments"} for row in rows)
+    assert all({"name", "doc"} <= set(row) <= {"name", "doc", "arguments", "batched"} for row in rows)
+    assert all(("batched" in row) == (kind == "transforms") for row in rows)
     assert [row for row in rows if row["doc"].endswith("et al.")] == []  # a sentence goes on behind it
     assert [row for row in rows if re.search(r"`|:math:|\\|:$", row["doc"])] == []  # marks of reST and LaTeX
 
