@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from zoo.data import parse_transforms
 from zoo.data.dataset import ArraySplit
-from zoo.data.transforms.batched import canvas, geometry
+from zoo.data.transforms.batched import canvas, filters, geometry, noise
 from zoo.data.transforms.batched.builders import BUILDERS
 from zoo.data.transforms.batched.forms import Facts, Shape
 from zoo.data.transforms.pipeline import Epoch, batched_steps, draw_tables
@@ -53,9 +53,12 @@ PIPELINES: dict[str, list[object]] = {
 @pytest.fixture(autouse=True)
 def _no_fakes_stay() -> Iterator[None]:
     """The forms' constants are kept by device: what was made for the fake one must not meet other tests."""
-    canvas.constant.cache_clear()
+    kept = (canvas.constant, noise._quantiles, filters._places)
+    for one in kept:
+        one.cache_clear()
     yield
-    canvas.constant.cache_clear()
+    for one in kept:
+        one.cache_clear()
 
 
 def on(device: torch.device, values: np.ndarray) -> Tensor:

@@ -18,7 +18,6 @@ from zoo.schema.signature import fields_of
 
 Where = Literal["train", "eval"]
 _SYNONYMS = {  # what torchvision, timm and older versions of albumentations call it, in lower case
-    "autoaugment": "RandAugment",
     "cutout": "CoarseDropout",
     "grayscale": "ToGray",
     "randomaffine": "Affine",
@@ -26,7 +25,6 @@ _SYNONYMS = {  # what torchvision, timm and older versions of albumentations cal
     "randomgrayscale": "ToGray",
     "randomrotation": "Rotate",
     "totensor": "ToTensorV2",
-    "trivialaugmentwide": "RandAugment",
 }
 
 

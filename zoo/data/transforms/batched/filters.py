@@ -66,7 +66,7 @@ def _matrices(kernel: Tensor, size: int) -> Tensor:
     return (kernel @ _places(kernel.shape[1], size, kernel.device)).view(-1, size, size)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _places(distances: int, size: int, device: torch.device) -> Tensor:
     """Which pixel lies at which distance from which, either side counted (distances, size x size), float32."""
     here = torch.arange(size)
