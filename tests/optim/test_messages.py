@@ -8,6 +8,7 @@ from tests.optim.conftest import Messages
 
 CASES = {
     "optimizer_name": "optimizer: {name: SDG, lr: 0.1}",
+    "optimizer_of_timm": "optimizer: {name: sgd, lr: 0.1}",
     "optimizer_refused": "optimizer: {name: LBFGS}",
     "optimizer_nameless": "optimizer: {lr: 0.1, momentum: 0.9}",
     "argument_name": "optimizer: {name: SGD, lr: 0.1, momentun: 0.9, group: []}",

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Sequence
 from zoo.optim.build import new_optimizer, torch_group
+from zoo.optim.catalogue import optimizers
 from zoo.optim.running import GroupsView, RunningSchedule
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.spec import GroupSpec, OptimizerSpec
@@ -54,8 +55,17 @@ def _try_optimizer(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics)
         return make(spec.arguments)
     except _REFUSALS as refusal:
         culprit = _culprit(make, spec.arguments)
-        _tell(spec.name, culprit, refusal, _place(node, culprit) or spec.span, diagnostics)
+        place, help = _place(node, culprit) or spec.span, _other_meant(spec.name)
+        _tell(spec.name, culprit, refusal, place, diagnostics, help=help)
         return None
+
+
+def _other_meant(name: str) -> str | None:
+    """The way out for one of timm's that is called as one of torch's, but for its capitals: sgd wants a momentum."""
+    meant = next((other for other in optimizers if other != name and other.lower() == name.lower()), None)
+    return (
+        f"{name} is timm's, with defaults of its own; {meant} is torch's" if meant and name not in optimizers else None
+    )
 
 
 def _try_group(
@@ -130,9 +140,11 @@ def _culprit(make: Callable[[dict[str, Any]], object], arguments: dict[str, Any]
     return None
 
 
-def _tell(what: str, key: str | None, refusal: Exception, span: Span, diagnostics: Diagnostics) -> None:
+def _tell(
+    what: str, key: str | None, refusal: Exception, span: Span, diagnostics: Diagnostics, *, help: str | None = None
+) -> None:
     text = (str(refusal) or type(refusal).__name__).strip().rstrip(".")
-    diagnostics.error("bad-value", ": ".join(part for part in (what, key, text) if part), span)
+    diagnostics.error("bad-value", ": ".join(part for part in (what, key, text) if part), span, help=help)
 
 
 def _place(node: Node, key: str | None) -> Span | None:
