@@ -90,6 +90,13 @@ def test_transforms_in_a_oneof_are_measured_as_others_are(capsys: pytest.Capture
     assert "there is nothing to compare: no batched form: ZoomBlur, in OneOf" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_both_forms_are_measured_where_auto_would_take_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    data = "data={source: synthetic, shape: [3, 96, 96], train: 64, test: 8, batch_size: 32}"
+    assert main(["bench", "transforms", "quickstart", "--json", "--set", data, "--set", "transforms=null"]) == 0
+    assert json.loads(capsys.readouterr().out)["ratio"] > 0
+
+
 def test_a_step_of_several_batches_counts_all_their_images() -> None:
     bench = EngineBench((Turn(0.4, 0.2, 0.1),), 2, 8, 1e9, 1_000_000, "cpu", "fp32", batches_per_step=4)
     assert bench.engine_images_per_second == pytest.approx(80)

@@ -207,6 +207,7 @@ def test_auto_takes_albumentations_for_large_images_on_a_cpu() -> None:
     assert batches(noise(4, 65), "[HorizontalFlip, Normalize]", device="meta").backend == "batched"
     assert batches(noise(4, 65), "[HorizontalFlip, Normalize]", backend="batched").backend == "batched"
     assert batches(noise(4, 65), "[RandAugment, Normalize]").backend == "batched"  # else it would run on batches of one
+    assert batches(noise(4, 65), "[HorizontalFlip, Normalize, ToTensorV2]").backend == "albumentations"
 
 
 def test_auto_says_why() -> None:

@@ -17,6 +17,7 @@ from zoo.assemble.run import prepare
 from zoo.bench.engine import EngineBench, bench_engine
 from zoo.bench.transforms import TransformsBench, bench_transforms
 from zoo.data import make_batches
+from zoo.data.transforms.batched.forms import NotBatchedError
 from zoo.errors import UsageError
 from zoo.exchange.eject import eject
 from zoo.summary import summarize
@@ -48,9 +49,13 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
         seed=resolved.recipe.seed,
         dataset=dataset,
     )
-    batched = batches(backend="auto")
-    if batched.backend != "batched":
-        raise UsageError(f"transforms.train: there is nothing to compare: {batched.reason}", code="not-batched")
+    try:
+        batched = batches(backend="batched")  # whatever auto would take for images of this size
+    except UsageError as error:
+        if not isinstance(error.__cause__, NotBatchedError):
+            raise
+        message = f"transforms.train: there is nothing to compare: {error.__cause__}"
+        raise UsageError(message, code=error.code) from None
     return bench_transforms(batched, batches(backend="albumentations"))
 
 

@@ -62,11 +62,11 @@ def run_several(
     paths, values = [axis.path for axis in axes], [axis.values for axis in axes]
     points = [dict(zip(paths, chosen, strict=True)) for chosen in product(*values)]
     each = [_runs(options, point, axes, seeds) for point in points]
-    for one in (one for runs in each for one in runs):  # what cannot be is told before the first training
+    for runs in each:  # what cannot be is told before the first training
         if axes:
-            _check(recipe, one)
-        if one.run_dir is not None:
-            RunFolder.planned(one.run_dir, resume=one.resume)
+            _check(recipe, runs[0])  # another seed is as right
+        for run_dir in (one.run_dir for one in runs if one.run_dir is not None):
+            RunFolder.planned(run_dir, resume=options.resume)
     trainer = _Trainer(recipe, settle, note, sum(map(len, each)))
     if not axes:
         return {"seeds": list(seeds), **_figures(trainer.all_of(each[0]))}

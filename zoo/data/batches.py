@@ -20,7 +20,7 @@ from zoo.data.samples import SamplePipeline
 from zoo.data.settings import WORKER_SECONDS
 from zoo.data.sources import Known
 from zoo.data.streaming import SampleRenderer, Setup, nothing
-from zoo.data.transforms.batched.forms import Facts, NotBatchedError, Shape
+from zoo.data.transforms.batched.forms import Facts, NotBatchedError, Nothing, Shape
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.data.transforms.compositions import Step
 from zoo.data.transforms.pipeline import batched_steps
@@ -196,12 +196,14 @@ def _choose(
         steps = batched_steps(specs, shape, facts)
     except NotBatchedError as reason:
         if backend == "batched":
-            raise _not_batched(reason) from None
+            raise _not_batched(reason) from reason
         return "albumentations", str(reason), ()
     if backend == "batched":
         return "batched", "asked for", steps
     is_large = shape.height * shape.width > MOST_ON_A_CPU
-    if is_large and device.type == "cpu" and not any(spec.is_own for spec in specs):
+    # One by one zoo's own would run on batches of one.
+    own = [spec for spec, step in zip(specs, steps, strict=True) if spec.is_own and not isinstance(step.form, Nothing)]
+    if is_large and device.type == "cpu" and not own:
         return "albumentations", f"faster on a CPU for images of {shape.height} x {shape.width}", ()
     return "batched", "every transform has a batched form", steps
 

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.chosen import by_number
+from zoo.data.transforms.batched.colours import per_image
 from zoo.data.transforms.batched.forms import Parameters, Shape
+from zoo.data.transforms.batched.levels import clipped
 
 _WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 KINDS = (
@@ -153,7 +155,7 @@ def _warped(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
 
 
 def _brightened(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    return _clipped(pixels_BHWC * _each(parameters["amount"]))
+    return clipped(pixels_BHWC * per_image(parameters["amount"]), torch.uint8)
 
 
 def _coloured(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -174,16 +176,16 @@ def _sharpened(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
     kernel[:, :, 1, 1] = 5 / 13
     inside = planes[:, :, 1:-1, 1:-1]
     blurred = F.conv2d(planes, kernel, groups=planes.shape[1]).round_()
-    inside.add_(blurred.sub_(inside).mul_(_each(parameters["rest"])))
-    return _clipped(_pixels_of(planes))
+    inside.add_(blurred.sub_(inside).mul_(per_image(parameters["rest"])))
+    return _pixels(planes.clamp_(0, 255))
 
 
 def _posterized(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    return pixels_BHWC & _each(parameters["amount"].to(torch.uint8))
+    return pixels_BHWC & per_image(parameters["amount"].to(torch.uint8))
 
 
 def _solarized(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    return torch.where(pixels_BHWC >= _each(parameters["amount"]), 255 - pixels_BHWC, pixels_BHWC)
+    return torch.where(pixels_BHWC >= per_image(parameters["amount"]), 255 - pixels_BHWC, pixels_BHWC)
 
 
 def _autocontrasted(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -198,20 +200,12 @@ def _equalized(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
     return _pixels(equalize(_planes(pixels_BHWC)))
 
 
-def _each(values_B: Tensor) -> Tensor:
-    return values_B.view(-1, 1, 1, 1)
-
-
 def _planes(pixels_BHWC: Tensor) -> Tensor:
     return pixels_BHWC.permute(0, 3, 1, 2)
 
 
-def _pixels_of(planes_BCHW: Tensor) -> Tensor:
-    return planes_BCHW.permute(0, 2, 3, 1)
-
-
 def _pixels(planes_BCHW: Tensor) -> Tensor:
-    return _pixels_of(planes_BCHW).to(torch.uint8).contiguous()
+    return planes_BCHW.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
 
 
 def _gray(pixels_BHWC: Tensor) -> Tensor:
@@ -224,11 +218,8 @@ def _gray(pixels_BHWC: Tensor) -> Tensor:
 
 
 def _blended(pixels_BHWC: Tensor, other: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    return _clipped((pixels_BHWC * _each(parameters["amount"])).add_(other * _each(parameters["rest"])))
-
-
-def _clipped(values: Tensor) -> Tensor:
-    return values.clamp_(0, 255).to(torch.uint8).contiguous()
+    blend = (pixels_BHWC * per_image(parameters["amount"])).add_(other * per_image(parameters["rest"]))
+    return clipped(blend, torch.uint8)
 
 
 # Of uint8 images, by their numbers. ``amount`` is a factor and ``rest`` one minus it; Posterize's is a mask of bits,
