@@ -335,3 +335,18 @@ def test_a_run_that_ended_inside_an_epoch_is_not_lengthened(recipe: Path) -> Non
     (Path(first["run_dir"]) / "result.json").unlink()  # it was killed before it had a result
     with pytest.raises(ConfigError, match=message):
         run(recipe, epochs=3, resume=True)
+
+
+def test_a_run_that_stopped_early_is_finished(recipe: Path) -> None:
+    stopping = "train.early_stopping={patience: 1, min_delta: 100}", "data.validation=0.2", "reports=[]"
+    first = run(recipe, *stopping, epochs=5)
+    assert (first["epochs"], first["stopped_early"]) == (2, True)
+    notes: list[str] = []
+    assert run(recipe, *stopping, epochs=9, resume=True, notes=notes) == first
+    assert "the run in runs/tiny/0001 is finished: nothing to resume" in notes
+
+
+def test_an_early_stop_goes_by_held_out_images(recipe: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(recipe, "train.early_stopping={patience: 1}")
+    assert caught.value.code == "no-validation"

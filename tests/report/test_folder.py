@@ -145,6 +145,13 @@ def test_the_best_accuracy_says_of_which_split_it_is(split: str, copy_of: Path) 
     assert {label for label in tiles if label.startswith("best")} == {f"best {split} accuracy"}
 
 
+def test_an_early_stop_stands_beside_the_epochs(copy_of: Path) -> None:
+    result = json.loads((copy_of / "result.json").read_text())
+    (copy_of / "result.json").write_text(json.dumps({**result, "stopped_early": True}))
+    (note,) = [tile.note for tile in headline(read_run(copy_of)).tiles if tile.label == "epochs"]
+    assert note.endswith(", stopped early")
+
+
 def test_the_way_back_of_an_installed_zoo_checks_nothing_out(copy_of: Path) -> None:
     path = copy_of / "env.json"
     facts = {**json.loads(path.read_text()), "git": None, "plugins": ["/home/me/my ops.py"]}

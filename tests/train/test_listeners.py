@@ -68,6 +68,7 @@ def test_result_json_has_the_keys_it_promises(tmp_path: Path) -> None:
     finished = TrainingFinished(
         {
             "epochs": 2,
+            "stopped_early": False,
             "steps": 20,
             "seed": 0,
             "train": {"loss": 1.0, "accuracy": 0.5},

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.environment import data_folder
-from zoo.assemble.fitting import check_views, misfit, planned_for, refused_channels, steps_before_opening
+from zoo.assemble.fitting import (
+    check_early_stopping,
+    check_views,
+    misfit,
+    planned_for,
+    refused_channels,
+    steps_before_opening,
+)
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.options import RunOptions
@@ -162,6 +169,8 @@ def build(
     check_views(resolved, base.network.input_shape, diagnostics)
     epochs = steps.total / steps.per_epoch
     check_averages(resolved, epochs, diagnostics)
+    if dataset.validation is None:
+        check_early_stopping(resolved, diagnostics)
     raise_if_errors(diagnostics)
     optimization = parts.optimization.build(
         base.module,

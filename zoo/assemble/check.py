@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.architectures import architecture_names, architecture_path
 from zoo.assemble.fitting import (
+    check_early_stopping,
     check_fit,
     check_views,
     epochs_before_opening,
@@ -90,6 +91,9 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         check_views(resolved, answers["image_shape"], diagnostics)
     if "train" in here:
         _check_length(resolved, answers.get("optimization"), answers.get("data"), diagnostics)
+        data = answers.get("data")
+        if data is not None and known_before_opening(data) is not None and not data.validation:
+            check_early_stopping(resolved, diagnostics)
     _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
     return answers
 

@@ -9,6 +9,7 @@ from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved
 from zoo.data import DataSettings, Known, TransformSpec, size_after, sources
 from zoo.diagnostics import Diagnostics, Note
+from zoo.document import Mapping
 from zoo.errors import DataError
 from zoo.graph.plan import TensorSpec
 
@@ -68,6 +69,18 @@ def refused_views(views: str, shape: Shape) -> str | None:
     """What such views need that images of this shape have not: one pixel has no neighbour to reflect."""
     cannot_shift = views == "flip_translate" and min(shape[1:]) < 2
     return "flip_translate needs images of 2 x 2 pixels and more" if cannot_shift else None
+
+
+def check_early_stopping(resolved: Resolved, diagnostics: Diagnostics) -> None:
+    """Tells that nothing is held out for an early stop to go by: one by the test set would flatter the result."""
+    stopping, node = resolved.recipe.train.early_stopping, resolved.section("train").get("early_stopping")
+    if stopping is not None and isinstance(node, Mapping) and not stopping.metric.startswith("train."):
+        diagnostics.error(
+            "no-validation",
+            f"train.early_stopping: {stopping.metric} is that of the validation set, and there is none",
+            (node.get("metric") or node).span,
+            help="data.validation: 0.1 holds a tenth of the training images out; or metric: train.loss",
+        )
 
 
 def check_fit(

@@ -172,7 +172,8 @@ def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
     if not folder.result.is_file():
         return False
     result = read_result(folder.path)
-    return epochs is None or result.get("epochs") == epochs or (most is not None and result.get("steps") == most)
+    is_long = epochs is None or result.get("epochs") == epochs or (most is not None and result.get("steps") == most)
+    return is_long or bool(result.get("stopped_early"))
 
 
 def _require_same(stored: Mapping, now: Mapping, folder: RunFolder, is_written: IsWritten) -> None:

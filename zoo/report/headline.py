@@ -98,7 +98,8 @@ def _tiles(run: Run, test: dict[str, Any]) -> Iterator[Tile]:
         yield Tile("parameters", f"{result['params']:,}", str(result.get("model") or ""))
     if result.get("epochs") is not None:
         steps = f", {result['steps']:,} steps" if "steps" in result else ""
-        yield Tile("epochs", few_digits(result["epochs"]), f"seed {result.get('seed')}{steps}")
+        early = ", stopped early" if result.get("stopped_early") else ""
+        yield Tile("epochs", few_digits(result["epochs"]), f"seed {result.get('seed')}{steps}{early}")
     yield from _costs(run)
 
 

@@ -142,6 +142,16 @@ class SwaSection(Section):
     every_epochs: Annotated[float, Field(gt=0)] = Field(1.0, description="epochs between the averaged weights")
 
 
+class EarlyStoppingSection(Section):
+    """Ends a training once a figure has stopped getting better. The test set has no say in it."""
+
+    patience: Count = Field(..., description="tests in a row without a better figure after which training ends")
+    metric: Literal["loss", "accuracy", "train.loss", "train.accuracy"] = Field(
+        "loss", description="what is watched; without `train.`, that of the validation set"
+    )
+    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="by how much a better figure has to be better")
+
+
 class CheckpointSection(Section):
     """When checkpoints are written, beside the one at the end and the one at a signal."""
 
@@ -174,6 +184,9 @@ class TrainSection(Section):
     ema: EmaSection | None = Field(None, description="exponential moving average of the weights")
     lookahead: LookaheadSection | None = Field(None, description="Lookahead")
     swa: SwaSection | None = Field(None, description="stochastic weight averaging")
+    early_stopping: EarlyStoppingSection | None = Field(
+        None, description="the end of a training that has stopped getting better"
+    )
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="when checkpoints are written")
 
     @model_validator(mode="after")

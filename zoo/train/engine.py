@@ -63,7 +63,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:
-            while loop.progress.epoch <= loop.steps.epochs:
+            while not loop.is_done:
                 yield from loop.epoch()
             if training.final is None:  # resumed behind the last test, and no checkpoint holds its predictions
                 training.final = loop.test(last=True)
@@ -156,6 +156,11 @@ class _Loop:
         batch, accumulate = self.progress.batch, self.training.settings.accumulate
         return self.ranks.is_alone and (batch % accumulate == 0 or batch == self.training.train.steps)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are behind, or it has stopped early."""
+        return self.progress.epoch > self.steps.epochs or self.progress.watched.has_stopped
+
     # ── an epoch ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def epoch(self) -> Iterator[Event]:
@@ -166,6 +171,8 @@ class _Loop:
             self._close_steps()
         event = self._tests()
         yield event
+        if progress.watched.has_stopped:
+            yield Message("info", f"stopped early: {progress.watched}")
         self.training.optimization.after_epoch(event.watched)
         progress.next_epoch()
         self.stepper.meter.reset()
@@ -273,19 +280,22 @@ class _Loop:
 
     def _tests(self) -> EpochFinished:
         training, progress = self.training, self.progress
-        last = self._is_last(progress.epoch)
+        assert progress.last_train is not None
         test = validation = None
+        last, watched = self._is_last(progress.epoch), progress.watched
         began = time.monotonic()
         if self._is_tested(progress.epoch):
-            test = self.test(last=last)
-            if training.validation is not None:
-                validation = self._evaluate(training.validation)
-        if last:
+            validation = self._evaluate(training.validation) if training.validation is not None else None
+            held_out, stopping = validation.figures if validation else None, training.settings.early_stopping
+            watched = watched.after(progress.epoch, progress.last_train, held_out, stopping)
+            test = self.test(last=last or watched.has_stopped)
+        progress.watched = watched  # not before: a signal within the test has the next process repeat all of this
+        if self._is_last(progress.epoch):
             training.final = test
         seconds = self._refresh_seconds + time.monotonic() - began
         if test is not None:
             self._test_seconds = seconds
-        assert progress.last_train is not None
+        tested = validation or test
         return EpochFinished(
             epoch=progress.epoch,
             step=progress.step,
@@ -295,7 +305,7 @@ class _Loop:
             images_per_second=progress.images_per_second,
             test=test.figures if test else None,
             validation=validation.figures if validation else None,
-            is_best=self._is_best(validation or test),
+            is_best=tested is not None and progress.note_accuracy(tested.accuracy),
         )
 
     def test(self, *, last: bool) -> Evaluation:
@@ -319,20 +329,11 @@ class _Loop:
         self.stepper.guard.check_test(evaluation.loss, self.progress.step, self.progress.lr, self._tensors())
         return evaluation
 
-    def _is_best(self, evaluation: Evaluation | None) -> bool:
-        progress = self.progress
-        if evaluation is None:
-            return False
-        if progress.best_accuracy is not None and evaluation.accuracy <= progress.best_accuracy:
-            return False
-        progress.best_epoch, progress.best_accuracy = progress.epoch, evaluation.accuracy
-        return True
-
     def _is_tested(self, epoch: int) -> bool:
         return epoch % self.training.evaluation.every == 0 or self._is_last(epoch)
 
     def _is_last(self, epoch: int) -> bool:
-        return epoch == self.steps.epochs
+        return epoch == self.steps.epochs or self.progress.watched.has_stopped
 
     # ── checkpoints and time ─────────────────────────────────────────────────────────────────────────────────
 

@@ -16,7 +16,8 @@ from zoo.train.training import Training
 def outcome(training: Training, progress: Progress, final: Evaluation, total_seconds: float) -> dict[str, Any]:
     """What the engine knows of ``result.json``: headlines are the last epoch's."""
     return {
-        "epochs": _plain(training.epochs),
+        "epochs": _plain(min(progress.behind, training.epochs)),
+        "stopped_early": progress.watched.has_stopped,
         "steps": progress.step,
         "seed": training.seed,
         "train": progress.last_train,
@@ -65,6 +66,7 @@ def make_result(
         "model": model,
         "params": params,
         "epochs": known["epochs"],
+        "stopped_early": known["stopped_early"],
         "steps": known["steps"],
         "seed": known["seed"],
         "train": known["train"],

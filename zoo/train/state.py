@@ -18,6 +18,7 @@ from zoo.diagnostics import and_more
 from zoo.disk import disk_faults
 from zoo.errors import CheckpointError
 from zoo.train.checkpoint import Checkpoint, write_checkpoint
+from zoo.train.early_stopping import Watched
 from zoo.train.encoding import TensorStore, decode, encode, with_strides
 from zoo.train.metrics import Meter
 from zoo.train.runtime import machine_faults
@@ -47,6 +48,12 @@ class Progress:
     best_epoch: int | None = None
     best_accuracy: float | None = None
     last_train: dict[str, float] | None = None  # figures of the last whole epoch
+    watched: Watched = field(default_factory=Watched)
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> Progress:
+        """That of a checkpoint, which has it as plain data."""
+        return cls(**{**saved, "watched": Watched(**saved.get("watched", {}))})
 
     def count_step(self, lrs: Mapping[str, float]) -> None:
         """One more step was taken, at these rates: each group's, by label."""
@@ -60,6 +67,13 @@ class Progress:
     def behind(self) -> int:
         """Whole epochs gone through, the last one perhaps not tested yet."""
         return self.epoch - 1 + self.steps_closed
+
+    def note_accuracy(self, accuracy: float) -> bool:
+        """Whether the epoch's accuracy is the best so far; if so it is remembered."""
+        if self.best_accuracy is not None and accuracy <= self.best_accuracy:
+            return False
+        self.best_epoch, self.best_accuracy = self.epoch, accuracy
+        return True
 
     def next_epoch(self) -> None:
         """Turns to the next epoch's first batch."""
@@ -197,7 +211,7 @@ def _restored(training: Training, meter: Meter, checkpoint: Checkpoint) -> Progr
         training.runtime.scaler.load_state_dict(state["scaler"])
     _restore_own(training, meter, [state, *state.get("others", ())])
     cut_journals(training, state["journals"])
-    return Progress(**state["progress"])
+    return Progress.of(state["progress"])
 
 
 def _restore_own(training: Training, meter: Meter, of_ranks: Sequence[dict[str, Any]]) -> None:
