@@ -119,13 +119,38 @@ class Wrapped(nn.Module):
         self.module = nn.Linear(3, 2)
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "net."])
 @pytest.mark.parametrize("kind", [Wrapped, tiny])
 def test_the_names_of_wrappers_are_taken_off_those_of_layers_are_not(prefix: str, kind: Any, tmp_path: Path) -> None:
     source, target = kind(), kind()
     save_file({prefix + name: value for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
     load_weights(target, tmp_path / "w.safetensors")
     assert equal(source, target)
+
+
+def test_a_part_of_a_larger_model_is_found_by_its_names(tmp_path: Path) -> None:
+    """As self-supervised training leaves an encoder without its head, beside a projector."""
+    source, target = tiny(), tiny()
+    head = target.fc.weight.detach().clone()
+    encoder = {f"encoder_q.{name}": value for name, value in source.state_dict().items() if not name.startswith("fc.")}
+    save_file({**encoder, "projector.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
+    loaded = load_weights(target, tmp_path / "w.safetensors", may_lack_head=True)
+    assert loaded.endswith("w.safetensors, those below encoder_q; fc is new: it is not in the file")
+    assert torch.equal(target.fc.weight, head)
+    assert torch.equal(target.prep.conv.weight, source.prep.conv.weight)
+    with pytest.raises(CheckpointError, match="2 tensors missing"):  # whoever wants to test it needs all of it
+        load_weights(target, tmp_path / "w.safetensors")
+    save_file({**encoder, "encoder_q.more": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="0 tensors missing, 1 not in this network"):
+        load_weights(target, tmp_path / "w.safetensors", may_lack_head=True)
+
+
+def test_a_network_that_is_there_twice_is_not_guessed_at(tmp_path: Path) -> None:
+    state = tiny().state_dict()
+    twice = {f"{start}.{name}": value.clone() for start in ("student", "teacher") for name, value in state.items()}
+    save_file(twice, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="several times: below student and teacher"):
+        load_weights(tiny(), tmp_path / "w.safetensors")
 
 
 def test_files_without_counts_of_batches_are_read(tmp_path: Path) -> None:

@@ -322,7 +322,7 @@ def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...
     """The network's module on the CPU with its first weights, and what there is to say of them."""
     module = network.build()
     if network.weights is not None:
-        return module, (load_weights(module, network.weights),)
+        return module, (load_weights(module, network.weights, may_lack_head=True),)
     wanted = images_wanted(network.plan) if network.plan is not None else 0
     if wanted:
         initialise_from_images(module, _FirstImages(train, wanted))

@@ -9,7 +9,7 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -23,7 +23,6 @@ from zoo.layout import CHECKPOINTS, is_dir, is_file
 from zoo.registry import nearest
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
-_PREFIXES = ("module.", "_orig_mod.", "module.")  # compiled inside DataParallel, or the other way round
 _MOST_NAMED = 8
 # What torch's unpickler raises where bytes are missing or others.
 _DAMAGES = (
@@ -39,37 +38,36 @@ _DAMAGES = (
 )
 
 
-def load_weights(module: nn.Module, path: str | Path) -> str:
+def load_weights(module: nn.Module, path: str | Path, *, may_lack_head: bool = False) -> str:
     """Fills a module with a file's weights, in place: device, dtype and memory layout stay the module's.
 
-    Where the file's classifier was made for another number of classes, its head is left out and the module's own,
+    The names in the file may bear a prefix, of a wrapper or of the larger model that the network was a part of. Where
+    the classifier was made for another number of classes, or with ``may_lack_head`` is not there, the module's own,
     freshly initialised, stays. Returns a line that says what was loaded.
 
     Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
     """
     path = Path(path)
-    given = read_weights(path)
-    own = module.state_dict()
-    given = _unwrapped(given, own)
+    own, tensors = module.state_dict(), read_weights(path)
+    prefix = _prefix(tensors, own, path)
+    given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    head = _names_of_head(own)
+    is_headless = may_lack_head and 0 < len(head) < len(own) and not head & given.keys()
+    absent = head if is_headless else set()
     # Files of before PyTorch 0.4.1 lack these counts, which nothing but an average without momentum reads.
-    uncounted = [name for name in own if name.endswith("num_batches_tracked") and name not in given]
-    given |= {name: own[name] for name in uncounted}
-    _require_same_names(own, given, path)
-    misfits = [name for name, tensor in own.items() if tensor.shape != given[name].shape]
-    head = _head_of_other_classes(own, given, misfits)
-    if misfits and head is None:
-        shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
-        raise CheckpointError(
-            f"{path}: {len(misfits)} tensor{'s' if len(misfits) > 1 else ''} of another shape",
-            code="weights-shape",
-            notes=and_more(shapes[:_MOST_NAMED], len(shapes)),
-        )
-    module.load_state_dict({name: own[name] if name in misfits else given[name] for name in own})
-    if head is None:
-        return f"loaded {len(own) - len(uncounted)} tensors from {path}"
-    classes, theirs = own[misfits[0]].shape[0], given[misfits[0]].shape[0]
-    kept = len(own) - len(misfits) - len(uncounted)
-    return f"loaded {kept} tensors from {path}; {head} is new: {classes} classes here, {theirs} in the file"
+    absent |= {name for name in own if name.endswith("num_batches_tracked") and name not in given}
+    wanted = {name: tensor for name, tensor in own.items() if name not in absent}
+    _require_same_names(wanted, given, path)
+    misfits = [name for name, tensor in wanted.items() if tensor.shape != given[name].shape]
+    _require_same_shapes(own, given, misfits, path)
+    kept = {*absent, *misfits}
+    module.load_state_dict({name: own[name] if name in kept else given[name] for name in own})
+    where = f", those below {prefix.removesuffix('.')}" if len(given) < len(tensors) else ""
+    why = "it is not in the file" if is_headless else ""
+    if misfits:
+        why = f"{own[misfits[0]].shape[0]} classes here, {given[misfits[0]].shape[0]} in the file"
+    new = f"; {_module_of_head(own)} is new: {why}" if why else ""
+    return f"loaded {len(own) - len(kept)} tensors from {path}{where}{new}"
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -93,12 +91,33 @@ def weights_file(path: str | Path) -> Path:
     return file
 
 
-def _unwrapped(given: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors without the prefixes of DataParallel and torch.compile, where every name bears one and none fits."""
-    for prefix in _PREFIXES:
-        if given and not given.keys() & own.keys() and all(name.startswith(prefix) for name in given):
-            given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
-    return given
+def _prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> str:
+    """What stands in front of the network's names in a file: ``module.`` of DataParallel, ``model.``, ``encoder_q.``.
+
+    Raises CheckpointError where the network is there under several.
+    """
+    head = _names_of_head(own)
+    body = [name for name in own if name not in head and not name.endswith("num_batches_tracked")] or list(own)
+    if given.keys() & own.keys() or not body:
+        return ""
+    starts = [name.removesuffix(body[0]) for name in given if name.endswith(f".{body[0]}")]
+    found = [start for start in starts if all(start + name in given for name in body)]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{path} has this network several times: below {' and '.join(start.removesuffix('.') for start in found)}",
+            code="weights-names",
+            help="save the one that is meant to a file of its own",
+        )
+    return found[0] if found else ""
+
+
+def _module_of_head(own: Mapping[str, Tensor]) -> str:
+    """The classifier's name: it comes last."""
+    return list(own)[-1].rpartition(".")[0] if own else ""
+
+
+def _names_of_head(own: Mapping[str, Tensor]) -> set[str]:
+    return {name for name in own if name.rpartition(".")[0] == _module_of_head(own)}
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -179,10 +198,16 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
     )
 
 
-def _head_of_other_classes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: list[str]) -> str | None:
-    """The classifier's name, if the tensors that do not fit are its own and differ in the number of classes alone."""
-    modules = {name.rpartition(".")[0] for name in misfits}
-    if modules != {list(own)[-1].rpartition(".")[0]} or not misfits:
-        return None
-    only_classes = all(own[name].shape[1:] == given[name].shape[1:] for name in misfits)
-    return modules.pop() if only_classes else None
+def _require_same_shapes(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: Sequence[str], path: Path
+) -> None:
+    """Raises CheckpointError unless what differs is the classifier, in the number of classes alone."""
+    is_head = set(misfits) <= _names_of_head(own)
+    if not misfits or (is_head and all(own[name].shape[1:] == given[name].shape[1:] for name in misfits)):
+        return
+    shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
+    raise CheckpointError(
+        f"{path}: {counted(len(misfits), 'tensor')} of another shape",
+        code="weights-shape",
+        notes=and_more(shapes[:_MOST_NAMED], len(shapes)),
+    )
