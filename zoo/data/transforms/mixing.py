@@ -157,11 +157,12 @@ class Mix:
 
     def mix(self, own: Canvas, other: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """The mixed images, uint8 or float32 as both are, (B, H, W, C); ``parameters`` as :meth:`draw` gives them."""
-        mixed, other_BHWC = own.pixels(), other.pixels()
+        mixed, other_BHWC = own.pixels_to_read(), other.pixels_to_read()
         if "opacity" in parameters:
             mixed = _blend(mixed, other_BHWC, parameters["opacity"])
         if "y0" in parameters:
-            mixed = torch.where(holes_mask(parameters, own)[..., None], other_BHWC, mixed)
+            cut_BHL = holes_mask(parameters, own).view(torch.bool)
+            mixed = torch.where(cut_BHL, other_BHWC.flatten(2), mixed.flatten(2)).view(mixed.shape)
         return Canvas.of(mixed)
 
 

@@ -48,7 +48,7 @@ class Epoch:
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) float32 in channels_last memory, labels (B), or (B, classes) float32 after mixing."""
         canvas, labels = self._render(indices_B, len(self.steps))
-        return as_images(canvas.pixels()), labels
+        return as_images(canvas.pixels_to_read()), labels
 
     def _render(self, indices_B: Tensor, end: int) -> tuple[Canvas, Tensor]:
         mix = next((at for at in reversed(range(end)) if isinstance(self.steps[at].form, Mix)), None)

@@ -17,13 +17,14 @@ from torch import Tensor
 class Canvas:
     """B images of H x W that are cut out of N source images when :meth:`pixels` is called.
 
-    ``source`` (N, H, W, C) is uint8 or float32; ``sample`` (B) says which source image each one comes from; ``rows``
-    (B or 1, H) and ``columns`` (B or 1, W) say which row and column of it, None all of them. A negative entry -1 - k
-    means: outside the image, filled with ``fills[k]``, a number a channel; of two, the one put there last shows.
+    ``source`` (N, H, W, C) is uint8 or float32; ``sample`` (B) says which source image each one comes from, None all in
+    order; ``rows`` (B or 1, H) and ``columns`` (B or 1, W) say which row and column of it, None all of them. A negative
+    entry -1 - k means: outside the image, filled with ``fills[k]``, a number a channel; of two, the one put there last
+    shows.
     """
 
     source: Tensor
-    sample: Tensor
+    sample: Tensor | None = None
     rows: Tensor | None = None
     columns: Tensor | None = None
     fills: tuple[tuple[float, ...], ...] = ()
@@ -31,10 +32,10 @@ class Canvas:
     @classmethod
     def of(cls, pixels_BHWC: Tensor) -> Canvas:
         """A canvas of images that are there already."""
-        return cls(pixels_BHWC, torch.arange(len(pixels_BHWC), device=pixels_BHWC.device))
+        return cls(pixels_BHWC.contiguous())
 
     def __len__(self) -> int:
-        return len(self.sample)
+        return len(self.source if self.sample is None else self.sample)
 
     @property
     def height(self) -> int:
@@ -69,33 +70,50 @@ class Canvas:
         columns = _either(chosen_B, moved.columns, self.columns, self.source.shape[2])
         return replace(moved, rows=rows, columns=columns)
 
-    def pixels(self, transposed: Tensor | None = None) -> Tensor:
-        """The images (B, H, W, C), new memory; those marked in ``transposed`` (B), all square then, transposed."""
-        if self.rows is None and self.columns is None and transposed is None:
-            return self.source.index_select(0, self.sample)
-        _, height, width, channels = self.source.shape
-        every = torch.arange(max(height, width), device=self.device)
-        rows = every[None, :height] if self.rows is None else self.rows
-        columns = every[None, :width] if self.columns is None else self.columns
-        line_BH, column = (self.sample[:, None] * height + rows.clamp_min(0)) * width, columns.clamp_min(0)
-        if transposed is not None:
-            line_BH, column = _exchanged(line_BH, column, transposed)
-            rows, columns = _exchanged(rows, columns, transposed)
-        flat_BHW = line_BH[:, :, None] + column[:, None, :]
-        pixels = self.source.reshape(-1, channels).index_select(0, flat_BHW.reshape(-1))
-        return self._fill(pixels.view(*flat_BHW.shape, channels), rows, columns)
+    def pixels(self) -> Tensor:
+        """The images (B, H, W, C), new memory.
 
-    def _fill(self, pixels_BHWC: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        Rows first, which are copied whole, then the columns of those: a fraction of what single pixels take.
+        """
+        pixels_BHWC = self._columns_of(self._whole_rows())
         for number, fill in enumerate(self.fills):
-            paint(pixels_BHWC, self._outside(number, rows, columns), fill)
+            paint(pixels_BHWC, self._outside(number), fill)
         return pixels_BHWC
 
-    def _outside(self, number: int, rows: Tensor, columns: Tensor) -> Tensor:
-        """Where the fill of this number shows (B or 1, H, W)."""
+    def pixels_to_read(self) -> Tensor:
+        """The same for whoever writes nothing there: where nothing was chosen and moved, the canvas' own memory."""
+        is_as_it_was = self.sample is None and self.rows is None and self.columns is None
+        return self.source if is_as_it_was else self.pixels()
+
+    def _whole_rows(self) -> Tensor:
+        if self.rows is None:
+            return self.source.clone() if self.sample is None else self.source.index_select(0, self.sample)
+        size, height, width, channels = self.source.shape
+        sample = torch.arange(size, device=self.device) if self.sample is None else self.sample
+        line_BH = sample[:, None] * height + self.rows.clamp_min(0)
+        lines = self.source.reshape(-1, width * channels).index_select(0, line_BH.reshape(-1))
+        return lines.view(*line_BH.shape, width, channels)
+
+    def _columns_of(self, rows_BHWC: Tensor) -> Tensor:
+        if self.columns is None:
+            return rows_BHWC
+        size, height, _, channels = rows_BHWC.shape
+        every = torch.arange(channels, device=self.device)
+        place = (self.columns.clamp_min(0)[:, :, None] * channels + every).flatten(1)[:, None]
+        return (
+            rows_BHWC.view(size, height, -1).gather(2, place.expand(size, height, -1)).view(size, height, -1, channels)
+        )
+
+    def _outside(self, number: int) -> Tensor:
+        """Where the fill of this number shows: a mask for :func:`paint`."""
+        nowhere = torch.zeros((1, 1), dtype=torch.int64, device=self.device)
+        code, rows = -1 - number, nowhere if self.rows is None else self.rows
+        columns = nowhere if self.columns is None else self.columns.repeat_interleave(self.source.shape[3], dim=1)
         if len(self.fills) == 1:
-            return (rows < 0)[:, :, None] | (columns < 0)[:, None, :]
+            return _bytes(rows < 0)[:, :, None] | _bytes(columns < 0)[:, None]
         # The code of the fill that was put there last is the smaller one.
-        return torch.minimum(rows[:, :, None], columns[:, None, :]) == -1 - number
+        by_row = _bytes(rows == code)[:, :, None] & _bytes(columns >= code)[:, None]
+        return by_row | (_bytes(rows >= code)[:, :, None] & _bytes(columns == code)[:, None])
 
 
 @lru_cache(maxsize=256)
@@ -104,13 +122,28 @@ def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def paint(pixels_BHWC: Tensor, where_BHW: Tensor, fill: tuple[float, ...]) -> None:
-    """Fills places (B or 1, H, W), in place. One number for all channels, the usual case, is twice as fast."""
-    where = where_BHW[..., None]
-    if len(set(fill)) == 1:
-        pixels_BHWC.masked_fill_(where, fill[0])
+def rectangles(rows_BH: Tensor, columns_BW: Tensor, channels: int) -> Tensor:
+    """A mask for :func:`paint`: where the marked rows and the marked columns of an image meet."""
+    return _bytes(rows_BH)[:, :, None] & _bytes(columns_BW).repeat_interleave(channels, dim=1)[:, None]
+
+
+def paint(pixels_BHWC: Tensor, mask_BHL: Tensor, fill: tuple[float, ...]) -> None:
+    """Fills places, in place. The mask (B or 1, H or 1, W x C or 1), uint8, is 1 there and 0 elsewhere.
+
+    On a CPU one long last axis is several times faster than a short one of channels, and so are masks of bytes, which
+    PyTorch combines many at once, than those of bool.
+    """
+    lines_BHL = pixels_BHWC.view(*pixels_BHWC.shape[:2], -1)
+    colour_L = constant(fill * pixels_BHWC.shape[2], pixels_BHWC.device).to(pixels_BHWC.dtype)
+    if pixels_BHWC.dtype == torch.uint8:
+        bits_kept = mask_BHL - 1  # none where the colour goes, else all
+        lines_BHL.bitwise_xor_(colour_L).bitwise_and_(bits_kept).bitwise_xor_(colour_L)
     else:
-        torch.where(where, constant(fill, pixels_BHWC.device).to(pixels_BHWC.dtype), pixels_BHWC, out=pixels_BHWC)
+        torch.where(mask_BHL.view(torch.bool), colour_L, lines_BHL, out=lines_BHL)
+
+
+def _bytes(mask: Tensor) -> Tensor:
+    return mask.view(torch.uint8)
 
 
 def _either(chosen_B: Tensor, moved: Tensor | None, lines: Tensor | None, size: int) -> Tensor | None:
@@ -119,10 +152,6 @@ def _either(chosen_B: Tensor, moved: Tensor | None, lines: Tensor | None, size: 
         return lines
     every = torch.arange(size, device=chosen_B.device)[None]
     return torch.where(chosen_B[:, None], every if moved is None else moved, every if lines is None else lines)
-
-
-def _exchanged(first: Tensor, second: Tensor, where_B: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.where(where_B[:, None], second, first), torch.where(where_B[:, None], first, second)
 
 
 def _compose(inner: Tensor | None, outer: Tensor | None, outside: int) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.draws import Draws, Integers
-from zoo.data.transforms.batched.canvas import Canvas, constant, paint
+from zoo.data.transforms.batched.canvas import Canvas, constant, paint, rectangles
 from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always, fill_values
 from zoo.diagnostics import counted
 from zoo.errors import DataError
@@ -94,15 +94,13 @@ def hole_fill(transform: Any, shape: Shape) -> tuple[float, ...]:
 
 
 def holes_mask(parameters: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
-    """Where the holes are (B, H, W), from their edges ``y0``, ``y1``, ``x0``, ``x1`` (B, holes)."""
+    """A mask for :func:`paint` of the holes, from their edges ``y0``, ``y1``, ``x0``, ``x1`` (B, holes)."""
     y = torch.arange(canvas.height, device=canvas.device)
     x = torch.arange(canvas.width, device=canvas.device)
     mask = None
     for hole in range(parameters["y0"].shape[1]):
         y0, y1, x0, x1 = (parameters[name][:, hole, None] for name in ("y0", "y1", "x0", "x1"))
-        rows = (y >= y0) & (y < y1)
-        columns = (x >= x0) & (x < x1)
-        here = rows[:, :, None] & columns[:, None, :]
+        here = rectangles((y >= y0) & (y < y1), (x >= x0) & (x < x1), canvas.source.shape[3])
         mask = here if mask is None else mask | here
     assert mask is not None
     return mask

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoo.data.draws import Draws
@@ -43,9 +44,11 @@ class Symmetry:
         if len(self.elements) > 1:
             canvas = flipped(canvas, parameters["horizontal"], horizontal=True)
             canvas = flipped(canvas, parameters["vertical"], horizontal=False)
-        if self.after.height != self.after.width:
-            return Canvas.of(canvas.pixels().transpose(1, 2).contiguous())
-        return Canvas.of(canvas.pixels(transposed=parameters["transposed"]))
+        pixels_BHWC = canvas.pixels()
+        transposed_BHWC = pixels_BHWC.transpose(1, 2)
+        if self.after.height != self.after.width:  # then all of them are
+            return Canvas.of(transposed_BHWC)
+        return Canvas.of(torch.where(parameters["transposed"][:, None, None, None], transposed_BHWC, pixels_BHWC))
 
 
 def random_rotate90(transform: Any, shape: Shape) -> Symmetry:
