@@ -93,6 +93,19 @@ def test_dollar_signs_are_no_formulas(copy_of: Path) -> None:
     assert "costs 5 $ a run" in text
 
 
+@pytest.mark.parametrize("doc", ["yes", "2026-02-30", "1_000"])
+def test_what_yaml_1_1_takes_for_another_value_is_a_doc(doc: str, copy_of: Path) -> None:
+    (copy_of / "resolved.yaml").write_text(f"name: {doc}\ndoc: {doc}\n")
+    assert headline(read_run(copy_of)).doc == doc
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- a", "name: x", "doc: null"])
+def test_a_recipe_that_says_nothing_of_itself_has_no_doc(text: str, copy_of: Path) -> None:
+    (copy_of / "resolved.yaml").write_text(text)
+    (copy_of / "recipe.yaml").write_text(text)
+    assert headline(read_run(copy_of)).doc == ""
+
+
 def test_long_class_names_leave_the_charts_their_room(copy_of: Path) -> None:
     rows = [ClassRow(f"{number} of a rather long-winded kind of " + 20 * "bird ", 1, 2, ()) for number in range(3)]
     draws = [class_accuracy(rows), confusion_chart(np.eye(3, dtype=np.int64), [row.name for row in rows])]

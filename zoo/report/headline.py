@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.diagnostics import counted, duration, few_digits, percent
+from zoo.diagnostics import Diagnostics, counted, duration, few_digits, percent
+from zoo.document import read_text, text_of
 from zoo.report.folder import Run
 from zoo.summary import human_count
 from zoo.train.result import verdicts
@@ -128,12 +129,7 @@ def _plain(name: str) -> str:
 
 
 def _doc(run: Run) -> str:
-    """The recipe's own sentence about itself."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(run.resolved or run.recipe)
-    except yaml.YAMLError:
-        return ""
-    doc = str(data.get("doc") or "") if isinstance(data, dict) else ""
-    return doc.replace("$$", "$")  # as recipes write a dollar sign
+    """The recipe's own sentence about itself; empty where it has none, or its file is damaged."""
+    document = read_text(run.resolved or run.recipe, Diagnostics())
+    doc = text_of(document.get("doc")) if document is not None else None
+    return (doc or "").replace("$$", "$")  # as recipes write a dollar sign
