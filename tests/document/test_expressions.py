@@ -101,6 +101,25 @@ def test_refusals_are_quick_and_have_a_message(text: str) -> None:
     assert len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x$(1 in null)", "`in` wants a list, the value is null"),
+        ("x$(1 not in true)", "`in` wants a list, the value is true"),
+        ("x$(null)", "a whole number or text is expected in a name, the value is null"),
+        ("x$(true)", "a whole number or text is expected in a name, the value is true"),
+        ("x$(1 < null)", "1 and null have no order"),
+    ],
+)
+def test_values_are_told_as_yaml_writes_them(text: str, message: str) -> None:
+    node, diagnostics = read_text(f"x: {text}", Diagnostics()), Diagnostics()
+    assert node is not None
+    scalar = node.get("x")
+    assert isinstance(scalar, Scalar)
+    assert fill_in(scalar, NoNames(), diagnostics) is None
+    assert [item.message for item in diagnostics] == [message]
+
+
 def test_a_layer_name_that_begins_with_a_digit_has_its_way_out() -> None:
     with pytest.raises(ExpressionError) as caught:
         parse("$(3x.channels + 1)")

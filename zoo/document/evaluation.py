@@ -155,7 +155,7 @@ def _filled(text: str, at: int, scope: Scope) -> str:
 
 def _printed(value: ExpressionValue) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ExpressionError(f"a whole number or text is expected in a name, the value is {value}")
+        raise ExpressionError(f"a whole number or text is expected in a name, the value is {written(value)}")
     return value
 
 
@@ -370,4 +370,4 @@ def _contained(left: ExpressionValue, right: ExpressionValue) -> bool:
         return left in right
     if isinstance(right, str) and isinstance(left, str):
         return left in right
-    raise ExpressionError(f"`in` wants a list, the value is {right!r}")
+    raise ExpressionError(f"`in` wants a list, the value is {written(right)}")
