@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,20 @@ def test_modes_gradients_and_random_state_are_left_as_they_were(runtime: Runtime
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.get_rng_state().equal(before)
     assert found.labels is None
+
+
+class Drawing(nn.Module):
+    """Draws from every generator, in a test too."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return images_BCHW + random.random() + np.random.rand() + torch.rand(())
+
+
+def test_a_network_that_draws_in_a_test_leaves_every_generator_alone(runtime: Runtime) -> None:
+    model = nn.Sequential(Drawing(), *small_net())
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    evaluate(model, SmallBatches(8, 8, 0), nn.CrossEntropyLoss(), runtime=runtime)
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
 
 
 def corner(images_BCHW: Tensor) -> Tensor:

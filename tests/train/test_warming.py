@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from tests.data.test_batches import batches, noise
 from tests.train.small_world import Small, Trap, in_process, in_ranks, only, small_training, traces
 from zoo.events import Message, TrainingFinished
 from zoo.launch import part_of
+from zoo.optim import undoing
 from zoo.optim.averaging import EMA, Lookahead
 from zoo.optim.muon import Muon
 from zoo.optim.running import FrozenStretch, Optimization, RunningGroup
-from zoo.train import Runtime, Training, fit, warming
+from zoo.train import Runtime, Training, fit
 from zoo.train.checkpoint import read_checkpoint
 from zoo.train.encoding import decode
 
@@ -65,7 +67,7 @@ def test_control_a_trace_would_be_seen(forgotten: str, monkeypatch: pytest.Monke
     cold = trained()
     monkeypatch.setattr(Runtime, "warms_up", True)
     if forgotten == "random":
-        monkeypatch.setattr(warming.state, "set_random_state", lambda *saved: None)
+        monkeypatch.setattr(undoing, "same_randomness", lambda *networks: nullcontext())
     else:
         monkeypatch.setattr(nn.Module, "modules", lambda module: iter(()))
     warmed = trained()

@@ -24,6 +24,7 @@ from zoo.explain.layers import MapLayer, choose_layer, layers_with_maps
 from zoo.explain.methods import Method, find_method
 from zoo.explain.private import private_copy
 from zoo.explain.tap import Tapped
+from zoo.optim.undoing import same_randomness
 
 Maps = NDArray[np.float32]
 BATCH_SIZE = 16  # images that are explained at a time
@@ -116,23 +117,19 @@ def _hooked(model: nn.Module, method: Method, layers: Sequence[MapLayer]) -> Ite
 
 @contextlib.contextmanager
 def _circumstances(device: torch.device) -> Iterator[None]:
-    """Gradients on, autocast off, stderr and stdout quiet, NumPy's and PyTorch's random states put back afterwards."""
-    before = np.random.get_state()
-    np.random.seed(0)
+    """Gradients on, autocast off, stderr and stdout quiet, the random generators put back afterwards."""
     quiet = io.StringIO()
-    try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(device.type, enabled=False),
-            sdpa_kernel(SDPBackend.MATH),  # the only attention with second derivatives
-            contextlib.redirect_stderr(quiet),
-            contextlib.redirect_stdout(quiet),
-        ):
-            yield
-    finally:
-        np.random.set_state(before)
+    with (
+        same_randomness(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        sdpa_kernel(SDPBackend.MATH),  # the only attention with second derivatives
+        contextlib.redirect_stderr(quiet),
+        contextlib.redirect_stdout(quiet),
+    ):
+        np.random.seed(0)
+        yield
 
 
 def _pyramid(layers: Mapping[str, MapLayer], chosen: MapLayer) -> list[MapLayer]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from zoo.diagnostics import Diagnostics, Span
+from zoo.optim.undoing import same_randomness
 
 
 class WeightAverage:
@@ -211,8 +212,7 @@ class SWA(_Averaging):
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self._model.modules()):
             with self._average.applied():
                 mean = deepcopy(self._model)
-            gpus = {tensor.device.index for tensor in mean.parameters() if tensor.is_cuda}
-            with torch.random.fork_rng(devices=gpus):  # dropout draws
+            with same_randomness(mean):  # dropout draws
                 update_bn(images, mean)
             self._average.load(mean.state_dict())
         self._refreshed = self.updates

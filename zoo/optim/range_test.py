@@ -7,15 +7,13 @@ scale, the loss is a bias-corrected running mean, and the sweep stops where that
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from zoo.errors import DivergedError
@@ -195,30 +193,10 @@ def _divergence(losses: list[float], factor: float) -> int:
 @contextmanager
 def _undone(model: nn.Module, optimization: Optimization) -> Iterator[None]:
     """Undoes what happens inside to the model, the optimizers and the random generators."""
-    state: dict[str, Any] = _copied(optimization.state_dict())
-    with _same_randomness(), undone(model):
+    state = deepcopy(optimization.state_dict())
+    with undone(model):
         try:
             yield
         finally:
             optimization.load_state_dict(state)
             optimization.thaw()
-
-
-def _copied(value: Any) -> Any:
-    """A nested state with tensors of its own."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
-@contextmanager
-def _same_randomness() -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)

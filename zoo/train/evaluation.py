@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.optim.undoing import same_modes
+from zoo.optim.undoing import same_modes, same_randomness
 from zoo.schema.recipe import TTA
 from zoo.train.allocator import kept_memory
 from zoo.train.metrics import Meter, is_sum
@@ -91,8 +91,7 @@ _VIEWS: dict[str, Callable[[Forward, Tensor], Tensor]] = {"flip": flip_views, "f
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """``model.eval()`` without gradients and without touching the random state; every module's mode comes back."""
-    gpus = {parameter.device.index for parameter in model.parameters() if parameter.is_cuda}
-    with same_modes(model), torch.no_grad(), torch.random.fork_rng(devices=gpus):
+    with same_modes(model), same_randomness(model), torch.no_grad():
         model.eval()
         yield
 

@@ -8,8 +8,8 @@ that out too (Jordan 2024, airbench: a whole run goes first).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from itertools import chain
 
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from zoo.launch import part_of
 from zoo.optim.undoing import undone
-from zoo.train import state
 from zoo.train.training import BatchLike, Training
 
 
@@ -38,7 +37,7 @@ def warm_up(
     images_BCHW, labels = runtime.images(batch.images), batch.labels.to(runtime.device)
     runtime.synchronize()  # what made the batch is none of it
     began = time.monotonic()
-    with _without_a_trace(training), closing(optimization.rehearse()) as turns:
+    with undone(training.model, training.loss), closing(optimization.rehearse()) as turns:
         for turn in chain([steps_done], turns if runtime.compiled else ()):  # a frozen parameter is another graph
             if turn >= training.steps.total:
                 break
@@ -70,14 +69,3 @@ def _sizes(training: Training, steps_done: int) -> list[int]:
 def _rows(tensor: Tensor, size: int) -> Tensor:
     """A copy of the first so many rows, which a network may write to; of a smaller batch, again from its beginning."""
     return tensor[torch.arange(size, device=tensor.device) % len(tensor)]
-
-
-@contextmanager
-def _without_a_trace(training: Training) -> Iterator[None]:
-    """Undoes what happens inside to the network, the loss and the random generators."""
-    random_state = state.random_state(training.runtime.device)
-    try:
-        with undone(training.model, training.loss):
-            yield
-    finally:
-        state.set_random_state(random_state, training.runtime.device)
