@@ -32,7 +32,7 @@ from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
 from zoo.train.ranks import ALONE
 from zoo.train.runtime import machine_faults
-from zoo.train.step import unguarded_update
+from zoo.train.step import apply_gradients
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
@@ -137,7 +137,7 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
             settings,
             forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
             backward=base.runtime.fabric.backward,
-            update=lambda: unguarded_update(base.runtime, base.module, optimization, train.grad_clip),
+            update=lambda: apply_gradients(base.runtime, base.module, optimization, train.grad_clip),
             accumulate=train.accumulate,
             on_step=_progress(settings, note),
         )

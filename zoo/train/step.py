@@ -55,17 +55,12 @@ class Stepper:
 
     def update(self, step: int, lr: float) -> int:
         """Clips, updates unless something was not finite, moves schedules and averages on; gives the step's images."""
-        training, optimization, scaler = self._training, self._training.optimization, self._training.runtime.scaler
+        training, optimization, runtime = self._training, self._training.optimization, self._training.runtime
         assert self._loss is not None
-        if not training.runtime.ranks.is_alone:
-            training.runtime.ranks.add_up([self._loss, *_gradients(training.model)])
-        overflows = [] if scaler is None else _unscale(scaler, optimization.optimizers)
+        if not runtime.ranks.is_alone:
+            runtime.ranks.add_up([self._loss, *_gradients(training.model)])
         self.guard.observe(step, lr, self._loss, self._indices)
-        if training.settings.grad_clip is not None:
-            nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.grad_clip)
-        optimization.step(skip=torch.stack([self.guard.skip, *overflows]).amax() if overflows else self.guard.skip)
-        if overflows:
-            scaler.update()
+        apply_gradients(runtime, training.model, optimization, training.settings.grad_clip, self.guard.skip)
         optimization.zero_grad()
         optimization.after_step()
         for averaging in training.averaging:
@@ -93,14 +88,18 @@ def _unscale(scaler: torch.amp.GradScaler, optimizers: Sequence[Optimizer]) -> l
     return overflows
 
 
-def unguarded_update(runtime: Runtime, model: nn.Module, optimization: OptimizationLike, clip: float | None) -> None:
-    """The update as a training makes it, where nobody watches for what is not finite: an LR range test does itself.
+def apply_gradients(
+    runtime: Runtime, model: nn.Module, optimization: OptimizationLike, clip: float | None, skip: Tensor | None = None
+) -> None:
+    """The update, with gradients unscaled and clipped to the norm ``clip``.
 
-    Gradients are unscaled and clipped to the norm ``clip``; where fp16 overflowed the update is left out.
+    It is left out where ``skip``, a tensor on the device, is 1, and where fp16 overflowed.
     """
     overflows = [] if runtime.scaler is None else _unscale(runtime.scaler, optimization.optimizers)
     if clip is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimization.step(skip=torch.stack(overflows).amax() if overflows else None)
+    if overflows:
+        skip = torch.stack(overflows if skip is None else [skip, *overflows]).amax()
+    optimization.step(skip=skip)
     if overflows:
         runtime.scaler.update()
