@@ -19,7 +19,7 @@ from zoo.data.draws import Draws
 from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.forms import BatchedForm, Facts, Nothing, Parameters, Shape
 from zoo.data.transforms.batched.geometry import flipped
-from zoo.data.transforms.batched.pixels import holes_mask
+from zoo.data.transforms.batched.holes import holes_mask
 
 
 class OwnTransform(BaseModel):

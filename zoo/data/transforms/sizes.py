@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.transforms import albumentations
-from zoo.data.transforms.batched import pixels
+from zoo.data.transforms.batched import levels
 from zoo.data.transforms.batched.forms import ANY_FACTS
 from zoo.data.transforms.catalogue import TransformSpec
 from zoo.diagnostics import Diagnostics, counted
@@ -86,7 +86,7 @@ def _after_some(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, 
 def _check_counts(spec: TransformSpec, size: ImageSize, diagnostics: Diagnostics, whose: str) -> None:
     """Tells of a mean or std that has neither one number nor one a channel."""
     mean, std = (spec.arguments.get(name, 0.0) for name in ("mean", "std"))
-    for name, count in pixels.miscounted(mean, std, size[2]):
+    for name, count in levels.miscounted(mean, std, size[2]):
         message = f"Normalize: {name} has {count} numbers, the images of {whose} have {counted(size[2], 'channel')}"
         diagnostics.error("bad-value", message, spec.span, help="one a channel; left out, they are the data's own")
 

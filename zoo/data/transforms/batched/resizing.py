@@ -1,7 +1,7 @@
-"""Batched crops that are resized, each image by a rectangle of its own: RandomResizedCrop, RandomSizedCrop. Floor 2.
+"""Batched Resize, and crops that are resized: RandomResizedCrop, RandomSizedCrop. Floor 2.
 
-Such a resize blends neighbouring rows, and then neighbouring columns. OpenCV does so in whole numbers where images are
-uint8, with weights in steps of 1/2048; here it is float32, which differs by one grey level at most.
+Resizing a crop blends neighbouring rows, and then neighbouring columns. OpenCV does so in whole numbers where images
+are uint8, with weights in steps of 1/2048; here it is float32, which differs by one grey level at most.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.batched.canvas import Canvas
@@ -24,6 +25,26 @@ from zoo.data.transforms.batched.warps import blended
 _NEAREST, _LINEAR = 0, 1
 _TALLEST = 2**31  # an image that OpenCV has no number for
 _TRIES = 10  # albumentations' for a rectangle that fits
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Resize with linear interpolation without smoothing, as OpenCV's INTER_LINEAR."""
+
+    after: Shape
+
+    def draw(self, draws: Draws) -> Parameters:
+        """Nothing is drawn."""
+        return {}
+
+    def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
+        """Resizes; uint8 images are rounded."""
+        pixels = canvas.pixels()
+        planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        size = (self.after.height, self.after.width)
+        planes = F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+        resized = planes.permute(0, 2, 3, 1).contiguous()
+        return Canvas.of(resized.round().to(torch.uint8) if pixels.dtype == torch.uint8 else resized)
 
 
 @dataclass(frozen=True)
@@ -163,6 +184,14 @@ class RandomSizedCrop(ResizedCrop):
         height = draws.integers(*self.heights)
         width = np.minimum(height * self.ratio, self.before.width).astype(np.int64)
         return self._laid(np.minimum(height, self.before.height), width, draws.uniform(), draws.uniform())
+
+
+def resize(transform: Any, shape: Shape) -> Resize:
+    """Resize with linear interpolation."""
+    always(transform.p, "Resize")
+    if transform.interpolation != _LINEAR or transform.area_for_downscale is not None:
+        raise NotBatchedError("Resize with another interpolation than linear")
+    return Resize(shape.resized(transform.height, transform.width))
 
 
 def random_resized_crop(transform: Any, shape: Shape) -> RandomResizedCrop:
