@@ -20,6 +20,7 @@ from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.forms import BatchedForm, Facts, Nothing, Parameters, Shape
 from zoo.data.transforms.batched.geometry import flipped
 from zoo.data.transforms.batched.holes import holes_mask
+from zoo.data.transforms.batched.levels import truncated
 
 
 class OwnTransform(BaseModel):
@@ -169,4 +170,4 @@ class Mix:
 def _blend(own_BHWC: Tensor, other_BHWC: Tensor, opacity_B: Tensor) -> Tensor:
     opacity = opacity_B.view(-1, 1, 1, 1)
     blend = torch.lerp(other_BHWC.to(torch.float32), own_BHWC.to(torch.float32), opacity)
-    return blend.round_().to(torch.uint8) if own_BHWC.dtype == torch.uint8 else blend
+    return truncated(blend.round_()) if own_BHWC.dtype == torch.uint8 else blend

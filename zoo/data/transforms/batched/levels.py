@@ -66,7 +66,7 @@ class BrightnessContrast:
         values = pixels.to(torch.float32)
         if not self.by_max:
             beta = beta * values.mean(dim=(1, 2, 3), keepdim=True)
-        return Canvas.of(values.mul_(alpha).add_(beta).clamp_(0, 255).to(torch.uint8))
+        return Canvas.of(clipped(values.mul_(alpha).add_(beta), torch.uint8))
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,12 @@ def clipped(values: Tensor, dtype: torch.dtype) -> Tensor:
     """Numbers clipped to 0..255 and truncated for uint8, to 0..1 for float32; changes ``values``."""
     if dtype != torch.uint8:
         return values.clamp_(0, 1)
-    return values.clamp_(0, 255).to(torch.int16).to(torch.uint8)  # straight to uint8, a CPU converts one by one
+    return truncated(values.clamp_(0, 255))
+
+
+def truncated(values: Tensor) -> Tensor:
+    """Numbers of 0..255 in float32 as uint8; on a CPU by way of int16, since straight to uint8 it goes one by one."""
+    return (values.to(torch.int16) if values.device.type == "cpu" else values).to(torch.uint8)
 
 
 def by_channel(operation: Callable[[Tensor, Tensor], Tensor], pixels_BHWC: Tensor, values: Tensor) -> Tensor:

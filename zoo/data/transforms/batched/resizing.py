@@ -20,6 +20,7 @@ from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.chosen import in_parts, where_chosen
 from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always
+from zoo.data.transforms.batched.levels import truncated
 from zoo.data.transforms.batched.warps import blended
 
 _NEAREST, _LINEAR = 0, 1
@@ -44,7 +45,7 @@ class Resize:
         size = (self.after.height, self.after.width)
         planes = F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
         resized = planes.permute(0, 2, 3, 1).contiguous()
-        return Canvas.of(resized.round().to(torch.uint8) if pixels.dtype == torch.uint8 else resized)
+        return Canvas.of(truncated(resized.round_()) if pixels.dtype == torch.uint8 else resized)
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,7 @@ class ResizedCrop:
         first, second = (rows.gather(2, one.expand(-1, height, -1)) for one in (value, beside))
         resized = blended(first, second, share)
         if self.after.dtype == "uint8":
-            # By way of int16: PyTorch's CPU converts float32 to uint8 number by number.
-            resized = resized.add_(0.5).to(torch.int16).to(torch.uint8)
+            resized = truncated(resized.add_(0.5))
         return resized.view(-1, height, width, channels)
 
     def _nearest(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:

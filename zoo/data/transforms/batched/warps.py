@@ -20,6 +20,7 @@ from zoo.data.draws import Draws, Floats
 from zoo.data.transforms.batched.canvas import Canvas, constant
 from zoo.data.transforms.batched.chosen import in_parts, where_chosen
 from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, border_fill
+from zoo.data.transforms.batched.levels import truncated
 
 _NEAREST, _LINEAR = 0, 1
 _RING = 2  # pixels of border around each image, so that no tap of a coordinate that `_within` gives is missing
@@ -71,8 +72,7 @@ class Sampling:
 
         values = (looked_up(plane) for plane in planes.flatten(1))
         if self.shape.dtype == "uint8":
-            # By way of int16: PyTorch's CPU converts float32 to uint8 number by number.
-            values = (plane.round_().to(torch.int16).to(torch.uint8) for plane in values)
+            values = (truncated(plane.round_()) for plane in values)
         return torch.stack(list(values), dim=-1)
 
 
