@@ -28,16 +28,18 @@ BORDER_MODES = {
     "BORDER_REFLECT_101": REFLECT_101,
 }
 
+NEAREST, LINEAR = 0, 1
+
 INTERPOLATIONS = {
-    "nearest": 0,
-    "linear": 1,
-    "bilinear": 1,
+    "nearest": NEAREST,
+    "linear": LINEAR,
+    "bilinear": LINEAR,
     "cubic": 2,
     "bicubic": 2,
     "area": 3,
     "lanczos": 4,
-    "INTER_NEAREST": 0,
-    "INTER_LINEAR": 1,
+    "INTER_NEAREST": NEAREST,
+    "INTER_LINEAR": LINEAR,
     "INTER_CUBIC": 2,
     "INTER_AREA": 3,
     "INTER_LANCZOS4": 4,

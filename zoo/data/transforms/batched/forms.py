@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from zoo.data.borders import LINEAR, NEAREST
 from zoo.data.draws import Draws
 from zoo.data.transforms.batched.canvas import Canvas
 
@@ -101,6 +102,13 @@ def fill_values(fill: object, channels: int) -> tuple[float, ...]:
     if len(values) not in (1, channels):
         raise NotBatchedError(f"a fill of {len(values)} numbers for {channels} channels")
     return tuple(np.broadcast_to(values, (channels,)).tolist())
+
+
+def is_linear(transform: Any) -> bool:
+    """Whether a transform blends neighbouring pixels, or takes the nearest; no form does more."""
+    if transform.interpolation not in (NEAREST, LINEAR):
+        raise NotBatchedError(f"{type(transform).__name__} with another interpolation than linear or nearest")
+    return bool(transform.interpolation == LINEAR)
 
 
 def border_fill(fill: object, shape: Shape) -> tuple[float, ...]:

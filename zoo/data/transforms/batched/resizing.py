@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.data.borders import LINEAR
 from zoo.data.draws import Draws, Floats, Integers
 from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.chosen import in_parts, where_chosen
-from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always, is_linear
 from zoo.data.transforms.batched.levels import truncated
 from zoo.data.transforms.batched.warps import blended
 
-_NEAREST, _LINEAR = 0, 1
 _TALLEST = 2**31  # an image that OpenCV has no number for
 _TRIES = 10  # albumentations' for a rectangle that fits
 
@@ -189,7 +189,7 @@ class RandomSizedCrop(ResizedCrop):
 def resize(transform: Any, shape: Shape) -> Resize:
     """Resize with linear interpolation."""
     always(transform.p, "Resize")
-    if transform.interpolation != _LINEAR or transform.area_for_downscale is not None:
+    if transform.interpolation != LINEAR or transform.area_for_downscale is not None:
         raise NotBatchedError("Resize with another interpolation than linear")
     return Resize(shape.resized(transform.height, transform.width))
 
@@ -218,8 +218,7 @@ def _common(transform: Any, shape: Shape) -> tuple[float, bool, Shape, Shape]:
     after = shape.resized(*transform.size)
     if after != shape:
         always(transform.p, name)
-    if transform.interpolation not in (_NEAREST, _LINEAR):
-        raise NotBatchedError(f"{name} with another interpolation than linear or nearest")
+    linear = is_linear(transform)
     if transform.area_for_downscale is not None:
         raise NotBatchedError(f"{name} with area_for_downscale: {transform.area_for_downscale}")
-    return transform.p, transform.interpolation == _LINEAR, shape, after
+    return transform.p, linear, shape, after

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.borders import CONSTANT, REFLECT, REPLICATE, WRAP, inside
+from zoo.data.borders import CONSTANT, REFLECT, inside
 from zoo.data.draws import Draws, Floats
 from zoo.data.transforms.batched.canvas import Canvas, constant
 from zoo.data.transforms.batched.chosen import in_parts, where_chosen
-from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, border_fill
+from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, border_fill, is_linear
 from zoo.data.transforms.batched.levels import truncated
 
-_NEAREST, _LINEAR = 0, 1
 _RING = 2  # pixels of border around each image, so that no tap of a coordinate that `_within` gives is missing
 
 
@@ -80,17 +79,10 @@ def _within(position: Tensor, size: int, mode: int) -> Tensor:
     """Positions between pixels, which may lie outside, as positions in the image or on its ring."""
     if mode == CONSTANT:
         return position.clamp(-_RING, size)
-    if mode == REPLICATE:
-        return position.clamp(0, size - 1)
-    if mode == WRAP:
-        return position.remainder(size)
-    if mode == REFLECT:
+    if mode == REFLECT:  # at the edge itself, half a pixel beyond the outermost
         folded = (position + 0.5).remainder(2 * size)
         return torch.minimum(folded, 2 * size - folded) - 0.5
-    if size == 1:
-        return torch.zeros_like(position)
-    folded = position.remainder(2 * size - 2)
-    return torch.minimum(folded, 2 * size - 2 - folded)
+    return inside(position, size, mode)
 
 
 def blended(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
@@ -137,12 +129,11 @@ class Warp:
 def sampling(transform: Any, shape: Shape) -> Sampling:
     """How a transform looks pixels up, by its ``interpolation``, ``border_mode`` and ``fill``."""
     name = type(transform).__name__
-    if transform.interpolation not in (_NEAREST, _LINEAR):
-        raise NotBatchedError(f"{name} with another interpolation than linear or nearest")
+    linear = is_linear(transform)
     if shape.channels not in (1, 3, 4):  # where OpenCV still counts in steps of 1/32 pixel
         raise NotBatchedError(f"{name} of images of {shape.channels} channels")
     if (shape.height + 2 * _RING) * (shape.width + 2 * _RING) > 2**24:
         raise NotBatchedError(f"{name} of images of {shape.height} x {shape.width}")
     if transform.border_mode == CONSTANT:
         border_fill(transform.fill, shape)  # refuses what is no fill for these images
-    return Sampling(transform.border_mode, transform.fill, transform.interpolation == _LINEAR, shape)
+    return Sampling(transform.border_mode, transform.fill, linear, shape)
