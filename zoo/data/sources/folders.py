@@ -25,11 +25,7 @@ def class_folders(folder: Path) -> list[Path]:
     """The class folders of a split's folder, sorted by name; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=_name)
-
-
-def _name(path: Path) -> str:
-    return path.name
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def find_split(folder: Path, classes: Sequence[str]) -> EncodedSplit:

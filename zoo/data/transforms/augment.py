@@ -27,6 +27,11 @@ class _OnUint8(OwnTransform):
         raise NotImplementedError
 
 
+def _largest(shape: Shape) -> Largest:
+    """What RandAugment and AutoAugment do at most."""
+    return Largest(0.3, (150 / 331 * shape.height, 150 / 331 * shape.width), 30, 0.9, 4)
+
+
 class RandAugment(_OnUint8):
     """Some operations on each image, drawn from fourteen, of one magnitude (Cubuk et al. 2020); before Normalize."""
 
@@ -41,9 +46,7 @@ class RandAugment(_OnUint8):
         return self
 
     def _augmentation(self, shape: Shape) -> Augmentation:
-        bins, sides = self.num_magnitude_bins, (shape.height, shape.width)
-        largest = Largest(0.3, (150 / 331 * sides[0], 150 / 331 * sides[1]), 30, 0.9, 4)
-        return Augmentation(self.num_ops, self.magnitude, bins, largest, shape)
+        return Augmentation(self.num_ops, self.magnitude, self.num_magnitude_bins, _largest(shape), shape)
 
 
 class AutoAugment(_OnUint8):
@@ -55,11 +58,9 @@ class AutoAugment(_OnUint8):
         from torchvision.transforms import AutoAugment as Torchvisions
         from torchvision.transforms import AutoAugmentPolicy
 
-        sides = (shape.height, shape.width)
-        largest = Largest(0.3, (150 / 331 * sides[0], 150 / 331 * sides[1]), 30, 0.9, 4)
         listed = Torchvisions(AutoAugmentPolicy(self.policy)).policies
         policies = tuple(tuple((kind, chance, number or 0) for kind, chance, number in pair) for pair in listed)
-        return Policies(2, None, _LEARNT_BINS, largest, shape, policies)
+        return Policies(2, None, _LEARNT_BINS, _largest(shape), shape, policies)
 
 
 class TrivialAugmentWide(_OnUint8):

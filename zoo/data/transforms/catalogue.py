@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -60,19 +60,11 @@ _NEVER_FORCED = ("SomeOf", "RandomOrder")  # they take force_apply and draw whet
 
 def _load(registry: Registry[TransformEntry]) -> None:
     for name in albumentations.transform_names():
-        registry.add(name, TransformEntry(name, _arguments_of(name), BUILDERS.get(name)))
+        registry.add(name, TransformEntry(name, partial(albumentations.arguments_of, name), BUILDERS.get(name)))
     for name in albumentations.COMPOSITIONS:
-        registry.add(name, TransformEntry(name, _composition_of(name)))
+        registry.add(name, TransformEntry(name, partial(albumentations.composition_arguments_of, name)))
     for model in _OWN:
         registry.add(model.__name__, _own(model))
-
-
-def _arguments_of(name: str) -> Callable[[], type[BaseModel]]:
-    return lambda: albumentations.arguments_of(name)
-
-
-def _composition_of(name: str) -> Callable[[], type[BaseModel]]:
-    return lambda: albumentations.composition_arguments_of(name)
 
 
 def _own(model: Any) -> TransformEntry:
