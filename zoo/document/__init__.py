@@ -15,6 +15,7 @@ from zoo.document.nodes import (
     from_data,
     is_null,
     plain,
+    scalars,
     text_of,
 )
 from zoo.document.reader import read_file, read_text, read_value
@@ -37,5 +38,6 @@ __all__ = [
     "read_file",
     "read_text",
     "read_value",
+    "scalars",
     "text_of",
 ]

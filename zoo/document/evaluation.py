@@ -9,6 +9,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from zoo.diagnostics import Diagnostics, Span
@@ -29,7 +30,18 @@ from zoo.document.expressions import (
     whole_help,
 )
 from zoo.document.functions import FUNCTION_VALUES, number_of
-from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, from_data, text_of, written
+from zoo.document.nodes import (
+    DEEPEST_NESTING,
+    Entry,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    from_data,
+    scalars,
+    text_of,
+    written,
+)
 
 ExpressionValue: TypeAlias = "int | float | bool | str | list[Any] | None"
 
@@ -66,16 +78,11 @@ def is_expression(node: Node) -> bool:
 
 def names_read(node: Node) -> list[tuple[Path, Scalar]]:
     """Every name that the expressions of a node read, with the scalar it stands in; unreadable ones are left out."""
-    if isinstance(node, Sequence):
-        return [found for item in node for found in names_read(item)]
-    if isinstance(node, Mapping):
-        return [found for entry in node for found in names_read(entry.value)]
-    if not is_expression(node):
-        return []
-    try:
-        return [(path, node) for path in paths(parse(str(node.value)))]
-    except ExpressionError:
-        return []
+    found: list[tuple[Path, Scalar]] = []
+    for scalar in filter(is_expression, scalars(node)):
+        with suppress(ExpressionError):
+            found += [(path, scalar) for path in paths(parse(str(scalar.value)))]
+    return found
 
 
 def place(scalar: Scalar, start: int, end: int) -> Span:

@@ -158,6 +158,18 @@ def each_of(node: Node | None) -> tuple[Node, ...]:
     return node.items if isinstance(node, Sequence) else (node,)
 
 
+def scalars(node: Node | None) -> Iterator[Scalar]:
+    """Every single value below a node, in the order of the file."""
+    if isinstance(node, Scalar):
+        yield node
+    elif isinstance(node, Sequence):
+        for item in node:
+            yield from scalars(item)
+    elif isinstance(node, Mapping):
+        for entry in node:
+            yield from scalars(entry.value)
+
+
 def folder_of(node: Node | None) -> Path | None:
     """The folder of the file that a value stands in; None where it stands in none, as on the command line."""
     file = Path(node.span.file) if node is not None else None

@@ -6,12 +6,12 @@ use today must not be wrong tomorrow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from itertools import chain
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Mapping, Node, Scalar, Sequence
+from zoo.document import Mapping, Node, Scalar, scalars
 from zoo.document.evaluation import is_expression, report
 from zoo.document.expressions import SHAPE_WORDS, ExpressionError, Path, parse, paths
 from zoo.graph.context import DEEPEST, MOST_ERRORS
@@ -180,7 +180,7 @@ class NameChecker:
         the params that are declared further down.
         """
         known = dict.fromkeys(params)
-        for scalar in _scalars(nodes):
+        for scalar in filter(is_expression, chain.from_iterable(map(scalars, nodes))):
             try:
                 for path in paths(parse(str(scalar.value))):
                     _check_order(path, later)
@@ -217,18 +217,6 @@ def _path_error(
     if inputs is not None and path.name not in inputs:
         return unknown_layer(path.name, dict.fromkeys(inputs))
     return None
-
-
-def _scalars(nodes: Iterable[Node]) -> Iterator[Scalar]:
-    """Every expression below some nodes."""
-    for node in nodes:
-        if isinstance(node, Scalar):
-            if is_expression(node):
-                yield node
-        elif isinstance(node, Sequence):
-            yield from _scalars(node)
-        else:
-            yield from _scalars(entry.value for entry in node)
 
 
 def warn_of_hidden_ops(blocks: Blocks, diagnostics: Diagnostics) -> None:

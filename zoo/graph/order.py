@@ -8,7 +8,7 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document import Mapping, Node, Scalar, Sequence
+from zoo.document import Node, Scalar, scalars
 from zoo.document.evaluation import names_read, place
 from zoo.graph.context import MOST_ERRORS
 from zoo.graph.texts import BlockText, LayerText
@@ -134,11 +134,11 @@ class _Order:
 
 def _handed_in(text: BlockText, around: BlockText) -> dict[str, str]:
     """The layers above an anonymous block, and how it gets what each of them gives."""
-    place = next(index for index, layer in enumerate(around.layers) if layer.block is text)
-    source = around.layers[place].keys.get("from")
-    before = around.layers[place - 1].name or str(place - 1) if place else around.inputs[0]
-    sources = [reference_text(node) for node in _scalars(source)] if source is not None else [before]
-    above = [*around.inputs, *(layer.name for layer in around.layers[:place])]
+    at = next(index for index, layer in enumerate(around.layers) if layer.block is text)
+    source = around.layers[at].keys.get("from")
+    before = around.layers[at - 1].name or str(at - 1) if at else around.inputs[0]
+    sources = [reference_text(node) for node in scalars(source)] if source is not None else [before]
+    above = [*around.inputs, *(layer.name for layer in around.layers[:at])]
     return {
         name: f"{name} stands outside this block: hand it in, beside `layers`, "
         f"by from: [{', '.join([*sources, name])}] and inputs: [{', '.join([*text.inputs, name])}]"
@@ -167,16 +167,5 @@ def uses_of(layer: LayerText) -> Iterator[Use]:
 
 def references(node: Node | None) -> Iterator[Use]:
     """What a name, a list of names or a mapping to names refers to."""
-    for scalar in _scalars(node):
+    for scalar in scalars(node):
         yield Use(reference_text(scalar).partition(".")[0], scalar.span)
-
-
-def _scalars(node: Node | None) -> Iterator[Scalar]:
-    if isinstance(node, Scalar):
-        yield node
-    elif isinstance(node, Sequence):
-        for item in node:
-            yield from _scalars(item)
-    elif isinstance(node, Mapping):
-        for entry in node:
-            yield from _scalars(entry.value)

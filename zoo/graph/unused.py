@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from zoo.diagnostics import Diagnostics
-from zoo.document import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document import Entry, Mapping, scalars, text_of
 from zoo.graph.plan import Block
 
 _WORD = re.compile(r"[A-Za-z]\w*")
@@ -29,21 +28,9 @@ def unread_params(block: Mapping) -> list[Entry]:
     params = block.get("params")
     if not isinstance(params, Mapping):
         return []
-    read = {word for node in block.without(["blocks"]).entries for word in _words(node.value)}
+    texts = (text_of(scalar) or "" for scalar in scalars(block.without(["blocks"])))
+    read = {word for text in texts if "$" in text for word in _WORD.findall(text)}
     return [entry for entry in params if entry.key not in read]
-
-
-def _words(node: Node) -> Iterator[str]:
-    """The words of every text below a node that an expression may stand in."""
-    if isinstance(node, Scalar):
-        if isinstance(node.value, str) and "$" in node.value:
-            yield from _WORD.findall(node.value)
-    elif isinstance(node, Sequence):
-        for item in node:
-            yield from _words(item)
-    else:
-        for entry in node:
-            yield from _words(entry.value)
 
 
 def warn_of_unread(document: Mapping, diagnostics: Diagnostics) -> None:
