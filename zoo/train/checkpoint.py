@@ -164,15 +164,6 @@ def _refuse_outside(manifest: Path, names: Iterable[str]) -> None:
             raise CheckpointError(f"{manifest.parent / name} is a link", code="checkpoint-outside")
 
 
-def epochs_behind(path: Path) -> int:
-    """How many epochs a checkpoint has gone through, the last one perhaps not tested yet; 0 where it cannot be read."""
-    try:
-        progress = json.loads((path / PLAIN).read_bytes())["state"]["progress"]
-        return int(progress["epoch"]) - 1 + bool(progress["steps_closed"])
-    except (OSError, ValueError, LookupError, TypeError):  # whoever resumes from it tells what is wrong with it
-        return 0
-
-
 def read_checkpoint(path: Path, verified: Manifest | None = None) -> Checkpoint:
     """Verifies a checkpoint, unless it was ``verified`` just now, and reads it.
 

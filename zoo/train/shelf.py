@@ -18,7 +18,6 @@ from zoo.train.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
     Manifest,
-    epochs_behind,
     read_checkpoint,
     read_manifest,
     verify,
@@ -42,7 +41,7 @@ class Shelf:
     @property
     def epochs_behind(self) -> int:
         """How many epochs the checkpoint that has come farthest has gone through."""
-        return max((epochs_behind(folder) for folder in self.path.glob("[!.]*")), default=0)
+        return max((known.epoch for folder in self.path.glob("[!.]*") if (known := _known(folder))), default=0)
 
     def tidy(self) -> None:
         """Removes what a killed process left half-written. Only whoever holds the run folder may call it."""
@@ -107,23 +106,26 @@ class Shelf:
                 shutil.rmtree(path)
         write(path)
 
-    def _older(self) -> list[Path]:
-        return sorted(self.path.glob("step-*"))
-
     def _cleared_place_of(self, last: Path) -> Path:
         """Where the present ``last`` goes as an older one; an older one of the same step is removed from there."""
-        try:
-            name = f"step-{read_manifest(last).step:09d}"
-        except CheckpointError:  # damaged since it was written; it will be pruned like any other
-            name = "step-000000000"
-        if (self.path / name).exists():
-            _remove(self.path / name)
-        return self.path / name
+        known = _known(last)  # none of one damaged since it was written: it will be pruned like any other
+        place = self.path / f"step-{known.step if known else 0:09d}"
+        if place.exists():
+            _remove(place)
+        return place
 
     def _prune(self) -> None:
-        older = self._older()
+        older = sorted(self.path.glob("step-*"))
         for folder in older[: max(0, len(older) - self.keep)]:
             _remove(folder)
+
+
+def _known(folder: Path) -> Manifest | None:
+    """A checkpoint's manifest; None where it cannot be read: whoever resumes from it tells what is wrong with it."""
+    try:
+        return read_manifest(folder)
+    except CheckpointError:
+        return None
 
 
 def _remove(folder: Path) -> None:
