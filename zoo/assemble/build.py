@@ -222,10 +222,9 @@ def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             return
-        node = resolved.section("data")
         message = f"the last of {train.samples} images is a batch of its own, too few for a batch norm over a 1x1 map"
         help = "data.drop_last: true, or another batch_size"
-        place = (node.get("batch_size") or node).span
+        place = resolved.section("data").value_span("batch_size")
         raise ConfigError([Diagnostic("error", "batch-too-small", message, place, help=help)]) from error
     except (RuntimeError, TypeError):  # not on the meta device: the training will tell
         return
@@ -314,7 +313,7 @@ def _placed(node: Mapping, key: str, kind: type[ZooError]) -> Iterator[None]:
         yield
     except kind as error:
         if error.span is None:
-            error.span = (node.get(key) or node).span
+            error.span = node.value_span(key)
         raise
 
 

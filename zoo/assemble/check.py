@@ -200,7 +200,7 @@ def check_averages(resolved: Resolved, epochs: float, diagnostics: Diagnostics) 
     """Tells of an average of the weights that has nothing to average in a training of this many epochs."""
     swa, node = resolved.recipe.train.swa, resolved.section("train").get("swa")
     if swa is not None and isinstance(node, Mapping):
-        check_start(swa.start_epoch, epochs, (node.get("start_epoch") or node).span, diagnostics)
+        check_start(swa.start_epoch, epochs, node.value_span("start_epoch"), diagnostics)
 
 
 def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:

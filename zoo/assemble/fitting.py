@@ -60,7 +60,7 @@ def check_views(resolved: Resolved, shape: Shape, diagnostics: Diagnostics) -> N
         diagnostics.error(
             "tta-misfit",
             f"eval.tta: {refusal}, these reach the network as {list(shape)}",
-            (resolved.section("eval").get("tta") or resolved.section("eval")).span,
+            resolved.section("eval").value_span("tta"),
             help="tta: flip mirrors them only",
         )
 
@@ -113,8 +113,7 @@ def planned_for(resolved: Resolved, shape: Shape, data: str, diagnostics: Diagno
     """The architecture planned anew for the data's images; where it cannot be, every error says whose images."""
     found = Diagnostics()
     network = network_of(resolved, found, input_shape=shape)
-    section = resolved.section("data")
-    place = (section.get("source") or section).span
+    place = resolved.section("data").value_span("source")
     note = Note(f"images of {data} reach the network as {list(shape)}", place)
     diagnostics.extend(replace(item, notes=(*item.notes, note)) for item in found.errors)
     return network
@@ -150,7 +149,6 @@ def refused_channels(resolved: Resolved, network: Network, shape: Shape, data: s
 def misfit(resolved: Resolved, network: Network, output: Shape | None, data: str, classes: int) -> DataError:
     """The error about a network whose output for two images is no row of logits a class of the data each."""
     node = resolved.section("model")
-    written = node.get("classes") or node.get("num_classes")
     if output is not None and len(output) == 2:
         message = f"{network.name} tells {output[1]} classes apart, {data} has {classes}"
     else:
@@ -158,7 +156,7 @@ def misfit(resolved: Resolved, network: Network, output: Shape | None, data: str
     return DataError(
         message,
         code="class-count",
-        span=written.span if written is not None else node.span,
+        span=node.value_span("classes" if "classes" in node else "num_classes"),
         help=_classes_help(network, output, classes, is_param="classes" in node),
     )
 

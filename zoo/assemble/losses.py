@@ -140,7 +140,7 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     if written is None and tell_mistyped("name", node, diagnostics, what="loss"):
         return None
     name = str(written.value) if isinstance(written, Scalar) else "CrossEntropyLoss"
-    span = written.span if written else node.span
+    span = node.value_span("name")
     if name not in _classes(name):
         told = unknown("loss", name, loss_names(), span)
         takes_classes = f"{_INSTEAD[name]} does it for classes" if name in _INSTEAD else told.help
@@ -179,7 +179,7 @@ def fitting_loss(
         weights = spec.arguments.get(key)
         if isinstance(weights, tuple) and len(weights) != classes:
             why = f"{key} has {counted(len(weights), 'number')}"
-            raise _misfit(_does_not_fit(spec, classes, why), (node.get(key) or node).span)
+            raise _misfit(_does_not_fit(spec, classes, why), node.value_span(key))
     loss, logits = spec.build(counts), torch.zeros(2, classes)
     reason = _refused(loss, logits, torch.zeros(2, dtype=torch.int64))
     if reason is not None:

@@ -137,7 +137,7 @@ def network_of(resolved: Resolved, diagnostics: Diagnostics, *, input_shape: Sha
     diagnostics.extend(_with_own_keys(item, node) for item in found)
     if network is None or network.pretrained or model.weights is None:
         return network
-    span = (node.get("weights") or node).span
+    span = node.value_span("weights")
     path = _folder_of(resolved, "weights") / expanded(model.weights, "model.weights", span)
     if model.weights == "pretrained" and not path.exists():
         message = f"weights: pretrained is of timm's and torchvision's models, {network.name} is a graph"

@@ -103,6 +103,11 @@ class Mapping:
         entry = self._index.get(key)
         return entry.key_span if entry else self.span
 
+    def value_span(self, key: str) -> Span:
+        """The place of a key's value; the mapping's own where it is not there."""
+        entry = self._index.get(key)
+        return entry.value.span if entry else self.span
+
     def without(self, keys: Iterable[str]) -> Mapping:
         """A copy that lacks these keys."""
         drop = set(keys)

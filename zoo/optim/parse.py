@@ -73,13 +73,12 @@ def _parse_optimizer(node: Node, shared: ScheduleSpec | None, diagnostics: Diagn
     if arguments is None or selector is None or None in groups:
         return None
     own = {key: value for key, value in given(arguments).items() if key not in _OPTIMIZER_KEYS}
-    params = mapping.get("params")
     spec = OptimizerSpec(
         entry,
         own,
         selector,
         mapping.span,
-        selector_span=params.span if params is not None else mapping.span,
+        selector_span=mapping.value_span("params"),
         groups=tuple(group for group in groups if group is not None),
         schedule=schedule or shared,
     )

@@ -5,7 +5,7 @@ Schedules are walked too: some that torch builds fail at a step, which would be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch.optim import Optimizer
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Sequence
+from zoo.document import Mapping, Sequence
 from zoo.optim.build import new_optimizer, torch_group
 from zoo.optim.catalogue import optimizers
 from zoo.optim.running import GroupsView, RunningSchedule
@@ -35,7 +35,7 @@ def probe(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> None:
     pointless = next((key for key in _POINTLESS if spec.arguments.get(key)), None)
     if pointless is not None:
         message = f"{spec.name}: {pointless} is for {_POINTLESS[pointless]}"
-        diagnostics.error("bad-value", message, _place(node, pointless) or spec.span, help="leave it out")
+        diagnostics.error("bad-value", message, node.value_span(pointless), help="leave it out")
         return
     optimizer = _try_optimizer(spec, node, diagnostics)
     if optimizer is None:
@@ -55,7 +55,7 @@ def _try_optimizer(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics)
         return make(spec.arguments)
     except _REFUSALS as refusal:
         culprit = _culprit(make, spec.arguments)
-        place, help = _place(node, culprit) or spec.span, _other_meant(spec.name)
+        place, help = node.value_span(culprit or ""), _other_meant(spec.name)
         _tell(spec.name, culprit, refusal, place, diagnostics, help=help)
         return None
 
@@ -69,12 +69,12 @@ def _other_meant(name: str) -> str | None:
 
 
 def _try_group(
-    spec: OptimizerSpec, group: GroupSpec, node: Node, optimizer: Optimizer, diagnostics: Diagnostics
+    spec: OptimizerSpec, group: GroupSpec, node: Mapping, optimizer: Optimizer, diagnostics: Diagnostics
 ) -> None:
     fixed = [key for key in group.arguments if key not in optimizer.defaults]
     for key in fixed:
         message = f"{spec.name}: {key} is one for the whole optimizer; no group has its own"
-        diagnostics.error("bad-value", message, _place(node, key) or group.span)
+        diagnostics.error("bad-value", message, node.value_span(key))
     if fixed:
         return
 
@@ -87,7 +87,7 @@ def _try_group(
         make(arguments)
     except _REFUSALS as refusal:
         culprit = _culprit(make, arguments)
-        _tell(f"{spec.name}: group", culprit, refusal, _place(node, culprit) or group.span, diagnostics)
+        _tell(f"{spec.name}: group", culprit, refusal, node.value_span(culprit or ""), diagnostics)
 
 
 def _try_schedule(spec: OptimizerSpec, schedule: ScheduleSpec, diagnostics: Diagnostics) -> None:
@@ -147,14 +147,9 @@ def _tell(
     diagnostics.error("bad-value", ": ".join(part for part in (what, key, text) if part), span, help=help)
 
 
-def _place(node: Node, key: str | None) -> Span | None:
-    found = node.get(key) if isinstance(node, Mapping) and key is not None else None
-    return found.span if found is not None else None
-
-
-def _group_nodes(node: Mapping) -> Iterable[Node]:
+def _group_nodes(node: Mapping) -> list[Mapping]:
     groups = node.get("groups")
-    return groups.items if isinstance(groups, Sequence) else ()
+    return [group for group in groups if isinstance(group, Mapping)] if isinstance(groups, Sequence) else []
 
 
 def _small() -> torch.nn.Parameter:
