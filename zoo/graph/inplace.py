@@ -126,7 +126,7 @@ def _is_spared(made: Step) -> bool:
 
 def check_inplace(block: Block, inputs: Mapping[str, Value], shapes: Shapes, diagnostics: Diagnostics) -> None:
     """Tells of every layer that writes over a tensor which another layer, or the output, reads."""
-    if not any(_writes(step) for step in _walk(block)):
+    if not any(_writes(step) for _, step in block.walk()):
         return
     tracker = _Tracker(shapes)
     output = tracker.block(block, [(tracker._new(value, iter(())), value) for value in inputs.values()], "")
@@ -143,13 +143,6 @@ def check_inplace(block: Block, inputs: Mapping[str, Value], shapes: Shapes, dia
                 notes=notes,
                 help="remove `inplace` here",
             )
-
-
-def _walk(block: Block) -> Iterator[Step]:
-    for step in block.steps:
-        yield step
-        if step.body is not None:
-            yield from _walk(step.body)
 
 
 def _writes(step: Step) -> bool:

@@ -126,6 +126,14 @@ class Block:
             return (self.output,)
         return tuple(self.output.values() if isinstance(self.output, Mapping) else self.output)
 
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Step]]:
+        """Every step in it and below, depth first in forward order, with its dotted path."""
+        for step in self.steps:
+            path = f"{prefix}{step.name}"
+            yield path, step
+            if step.body is not None:
+                yield from step.body.walk(f"{path}.")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -145,12 +153,4 @@ class Plan:
 
     def walk(self) -> Iterator[tuple[str, Step]]:
         """Every step, depth first in forward order, with its dotted path (``layer1.0.conv1``)."""
-        yield from _walk(self.root, "")
-
-
-def _walk(block: Block, prefix: str) -> Iterator[tuple[str, Step]]:
-    for step in block.steps:
-        path = f"{prefix}{step.name}"
-        yield path, step
-        if step.body is not None:
-            yield from _walk(step.body, f"{path}.")
+        return self.root.walk()
