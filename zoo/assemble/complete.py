@@ -5,16 +5,21 @@ What comes out is a recipe again, and means the same. A default of null is left 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from zoo.assemble.check import Parts
-from zoo.assemble.defaults import DEFAULT, default_entry, fill
+from zoo.assemble.defaults import DEFAULT, default_entry, fill, with_value
 from zoo.assemble.losses import loss_arguments
+from zoo.assemble.networks import architecture_of
 from zoo.assemble.resolve import Resolved
 from zoo.data import settings_of, transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
+from zoo.document.writer import escaped
+from zoo.layout import ARCHITECTURE
 from zoo.optim import find_optimizer
 from zoo.optim.parse_parts import named
 from zoo.optim.parse_schedule import parse_schedule
@@ -23,6 +28,21 @@ from zoo.schema.signature import fields_of
 # Arguments whose default holds only where another one was not given.
 _GIVEN_ANOTHER_WAY = {"peak_epoch": "pct_start", "annihilation": "final_div_factor"}
 _OF_THE_DATA = {"Normalize": ("mean", "std")}  # left out, they are the training images' own
+
+
+def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
+    """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change.
+
+    A file of weights is named by its whole path: it stays where it is.
+    """
+    document = complete(resolved, parts)
+    if resolved.recipe.model.architecture is not None and isinstance(architecture_of(resolved), Path):
+        document = with_value(document, ("model", "architecture"), ARCHITECTURE)
+    if parts.network.weights is not None:
+        document = with_value(document, ("model", "weights"), str(parts.network.weights.absolute()))
+    kept = escaped(document)
+    assert isinstance(kept, Mapping)
+    return kept
 
 
 def complete(resolved: Resolved, parts: Parts) -> Mapping:

@@ -19,16 +19,13 @@ from zoo.assemble.check import Parts, recheck
 from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
-from zoo.assemble.resolve import Resolved
+from zoo.assemble.resolve import Resolved, with_document
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.disk import write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, text_of
-from zoo.errors import raise_if_errors
 from zoo.layout import RANGE_TEST
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
-from zoo.schema.check import validate
-from zoo.schema.recipe import Recipe
 from zoo.train.console import clock
 from zoo.train.ranks import ALONE
 from zoo.train.runtime import machine_faults
@@ -171,15 +168,6 @@ def with_lr(resolved: Resolved, lr: float) -> Resolved:
     document = _replaced(resolved.document, lr)
     assert isinstance(document, Mapping)
     return with_document(resolved, document)
-
-
-def with_document(resolved: Resolved, document: Mapping) -> Resolved:
-    """The recipe with other values in it. Raises ConfigError where its sections do not take them."""
-    diagnostics = Diagnostics()
-    recipe = validate(Recipe, document, diagnostics, what="")
-    raise_if_errors(diagnostics)
-    assert recipe is not None
-    return replace(resolved, document=document, recipe=recipe)
 
 
 def _says_find(node: Node) -> bool:

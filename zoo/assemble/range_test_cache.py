@@ -23,8 +23,8 @@ from torch import nn
 from zoo.assemble.architecture_copy import plain_arguments
 from zoo.assemble.build import Foundation
 from zoo.assemble.check import Parts
+from zoo.assemble.complete import resolved_document
 from zoo.assemble.environment import device_name, versions
-from zoo.assemble.files import resolved_document
 from zoo.assemble.networks import Network
 from zoo.assemble.options import Say
 from zoo.assemble.resolve import Resolved

@@ -20,6 +20,7 @@ from zoo.data import DataSettings
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Entry, Mapping, Scalar, apply_sets, load, text_of
 from zoo.document.evaluation import NoNames, substitute
+from zoo.errors import raise_if_errors
 from zoo.schema.check import validate
 from zoo.schema.recipe import Recipe, Section, is_recipe
 
@@ -143,6 +144,15 @@ def _is_architecture(document: Mapping, diagnostics: Diagnostics) -> bool:
         return False
     diagnostics.add(not_a_recipe(document.span.file, document.key_span("layers")))
     return True
+
+
+def with_document(resolved: Resolved, document: Mapping) -> Resolved:
+    """The recipe with other values in it. Raises ConfigError where its sections do not take them."""
+    diagnostics = Diagnostics()
+    recipe = validate(Recipe, document, diagnostics, what="")
+    raise_if_errors(diagnostics)
+    assert recipe is not None
+    return replace(resolved, document=document, recipe=recipe)
 
 
 def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping | None:

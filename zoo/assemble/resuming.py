@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.check import Parts, recheck
-from zoo.assemble.complete import complete
+from zoo.assemble.complete import complete, resolved_document
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.environment import read_environment
-from zoo.assemble.files import resolved_document
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
-from zoo.assemble.max_lr import saved_range_test, with_document, with_lr
+from zoo.assemble.max_lr import saved_range_test, with_lr
 from zoo.assemble.networks import Network, network_of
 from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import plugin_files
-from zoo.assemble.resolve import Resolved
+from zoo.assemble.resolve import Resolved, with_document
 from zoo.assemble.shipped import shipped_recipe
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents, diff_plans

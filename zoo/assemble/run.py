@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.assemble.beginning import write_beginning
 from zoo.assemble.build import Built, Foundation, build, open_data
 from zoo.assemble.check import Parts, checked
-from zoo.assemble.files import write_beginning
 from zoo.assemble.max_lr import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.resolve import Resolved

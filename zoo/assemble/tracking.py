@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zoo.assemble.check import Parts
-from zoo.assemble.files import resolved_document
+from zoo.assemble.complete import resolved_document
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
 from zoo.document import plain

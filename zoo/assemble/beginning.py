@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from zoo.assemble.architecture_copy import architecture_files
 from zoo.assemble.build import Built
 from zoo.assemble.check import Parts
-from zoo.assemble.complete import complete
-from zoo.assemble.defaults import with_value
+from zoo.assemble.complete import resolved_document
 from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
 from zoo.assemble.known_data import describe_data, write_known_data
-from zoo.assemble.networks import architecture_of
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.disk import write_atomically
-from zoo.document import Mapping
-from zoo.document.writer import escaped, write
-from zoo.layout import ARCHITECTURE, ENVIRONMENT, RECIPE, RESOLVED
+from zoo.document.writer import write
+from zoo.layout import ENVIRONMENT, RECIPE, RESOLVED
 from zoo.train import RunFolder
 
 
@@ -60,18 +56,3 @@ def write_beginning(
     if before:  # the run is resumed, perhaps elsewhere: how it began stays there
         facts["began"] = before.get("began", before)
     folder.write_json(ENVIRONMENT, facts)
-
-
-def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
-    """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change.
-
-    A file of weights is named by its whole path: it stays where it is.
-    """
-    document = complete(resolved, parts)
-    if resolved.recipe.model.architecture is not None and isinstance(architecture_of(resolved), Path):
-        document = with_value(document, ("model", "architecture"), ARCHITECTURE)
-    if parts.network.weights is not None:
-        document = with_value(document, ("model", "weights"), str(parts.network.weights.absolute()))
-    kept = escaped(document)
-    assert isinstance(kept, Mapping)
-    return kept
