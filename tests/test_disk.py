@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.failures import as_zoo_error
-from zoo.disk import disk_faults, write_atomically
+from zoo.disk import disk_faults, read_mapping, write_atomically
 from zoo.errors import EnvironmentFault
 
 
@@ -62,3 +62,10 @@ def test_a_refusal_without_a_known_reason_has_a_way_out_too(tmp_path: Path) -> N
     with pytest.raises(EnvironmentFault) as caught, disk_faults(tmp_path):
         raise OSError("no reason")
     assert caught.value.help == "write to another folder"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"[1]", b"{", b"[" * 100_000, b"null"])
+def test_a_damaged_mapping_is_an_empty_one(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "env.json").write_bytes(content)
+    assert read_mapping(tmp_path / "env.json") == {}

@@ -1,12 +1,17 @@
-"""Writing to a disk that may refuse: files whole or not at all, refusals as errors of zoo. Floor 0."""
+"""Writing to a disk that may refuse: files whole or not at all, refusals as errors of zoo; reading what may be damaged.
+
+Floor 0.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import EnvironmentFault
 
@@ -80,3 +85,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         finally:
             draft.unlink(missing_ok=True)
         fsync_folder(path.parent)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a file of JSON; an empty one where there is no file, or it is damaged."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from tests.assemble.test_run import run, same, weights
 from zoo.architectures import architecture_path
 from zoo.assemble.loading import find_run
+from zoo.assemble.resuming import read_result
 from zoo.assemble.series import newest_run
 from zoo.assemble.trained import evaluate_run, open_run
 from zoo.errors import CheckpointError, ConfigError, UsageError
@@ -324,6 +325,13 @@ def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
     assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 has 0.9"
     assert error.span is not None
     assert str(error.span).startswith(f"{recipe}:5:")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"test": 3}', "[" * 100_000], ids=["empty", "list", "number", "deep"])
+def test_a_damaged_result_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"result\.json"):
+        read_result(tmp_path)
 
 
 def test_a_run_that_ended_inside_an_epoch_is_not_lengthened(recipe: Path) -> None:

@@ -199,7 +199,9 @@ def test_a_run_keeps_the_ids_that_it_has_elsewhere(tmp_path: Path) -> None:
     assert again.calls[0] == ("begin", 5, "abc")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"wandb": 3}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"wandb": 3}', "\xff", "[" * 100_000], ids=["empty", "list", "number", "no text", "deep"]
+)
 def test_a_damaged_file_of_ids_keeps_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "trackers.json").write_text(text, encoding="latin-1")
     assert kept_ids(tmp_path) == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -18,6 +17,7 @@ import torch
 from zoo import __version__
 from zoo.assemble.plugins import plugin_files
 from zoo.diagnostics import Diagnostic
+from zoo.disk import read_mapping
 from zoo.layout import ENVIRONMENT
 
 PACKAGES = (
@@ -56,11 +56,7 @@ def environment(*, device: torch.device, seed: int, fingerprint: str) -> dict[st
 
 def read_environment(folder: Path) -> dict[str, Any]:
     """What a run's env.json says; nothing where there is none, or it is damaged: no number of the run depends on it."""
-    try:
-        facts = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    return read_mapping(folder / ENVIRONMENT)
 
 
 def with_plugins_of(run: Path, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -22,7 +22,7 @@ from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_tes
 from zoo.assemble.resolve import Resolved, with_document
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Source, Span
-from zoo.disk import write_atomically
+from zoo.disk import read_mapping, write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, text_of
 from zoo.layout import RANGE_TEST
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
@@ -66,8 +66,8 @@ def save_range_test(folder: Path, found: Found) -> None:
 def saved_range_test(folder: Path) -> Found | None:
     """The test that a run began with, or None."""
     try:
-        test = range_test_of(json.loads((folder / RANGE_TEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):  # without it the report lacks a figure, no more
+        test = range_test_of(read_mapping(folder / RANGE_TEST))
+    except (TypeError, KeyError):  # without it the report lacks a figure, no more
         return None
     return Found(test, test.chosen)
 

@@ -252,7 +252,7 @@ def read_result(folder: Path) -> dict[str, Any]:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"the run in {folder} is not finished: it has no {RESULT}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / RESULT} cannot be read: {error}") from error
     if not isinstance(result, dict) or not isinstance(result.get("test", {}), dict):
         raise CheckpointError(f"{folder / RESULT} is no mapping, or its test is none")

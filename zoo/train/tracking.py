@@ -5,7 +5,6 @@ A tracker never costs a training: what one fails of is told once, and the traini
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from zoo.disk import read_mapping
 from zoo.errors import StoppedBySignal, ZooError, in_a_line
 from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarted
 from zoo.layout import TRACKERS
@@ -133,11 +133,7 @@ class Trackers:
 
 def kept_ids(folder: Path) -> dict[str, str]:
     """The ids that trackers gave the run in a folder; none where there is no such file, or it is damaged."""
-    try:
-        ids = json.loads((folder / TRACKERS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: run for key, run in ids.items() if isinstance(run, str)} if isinstance(ids, dict) else {}
+    return {key: run for key, run in read_mapping(folder / TRACKERS).items() if isinstance(run, str)}
 
 
 def figures_of(event: Event) -> Figures | None:
