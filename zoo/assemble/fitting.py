@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved
-from zoo.data import DataSettings, Known, TransformSpec, size_after, sources
+from zoo.data import DataSettings, Known, TransformSpec, batches_of, size_after, sources
 from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping
 from zoo.errors import DataError
@@ -37,8 +37,8 @@ def steps_before_opening(resolved: Resolved, data: DataSettings | None) -> Steps
         return None
     from zoo.train import count_steps  # only here: most recipes count in epochs alone
 
-    whole, rest = divmod(known.train, data.batch_size)
-    return count_steps(max(1, whole if data.drop_last or rest == 0 else whole + 1), resolved.recipe.train)
+    batches = batches_of(known.train, data.batch_size, drop_last=data.drop_last)
+    return count_steps(max(1, batches), resolved.recipe.train)
 
 
 def shape_after(data: DataSettings, specs: tuple[TransformSpec, ...], diagnostics: Diagnostics) -> Shape | None:

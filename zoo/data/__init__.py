@@ -4,7 +4,7 @@
 the two into tensors on a device.
 """
 
-from zoo.data.batches import Batch, Batches, make_batches, require_batched, wants_statistics
+from zoo.data.batches import Batch, Batches, batches_of, make_batches, require_batched, wants_statistics
 from zoo.data.dataset import ArraySplit, Dataset, Description, Split
 from zoo.data.opening import open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
@@ -23,6 +23,7 @@ __all__ = [
     "Split",
     "TransformEntry",
     "TransformSpec",
+    "batches_of",
     "check_both",
     "make_batches",
     "open_dataset",

@@ -90,8 +90,7 @@ class Batches:
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
-        whole, rest = divmod(self.samples, self.batch_size)
-        return whole if self._drop_last or rest == 0 else whole + 1
+        return batches_of(self.samples, self.batch_size, drop_last=self._drop_last)
 
     def part(self, rank: int, ranks: int) -> Batches:
         """The same batches, of each of which one of several ranks takes its part: every so many-th image."""
@@ -165,6 +164,11 @@ def make_batches(
         renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
         backend=chosen, reason=reason, ahead=ahead and chosen == "batched",
     )  # fmt: skip
+
+
+def batches_of(samples: int, batch_size: int, *, drop_last: bool) -> int:
+    """How many batches so many images make."""
+    return samples // batch_size if drop_last else -(-samples // batch_size)
 
 
 def _permutation(samples: int, seed: int, epoch: int) -> Integers:
