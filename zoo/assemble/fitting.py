@@ -78,7 +78,7 @@ def check_early_stopping(resolved: Resolved, diagnostics: Diagnostics) -> None:
         diagnostics.error(
             "no-validation",
             f"train.early_stopping: {stopping.metric} is that of the validation set, and there is none",
-            (node.get("metric") or node).span,
+            node.value_span("metric"),
             help="data.validation: 0.1 holds a tenth of the training images out; or metric: train.loss",
         )
 
