@@ -69,12 +69,12 @@ def test_the_loop_ends_with_a_whole_last_test(training: MakeTraining) -> None:
     assert one.final is not None
     assert one.final.probabilities is not None
     (told,) = [event.text for event in only(events, Message) if event.text.startswith("stopped early")]
-    best = epochs[0].train["loss"]
-    assert (
-        told
-        == f"stopped early: train.loss was best after epoch 1 ({best:.4f}), the 2 tests after it brought none better"
-    )
     (finished,) = only(events, TrainingFinished)
+    best, most_accurate = epochs[0].train["loss"], finished.result["best"]["epoch"]
+    assert told == (
+        f"stopped early: train.loss was best after epoch 1 ({best:.4f}), the 2 tests after it brought none better; "
+        f"checkpoints/best holds epoch {most_accurate}"
+    )
     assert (finished.result["epochs"], finished.result["steps"], finished.result["stopped_early"]) == (3, 18, True)
     assert one.folder is not None
     assert (one.folder.checkpoints / "last").is_dir()

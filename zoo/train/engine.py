@@ -172,7 +172,8 @@ class _Loop:
         event = self._tests()
         yield event
         if progress.watched.has_stopped:
-            yield Message("info", f"stopped early: {progress.watched}")
+            best = f"checkpoints/best holds epoch {progress.best_epoch}"
+            yield Message("info", f"stopped early: {progress.watched}; {best}")
         self.training.optimization.after_epoch(event.watched)
         progress.next_epoch()
         self.stepper.meter.reset()
