@@ -49,10 +49,10 @@ class ChannelShuffle(Sometimes):
 
     def changed(self, pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Shuffles."""
-        places = torch.arange(pixels_BHWC.numel(), dtype=torch.int32, device=pixels_BHWC.device).view(pixels_BHWC.shape)
-        here = torch.arange(self.after.channels, dtype=torch.int32, device=pixels_BHWC.device)
-        places = by_channel(torch.add, places, parameters["order"].to(torch.int32) - here)
-        return pixels_BHWC.view(-1).index_select(0, places.view(-1)).view(pixels_BHWC.shape)
+        size, height, width, channels = pixels_BHWC.shape
+        first = torch.arange(0, width * channels, channels, device=pixels_BHWC.device)
+        place = (first[:, None] + parameters["order"][:, None]).view(size, 1, -1).expand(-1, height, -1)
+        return pixels_BHWC.view(size, height, -1).gather(2, place).view(pixels_BHWC.shape)
 
 
 @dataclass(frozen=True)
