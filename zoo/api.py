@@ -51,14 +51,15 @@ def summary(target: str | Path, *, input_shape: tuple[int, ...] | None = None) -
     return found
 
 
-def check(*files: str | Path) -> list[Diagnostic]:
+def check(*files: str | Path, sets: Mapping[str, Any] | None = None) -> list[Diagnostic]:
     """Every message about these architectures and recipes, warnings too; empty where all is well.
 
-    What is wrong is returned, not raised: also that there is no such file.
+    ``sets`` are values by their dotted paths, in place of each recipe's. What is wrong is returned, not raised: also
+    that there is no such file.
     """
-    from zoo.assemble.check import check_file
+    from zoo.assemble.check import check_files
 
-    return [item for file in files for item in check_file(str(file))]
+    return list(check_files(tuple(map(str, files)), _set_texts(sets)))
 
 
 def run(
@@ -96,10 +97,9 @@ def run(
     """
     from zoo.assemble.options import RunOptions
     from zoo.assemble.run import run_recipe
-    from zoo.document.writer import flow_text
 
     options = RunOptions(
-        sets=tuple(f"{path}={flow_text(value)}" for path, value in (sets or {}).items()),
+        sets=_set_texts(sets),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
         epochs=epochs,
@@ -114,6 +114,13 @@ def run(
             note(f"warning: {warning}")
 
     return run_recipe(str(recipe), options, settle, note)
+
+
+def _set_texts(sets: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Values by their paths, as ``--set`` has them."""
+    from zoo.document.writer import flow_text
+
+    return tuple(f"{path}={flow_text(value)}" for path, value in (sets or {}).items())
 
 
 def explain(

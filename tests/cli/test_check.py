@@ -51,6 +51,27 @@ def test_all_errors_of_all_files_at_once(files: Path, zoo: Zoo) -> None:
         assert set(message) == {"severity", "code", "message", "file", "line", "column", "notes", "help"}
 
 
+def test_set_is_laid_over_each_recipe_before_it_is_checked(files: Path, zoo: Zoo) -> None:
+    adam = "model: {architecture: tiny_resnet}\ndata: {source: digits}\ntrain: {epochs: 1}\noptimizer: {name: Adam}\n"
+    Path("adam.yaml").write_text(adam)
+    Path("sgd.yaml").write_text(adam.replace("Adam", "SGD"))
+    assert zoo("check", "adam.yaml", "--set", "optimizer.betas=[0.9, 0.99]").status == 0
+    outcome = zoo(
+        "check", "adam.yaml", "sgd.yaml", "--set", "train.epochs=x", "--set", "optimizer.betas=[0.9, 0.99]", "--json"
+    )
+    told = {item["code"]: item["notes"][0]["message"] for item in json.loads(outcome.out)}
+    assert outcome.status == 2
+    assert told == {"wrong-type": "in adam.yaml and sgd.yaml", "unknown-key": "in sgd.yaml"}
+
+
+def test_set_is_for_recipes(files: Path, zoo: Zoo) -> None:
+    outcome = zoo("check", "bad.yaml", "quickstart", "--set", "train.epochs=2")
+    assert outcome.status == 2
+    assert outcome.err.startswith("error[usage]: --set is for recipes, and bad.yaml is an architecture\n   = help: ")
+    assert "--set model.PARAM=VALUE" in outcome.err
+    assert "no op 'Linaer'" in outcome.err  # what else is wrong is told as ever
+
+
 def test_golden_messages(files: Path, zoo: Zoo, golden) -> None:  # type: ignore[no-untyped-def]  # a fixture
     golden("check_bad.txt", zoo("check", "bad.yaml").err)
 

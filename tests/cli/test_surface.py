@@ -30,7 +30,7 @@ OPTIONS = {
     "find-lr": {"--set", "--data-dir", "--device", "--out", "--no-cache"},
     "eval": {"--checkpoint", "--tta", "--data-dir", "--device"},
     "bench": {"--set", "--data-dir", "--device"},
-    "check": set(),
+    "check": {"--set"},
     "draw": {"--format", "--input", "--depth", "--out"},
     "eject": {"--input", "--out"},
     "predict": {"--checkpoint", "--top", "--device"},

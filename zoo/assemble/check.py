@@ -23,7 +23,7 @@ from zoo.assemble.one_image import check_one_image
 from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
-from zoo.diagnostics import Diagnostics, Note
+from zoo.diagnostics import Diagnostic, Diagnostics, Note
 from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
@@ -32,6 +32,7 @@ from zoo.lint import lint, lint_cam_layer
 from zoo.models import checked_plan, weights_file
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
+from zoo.registry import listed
 from zoo.schema.recipe import is_recipe
 
 Specs = tuple[TransformSpec, ...]
@@ -248,8 +249,22 @@ def _check_batched(resolved: Resolved, parts: Parts, known: Known, diagnostics: 
             return
 
 
-def check_file(name: str) -> Diagnostics:
-    """Checks and lints one architecture or recipe, given by path or shipped name."""
+def check_files(names: tuple[str, ...], sets: tuple[str, ...] = ()) -> Diagnostics:
+    """Checks and lints architectures and recipes, given by path or shipped name; ``sets`` are laid over each recipe."""
+    found = Diagnostics()
+    of_sets: dict[Diagnostic, list[str]] = {}
+    for name in names:
+        for item in check_file(name, sets):
+            if item.span is not None and item.span.file.startswith("--set ") and len(names) > 1:
+                of_sets.setdefault(item, []).append(name)  # its place names no file
+            else:
+                found.add(item)
+    found.extend(replace(item, notes=(*item.notes, Note(f"in {listed(of, 'and')}"))) for item, of in of_sets.items())
+    return found
+
+
+def check_file(name: str, sets: tuple[str, ...] = ()) -> Diagnostics:
+    """Checks and lints one architecture or recipe."""
     diagnostics = Diagnostics()
     path = _find(name)
     if path is None:
@@ -258,7 +273,10 @@ def check_file(name: str) -> Diagnostics:
         return diagnostics
     document = read_file(path, diagnostics)
     if document is not None:
-        _check_document(path, document, diagnostics)
+        if sets and not is_recipe(document.keys):
+            help = "a recipe takes it, with the network's params below model: --set model.PARAM=VALUE"
+            diagnostics.error("usage", f"--set is for recipes, and {name} is an architecture", help=help)
+        _check_document(path, document, sets, diagnostics)
     return diagnostics
 
 
@@ -267,10 +285,10 @@ def _find(name: str) -> Path | None:
     return path if is_file(path) else shipped_recipe(name) or architecture_path(name)
 
 
-def _check_document(path: Path, document: Mapping, diagnostics: Diagnostics) -> None:
+def _check_document(path: Path, document: Mapping, sets: Iterable[str], diagnostics: Diagnostics) -> None:
     try:
         if is_recipe(document.keys):
-            resolved, parts = checked(str(path), diagnostics)
+            resolved, parts = checked(str(path), diagnostics, sets=sets)
             if resolved is not None and parts is not None:
                 check_against_data(resolved, parts, diagnostics)
         else:

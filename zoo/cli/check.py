@@ -28,15 +28,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(
-    session: Session, files: Annotated[list[str], typer.Argument(metavar="FILE", help="Architectures and recipes.")]
+    session: Session,
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Architectures and recipes.")],
+    sets: Sets = None,
 ) -> None:
     """Validate and lint architectures and recipes; many files at once."""
-    from zoo.assemble.check import check_file
+    from zoo.assemble.check import check_files
 
-    diagnostics = Diagnostics()
-    for file in files:
-        found = check_file(file)
-        diagnostics.extend(found.all_as_errors if session.strict else found)
+    found, diagnostics = check_files(tuple(files), tuple(sets or ())), Diagnostics()
+    diagnostics.extend(found.all_as_errors if session.strict else found)
     if session.as_json:
         print_json([item.as_data() for item in diagnostics])
     else:
