@@ -96,6 +96,11 @@ CASES = {
     "params_of_another_type": recipe("model: {architecture: tiny_resnet, classes: ten, width: 2.5}"),
     "null_params": recipe("model:\n  architecture: tiny_resnet\n  width:"),
     "names_for_sections": "model: tiny_resnet\ndata: digits\noptimizer: Adam\nschedule: OneCycle\ntrain: {epochs: 1}\n",
+    "names_of_other_libraries": "model: {name: resnet18}\ndata: {type: CIFAR10}\noptimizer: sgd\nschedule: cosine\n"
+    "loss: {_target_: torch.nn.CrossEntropyLoss, label_smoothing: 0.1}\ntrain: {epochs: 1, amp: true}\n"
+    "transforms: {train: [{type: HorizontalFlip, p: 0.5}, {_target_: albumentations.RandomCrop, height: 8, width: 8}]}",
+    "optimizers_of_other_libraries": recipe().replace("name: SGD, lr: 0.1", "_target_: torch.optim.SGD, lr: 0.1"),
+    "a_tuple_in_flow_style": recipe().replace("SGD, lr: 0.1", "AdamW, betas: (0.9, 0.99), momentm: 1"),
     "unwritten_expressions": recipe(MODEL, DATA.replace("32", "4 * 8")).replace("0.1", "0.1 * 2"),
     "two_averages": recipe().replace("{epochs: 1}", "{epochs: 4, ema: {decay: 0.9}, swa: {start_epoch: 2}}"),
     "views_of_one_row": recipe(

@@ -224,6 +224,27 @@ def test_a_bare_call_is_one_short_message(zoo: Zoo) -> None:
     assert len(outcome.err.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("train", "run"),
+        ("test", "eval"),
+        ("runs", "ls runs"),
+        ("quickstart", "run quickstart"),
+        ("a.yaml", "run a.yaml"),
+    ],
+)
+def test_commands_as_others_call_them(word: str, meant: str, zoo: Zoo) -> None:
+    outcome = zoo(word, "my.yaml")
+    assert outcome.status == 2
+    assert outcome.err == f"error[usage]: no such command '{word}'\n   = help: did you mean zoo {meant}?\n"
+
+
+def test_a_command_that_nobody_knows(zoo: Zoo) -> None:
+    assert zoo("flurb").err == "error[usage]: no such command 'flurb'\n   = help: see zoo --help\n"
+    assert "Did you mean 'summary'?" in zoo("summry").err
+
+
 @pytest.mark.parametrize("beside", [("--seeds", "0,1"), ("--resume",)])
 def test_what_a_dry_run_would_ignore_is_refused(beside: tuple[str, ...], recipe: Path, zoo: Zoo) -> None:
     outcome = zoo("run", recipe, "--dry-run", *beside)

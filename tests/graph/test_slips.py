@@ -127,6 +127,74 @@ SLIPS: dict[str, list[tuple[str, str, str | None]]] = {  # layers: place, messag
             "a layer below a Parameter reads what stands above it where it has no `from`",
         )
     ],
+    "{a: ReLU, b: {op: ReLU, from: -1}}": [
+        (
+            "3:39",
+            "there is no layer '-1' above",
+            "layers go by their names, a here; the layer before is read where from is left out",
+        )
+    ],
+    "[ReLU, Tanh, {op: add, from: [1, -2]}]": [
+        ("3:42", "there is no layer '-2' above", "layers go by their names, 0 here")
+    ],
+    "{a: ReLU, b: {op: add, from: [a, -9]}}": [
+        ("3:42", "there is no layer '-9' above", "layers go by their names, in a list by their numbers from 0")
+    ],
+    "[{op: ReLU, repeat: 2}, {op: add, from: [1, -2]}]": [
+        ("3:53", "there is no layer '-2' above", "layers go by their names, in a list by their numbers from 0")
+    ],
+    "[[-1, 1, Conv, [64, 3, 2]]]": [
+        (
+            "3:11",
+            "layer: a list is a block of layers, and -1 is none",
+            "arguments have names: {op: Conv2d, out_channels: 64, kernel_size: 3}",
+        )
+    ],
+    "{a: {type: ReLU}}": [("3:10", "a: op is missing", "write op: ReLU in place of type: ReLU")],
+    "{a: {_target_: torch.nn.ReLU, inplace: true}}": [
+        ("3:10", "a: op is missing", "write op: ReLU in place of _target_: torch.nn.ReLU")
+    ],
+    "{a: {name: act, class_path: torch.nn.ReLU}}": [
+        ("3:10", "a: op is missing", "write op: ReLU in place of class_path: torch.nn.ReLU")
+    ],
+    "{a: {op: {type: ReLU}}}": [
+        (
+            "3:18",
+            "a: op: expected text, got a mapping",
+            "write {op: ReLU, …}: its arguments stand beside op",
+        )
+    ],
+    "{a: {op: {ELU: {alpha: 2}}}}": [
+        ("3:18", "a: op: expected text, got a mapping", "write {op: ELU, …}: its arguments stand beside op")
+    ],
+    "[{op: Conv2d, out_channels: 8, kernel_size: (3, 5)}]": [
+        ("3:53", "Conv2d: kernel_size: expected int or [int, int], got '(3'", "a list is written [3, 5]"),
+        ("3:57", "Conv2d: unknown key '5)'", "a list is written [3, 5]"),
+    ],
+}
+CONV = "layers: [{op: Conv2d, out_channels: 8, kernel_size: 1}]"
+INPUTS: dict[str, tuple[str, str, str] | None] = {  # input: place, message and help
+    "32": ("1:8", "input: expected [channels, height, width], got 32", "write input: [3, 32, 32]"),
+    "3x24x32": ("1:8", "input: expected [channels, height, width], got '3x24x32'", "write input: [3, 24, 32]"),
+    "(3, 32, 32)": ("1:8", "input: expected [channels, height, width], got '(3, 32, 32)'", "write input: [3, 32, 32]"),
+    "{height: 8, width: 9, channels: 1}": (
+        "1:8",
+        "input: expected [channels, height, width], got a mapping",
+        "write input: [1, 8, 9]",
+    ),
+    "[32, 32, 3]": ("1:8", "input: [32, 32, 3] are 32 channels of 32 x 3", "channels come first: [3, 32, 32]"),
+    "[1, 3, 8, 8]": (
+        "2:10",
+        "Conv2d: expected [channels, height, width], got [1, 3, 8, 8]",
+        "the batch is left out of an input: [3, 8, 8]",
+    ),
+    "[8, 8]": (
+        "2:10",
+        "Conv2d: expected [channels, height, width], got [8, 8]",
+        "of grey images an input is [1, 8, 8]",
+    ),
+    "[3, 32, 3]": None,
+    "[3, 3, 3]": None,
 }
 
 
@@ -146,3 +214,25 @@ def test_a_default_that_fails_names_the_call_as_a_layer_does() -> None:
         "B is called here (my_net.yaml:7:12)",
         "f is called here (my_net.yaml:5:3)",
     ]
+
+
+@pytest.mark.parametrize("shape", INPUTS)
+def test_an_input_of_another_form_is_told_once(shape: str) -> None:
+    diagnostics = planned(f"input: {shape}\n{CONV}")[1]
+    told = [(str(item.span).partition(":")[2], item.message, item.help) for item in diagnostics]
+    assert told == [each for each in [INPUTS[shape]] if each is not None]
+
+
+def test_inputs_may_be_called_as_sides_are() -> None:
+    layers = "layers: {x: {op: add, from: [c, h]}, y: {op: add, from: [x, w]}}"
+    assert not len(planned(f"input: {{c: [3], h: [3], w: [3]}}\n{layers}")[1])
+
+
+def test_a_shape_from_outside_is_what_counts() -> None:
+    assert not len(planned(f"input: [32, 32, 3]\n{CONV}", input_shape=(3, 8, 8))[1])
+
+
+def test_what_comes_into_a_block_is_no_image() -> None:
+    block = f"blocks: {{B: {{{CONV}}}}}"
+    diagnostics = planned(f"{HEAD}{block}\nlayers: [{{op: flatten, start_dim: 2}}, B]")[1]
+    assert [item.help for item in diagnostics] == [None]

@@ -23,6 +23,7 @@ from zoo.errors import ConfigError, first_line
 from zoo.models.heads import AuxiliaryLoss
 from zoo.registry import unknown
 from zoo.schema.check import tell_mistyped, validate
+from zoo.schema.habits import name_elsewhere, name_help
 from zoo.schema.recipe import LossSection
 from zoo.schema.signature import ArgsModel, arguments_model, given
 
@@ -138,6 +139,10 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     """The loss of a recipe's ``loss``, or None after its errors were told."""
     written = node.get("name")
     if written is None and tell_mistyped("name", node, diagnostics, what="loss"):
+        return None
+    if written is None and name_elsewhere(node) is not None:
+        help = name_help(node, "name", loss_names())
+        diagnostics.error("missing-key", "loss: name is missing", node.span, help=help)
         return None
     name = str(written.value) if isinstance(written, Scalar) else "CrossEntropyLoss"
     span = node.value_span("name")

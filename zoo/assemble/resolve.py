@@ -7,7 +7,7 @@ the checked sections.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from typing import Any
 from pydantic import create_model
 
 from zoo.assemble.defaults import DEFAULT
+from zoo.assemble.losses import loss_names
 from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
-from zoo.data import DataSettings
+from zoo.data import DataSettings, sources
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.document import Entry, Mapping, Scalar, apply_sets, load, text_of
+from zoo.document import Entry, Mapping, Node, Scalar, apply_sets, load, text_of
 from zoo.document.evaluation import NoNames, substitute
 from zoo.errors import raise_if_errors
+from zoo.optim.catalogue import optimizer_names, optimizers
+from zoo.optim.schedules import schedules
 from zoo.schema.check import validate
+from zoo.schema.habits import name_help, nearest_of
 from zoo.schema.recipe import Recipe, Section, is_recipe
 
 
@@ -87,6 +91,10 @@ _NAMED = {"model": "architecture", "data": "source", "loss": "name", "optimizer"
 # Sections that people write as the one thing that is in them.
 _FORMS = {"target": "{test_accuracy: 0.9}", "transforms": "{train: […], eval: […]}", "reports": "[curves, confusion]"}
 
+# What other libraries call mixed precision, in ``train``.
+_PRECISIONS = ("amp", "use_amp", "mixed_precision", "fp16", "bf16", "half")
+_MIXED = "write precision: bf16 or fp16; auto, the default, takes what the hardware has"
+
 
 def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
     """The message; of a name that stands where its section is due, it shows where a name goes."""
@@ -95,19 +103,40 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         name = text_of(node)
         if node is not None and name is not None and node.span == item.span:
             is_set = node.span.file.startswith("--set ")
+            name = nearest_of(_names(section, name), name)
             help = f"--set {section}.{key}={name}" if is_set else f"write {section}: {{{key}: {name}}}"
             return replace(item, help=help)
+    model = document.get("model")
+    if isinstance(model, Mapping) and item.span == model.span and item.help is None:
+        return replace(item, help=name_help(model, "architecture"))
     for section, form in _FORMS.items():
         node = document.get(section)
         if item.code == "wrong-type" and node is not None and item.span == node.span:
             return replace(item, help=f"write {section}: {form}")
     if item.code == "unknown-key":
+        if _is_mixed_precision(item, document.get("train")):
+            return replace(item, help=_MIXED)
         astray = next((key for key in document.keys if document.key_span(key) == item.span), None)
         home = next(
             (f"{section}.{key}" for section, keys in _sections().items() for key in keys if key == astray), None
         )
         return replace(item, help=f"did you mean {home}?") if home else item
     return item
+
+
+def _names(section: str, name: str) -> Sequence[str]:
+    """Among what a name is to be found; of optimizers torch's come first, whatever their capitals."""
+    if section == "loss":
+        return loss_names()
+    if section == "optimizer":
+        return list(optimizers) if name.lower() in map(str.lower, optimizers) else optimizer_names()
+    return list(sources) if section == "data" else list(schedules) if section == "schedule" else ()
+
+
+def _is_mixed_precision(item: Diagnostic, train: Node | None) -> bool:
+    """Whether an unknown key is what other libraries call mixed precision."""
+    entries = train.entries if isinstance(train, Mapping) else ()
+    return any(entry.key_span == item.span for entry in entries if entry.key in _PRECISIONS)
 
 
 def _sections() -> dict[str, Iterable[str]]:

@@ -6,6 +6,7 @@ here; anything else is a bug of ours, told in one line unless ``--debug`` asks f
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 
@@ -16,6 +17,26 @@ from zoo.disk import advice
 from zoo.errors import EnvironmentFault, StoppedBySignal, UsageError, ZooError, first_line, is_out_of_memory
 
 _ADVICE = "a smaller data.batch_size, train.precision: bf16 or train.accumulate needs less"
+
+_COMMANDS = {  # and what others call them
+    "run": ("train", "training", "fit"),
+    "run RECIPE --resume": ("resume",),
+    "run RECIPE --grid": ("tune", "sweep"),
+    "find-lr": ("lr-find", "lr_find", "find_lr"),
+    "eval": ("test", "evaluate", "val", "validate"),
+    "predict": ("infer", "inference", "classify"),
+    "explain": ("cam", "gradcam"),
+    "summary": ("info", "model", "describe"),
+    "draw": ("plot", "graph", "visualize"),
+    "eject": ("export",),
+    "diff": ("compare",),
+    "check": ("lint",),
+    "ls": ("list",),
+    "ls architectures": ("models",),
+    "ls runs": ("runs",),
+    "cp": ("copy",),
+    "bench": ("benchmark",),
+}
 
 
 def report(error: BaseException, *, debug: bool, as_json: bool) -> int:
@@ -48,7 +69,7 @@ def as_zoo_error(error: BaseException) -> ZooError:
     if is_call_error(error):
         if type(error).__name__ == "NoArgsIsHelpError":  # a bare `zoo`: its message is the whole help page
             return UsageError("a command is missing: zoo run quickstart is a good first one", help=_usage_help(error))
-        return UsageError(_sentence(error.format_message()), help=_usage_help(error))  # type: ignore[attr-defined]  # typer's
+        return _call_error(error)
     if is_out_of_memory(error):
         return EnvironmentFault(f"out of memory: {first_line(error)}", code="out-of-memory", help=_ADVICE)
     if type(error).__name__ == "AcceleratorError":
@@ -75,6 +96,26 @@ class _OwnError(ZooError):
 def is_call_error(error: BaseException) -> bool:
     """Whether the command line's parser raised it: an unknown option, a missing argument."""
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _call_error(error: BaseException) -> UsageError:
+    """What the parser says; of a command that there is not, the one that is meant."""
+    said = _sentence(error.format_message())  # type: ignore[attr-defined]  # typer's
+    found = re.match(r"no such command '(.+?)'", said)
+    meant = _command_meant(found[1]) if found else None
+    if found and meant:
+        return UsageError(found[0], help=f"did you mean zoo {meant}?")
+    return UsageError(said, help=_usage_help(error))
+
+
+def _command_meant(word: str) -> str | None:
+    """The command that goes by another name elsewhere; of a recipe in a command's place the one that trains it."""
+    for command, others in _COMMANDS.items():
+        if word in others:
+            return command
+    from zoo.assemble.shipped import recipe_names
+
+    return f"run {word}" if word.endswith((".yaml", ".yml")) or word in recipe_names() else None
 
 
 def _usage_help(error: BaseException) -> str:

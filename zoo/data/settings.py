@@ -49,7 +49,8 @@ def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
     """Checks a recipe's ``data`` without opening anything; None after every error was told."""
     written = node.get("source")
     if written is None:
-        tell_missing("source", node, diagnostics, what="data", help=f"one of {', '.join(sources)}")
+        help = f"one of {', '.join(sources)}"
+        tell_missing("source", node, diagnostics, what="data", help=help, names=sources)
         return None
     name = text_of(written)
     if name is None:

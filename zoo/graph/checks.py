@@ -22,6 +22,7 @@ from zoo.graph.texts import Blocks, BlockText, LayerText
 from zoo.graph.values import not_a_size, unknown_layer, unknown_name
 from zoo.layers import ops
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS
+from zoo.schema.habits import rest_of_tuples
 
 
 class NameChecker:
@@ -136,10 +137,13 @@ class NameChecker:
         of_layer = [key for key in LAYER_KEYS if key not in {*ANONYMOUS_KEYS, "op", "layers", "share"}]
         given = [(entry, [] if entry.key in layer.under_args else of_layer) for entry in layer.arguments]
         given += [(entry, []) for entry in first] if isinstance(first, Mapping) else []
+        rest = rest_of_tuples(layer.arguments)
         for entry, own in given:
             if entry.key not in known:
                 message = f"{what}: unknown key {entry.key!r}"
-                help = key_help(what, entry.key, known, own, is_block=layer.block_text is not None)
+                begun = layer.arguments.get(rest.get(entry.key, ""))
+                is_block = layer.block_text is not None
+                help = key_help(what, entry.key, known, own, is_block=is_block, tuple_begun=begun)
                 self._diagnostics.error("unknown-key", message, entry.key_span, help=help)
 
     def _keys(self, layer: LayerText) -> None:

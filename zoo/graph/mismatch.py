@@ -35,6 +35,7 @@ class Refusal:
     steps: Mapping[str, Step]
     feeds: Mapping[str, Feed]
     home: str = ""  # what the steps' names are shown with in front
+    in_block: bool = False  # whose input is not the network's
 
     def shrinker(self, feed: Feed) -> str | None:
         """Which layer before a value resized its map."""
@@ -168,6 +169,16 @@ def _as_a_map(refusal: Refusal, vector: Feed) -> str:
     return f"{{op: reshape, shape: [-1, {channels}, 1, 1]}} makes {vector.name} a map of 1x1"
 
 
+def _image_help(refusal: Refusal, wire: Wire) -> str | None:
+    """The way out where the network's input has the batch in it, or a grey image no channels."""
+    sizes = list(refusal.shapes[0][1:])
+    if wire.feed.name != "input" or refusal.in_block:
+        return None
+    if len(sizes) == 4:
+        return f"the batch is left out of an input: {sizes[1:]}"
+    return f"of grey images an input is {[1, *sizes]}" if len(sizes) == 2 else None
+
+
 def _convolution(refusal: Refusal) -> Diagnostic | None:
     found = re.fullmatch(r"Conv(?:Transpose)?([123])d", refusal.op)
     if not found or not refusal.shapes:
@@ -176,7 +187,7 @@ def _convolution(refusal: Refusal) -> Diagnostic | None:
     dimensions = int(found[1])
     if len(shape) != dimensions + 2:
         message = f"expected [{_LAYOUT[dimensions]}], got {shown(wire.feed.value)}"
-        return _mismatch(refusal, message, wire)
+        return _mismatch(refusal, message, wire, help=_image_help(refusal, wire) if dimensions == 2 else None)
     if arguments.get("in_channels") != shape[1]:
         message = f"expected {arguments.get('in_channels')} channels, got {shape[1]}"
         return _mismatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
@@ -14,6 +15,8 @@ from zoo.graph.context import MOST_ERRORS
 from zoo.graph.texts import BlockText, LayerText
 from zoo.graph.values import unknown_layer
 from zoo.graph.wiring import reference_text
+
+_BACK = re.compile(r"-[1-9]\d{0,5}")  # ultralytics' way to name a layer: how far above it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,19 @@ class _Order:
             return  # an input; or a copy, which planning will know
         if len(self._diagnostics) < MOST_ERRORS:
             error = unknown_layer(use.name, dict.fromkeys(reversed(self._above)))
-            self._diagnostics.error(error.code, error.message, use.span, help=self._outside.get(use.name, error.help))
+            help = self._outside.get(use.name) or self._counted_back(use.name) or error.help
+            self._diagnostics.error(error.code, error.message, use.span, help=help)
+
+    def _counted_back(self, name: str) -> str | None:
+        """The way out where a layer is named by how far above it stands."""
+        if not _BACK.fullmatch(name):
+            return None
+        back = int(name)
+        if self._is_open or -back > len(self._above):
+            return "layers go by their names, in a list by their numbers from 0"
+        return f"layers go by their names, {self._above[back]} here" + (
+            "; the layer before is read where from is left out" if back == -1 else ""
+        )
 
     def _below(self, index: int, target: int, use: Use) -> None:
         reader, read = self._shown[index], self._shown[target]

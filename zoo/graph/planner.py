@@ -19,6 +19,7 @@ from zoo.graph.libraries import Libraries
 from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec
+from zoo.graph.slips import refuse_input, warn_of_channels_last
 from zoo.graph.texts import BlockText, TextReader
 from zoo.graph.unused import warn_of_unread
 from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown, shown_sizes
@@ -108,7 +109,11 @@ class _Network:
     folder: Path | None
 
     def plan(self) -> Plan | None:
-        form = validate(ArchitectureForm, self.document, self.diagnostics, what="architecture")
+        given = self.document.get("input")
+        known = self.document.without(["input"]) if refuse_input(given, self.diagnostics) else self.document
+        form = validate(ArchitectureForm, known, self.diagnostics, what="architecture")
+        if self.input_shape is None:
+            warn_of_channels_last(given, self.diagnostics)
         root = self._root()
         checker = NameChecker(self.diagnostics)
         checker.network(root)

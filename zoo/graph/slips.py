@@ -1,4 +1,4 @@
-"""What was meant by an op or an argument that there is not. Floor 3."""
+"""What was meant by an op or an argument that there is not, or by an input of another form. Floor 3."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
-from zoo.document import Mapping
+from zoo.document import Mapping, Node, Scalar, Sequence, plain, text_of
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.layers.foreign import foreign_names
 from zoo.registry import LIKELY_KEY, LISTED, listed, meant, offer, unknown
+from zoo.schema.habits import tuple_help
 from zoo.schema.signature import fields_of
+from zoo.schema.wording import shown
 
+_SIZES = re.compile(r"[\d\s,x*()]+")  # of an image as people write them: 3x32x32, (3, 32, 32)
+_SIDES = ("height", "width")
+_COLOURS = (1, 3)  # channels of an image
 _HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
 
 
@@ -62,8 +67,15 @@ def refuse_call(keys: Mapping, diagnostics: Diagnostics) -> bool:
     return "call" in keys
 
 
-def key_help(what: str, key: str, known: list[str], layer_keys: list[str], *, is_block: bool) -> str:
-    """The way out of an unknown argument: a key that is like it, else all that may stand there."""
+def key_help(
+    what: str, key: str, known: list[str], layer_keys: list[str], *, is_block: bool, tuple_begun: Node | None = None
+) -> str:
+    """The way out of an unknown argument: a key that is like it, else all that may stand there.
+
+    ``tuple_begun`` is the value of which the key is the rest, where flow style makes keys of Python's tuples.
+    """
+    if isinstance(tuple_begun, Scalar):
+        return tuple_help(tuple_begun)
     if key.endswith(")"):
         return "a list is written [3, 3]"
     if ":" in key:
@@ -78,3 +90,39 @@ def key_help(what: str, key: str, known: list[str], layer_keys: list[str], *, is
         if len(known) <= LISTED
         else f"{what} takes {', '.join(known[:LISTED])}, …"
     )
+
+
+def refuse_input(node: Node | None, diagnostics: Diagnostics) -> bool:
+    """Tells of one size, a text or named sizes where an image's shape is due; whether this is one of these."""
+    sizes = _sizes_meant(node)
+    if node is None or sizes is None:
+        return False
+    message = f"input: expected [channels, height, width], got {shown(plain(node))}"
+    diagnostics.error("wrong-type", message, node.span, help=f"write input: {sizes}")
+    return True
+
+
+def _sizes_meant(node: Node | None) -> list[int] | None:
+    """The shape of an image that was meant by something that is none."""
+    if isinstance(node, Mapping):
+        named = {entry.key.lower(): plain(entry.value) for entry in node}
+        sizes = [named.get("channels", named.get("c")), *(named.get(key, named.get(key[0])) for key in _SIDES)]
+        whole = [size for size in sizes if type(size) is int]
+        return whole if len(whole) == len(named) == 3 else None
+    if isinstance(node, Scalar) and type(node.value) is int and node.value > 0:
+        return [3, node.value, node.value]
+    text = text_of(node)
+    numbers = [int(number) for number in re.findall(r"\d+", text)] if text and _SIZES.fullmatch(text) else []
+    return numbers if len(numbers) == 3 else [3, *numbers] if len(numbers) == 2 else None
+
+
+def warn_of_channels_last(node: Node | None, diagnostics: Diagnostics) -> None:
+    """Warns of an image's shape that has its channels at the end."""
+    shape = plain(node) if isinstance(node, Sequence) else None
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(size) is int for size in shape):
+        return
+    height, width, channels = shape
+    if height == width > channels and channels in _COLOURS:
+        message = f"input: {shape} are {height} channels of {width} x {channels}"
+        help = f"channels come first: [{channels}, {height}, {width}]"
+        diagnostics.warning("channels-last", message, node.span if node else None, help=help)

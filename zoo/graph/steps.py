@@ -153,7 +153,7 @@ def _refusal(request: Request, wires: Wires, place: Place, words: str) -> Refusa
     # in a module of copies, only the copies before are in reach; they are called as the file's layer is
     feeds: Mapping[str, Feed] = {} if place.is_copy else place.scope.feeds
     home = f"{place.layer.name}." if place.is_copy else ""
-    return Refusal(request, wires, place.span, place.arguments, words, steps, feeds, home)
+    return Refusal(request, wires, place.span, place.arguments, words, steps, feeds, home, in_block=bool(place.path))
 
 
 def _request(op: Op, arguments: Arguments, wires: Wires, call: Mapping[str, object]) -> Request:

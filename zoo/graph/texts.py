@@ -13,6 +13,7 @@ from zoo.document.evaluation import is_expression
 from zoo.graph.names import check_layer_name, check_param_name
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS, LayerForm
 from zoo.schema.check import close, validate
+from zoo.schema.habits import name_help, named_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,28 @@ class TextReader:
                 )
             return LayerText(name, span, nothing, nothing)
         if isinstance(node, Sequence):
+            if self._has_number(name, node):
+                return LayerText(name, span, nothing, nothing)
             node = Mapping((Entry("layers", span, node),), node.span)
         return self._mapping(name, span, node, blocks)
+
+    def _has_number(self, name: str, node: Sequence) -> bool:
+        """Whether a number stands in a list of layers, which is told once: ``[-1, 1, Conv, [64, 3, 2]]``."""
+        number = next((item for item in node if isinstance(item, Scalar) and type(item.value) in (int, float)), None)
+        if number is not None:
+            message = f"{name or 'layer'}: a list is a block of layers, and {number.text} is none"
+            help = "arguments have names: {op: Conv2d, out_channels: 64, kernel_size: 3}"
+            self._diagnostics.error("wrong-type", message, number.span, help=help)
+        return number is not None
+
+    def _op_in_a_mapping(self, what: str, node: Mapping) -> bool:
+        """Whether a mapping stands in the place of an op's name, which is told: ``op: {type: ReLU}``."""
+        value = node.get("op")
+        if not isinstance(value, Mapping):
+            return False
+        help = f"write {{op: {named_inside(value)}, …}}: its arguments stand beside op"
+        self._diagnostics.error("wrong-type", f"{what}: op: expected text, got a mapping", value.span, help=help)
+        return True
 
     def _mapping(self, name: str, span: Span, node: Mapping, blocks: Blocks) -> LayerText:
         # A key with nothing behind it says nothing.
@@ -169,6 +190,8 @@ class TextReader:
         arguments = self._with_args(node.without(own), node.get("args"))
         kinds = [key for key in ("op", "layers", "share") if key in node]
         what = name or str(getattr(node.get("op"), "value", None) or "layer")
+        if self._op_in_a_mapping(what, node):
+            return LayerText(name, span, Mapping((), span), Mapping((), span))
         if validate(LayerForm, keys, self._diagnostics, what=what) is None:
             return LayerText(name, span, Mapping((), span), arguments)
         if len(kinds) != 1:
@@ -209,7 +232,9 @@ class TextReader:
             first = node.entries[0].value if len(node) == 1 else None
             stuck = next((key for key in node.keys if key.startswith("op:")), None)
             help = "say what the layer does: {op: Conv2d, …}"
-            if inner is not None:
+            if (elsewhere := name_help(node, "op")) is not None:
+                help = elsewhere
+            elif inner is not None:
                 help = f"take the dash away: layers that have names, as {inner}, are a mapping"
             elif isinstance(first, Mapping) and node.keys[0] not in LAYER_KEYS:
                 help = f"write {{op: {node.keys[0]}, …}}: its arguments stand beside op"

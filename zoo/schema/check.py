@@ -24,6 +24,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Mapping, Node, Scalar, Sequence, expressions, plain
 from zoo.document.scalars import resolve
 from zoo.registry import LIKELY_KEY, did_you_mean, meant
+from zoo.schema.habits import name_help, rest_of_tuples, tuple_help
 from zoo.schema.signature import fields_of
 from zoo.schema.wording import bare, choices, describe, members, shown, takes_none
 
@@ -118,7 +119,7 @@ class _Teller:
         if any(problem.lacks_item for problem in inside):
             self._expected(annotation, node, path)
             return
-        inside = _without_echoes(options[0], inside)
+        inside = _without_echoes(options[0], inside, node)
         for part, group in _by_first(inside).items():
             self._descend(options[0], part, [problem.down() for problem in group], node, path)
 
@@ -214,8 +215,13 @@ def close(names: Iterable[str], name: str) -> str | None:
     return next(iter(meant(name, names, LIKELY_KEY)), None)
 
 
-def _without_echoes(annotation: Any, problems: list[_Problem]) -> list[_Problem]:
-    """The problems, less the keys that are missing only because they are mistyped: the mistyped key says it."""
+def _without_echoes(annotation: Any, problems: list[_Problem], node: Node) -> list[_Problem]:
+    """The problems, less the keys that are missing only because they are mistyped: the mistyped key says it.
+
+    Nor are the rest of a tuple any keys: in flow style its commas begin new ones.
+    """
+    wrong, rest = {problem.rest[0] for problem in problems}, rest_of_tuples(node)
+    problems = [problem for problem in problems if rest.get(str(problem.rest[0])) not in wrong]
     unknown = {str(problem.rest[0]) for problem in problems if problem.is_bare("extra_forbidden")}
     mistyped = {close(_fields(annotation), key) for key in unknown}
     return [problem for problem in problems if not (problem.is_bare("missing") and problem.rest[0] in mistyped)]
@@ -292,7 +298,7 @@ def _advice(annotation: Any, node: Node) -> str | None:
         if {int, float, bool} & {bare(o) for o in options} and (unquoted := quotes_help(node)):
             return unquoted
         if _TUPLE.match(value) and any(isinstance(get_origin(o), type) for o in options):
-            return f"a list is written [{value.strip('() ')}]" if value.endswith(")") else "a list is written [3, 3]"
+            return tuple_help(node)
         if {int, float} & {bare(o) for o in options}:
             return expression_help(value)
     if isinstance(value, float) and float not in options and int in options:
@@ -324,9 +330,15 @@ def expression_help(text: str) -> str | None:
     return None if is_single else f"an expression is written $({text})"
 
 
-def tell_missing(key: str, node: Mapping, diagnostics: Diagnostics, *, what: str, help: str) -> None:
-    """Tells that a key is missing, or of another that nearly bears its name, that this one was meant."""
+def tell_missing(
+    key: str, node: Mapping, diagnostics: Diagnostics, *, what: str, help: str, names: Iterable[str] = ()
+) -> None:
+    """Tells that a key is missing, or of another that nearly bears its name, that this one was meant.
+
+    ``names`` are what may stand under it.
+    """
     if not tell_mistyped(key, node, diagnostics, what=what):
+        help = name_help(node, key, names) or help
         diagnostics.error("missing-key", f"{what}: {key} is missing", node.span, help=help)
 
 

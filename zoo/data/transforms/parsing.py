@@ -12,8 +12,10 @@ from zoo.data.transforms.batched.forms import ANY_FACTS
 from zoo.data.transforms.catalogue import TransformEntry, TransformSpec, transforms
 from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Mapping, Node, Sequence, is_null, plain, text_of
+from zoo.document.writer import flow_text
 from zoo.registry import offer
 from zoo.schema.check import validate
+from zoo.schema.habits import last_of, name_elsewhere
 from zoo.schema.signature import fields_of
 
 Where = Literal["train", "eval"]
@@ -161,6 +163,10 @@ def _named(node: Node, diagnostics: Diagnostics) -> tuple[str, Span, Mapping] | 
 def _form_help(node: Node) -> str:
     """How a transform's arguments are written: of the one at hand where its name is known."""
     entries = node.entries if isinstance(node, Mapping) else ()
+    found = name_elsewhere(node) if isinstance(node, Mapping) else None
+    if found is not None and isinstance(node, Mapping) and (name := last_of(found[1])) in transforms:
+        beside = plain(node.without([found[0]]))
+        return f"write `- {name}: {flow_text(beside)}`" if beside else f"write `- {name}`"
     if not entries or entries[0].key not in transforms:
         return "for example `- HorizontalFlip: {p: 0.5}`"
     first = entries[0]
