@@ -20,6 +20,7 @@ TENSORBOARD = "tensorboard"  # a folder
 WANDB = "wandb"  # a folder
 TRACKERS = "trackers.json"  # the ids that W&B and MLflow gave the run
 RESULT = "result.json"  # there once the run is finished
+END = "end.json"  # there where it ended otherwise: why
 EVIDENCE = "evidence"  # a folder: what the report is made from
 EVIDENCE_DATA = "evidence.json"  # in it, written last
 FIGURES = "figures"  # a folder: the report's pictures

@@ -50,12 +50,15 @@ def test_a_stopped_run_gives_the_command_that_goes_on(recipe: Path, monkeypatch:
     monkeypatch.setattr("zoo.assemble.run.fit", stopped)
     with pytest.raises(StoppedBySignal) as caught:
         run(recipe, "optimizer={name: SGD, lr: 0.1}", epochs=2)
+    end = json.loads(Path("runs/tiny/0001/end.json").read_text())
+    assert end == {"code": "stopped", "message": "stopped by SIGINT after step 3"}
     help = caught.value.help or ""
     assert help.startswith(f"go on with: zoo run {recipe} --set 'optimizer={{name: SGD, lr: 0.1}}'")
     assert help.endswith("--set train.epochs=2 --run-dir runs/tiny/0001 --resume")
     monkeypatch.undo()
     monkeypatch.chdir(recipe.parent)
     assert main([*shlex.split(help)[4:], "--quiet"]) == 0  # what follows `go on with: zoo`
+    assert not Path("runs/tiny/0001/end.json").exists()
 
 
 def test_a_run_folder_holds_what_the_commands_page_lists(recipe: Path) -> None:

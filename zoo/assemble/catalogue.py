@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -17,11 +16,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from zoo.assemble.run_listing import all_runs
 from zoo.assemble.shipped import recipe_names, shipped_recipe
-from zoo.diagnostics import Diagnostics, counted, percent
+from zoo.diagnostics import Diagnostics
 from zoo.document import Scalar, read_file
 from zoo.errors import UsageError
-from zoo.layout import CHECKPOINTS, LAST, MANIFEST, RESULT, RUNS, is_run, numbered
 from zoo.registry import did_you_mean
 from zoo.schema import fields_of
 from zoo.schema.recipe import REPORT_DOCS
@@ -39,6 +38,7 @@ class Item:
     model: type[BaseModel] | None = None  # of the arguments that stand beside the name
     inferred: Collection[str] = ()  # those that follow from the layer's input where they are left out
     batched: bool | None = None  # of a transform: whether it has a batched form
+    facts: dict[str, Any] = field(default_factory=dict)  # of a run: what came out of it
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``; what is required, or inferred, has no default."""
@@ -48,7 +48,7 @@ class Item:
             else {"arguments": [self._argument(*each) for each in fields_of(self.model).items()]}
         )
         batched = {} if self.batched is None else {"batched": self.batched}
-        return {"name": self.name, "doc": self.doc, **batched, **arguments}
+        return {"name": self.name, "doc": self.doc, **batched, **self.facts, **arguments}
 
     def _argument(self, name: str, field: FieldInfo) -> dict[str, Any]:
         default = {} if field.is_required() else {"default": _plain(field.get_default())}
@@ -131,26 +131,7 @@ def _reports() -> Iterable[Item]:
 
 
 def _runs() -> Iterable[Item]:
-    runs = [run for series in sorted(RUNS.glob("*")) for run in numbered(series) if is_run(run)]
-    return [Item(str(run), _outcome(run)) for run in runs]
-
-
-def _outcome(run: Path) -> str:
-    """What a run came to, in a few words."""
-    try:
-        result = json.loads((run / RESULT).read_text(encoding="utf-8"))
-        return f"test accuracy {percent(result['test']['accuracy'])} after {counted(result['epochs'], 'epoch')}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"not finished, {_saved(run)}"
-
-
-def _saved(run: Path) -> str:
-    """How far an unfinished run had come when it was last saved."""
-    try:
-        manifest = json.loads((run / CHECKPOINTS / LAST / MANIFEST).read_text(encoding="utf-8"))
-        return f"saved after step {int(manifest['step']):,}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "nothing saved"
+    return [Item(str(run.folder), run.outcome, facts=run.as_data()) for run in all_runs()]
 
 
 KINDS: dict[str, Kind] = {

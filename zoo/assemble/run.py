@@ -26,7 +26,7 @@ from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
 from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished
-from zoo.layout import RESULT, RUNS
+from zoo.layout import END, RESULT, RUNS
 from zoo.train import (
     ConsoleProgress,
     Evaluation,
@@ -95,6 +95,18 @@ def _opened(resolved: Resolved, options: RunOptions, run: Path | None) -> Datase
     opened: list[Dataset] = []
     options.ranks.told(lambda: opened.append(open_data(resolved, options, run)))
     return opened[0] if opened else open_data(resolved, options, run)
+
+
+@contextlib.contextmanager
+def _recording_the_end(folder: RunFolder) -> Iterator[None]:
+    """Leaves in the folder why a training did not finish; of an earlier session that is forgotten."""
+    (folder.path / END).unlink(missing_ok=True)
+    try:
+        yield
+    except ZooError as error:
+        with contextlib.suppress(ZooError, OSError):  # of a full disk it is the lesser evil
+            folder.write_json(END, {"code": error.code, "message": error.message})
+        raise
 
 
 @contextlib.contextmanager
@@ -188,7 +200,7 @@ class _Run:
     def _fitted(self, training: Training, listeners: list[Listener]) -> TrainingFinished:
         """Goes through the training while console, metrics files and trackers listen."""
         finished: TrainingFinished | None = None
-        with _saying_how_to_go_on(self.folder, self.resolved, self.options):
+        with _recording_the_end(self.folder), _saying_how_to_go_on(self.folder, self.resolved, self.options):
             for event in fit(training):
                 for listener in listeners:
                     listener(event)

@@ -39,12 +39,23 @@ def ls(
         first = _wrapped(_head(item, 0).rstrip(), item["doc"])
         session.show(item, "\n".join([first, *_arguments(item.get("arguments", []))]))
         return
+    if kind == "runs":
+        _list_runs(session)
+        return
     if kind is None:
         rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
     else:
         rows = [item.as_data() for item in listing(kind)]
     width = max((len(row["name"]) for row in rows), default=0)
     session.show(rows, "\n".join(_wrapped(_head(row, width), row["doc"]) for row in rows) or f"no {kind} yet")
+
+
+def _list_runs(session: Session) -> None:
+    from zoo.assemble.run_listing import all_runs, as_table
+
+    runs = list(all_runs())
+    text = as_table(runs, shutil.get_terminal_size().columns) if runs else "no runs yet"
+    session.show([run.as_data() for run in runs], text)
 
 
 def _arguments(arguments: list[dict[str, Any]]) -> list[str]:
