@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from zoo.assemble import several
+from zoo.assemble.grid_table import as_table
 from zoo.assemble.options import RunOptions
-from zoo.assemble.several import Axis, as_table, parse_grid, run_several
-from zoo.errors import CheckpointError, ConfigError, DivergedError, UsageError, raise_if_errors
+from zoo.assemble.several import Axis, parse_grid, run_several
+from zoo.diagnostics import Diagnostics
+from zoo.errors import CheckpointError, ConfigError, DataError, DivergedError, UsageError, raise_if_errors
 
 QUIET = RunOptions(quiet=True)
 
@@ -64,7 +66,7 @@ def test_every_combination_is_trained_once_for_every_seed(recipe: Path) -> None:
         assert point["test_accuracy"]["spread"] == pytest.approx(np.std(accuracies, ddof=1))
     best = max(found["points"], key=lambda point: point["test_accuracy"]["mean"])
     assert found["best"] == {"values": best["values"], "by": "test", "accuracy": best["test_accuracy"]["mean"]}
-    table = as_table(found).splitlines()
+    table = as_table(found, 80).splitlines()
     assert len({len(line[: line.index("runs/")]) for line in table[1:3]}) == 1  # columns are aligned
     assert table[0].split() == ["schedule.max_lr", "train.epochs", "test", "accuracy", "run"]
     assert "best by the test set, which flatters it" in table[-1]
@@ -152,7 +154,7 @@ def test_one_that_diverges_costs_no_other(recipe: Path) -> None:
     found = trained(recipe, *grid, options=options)
     assert [bool(point["diverged"]) for point in found["points"]] == [True, False]
     assert found["best"]["values"] == {"schedule.max_lr": 0.2}
-    assert as_table(found).splitlines()[1].split()[-1] == "diverged"
+    assert as_table(found, 80).splitlines()[1].split()[-1] == "diverged"
     with pytest.raises(DivergedError):
         trained(recipe, "schedule.max_lr=[1e30, 1e31]", options=options)
 
@@ -166,4 +168,84 @@ def test_the_validation_set_chooses_where_there_is_one(recipe: Path, monkeypatch
     assert found["best"]["by"] == "validation"
     turned = [{**found["points"][0], "validation_accuracy": {"mean": 1.0}}, found["points"][1]]
     assert several._best(turned)["values"] == {"train.epochs": 1}
-    assert "flatters" not in as_table(found)
+    assert "flatters" not in as_table(found, 80)
+
+
+def test_a_point_that_fails_shows_what_is_done(recipe: Path) -> None:
+    shown: list[dict[str, Any]] = []
+    grid = parse_grid(["data.source=[digits, image_folder]", "optimizer.momentum=[0.9, 0.8]"])
+    with pytest.raises(DataError):
+        run_several(str(recipe), QUIET, grid, (0, 1), raise_if_errors, lambda text: None, shown.append)
+    (found,) = shown
+    assert [point["values"]["optimizer.momentum"] for point in found["points"]] == [0.9, 0.8]
+    assert [len(point["runs"]) for point in found["points"]] == [2, 2]
+    assert "4 runs left: --resume goes on with those that are not finished" in as_table(found, 80).splitlines()
+
+
+def test_seeds_that_fail_show_those_that_are_done(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_recipe, shown = several.run_recipe, []
+
+    def failing(recipe: str, options: RunOptions, *more: Any) -> dict[str, Any]:
+        if "seed=7" in options.sets:
+            raise DataError("gone")
+        return run_recipe(recipe, options, *more)
+
+    monkeypatch.setattr(several, "run_recipe", failing)
+    with pytest.raises(DataError):
+        run_several(str(recipe), QUIET, (), (5, 7, 8), raise_if_errors, lambda text: None, shown.append)
+    assert [found["seeds"] for found in shown] == [[5]]
+    with pytest.raises(DataError):
+        run_several(str(recipe), QUIET, (), (7, 8), raise_if_errors, lambda text: None, shown.append)
+    assert len(shown) == 1  # nothing was done
+
+
+def test_what_a_run_says_as_the_one_before_it_is_said_once(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    warned: list[str] = []
+
+    def settle(diagnostics: Diagnostics) -> None:
+        raise_if_errors(diagnostics)
+        warned.extend(str(item) for item in diagnostics.warnings)
+
+    grid = parse_grid(["train.accumulate=[1, 2]", "train.channels_last=[true, false]"])
+    options = RunOptions(sets=("optimizer.lr=0.3",))  # which OneCycleLR does not use
+    run_several(str(recipe), options, grid, (), settle, lambda text: None)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(warned) == 1
+    assert sum(line.startswith("device: cpu") for line in lines) == 1
+    assert sum(line.startswith("best is chosen by the test set") for line in lines) == 1
+    layouts = [line.split()[1] for line in lines if line.startswith("layout: ")]
+    assert layouts == ["channels_last", "contiguous"] * 2  # each differs from the one before
+
+
+@pytest.mark.parametrize(
+    ("axis", "place", "help"),
+    [
+        ("optimizer.momentum=[x, 0.9]", "--grid optimizer.momentum:1:1", None),
+        ("optimizer=[SGD, Adam]", "--grid optimizer:1:1", "--grid 'optimizer.name=[SGD, …]'"),
+        ("optimizer.momentum.x=[1, 2]", None, "set the whole: --grid 'optimizer.momentum=[…]'"),
+    ],
+)
+def test_messages_about_a_value_name_the_grid(recipe: Path, axis: str, place: str | None, help: str | None) -> None:
+    with pytest.raises((ConfigError, UsageError)) as caught:
+        trained(recipe, axis)
+    (item,) = caught.value.diagnostics
+    assert (str(item.span) if item.span else None, item.help) == (place, help)
+    assert "--set" not in item.message
+
+
+def test_what_only_the_data_tell_of_a_value_names_the_grid(recipe: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        trained(recipe, "data.path=[nowhere, elsewhere]", options=replace(QUIET, sets=("data.source=image_folder",)))
+    assert str(caught.value.span) == "--grid data.path:1:1"
+
+
+def test_a_warning_about_a_value_names_the_grid(recipe: Path) -> None:
+    places: list[str] = []
+    grid = parse_grid(["optimizer.lr=[0.3, 0.4]"])
+
+    def settle(diagnostics: Diagnostics) -> None:
+        places.extend(str(item.span) for item in diagnostics.warnings)
+
+    options = replace(QUIET, sets=("optimizer={name: SGD}",))
+    run_several(str(recipe), options, grid, (), settle, lambda text: None)
+    assert places == ["--grid optimizer.lr:1:1"] * 2  # they show two values, so both are told

@@ -12,6 +12,7 @@ import torch
 
 from zoo.diagnostics import Diagnostics
 from zoo.launch import announced
+from zoo.train.console import Said
 from zoo.train.ranks import ALONE, Ranks, join
 from zoo.train.runtime import choose_device
 
@@ -35,6 +36,7 @@ class RunOptions:
     data_dir: Path | None = None
     cache: bool = True
     quiet: bool = False
+    said: Said | None = None  # what the run before said, of several
 
     @property
     def surroundings(self) -> dict[str, str | int]:

@@ -176,7 +176,7 @@ class _Run:
         training.folder, training.resume = folder, self.options.resume
         setup_seconds = time.perf_counter() - started
         with contextlib.ExitStack() as stack:
-            progress = stack.enter_context(ConsoleProgress(quiet=self.options.quiet))
+            progress = stack.enter_context(ConsoleProgress(quiet=self.options.quiet, said=self.options.said))
             trackers = stack.enter_context(trackers_of(self.resolved, self.parts, folder, progress))
             finished = self._fitted(training, [MetricsFile(folder), progress, trackers])
             progress.close()

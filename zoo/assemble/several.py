@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from zoo.assemble.check import check_against_data, checked
+from zoo.assemble.grid_messages import naming_the_grid, of_grid
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import run_recipe
-from zoo.diagnostics import Diagnostics, counted
+from zoo.diagnostics import Diagnostics
 from zoo.document import Sequence as SequenceNode
 from zoo.document import plain
 from zoo.document.reader import read_value
 from zoo.document.writer import flow_text
-from zoo.errors import DivergedError, UsageError, raise_if_errors
+from zoo.errors import DivergedError, UsageError, ZooError, raise_if_errors
 from zoo.layout import METRICS
 from zoo.report.folder import folder_faults
-from zoo.train import RunFolder
+from zoo.train import RunFolder, Said
+
+ShowDone = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -51,30 +54,41 @@ def parse_grid(texts: Iterable[str]) -> tuple[Axis, ...]:
 
 
 def run_several(
-    recipe: str, options: RunOptions, axes: Sequence[Axis], seeds: Sequence[int], settle: Settle, note: Say
+    recipe: str,
+    options: RunOptions,
+    axes: Sequence[Axis],
+    seeds: Sequence[int],
+    settle: Settle,
+    note: Say,
+    show_done: ShowDone = lambda found: None,
 ) -> dict[str, Any]:
     """Trains once for every combination of the axes' values and for every seed; figures are the last epoch's.
 
     Without axes it gives ``seeds``, mean and spread (the sample standard deviation), and the ``runs``; with axes the
     same for each of the ``points``, and which is ``best``: a point that diverges costs no other.
-    Raises what a run raises: ConfigError before the first training, DivergedError where every point diverged.
+    Raises what a run raises: ConfigError before the first training, DivergedError where every point diverged. Before
+    that ``show_done`` is handed what those runs gave that are done, if there are any, and how many are ``left``.
     """
     paths, values = [axis.path for axis in axes], [axis.values for axis in axes]
-    points = [dict(zip(paths, chosen, strict=True)) for chosen in product(*values)]
-    each = [_runs(options, point, axes, seeds) for point in points]
+    points = [_Point(dict(zip(paths, chosen, strict=True))) for chosen in product(*values)]
+    each = [_runs(options, point.values, axes, seeds) for point in points]
     for runs in each:  # what cannot be is told before the first training
         if axes:
-            _check(recipe, runs[0])  # another seed is as right
+            with naming_the_grid(paths):
+                _check(recipe, runs[0])  # another seed is as right
         for run_dir in (one.run_dir for one in runs if one.run_dir is not None):
             RunFolder.planned(run_dir, resume=options.resume)
-    trainer = _Trainer(recipe, settle, note, sum(map(len, each)))
-    if not axes:
-        return {"seeds": list(seeds), **_figures(trainer.all_of(each[0]))}
-    found = [_point(trainer, point, runs) for point, runs in zip(points, each, strict=True)]
-    if trainer.diverged is not None and all(point["diverged"] for point in found):
-        raise trainer.diverged
-    grid = {axis.path: list(axis.values) for axis in axes}
-    return {"grid": grid, "seeds": list(seeds) or None, "points": found, "best": _best(found)}
+    trainer = _Trainer(recipe, settle, note, sum(map(len, each)), paths)
+    try:
+        for point, runs in zip(points, each, strict=True):
+            trainer.train(point, runs)
+        if trainer.diverged is not None and all(point.diverged for point in points):
+            raise trainer.diverged
+    except ZooError:
+        if any(point.runs for point in points):
+            show_done(_outcome(axes, seeds, points, trainer.left))
+        raise
+    return _outcome(axes, seeds, points, 0)
 
 
 def _runs(options: RunOptions, point: dict[str, Any], axes: Sequence[Axis], seeds: Sequence[int]) -> list[RunOptions]:
@@ -93,45 +107,85 @@ def _check(recipe: str, options: RunOptions) -> None:
     raise_if_errors(diagnostics)
 
 
-class _Trainer:
-    """Trains one run after another, and counts them."""
+@dataclass
+class _Point:
+    """A combination of the axes' values, and what its runs gave."""
 
-    def __init__(self, recipe: str, settle: Settle, note: Say, total: int) -> None:
-        self._recipe, self._settle, self._note, self._total = recipe, settle, note, total
+    values: dict[str, Any]
+    runs: list[dict[str, Any]] = field(default_factory=list)  # results
+    accuracies: list[dict[str, float]] = field(default_factory=list)  # of each of them
+    diverged: list[str] = field(default_factory=list)  # what the other runs said
+
+    def as_data(self) -> dict[str, Any]:
+        """The point as plain data."""
+        return {"values": self.values, **self.figures(), "diverged": self.diverged}
+
+    def figures(self) -> dict[str, Any]:
+        """Mean and spread of those accuracies that all runs have, and the runs."""
+        names = dict.fromkeys(name for each in self.accuracies for name in each)
+        whole = [name for name in names if all(name in each for each in self.accuracies)]
+        return {**{name: _spread([each[name] for each in self.accuracies]) for name in whole}, "runs": self.runs}
+
+
+class _Trainer:
+    """Trains one run after another, and counts them. What a run says as the one before it did is said once."""
+
+    def __init__(self, recipe: str, settle: Settle, note: Say, total: int, paths: Sequence[str]) -> None:
+        self._recipe, self._settle, self._note, self._total, self._paths = recipe, settle, note, total, paths
         self._begun = 0
+        self._ended = 0
+        self._said = Said()
         self.diverged: DivergedError | None = None  # the last one
 
-    def all_of(self, each: Sequence[RunOptions]) -> list[dict[str, Any]]:
-        """The results of these runs. Raises what a run raises."""
-        return [self._one(options) for options in each]
+    @property
+    def left(self) -> int:
+        """How many runs have not come to an end."""
+        return self._total - self._ended
+
+    def train(self, point: _Point, each: Sequence[RunOptions]) -> None:
+        """Trains a point's runs. Raises what a run raises, where there is a grid but DivergedError."""
+        for options in each:
+            try:
+                result = self._one(options)
+                accuracies = _accuracies(result)
+            except DivergedError as error:
+                if not self._paths:
+                    raise
+                self.diverged = error
+                point.diverged.append(error.message)
+                self._note(f"{', '.join(options.varied)} diverged: {error.message}")
+            else:
+                point.runs.append(result)
+                point.accuracies.append(accuracies)
+            self._ended += 1
 
     def _one(self, options: RunOptions) -> dict[str, Any]:
         self._begun += 1
+        self._said.next_run()
         self._note(f"{', '.join(options.varied)} ({self._begun} of {self._total})")
-        return run_recipe(self._recipe, options, self._settle, self._note)
+        with naming_the_grid(self._paths):
+            return run_recipe(self._recipe, replace(options, said=self._said), self._settle_news, self._note_news)
 
-    def those_that_end(self, each: Sequence[RunOptions]) -> tuple[list[dict[str, Any]], list[str]]:
-        """The results of those that do not diverge, and what the others say."""
-        results, said = [], []
-        for options in each:
-            try:
-                results.append(self._one(options))
-            except DivergedError as error:
-                self.diverged = error
-                said.append(error.message)
-                self._note(f"{', '.join(options.varied)} diverged: {error.message}")
-        return results, said
+    def _settle_news(self, diagnostics: Diagnostics) -> None:
+        news = Diagnostics()
+        told = of_grid(diagnostics, self._paths)
+        news.extend(item for item in told if self._said.is_news(item) or item.severity == "error")
+        self._settle(news)
 
-
-def _point(trainer: _Trainer, values: dict[str, Any], each: Sequence[RunOptions]) -> dict[str, Any]:
-    results, diverged = trainer.those_that_end(each)
-    return {"values": values, **(_figures(results) if results else {"runs": []}), "diverged": diverged}
+    def _note_news(self, text: str) -> None:
+        if self._said.is_news(text):
+            self._note(text)
 
 
-def _figures(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    accuracies = [_accuracies(run) for run in runs]
-    whole = (name for name in accuracies[0] if all(name in each for each in accuracies))
-    return {**{name: _spread([each[name] for each in accuracies]) for name in whole}, "runs": runs}
+def _outcome(axes: Sequence[Axis], seeds: Sequence[int], points: Sequence[_Point], left: int) -> dict[str, Any]:
+    """What is told of the runs that are done."""
+    if not axes:
+        (point,) = points
+        return {"seeds": [run["seed"] for run in point.runs], **point.figures()}
+    found = [point.as_data() for point in points if point.runs or point.diverged]
+    grid = {axis.path: list(axis.values) for axis in axes}
+    rest = {"left": left} if left else {}
+    return {"grid": grid, "seeds": list(seeds) or None, "points": found, "best": _best(found), **rest}
 
 
 def _accuracies(run: dict[str, Any]) -> dict[str, float]:
@@ -158,35 +212,11 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _best(points: list[dict[str, Any]]) -> dict[str, Any]:
+def _best(points: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The point of the highest mean accuracy: on the validation set where there is one, else on the test set."""
     whole = [point for point in points if not point["diverged"]] or [point for point in points if point["runs"]]
+    if not whole:
+        return None
     by = "validation" if all("validation_accuracy" in point for point in whole) else "test"
     best = max(whole, key=lambda point: point[f"{by}_accuracy"]["mean"])
     return {"values": best["values"], "by": by, "accuracy": best[f"{by}_accuracy"]["mean"]}
-
-
-def as_table(found: dict[str, Any]) -> str:
-    """What a grid gave, a line a point, for people."""
-    from zoo.diagnostics import percent
-
-    by = ["validation", "test"] if any("validation_accuracy" in point for point in found["points"]) else ["test"]
-    several = len(found["seeds"] or ()) > 1
-    rows = [[*found["grid"], *(f"{split} accuracy" for split in by), "run"]]
-    for point in found["points"]:
-        figures = [point.get(f"{split}_accuracy") for split in by]
-        said = [
-            "diverged" if each is None else percent(each["mean"]) + several * f" ± {100 * each['spread']:.2f}"
-            for each in figures
-        ]
-        if point["diverged"] and point["runs"]:
-            said[-1] += f", {counted(len(point['diverged']), 'run')} diverged"
-        where = point["runs"][0]["run_dir"] if point["runs"] else ""
-        rows.append([*map(flow_text, point["values"].values()), *said, where])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    best, of = found["best"], "spread: the standard deviation over seeds" if several else ""
-    values = ", ".join(f"{path}={flow_text(value)}" for path, value in best["values"].items())
-    lines += [of] if of else []
-    flatters = "" if best["by"] == "validation" else ", which flatters it (data.validation: 0.1 holds images out)"
-    return "\n".join([*lines, f"best by the {best['by']} set{flatters}: {values}"])

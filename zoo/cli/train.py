@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
+from zoo.cli.output import print_text
 from zoo.cli.ranks import start_ranks
 from zoo.cli.session import Session, command
 from zoo.diagnostics import percent
@@ -98,11 +100,19 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
 
 
 def _run_several(session: Session, recipe: str, options: Any, grid: list[str], seeds: list[int]) -> None:
-    from zoo.assemble.several import as_table, parse_grid, run_several
+    from zoo.assemble.grid_table import as_table
+    from zoo.assemble.several import parse_grid, run_several
 
-    result = run_several(recipe, options, parse_grid(grid), seeds, session.settle, session.note)
+    def text(found: dict[str, Any]) -> str:
+        return as_table(found, shutil.get_terminal_size().columns) if grid else _spread(found)
+
+    def show_done(found: dict[str, Any]) -> None:
+        if session.speaks and not session.as_json:  # the error that follows is the one document
+            print_text(text(found))
+
+    result = run_several(recipe, options, parse_grid(grid), seeds, session.settle, session.note, show_done)
     if session.speaks:
-        session.show(result, as_table(result) if grid else _spread(result))
+        session.show(result, text(result))
 
 
 def _spread(result: dict[str, Any]) -> str:

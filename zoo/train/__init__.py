@@ -1,7 +1,7 @@
 """The engine: built objects in, events out; checkpoints, the run folder and the listeners that write it. Floor 5."""
 
 from zoo.train.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
-from zoo.train.console import ConsoleProgress
+from zoo.train.console import ConsoleProgress, Said
 from zoo.train.engine import fit
 from zoo.train.evaluation import Evaluation, evaluate
 from zoo.train.folder import RunFolder
@@ -23,6 +23,7 @@ __all__ = [
     "MetricsFile",
     "RunFolder",
     "Runtime",
+    "Said",
     "Shelf",
     "Steps",
     "TensorBoardFiles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Hashable
 from typing import TextIO
 
 from rich.console import Console
@@ -14,15 +15,35 @@ from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingStarte
 FULL_WIDTH = 110  # columns that the full lines take at most, as a rule
 
 
+class Said:
+    """What the runs of one command say, so that what a run says as the one before it did is said once."""
+
+    def __init__(self) -> None:
+        self._before: set[Hashable] = set()
+        self._now: set[Hashable] = set()
+
+    def next_run(self) -> None:
+        """Another run begins."""
+        self._before, self._now = self._now, set()
+
+    def is_news(self, what: Hashable) -> bool:
+        """Whether the run before did not say it."""
+        self._now.add(what)
+        return what not in self._before
+
+
 class ConsoleProgress:
     """Shows a training as it goes. ``quiet`` leaves only warnings. rich honours ``NO_COLOR`` itself.
+
+    What ``said`` has of the run before is not said again.
 
     ``with ConsoleProgress() as show:`` gives the terminal back however the block ends.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False, said: Said | None = None) -> None:
         self._console = Console(file=stream or sys.stderr, highlight=False)
         self._quiet = quiet
+        self._said = said or Said()
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0.0
@@ -37,11 +58,11 @@ class ConsoleProgress:
         """Takes an event."""
         match event:
             case Message(level="warning"):
-                self._line(f"warning: {event.text}", style="yellow")
+                self._news(f"warning: {event.text}", style="yellow")
             case _ if self._quiet:
                 return
             case Message():
-                self._line(event.text)
+                self._news(event.text)
             case TrainingStarted():
                 self._start(event)
             case StepLogged():
@@ -63,10 +84,14 @@ class ConsoleProgress:
     def _line(self, text: str, style: str | None = None) -> None:
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
+    def _news(self, text: str, style: str | None = None) -> None:
+        if self._said.is_news(text):
+            self._line(text, style)
+
     def _start(self, event: TrainingStarted) -> None:
         self._epochs = event.epochs
         for name, choice in event.choices.items():
-            self._line(f"{name}: {choice}")
+            self._news(f"{name}: {choice}")
         if not self._console.is_terminal:
             return
         columns = (

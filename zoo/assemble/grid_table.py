@@ -1,0 +1,87 @@
+"""What a grid gave, as a table for people. Floor 7; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.diagnostics import counted, percent
+from zoo.document.writer import flow_text
+
+_NARROWEST = 8  # columns that a value keeps, however narrow the terminal
+
+
+def as_table(found: dict[str, Any], columns: int) -> str:
+    """What a grid gave, a line a point; values are cut, accuracies and folders are not, to fit so many columns."""
+    by = ["validation", "test"] if any("validation_accuracy" in point for point in found["points"]) else ["test"]
+    several = len(found["seeds"] or ()) > 1
+    titles = [*(f"{split} accuracy" for split in by), "run"]
+    rows = [titles, *([*_figures(point, by, several), _where(point)] for point in found["points"])]
+    widths = [_width(column) for column in zip(*rows, strict=True)]
+    values = [[flow_text(point["values"][path]) for point in found["points"]] for path in found["grid"]]
+    axes = _fitted(list(found["grid"]), values, columns - sum(widths) - 2 * len(widths))
+    whole = [[*(axis[at] for axis in axes), *row] for at, row in enumerate(rows)]
+    widths = [*map(_width, axes), *widths]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole]
+    return "\n".join([*lines, *_remarks(found, several)])
+
+
+def _width(cells: Sequence[str]) -> int:
+    return max(map(len, cells))
+
+
+def _figures(point: dict[str, Any], by: Sequence[str], several: bool) -> list[str]:
+    figures = [point.get(f"{split}_accuracy") for split in by]
+    said = [
+        "diverged" if each is None else percent(each["mean"]) + several * f" ± {100 * each['spread']:.2f}"
+        for each in figures
+    ]
+    if point["diverged"] and point["runs"]:
+        said[-1] += f", {counted(len(point['diverged']), 'run')} diverged"
+    return said
+
+
+def _where(point: dict[str, Any]) -> str:
+    return point["runs"][0]["run_dir"] if point["runs"] else ""
+
+
+def _fitted(paths: Sequence[str], values: Sequence[Sequence[str]], room: int) -> list[list[str]]:
+    """The axes' columns, titles first; the widest are narrowed until all fit into the room, if they can."""
+    widths = [_width([path, *each]) for path, each in zip(paths, values, strict=True)]
+    while sum(widths) + 2 * len(widths) - 2 > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return [
+        [_cut_in_front(path, width), *_cut_apart(each, width)]
+        for path, each, width in zip(paths, values, widths, strict=True)
+    ]
+
+
+def _cut_in_front(path: str, width: int) -> str:
+    """A path whose last word is what matters."""
+    return path if len(path) <= width else f"…{path[1 - width :]}"
+
+
+def _cut_apart(values: Sequence[str], width: int) -> list[str]:
+    """Values cut in their middle; those that look alike then are numbered."""
+    cut = {value: _cut(value, width) for value in values}
+    if len({*cut.values()}) < len(cut):
+        cut = {value: _cut(f"{number}: {value}", width) for number, value in enumerate(cut, start=1)}
+    return [cut[value] for value in values]
+
+
+def _cut(text: str, width: int) -> str:
+    end = (width - 1) // 3
+    return text if len(text) <= width else f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def _remarks(found: dict[str, Any], several: bool) -> list[str]:
+    """The lines below the table."""
+    lines = ["spread: the standard deviation over seeds"] if several else []
+    if found.get("left"):
+        lines.append(f"{counted(found['left'], 'run')} left: --resume goes on with those that are not finished")
+    best = found["best"]
+    if best is not None:
+        values = ", ".join(f"{path}={flow_text(value)}" for path, value in best["values"].items())
+        flatters = "" if best["by"] == "validation" else ", which flatters it (data.validation: 0.1 holds images out)"
+        lines.append(f"best by the {best['by']} set{flatters}: {values}")
+    return lines
