@@ -120,6 +120,11 @@ def test_a_run_names_the_plugin_that_it_was_made_with(plugin: Path, zoo: Zoo) ->
     outcome = zoo("eval", "r")
     assert outcome.status == 2
     assert f"= help: the run was made with --plugin {plugin.resolve()}\n" in outcome.err
+    assert zoo("run", "quickstart", "--epochs", "0.1", "--set", "reports=[]", "--quiet").status == 0
+    for command in (["summary", "r"], ["eject", "runs/r/0001"], ["draw", "r"], ["diff", "r", "runs/quickstart/0001"]):
+        outcome = zoo(*command)
+        assert outcome.status == 2, command
+        assert f"= help: the run was made with --plugin {plugin.resolve()}\n" in outcome.err, command
     for damaged in ("[3]", "3", "{}"):
         Path("runs/r/0001/env.json").write_text(f'{{"plugins": {damaged}}}')
         assert "the run was made with" not in zoo("eval", "r").err

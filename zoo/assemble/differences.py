@@ -8,6 +8,7 @@ from typing import Literal
 from zoo.architectures import architecture_names
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
+from zoo.assemble.environment import with_plugins_of
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import read_result
 from zoo.assemble.shipped import shipped_recipe
@@ -31,7 +32,7 @@ def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
         return _networks(a, b, diagnostics) or []
     runs = [run_named(target) for target in (a, b)]
     names = [str(run / RESOLVED) if run is not None else t for t, run in zip((a, b), runs, strict=True)]
-    settings = _compared([_recipe(name, diagnostics) for name in names])
+    settings = _compared([_recipe(name, run, diagnostics) for name, run in zip(names, runs, strict=True)])
     if "run" not in kinds:
         return settings
     networks = _networks(a, b, diagnostics) if all(_has_graph(name) for name in names) else None
@@ -76,8 +77,10 @@ def _compared(documents: list[Mapping | None]) -> list[Change]:
     return diff_documents(first, second) if first is not None and second is not None else []
 
 
-def _recipe(name: str, diagnostics: Diagnostics) -> Mapping | None:
-    resolved, parts = checked(name, diagnostics)
+def _recipe(name: str, run: Path | None, diagnostics: Diagnostics) -> Mapping | None:
+    found = Diagnostics()
+    resolved, parts = checked(name, found)
+    diagnostics.extend(found if run is None else with_plugins_of(run, found))
     return complete(resolved, parts) if resolved is not None and parts is not None else None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from zoo.architectures import architecture_names
 from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
+from zoo.assemble.environment import with_plugins_of
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
 from zoo.assemble.series import newest_run
@@ -41,7 +42,10 @@ def network(
     path, run = Path(target), run_named(target)
     if run is not None:
         _refuse_params(target, node)
-        return _of_run(run, diagnostics, input_shape)
+        found = Diagnostics()
+        built = _of_run(run, found, input_shape)
+        diagnostics.extend(with_plugins_of(run, found))
+        return built
     if is_file(path):
         return _of_file(path, diagnostics, node, input_shape)
     if target in architecture_names():
