@@ -51,7 +51,10 @@ class StepLogged(Event):
 
 @dataclass(frozen=True, slots=True)
 class EpochFinished(Event):
-    """An epoch's figures; ``train``, ``test``, ``validation`` hold ``loss`` and ``accuracy`` where they were taken."""
+    """An epoch's figures; ``train``, ``test``, ``validation`` hold ``loss`` and ``accuracy`` where they were taken.
+
+    ``lr`` is the first parameter group's rate at the last step, ``lr_span`` the least and the greatest of all groups.
+    """
 
     epoch: int
     step: int
@@ -62,6 +65,7 @@ class EpochFinished(Event):
     test: dict[str, float] | None = None
     validation: dict[str, float] | None = None
     is_best: bool = False
+    lr_span: tuple[float, ...] = ()
 
     @property
     def watched(self) -> dict[str, float]:

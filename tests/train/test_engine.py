@@ -98,7 +98,9 @@ def test_the_rate_of_every_group_is_logged_at_every_step(training: MakeTraining)
     groups = [{"params": list(body.parameters())}, {"params": list(head.parameters()), "lr": 0.3}]
     labels = [RunningGroup(label, 0, place, (), None) for place, label in enumerate(("SGD 0.*", "SGD"))]
     one.optimization = Optimization([torch.optim.SGD(groups, lr=0.1)], labels)
-    logged = only(run(one), StepLogged)
+    events = run(one)
+    logged = only(events, StepLogged)
+    assert [epoch.lr_span for epoch in only(events, EpochFinished)] == [(0.1, 0.3)] * 2
     assert sum(len(event.lrs) for event in logged) == one.steps.total == 9
     assert [event.group_lrs for event in logged] == [{"SGD": (0.3,) * len(event.lrs)} for event in logged]
     assert one.folder is not None

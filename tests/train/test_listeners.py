@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,14 @@ def test_a_part_of_an_epoch_is_told_in_few_digits() -> None:
     figures = {"loss": 1.2345, "accuracy": 0.98765}
     event = EpochFinished(1, 20, figures, 0.1, 3662.0, 12345.0, figures, None, True)
     assert epoch_text(event, 20 / 23).startswith("epoch 1/0.87  ")
+
+
+def test_rates_of_groups_that_differ_are_told_from_the_least_to_the_greatest() -> None:
+    figures = {"loss": 1.0, "accuracy": 0.5}
+    event = EpochFinished(1, 20, figures, 0.1, 1.0, 100.0, figures)
+    assert "  lr 0.1  " in epoch_text(event, 1)
+    assert "  lr 0.1  " in epoch_text(replace(event, lr_span=(0.1, 0.1)), 1)
+    assert "  lr 0.01 to 0.5  " in epoch_text(replace(event, lr_span=(0.01, 0.5)), 1)
 
 
 def test_the_lines_fit_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:

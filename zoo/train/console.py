@@ -127,7 +127,10 @@ def step_text(event: StepLogged, *, short: bool = False) -> str:
 
 
 def epoch_text(event: EpochFinished, epochs: float, *, short: bool = False) -> str:
-    """The one line of an epoch; the best one so far bears a star. ``short`` fits it into 80 columns."""
+    """The one line of an epoch; the best one so far bears a star. ``short`` fits it into 80 columns.
+
+    Where the rates of the groups differ it shows the least and the greatest.
+    """
     words = ("", "") if short else ("loss ", "acc ")
     parts = [f"epoch {event.epoch}/{few_digits(epochs)}"]
     for name in ("train", "validation", "test"):
@@ -137,7 +140,8 @@ def epoch_text(event: EpochFinished, epochs: float, *, short: bool = False) -> s
             if "accuracy_tta" in figures:
                 parts[-1] += f" (TTA {percent(figures['accuracy_tta'])})"
     speed = f"{event.images_per_second:,.0f}"
-    parts += [f"{speed}/s"] if short else [f"lr {event.lr:.4g}", f"{speed} images/s"]
+    lrs = " to ".join(dict.fromkeys(f"{lr:.4g}" for lr in event.lr_span or (event.lr,)))
+    parts += [f"{speed}/s"] if short else [f"lr {lrs}", f"{speed} images/s"]
     parts.append(clock(event.seconds))
     return "  ".join(parts) + ("  *" if event.is_best else "")
 

@@ -307,6 +307,7 @@ class _Loop:
             test=test.figures if test else None,
             validation=validation.figures if validation else None,
             is_best=tested is not None and progress.note_accuracy(tested.accuracy),
+            lr_span=tuple(progress.lr_span),
         )
 
     def test(self, *, last: bool) -> Evaluation:

@@ -38,6 +38,7 @@ class Progress:
     step: int = 0  # optimizer steps done in all
     steps_closed: bool = False  # all its steps are done, its test is not
     lr: float = 0.0  # of the last step
+    lr_span: list[float] = field(default_factory=list)  # the least and the greatest group's of that step
     lrs: list[float] = field(default_factory=list)  # of the steps since the last one that was logged
     group_lrs: dict[str, list[float]] = field(default_factory=dict)  # the same of each group but the first
     images_per_second: float = 0.0  # the median step's, as this process or the one before it has it
@@ -58,6 +59,7 @@ class Progress:
     def count_step(self, lrs: Mapping[str, float]) -> None:
         """One more step was taken, at these rates: each group's, by label."""
         self.lr, *_ = lrs.values()
+        self.lr_span = [min(lrs.values()), max(lrs.values())]
         self.step += 1
         self.lrs.append(self.lr)
         for label, lr in list(lrs.items())[1:]:
