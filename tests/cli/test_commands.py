@@ -185,9 +185,34 @@ def test_explain_takes_all_the_images_that_follow(words: str, workplace: Path, z
     assert [image["name"] for image in json.loads(outcome.out)["images"]] == ["a.png", "b.png"]
 
 
-def test_a_run_among_the_images_is_no_folder_of_images(workplace: Path, zoo: Zoo) -> None:
-    outcome = zoo("explain", "--images", "a.png", "runs/tiny/0001", "--out", "maps")
-    assert (outcome.status, "runs/tiny/0001 is a run" in outcome.err) == (2, True)
+@pytest.mark.parametrize(
+    "target", ["runs/tiny/0001", "runs/tiny/0001/checkpoints/best", "runs/tiny", "tiny", "timm:resnet18"]
+)
+def test_what_is_explained_is_no_image(target: str, workplace: Path, zoo: Zoo) -> None:
+    outcome = zoo("explain", "--out", "maps", "--images", "a.png", target)
+    kind = "model" if ":" in target else "run"
+    assert outcome.status == 2
+    assert outcome.err == (
+        f"error[usage]: {target} is a {kind}, and no image: --images takes all that follows it\n"
+        f"   = help: what is explained stands before it: zoo explain {target} --images a.png\n"
+    )
+    alone = zoo("explain", "--images", target)
+    assert f"before it: zoo explain {target}\n" in alone.err
+    beside = zoo("explain", "tiny", "--out", "maps", "--images", "runs/tiny/0001")
+    assert (beside.status, "runs/tiny/0001 is a run" in beside.err) == (2, True)
+
+
+def test_images_that_bear_a_runs_name_are_images(workplace: Path, zoo: Zoo) -> None:
+    for path in (Path("runs/seven.png/0001"), Path("runs/photos/0001")):
+        shutil.copytree("runs/tiny/0001", path)
+    Path("photos").mkdir()
+    for name in ("seven.png", "photos/a.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(workplace / name)
+    outcome = zoo("explain", "--out", "maps", "--json", "--images", "seven.png", "photos")
+    for name in ("seven.png", "photos"):
+        shutil.rmtree(Path("runs") / name)
+    assert outcome.status == 0, outcome.err
+    assert len(json.loads(outcome.out)["images"]) == 2
 
 
 def test_report_is_made_again(workplace: Path, zoo: Zoo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from zoo.assemble.networks import Shape, foreign_network
 from zoo.assemble.options import Say
-from zoo.assemble.targets import FOREIGN
+from zoo.assemble.series import newest_run
+from zoo.assemble.targets import FOREIGN, is_of_run
 from zoo.assemble.trained import (
     TrainedNetwork,
     TrainedRun,
@@ -30,13 +32,14 @@ from zoo.diagnostics import counted
 from zoo.disk import disk_faults, make_folder
 from zoo.errors import UsageError
 from zoo.explain import Explanation, MapLayer, choose_layer, explain, find_method, layers_with_maps, seen_pixels
-from zoo.layout import FIGURES
+from zoo.layout import FIGURES, RUNS, is_dir, is_file
 from zoo.registry import did_you_mean
 from zoo.schema.recipe import ExplainSection
 from zoo.train import evaluate
 from zoo.train.runtime import choose_device
 
 FIGURE = 60  # images at a time: more would want the memory of more, and a picture larger than can be drawn
+FEW = 4  # images that a message repeats
 T = TypeVar("T")
 Channels = tuple[float, ...]  # one number a channel
 
@@ -61,6 +64,8 @@ def explain_target(target: str | None, options: ExplainOptions, note: Say) -> di
         raise UsageError(
             "--images names images, --misclassified looks for some in the test set", help="leave one of the two out"
         )
+    if target is None:
+        _refuse_target_among(options.images)
     if options.method is not None:
         find_method(options.method)  # before anything is opened
     if target is not None and target.startswith(FOREIGN):
@@ -77,6 +82,29 @@ def explain_target(target: str | None, options: ExplainOptions, note: Say) -> di
     out = _made(options.out or opened.path / FIGURES)
     explanations = [question.answered(opened.module, images) for images in shown]
     return _deliver(explanations, options, out, opened.resolved.recipe.name, note)
+
+
+def _refuse_target_among(images: Sequence[Path]) -> None:
+    """Raises UsageError where what is to be explained stands among the images, which take all that follows them."""
+    target = next((image for image in images if _is_target(image)), None)
+    if target is not None:
+        kind = "model" if str(target).startswith(FOREIGN) else "run"
+        rest = " ".join(shlex.quote(str(image)) for image in images[:FEW] if image != target)
+        more = " …" if len(images) > FEW else ""
+        behind = f" --images {rest}{more}" if rest else ""
+        raise UsageError(
+            f"{target} is a {kind}, and no image: --images takes all that follows it",
+            help=f"what is explained stands before it: zoo explain {shlex.quote(str(target))}{behind}",
+        )
+
+
+def _is_target(path: Path) -> bool:
+    """Whether a path that no image has is a run's, the name of one, or a foreign model's."""
+    if str(path).startswith(FOREIGN):
+        return True
+    if is_dir(path):
+        return is_of_run(path) or newest_run(path) is not None
+    return not is_file(path) and newest_run(RUNS / path) is not None
 
 
 def _made(out: Path) -> Path:
