@@ -165,6 +165,14 @@ def test_names_of_inputs_are_told_where_they_stand() -> None:
     assert str(next(iter(told)).span) == "my_net.yaml:1:23"
 
 
+@pytest.mark.parametrize("name", ["_", "-"])
+def test_a_layer_may_be_called_as_what_nobody_reads_is(name: str) -> None:
+    conv = "{op: Conv2d, from: input, out_channels: 3, kernel_size: 1}"
+    plan = plan_of_text(f'{HEAD}layers: {{"{name}": {conv}, junk: {conv}, last: {{op: relu, from: "{name}"}}}}')
+    module, images = compile_plan(plan), torch.randn(2, 3, 32, 32)
+    assert torch.equal(module(images), torch.relu(module.get_submodule(name)(images)))
+
+
 def test_what_cannot_be_a_file_is_none() -> None:
     name = "x" * 300
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]

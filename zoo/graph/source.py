@@ -33,6 +33,7 @@ Conditions: TypeAlias = Mapping[str, tuple[str, Ref]]
 LINE_LENGTH = 88
 MAX_NESTING = 3
 _INDENT = 8
+_UNREAD = "_"  # takes what nobody reads
 _OPERATORS = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp)
 
 
@@ -95,7 +96,7 @@ class _Writer:
         self._picked = {ref.name for step in block.steps for ref in step.refs if ref.picks}  # not one tensor
         self._bodies = {step.name: step.body for step in block.steps}
         self._imported = imported_names(block)
-        taken = {*self._texts.values(), *self._imported, "x", "out"}
+        taken = {*self._texts.values(), *self._imported, "x", "out", _UNREAD}
         self._own = {step.name: fresh(step.name, taken) for step in block.steps}
         self._texts |= {step.name: attribute(step.name) for step in block.steps if _is_plain_attribute(step)}
 
@@ -111,7 +112,7 @@ class _Writer:
             if index == len(groups) - 1 and self._block.output == Ref(name) and self._readers[name] == [""]:
                 return [*lines, f"return {text}"]
             if name not in last_line:
-                lines.append(f"_ = {text}")
+                lines.append(f"{_UNREAD} = {text}")
                 continue
             if held_until <= index and last_line[name] == index + 1 and name not in self._picked:
                 variable, held_until = running, last_line[name]
