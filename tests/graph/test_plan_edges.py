@@ -173,6 +173,14 @@ def test_a_layer_may_be_called_as_what_nobody_reads_is(name: str) -> None:
     assert torch.equal(module(images), torch.relu(module.get_submodule(name)(images)))
 
 
+@pytest.mark.parametrize(("name", "is_free"), [("zoo_plan", False), ("_zoo_source", True), ("zoo", True)])
+def test_a_layer_takes_no_name_that_a_compiled_network_needs(name: str, is_free: bool) -> None:
+    text = f"{HEAD}layers: {{{name}: {{op: Conv2d, out_channels: 3, kernel_size: 1}}, last: relu}}"
+    assert codes(text) == ([] if is_free else ["bad-name"])
+    if is_free:
+        assert compile_plan(plan_of_text(text))(torch.randn(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+
+
 def test_what_cannot_be_a_file_is_none() -> None:
     name = "x" * 300
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]

@@ -73,10 +73,10 @@ def images_wanted(plan: Plan) -> int:
 class BlockModule(nn.Module):
     """Base of the generated classes: a module whose class comes back from its source when it is unpickled."""
 
-    _zoo_source: ClassVar[str]
+    __zoo_source__: ClassVar[str]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _blank, (type(self).__name__, self._zoo_source), self.__dict__
+        return _blank, (type(self).__name__, self.__zoo_source__), self.__dict__
 
 
 def _blank(name: str, source: str) -> BlockModule:
@@ -98,7 +98,7 @@ def _block_class(name: str, source: str) -> type[BlockModule]:
     exec(compile(source, filename, "exec"), vars(module))
     sys.modules[module.__name__] = module
     cls = cast("type[BlockModule]", vars(module)[name])
-    cls._zoo_source = source
+    cls.__zoo_source__ = source
     return cls
 
 

@@ -12,7 +12,8 @@ from zoo.document.expressions import RESERVED
 
 _LAYER = re.compile(r"[A-Za-z0-9_-]+")
 _PARAM = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_TAKEN = frozenset(dir(nn.Module()))
+# `zoo_plan` is what a compiled network has beside them.
+_TAKEN = frozenset({*dir(nn.Module()), "zoo_plan"})
 
 
 def check_layer_name(name: str, span: Span, diagnostics: Diagnostics, inputs: Iterable[str] = ("input",)) -> bool:
@@ -22,7 +23,7 @@ def check_layer_name(name: str, span: Span, diagnostics: Diagnostics, inputs: It
     elif name.startswith("__"):
         problem = f"{name!r} cannot name a layer: names with two underscores are Python's own"
     elif name in _TAKEN:
-        problem = f"{name!r} cannot name a layer: nn.Module has an attribute of that name"
+        problem = f"{name!r} cannot name a layer: the network's module has an attribute of that name"
     elif name in inputs:
         problem = f"{name!r} cannot name a layer: it names the input"
     else:
@@ -38,7 +39,7 @@ def check_param_name(name: str, span: Span, diagnostics: Diagnostics, what: str 
     elif name in RESERVED or (what == "a param" and name in ("i", "input")):
         problem = f"{name!r} cannot name {what}: expressions give it a meaning of its own"
     elif what == "an input" and name in _TAKEN:
-        problem = f"{name!r} cannot name {what}: nn.Module has an attribute of that name"
+        problem = f"{name!r} cannot name {what}: the network's module has an attribute of that name"
     else:
         return True
     diagnostics.error("bad-name", problem, span, help="choose another name")
