@@ -181,6 +181,15 @@ def test_a_layer_takes_no_name_that_a_compiled_network_needs(name: str, is_free:
         assert compile_plan(plan_of_text(text))(torch.randn(1, 3, 32, 32)).shape == (1, 3, 32, 32)
 
 
+@pytest.mark.parametrize("order", [("conv", "again", "again_0"), ("again_0", "conv", "again")])
+def test_runs_of_a_shared_layer_take_no_name_of_another(order: tuple[str, ...]) -> None:
+    conv = "{op: Conv2d, out_channels: 3, kernel_size: 1}"
+    layers = {"conv": conv, "again": "{share: conv, repeat: 2}", "again_0": conv}
+    text = ", ".join(f"{name}: {layers[name]}" for name in order)
+    assert codes(f"{HEAD}layers: {{{text}}}") == ["duplicate-name"]
+    assert codes(f"{HEAD}layers: {{{text.replace('again_0', 'other')}}}") == []
+
+
 def test_what_cannot_be_a_file_is_none() -> None:
     name = "x" * 300
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]

@@ -119,19 +119,18 @@ class Body:
         if not layer.name:
             self._number += 1
             return str(self._number - 1)
-        if not isinstance(node, Scalar):
-            return f"{layer.name}_{index}" if copies.repeats else layer.name  # only shared modules repeat unnested
-        name = fill_in(node, scope, told.own)
-        if name is None or not check_layer_name(name, node.span, told.own, self._job.text.inputs):
-            return None
+        if isinstance(node, Scalar):
+            name, span = fill_in(node, scope, told.own), node.span
+            help = "let `as` give each copy its own name: with $(i)"
+            if name is None or not check_layer_name(name, span, told.own, self._job.text.inputs):
+                return None
+        elif copies.repeats:  # only shared modules repeat unnested
+            name, span, help = f"{layer.name}_{index}", layer.span, "choose another name for one of the two"
+        else:
+            return layer.name
         written = {text.name for text in self._job.text.layers} - {layer.name}
         if name in written or any(step.name == name for step in self._steps):
-            told.own.error(
-                "duplicate-name",
-                f"the name {name} is taken",
-                node.span,
-                help="let `as` give each copy its own name: with $(i)",
-            )
+            told.own.error("duplicate-name", f"the name {name} is taken", span, help=help)
             return None
         return name
 
