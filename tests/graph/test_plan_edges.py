@@ -190,6 +190,12 @@ def test_runs_of_a_shared_layer_take_no_name_of_another(order: tuple[str, ...]) 
     assert codes(f"{HEAD}layers: {{{text.replace('again_0', 'other')}}}") == []
 
 
+def test_a_number_without_dimensions_has_no_batch_to_expand_to() -> None:
+    layers = "{p: {op: Parameter, shape: []}, q: {op: Parameter, shape: [1, 4], batch_like: p}, r: ReLU}"
+    _, told = planned(f"{HEAD}layers: {layers}")
+    assert [item.message for item in told.errors] == ["Parameter: p has no dimension to take the batch from"]
+
+
 def test_what_cannot_be_a_file_is_none() -> None:
     name = "x" * 300
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]

@@ -348,7 +348,9 @@ def _batch_of(feed: Feed | None, like: Node, shape: tuple[int, ...], op: Op, tol
         fault = "batch_like names one layer"
     elif isinstance(feed.value, tuple | dict):
         fault, help = f"{feed.name} gives {counted(len(feed.value), 'output')}", pick_of(feed.name, feed.value)
-    elif not isinstance(feed.value, TensorSpec) or shape[:1] != (1,):
+    elif not isinstance(feed.value, TensorSpec) or not feed.value.shape:
+        fault = f"{feed.name} has no dimension to take the batch from"
+    elif shape[:1] != (1,):
         fault = "batch_like expands dimension 0, which must be 1 in shape"
     else:
         return feed.value.shape[0]
