@@ -11,8 +11,9 @@ from tests.graph.plan_world import HEAD, codes, messages, plan_of_text, planned
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_file
 from zoo.exchange.eject import eject
-from zoo.graph import plan_architecture
+from zoo.graph import TensorSpec, plan_architecture
 from zoo.graph.compile import compile_plan
+from zoo.graph.shapes import BATCH
 
 
 @pytest.mark.parametrize("output", ["[[c]]", "{a: [c]}", "{a: {b: c}}"])
@@ -194,6 +195,13 @@ def test_a_number_without_dimensions_has_no_batch_to_expand_to() -> None:
     layers = "{p: {op: Parameter, shape: []}, q: {op: Parameter, shape: [1, 4], batch_like: p}, r: ReLU}"
     _, told = planned(f"{HEAD}layers: {layers}")
     assert [item.message for item in told.errors] == ["Parameter: p has no dimension to take the batch from"]
+
+
+def test_a_parameter_as_long_as_the_batch_that_shapes_are_found_with_is_no_batch() -> None:
+    layers = f"w: {{op: Parameter, shape: [{BATCH}, 3]}}\n  v: {{op: neg, from: w}}"
+    text = f"input: [3]\nlayers:\n  {layers}\n  y: {{op: linear, from: [input, v]}}"
+    assert plan_of_text(text).output == TensorSpec((-1, BATCH))
+    assert codes(f"input: [3]\nlayers:\n  {layers}") == ["batch-mixed"]
 
 
 def test_what_cannot_be_a_file_is_none() -> None:

@@ -1,7 +1,7 @@
 """Shapes by running layers on the ``meta`` device, so that no shape formula is written twice. Floor 3.
 
 The batch is a large prime: a size that is a multiple of it is a multiple of the batch. Where that could be a
-coincidence (a multiple beyond dimension 0), a second prime decides. Every answer is kept: a network of a thousand
+coincidence (a multiple beyond dimension 0, or no batch in what comes in), a second prime decides. Every answer is kept: a network of a thousand
 layers has few distinct (op, arguments, input shapes).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -53,6 +54,12 @@ class Request:
     call: Mapping[str, Any]
 
     @property
+    def has_batch(self) -> bool:
+        """Whether a size of what comes in goes with the batch; of what is made of parameters alone none does."""
+        specs = chain.from_iterable(map(_specs, (*self.inputs, *self.named.values())))
+        return any(size < 0 for spec in specs for size in spec.shape)
+
+    @property
     def module_key(self) -> str:
         """The same for modules built alike."""
         return f"{id(self.op)}{sorted(self.arguments.items())!r}"
@@ -92,7 +99,7 @@ class Shapes:
 
     def _infer(self, request: Request) -> Inferred:
         first, views = self._run(request, BATCH)
-        if not _only_in_front(first):
+        if not request.has_batch or not _only_in_front(first):
             first = _agreed(first, self._run(request, OTHER_BATCH)[0])
         return Inferred(first, self._module(request)[1], views)
 
@@ -197,10 +204,16 @@ def _spec(result: Any, batch: int) -> Value:
 
 def _only_in_front(value: Value) -> bool:
     """Whether at most dimension 0 of every tensor goes with the batch."""
+    return all(size >= 0 for spec in _specs(value) for size in spec.shape[1:])
+
+
+def _specs(value: Value) -> Iterator[TensorSpec]:
+    """The tensors in a value, in order."""
     if isinstance(value, TensorSpec):
-        return all(size >= 0 for size in value.shape[1:])
-    items = value.values() if isinstance(value, dict) else value or ()
-    return all(_only_in_front(item) for item in items)
+        yield value
+    else:
+        for item in value.values() if isinstance(value, dict) else value or ():
+            yield from _specs(item)
 
 
 def _agreed(first: Value, second: Value) -> Value:
