@@ -161,6 +161,12 @@ def test_null_is_a_value_of_the_params_that_say_so(param: str, is_right: bool) -
     assert codes(f"{HEAD}{block}\nlayers: {{b: {{op: B, n: null}}}}") == ([] if is_right else ["wrong-type"])
 
 
+def test_choices_are_told_as_yaml_writes_them() -> None:
+    text = f"{HEAD}params: {{n: {{default: x, choices: [x, null, true]}}}}\nlayers: {{r: {{op: ReLU, inplace: $n}}}}"
+    _, told = planned(text, params={"n": "y"})
+    assert "n: expected one of 'x', null, true, got 'y'" in next(iter(told)).message
+
+
 def test_names_of_inputs_are_told_where_they_stand() -> None:
     _, told = planned("input: {x: [3, 4, 4], 'type': [3, 4, 4]}\nlayers: {a: {op: add, from: [x, type]}}")
     assert str(next(iter(told)).span) == "my_net.yaml:1:23"

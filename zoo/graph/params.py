@@ -54,7 +54,7 @@ class Declaration:
         if form is None:
             return None
         if form.choices is not None and value not in form.choices:
-            return f"expected one of {', '.join(map(str, form.choices))}, got {shown(value)}"
+            return f"expected one of {', '.join(map(shown, form.choices))}, got {shown(value)}"
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and form.min is not None and value < form.min:
             return f"expected at least {form.min}, got {value}"
