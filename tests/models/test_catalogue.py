@@ -15,7 +15,7 @@ from zoo.document import read_text
 from zoo.errors import UsageError
 from zoo.graph import compile_plan
 from zoo.layers import ops
-from zoo.layers.foreign import argument_fault, build_foreign, unknown_model
+from zoo.layers.foreign import Library, argument_fault, build_foreign, unknown_model
 from zoo.models import foreign_target, load_plan
 from zoo.models.foreign import _with_head_for
 
@@ -98,6 +98,16 @@ def test_no_argument_of_a_model_opens_a_file(key: str, tmp_path: Path) -> None:
         assert (fault.argument, fault.help) == (key, "write weights: FILE in a recipe")
         with pytest.raises(UsageError, match=f"takes no {key}"):
             build_foreign("timm", "resnet18", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("library", "key"), [("timm", "num_classes"), ("timm", "in_chans"), ("torchvision", "num_classes")]
+)
+def test_what_stands_beside_the_name_does_not_stand_in_kwargs(library: Library, key: str) -> None:
+    fault = argument_fault(library, "resnet18", {"kwargs": {key: 5}})
+    assert fault is not None
+    assert (fault.argument, fault.message) == ("kwargs", f"resnet18: {key} has no place in kwargs")
+    assert ops[library].check({"name": "resnet18", "kwargs": {key: 5}}) == ("kwargs", fault.message, fault.help)
 
 
 def test_what_a_model_does_not_stand_is_no_bug() -> None:

@@ -1,8 +1,8 @@
 """Shapes by running layers on the ``meta`` device, so that no shape formula is written twice. Floor 3.
 
 The batch is a large prime: a size that is a multiple of it is a multiple of the batch. Where that could be a
-coincidence (a multiple beyond dimension 0, or no batch in what comes in), a second prime decides. Every answer is kept: a network of a thousand
-layers has few distinct (op, arguments, input shapes).
+coincidence (a multiple beyond dimension 0, or no batch in what comes in), a second prime decides. Every answer is
+kept: a network of a thousand layers has few distinct (op, arguments, input shapes).
 """
 
 from __future__ import annotations

@@ -59,6 +59,9 @@ class TorchvisionArguments(ArgsModel):
     kwargs: dict[str, Any] = Field({}, description="further arguments of the model's own")
 
 
+_ARGUMENTS: dict[Library, type[ArgsModel]] = {"timm": TimmArguments, "torchvision": TorchvisionArguments}
+
+
 def foreign_names(library: Library) -> list[str]:
     """The names of a library's models."""
     if library == "timm":
@@ -204,9 +207,13 @@ _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # of torchvision; they tr
 
 
 def _refused(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:
-    """The first argument that a library takes and zoo does not: one that opens a file, or changes what comes out."""
-    own = arguments.get("kwargs")
-    given = {**(own if isinstance(own, dict) else {}), **arguments}
+    """The first argument that a library takes and zoo does not: one that opens a file, changes what comes out, or has
+    its place beside `kwargs`.
+    """
+    own = arguments.get("kwargs") or {}
+    if misplaced := next((key for key in own if key in _ARGUMENTS[library].model_fields), None):
+        return ArgumentFault("kwargs", f"{name}: {misplaced} has no place in kwargs", "write it beside the name")
+    given = {**own, **arguments}
     for key in _FILES:
         if given.get(key) is not None:
             return ArgumentFault(key, f"{name} takes no {key} here", "write weights: FILE in a recipe")
