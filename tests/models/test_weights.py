@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_text
@@ -198,6 +199,32 @@ def test_shapes_that_differ_elsewhere_are_named(tmp_path: Path) -> None:
         load_weights(target, tmp_path / "w.safetensors")
     assert any("prep.conv.weight: [32, 1, 3, 3] here, [32, 3, 3, 3] in the file" in str(n) for n in caught.value.notes)
     assert all(torch.equal(before[name], tensor) for name, tensor in target.state_dict().items())
+
+
+def test_a_count_of_the_last_layer_that_is_a_list_is_no_number_of_classes(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    state = network.state_dict() | {"1.num_batches_tracked": torch.zeros(1, dtype=torch.int64)}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="1 tensor of another shape"):
+        load_weights(network, tmp_path / "w.pth")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "oddly",
+    [
+        Tensor.to_sparse,
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+        lambda tensor: torch.nested.nested_tensor([tensor]),
+    ],
+)
+def test_what_no_network_can_take_is_told(oddly: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    network = nn.Linear(3, 4)
+    torch.save({"weight": network.weight.detach(), "bias": oddly(network.bias.detach())}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="bias is no plain tensor"):
+        load_weights(network, tmp_path / "w.pth")
 
 
 def test_names_that_do_not_match_are_named_with_the_nearest(tmp_path: Path) -> None:

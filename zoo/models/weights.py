@@ -76,7 +76,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
     """
     file = weights_file(path)
-    return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+    tensors = _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+    _require_plain(tensors, file)
+    return tensors
 
 
 def weights_file(path: str | Path) -> Path:
@@ -182,6 +184,15 @@ def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items()}
 
 
+def _require_plain(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raises CheckpointError for a tensor whose numbers no parameter can take."""
+    for name, tensor in tensors.items():
+        is_odd = tensor.is_quantized or tensor.is_nested or tensor.is_complex() or tensor.is_meta
+        if is_odd or tensor.layout is not torch.strided:
+            message = f"{file}: {name} is no plain tensor: quantized, sparse, nested, complex or without data"
+            raise CheckpointError(message, code="weights-refused")
+
+
 def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
     missing = [name for name in own if name not in given]
     unexpected = [name for name in given if name not in own]
@@ -203,7 +214,8 @@ def _require_same_shapes(
 ) -> None:
     """Raises CheckpointError unless what differs is the classifier, in the number of classes alone."""
     is_head = set(misfits) <= _names_of_head(own)
-    if not misfits or (is_head and all(own[name].shape[1:] == given[name].shape[1:] for name in misfits)):
+    pairs = [(own[name], given[name]) for name in misfits]
+    if is_head and all(here.dim() == there.dim() and here.shape[1:] == there.shape[1:] for here, there in pairs):
         return
     shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
     raise CheckpointError(
