@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from tests.data.data_world import Pictures, opened, png, write_parquet
 from tests.data.test_sources import CIFAR
-from zoo.data.sources.parquet import first_image, is_readable, names_of, rows
+from zoo.data.sources.parquet import _class_names, first_image, is_readable, names_of, rows
 from zoo.errors import DataError
 
 
@@ -133,3 +134,8 @@ def test_other_ways_to_write_the_same_parquet(kind: str, lonely: Path, pictures:
     dataset = opened("{source: parquet, path: mine}")
     assert dataset.train.labels.tolist() == [0, 1, 0, 1]
     np.testing.assert_array_equal(dataset.train.image(2), pictures.test_images[2])
+
+
+def test_class_names_within_brackets_without_end_are_none() -> None:
+    schema = SimpleNamespace(metadata={b"huggingface": b"[" * 100_000})
+    assert _class_names(schema, "label") is None

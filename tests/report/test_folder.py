@@ -248,6 +248,7 @@ def test_broken_files_are_named(copy_of: Path, name: str) -> None:
         ("checkpoints/last/manifest.json", b'{"files": [1]}', "run is damaged"),
         ("env.json", b'{"options": 3}', "run is damaged"),
         ("evidence/evidence.json", b'{"reports": 7}', "run is damaged"),
+        ("evidence/evidence.json", b"[" * 100_000, r"evidence\.json cannot be read"),
     ],
 )
 def test_odd_files_are_the_run_folders_fault(copy_of: Path, name: str, content: bytes, said: str) -> None:

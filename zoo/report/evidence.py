@@ -81,7 +81,7 @@ def read_json(run_dir: Path, steps: int | None = None) -> dict[str, Any]:
         return {}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise _broken(path, error) from error
     if not isinstance(data, dict):
         raise _broken(path, "a mapping was expected")

@@ -245,7 +245,7 @@ def _class_names(schema: Any, column: str) -> tuple[str, ...] | None:
     try:
         names = json.loads(metadata)["info"]["features"][column]["names"]
         return tuple(str(name) for name in names)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
