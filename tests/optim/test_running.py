@@ -14,8 +14,8 @@ from zoo.diagnostics import Diagnostics
 from zoo.errors import ConfigError
 from zoo.optim import Optimization, find_optimizer, optimizers
 from zoo.optim.catalogue import REFUSED, optimizer_names
-from zoo.optim.guard import stepped_unless
 from zoo.optim.running import RunningGroup
+from zoo.optim.skipping import stepped_unless
 
 CIFAR10_94 = """\
 optimizer:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from zoo.optim.guard import decides_itself, stepped_unless
 from zoo.optim.muon import Muon
+from zoo.optim.skipping import decides_itself, stepped_unless
 
 FOREVER = 2**62  # steps
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
