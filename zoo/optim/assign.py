@@ -98,8 +98,8 @@ def _tell_twice(parameter: NamedParameter, takers: list[OptimizerSpec], diagnost
     diagnostics.error(
         "owned-twice",
         f"{first.name} ({first.selector}) and {second.name} ({second.selector}) both take {parameter.name}",
-        second.selector_span,
-        notes=[Note(f"{first.name} takes it too", first.selector_span)],
+        second.node.value_span("params"),
+        notes=[Note(f"{first.name} takes it too", first.node.value_span("params"))],
         help="each parameter belongs to one optimizer; `params: rest` takes what no other does",
     )
 
@@ -109,7 +109,7 @@ def _tell_unowned(optimizers: Sequence[OptimizerSpec], unowned: list[NamedParame
     diagnostics.error(
         "unowned-parameters",
         f"no optimizer takes {names}",
-        optimizers[-1].span,
+        optimizers[-1].node.span,
         help="give one optimizer `params: rest`, or freeze them",
     )
 
@@ -119,7 +119,7 @@ def _tell_empty(optimizer: OptimizerSpec, diagnostics: Diagnostics) -> None:
         message = f"{optimizer.name}: nothing is left for it to train"
     else:
         message = f"{optimizer.name}: the model has no trainable parameter that is {optimizer.selector}"
-    diagnostics.error("owns-nothing", message, optimizer.selector_span)
+    diagnostics.error("owns-nothing", message, optimizer.node.value_span("params"))
 
 
 def _tell_idle(
@@ -141,7 +141,7 @@ def _tell_idle(
     else:
         reason = "another optimizer takes all it fits"
     diagnostics.warning(
-        "idle-group", f"{optimizer.name}: groups[{index}] ({group.selector}) takes nothing: {reason}", group.span
+        "idle-group", f"{optimizer.name}: groups[{index}] ({group.selector}) takes nothing: {reason}", group.node.span
     )
 
 
@@ -161,7 +161,7 @@ def _tell_missed(
             "partly-frozen",
             f"{optimizer.name}: groups[{index}] ({group.selector}) does not freeze {counted(len(missed), 'parameter')} "
             f"that it fits: groups[{earlier}] ({other.selector}) takes them first",
-            group.span,
-            notes=[Note(f"groups[{earlier}] stands here", other.span)],
+            group.node.span,
+            notes=[Note(f"groups[{earlier}] stands here", other.node.span)],
             help="the first group that fits takes a parameter: put the one that freezes first",
         )

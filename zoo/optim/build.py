@@ -73,7 +73,7 @@ def build_optimization(
         optimizers.append(optimizer)
     if not optimizers and not diagnostics.errors:
         message = "there is nothing to train: every parameter is frozen"
-        diagnostics.error("nothing-to-train", message, assigned[0][0].span if assigned else None)
+        diagnostics.error("nothing-to-train", message, assigned[0][0].node.span if assigned else None)
     raise_if_errors(diagnostics)
     return Optimization(optimizers, groups, running, frozen, choices)
 
@@ -132,7 +132,7 @@ def _torch_optimizer(
         moves = any(schedule is not None and schedule.moves_momentum for schedule in schedules)
         return new_optimizer(spec.entry, groups, dict(spec.arguments), moves_momentum=moves)
     except (ValueError, TypeError, RuntimeError) as refusal:
-        diagnostics.error("refused-parameters", f"{spec.name}: {refusal}", spec.selector_span)
+        diagnostics.error("refused-parameters", f"{spec.name}: {refusal}", spec.node.value_span("params"))
         return None
 
 
@@ -169,8 +169,7 @@ def _running_schedules(
 def _running(schedule: ScheduleSpec, view: GroupsView, length: Length) -> RunningSchedule:
     count = schedule.count(length.steps, length.epochs)
     make = partial(schedule.build, view, count=count, epochs=length.epochs)
-    last = schedule.arguments.get("total_steps") or count
-    return RunningSchedule(make, view, schedule.interval == "step", last, schedule.metric)
+    return RunningSchedule(make, view, schedule.interval == "step", schedule.values_in(count), schedule.metric)
 
 
 def _stretches(spec: OptimizerSpec, shares: list[Share], length: Length) -> list[FrozenStretch]:

@@ -139,7 +139,7 @@ class OptimizationSpec:
 def _of_the_first(optimizer: OptimizerSpec) -> FindRequest:
     """The request to find an optimizer's rate: its schedule's peak where that is the one that counts."""
     has_peak = optimizer.schedule is not None and optimizer.schedule.peak is not None
-    return FindRequest(optimizer.span, FindSettings(), (0,), in_schedule=has_peak)
+    return FindRequest(optimizer.node.span, FindSettings(), (0,), in_schedule=has_peak)
 
 
 def _unscheduled(optimizer: OptimizerSpec, twice: OptimizerSpec) -> OptimizerSpec:

@@ -33,23 +33,21 @@ def parse_optimization(optimizer: Node, schedule: Node | None, diagnostics: Diag
     if not nodes:
         diagnostics.error("missing-key", "optimizer: the list is empty", optimizer.span)
     read = [_parse_optimizer(node, shared, diagnostics, alone=len(nodes) == 1) for node in nodes]
-    right = [one for one in read if one is not None]
-    optimizers = tuple(one.spec for one in right)
+    optimizers = tuple(one.spec for one in read if one is not None)
     _tell_second_rest(optimizers, diagnostics)
     find = _find_request(read, mark, shared, diagnostics)
     if len(diagnostics.errors) > before:
         return None
-    for one in right:
-        probe(one.spec, one.mapping, diagnostics)
+    for spec in optimizers:
+        probe(spec, diagnostics)
     return OptimizationSpec(optimizers, find) if len(diagnostics.errors) == before else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """An optimizer as read, with what is to be found for it; ``mapping`` has its name in it."""
+    """An optimizer as read, with what is to be found for it."""
 
     spec: OptimizerSpec
-    mapping: Mapping
     own_mark: FindMark | None
     schedule_mark: FindMark | None
 
@@ -77,13 +75,12 @@ def _parse_optimizer(node: Node, shared: ScheduleSpec | None, diagnostics: Diagn
         entry,
         own,
         selector,
-        mapping.span,
-        selector_span=mapping.value_span("params"),
+        mapping,
         groups=tuple(group for group in groups if group is not None),
         schedule=schedule or shared,
     )
-    _check_peak(spec, mapping, mark, diagnostics)
-    return _Read(spec, mapping, mark, schedule_mark)
+    _check_peak(spec, mark, diagnostics)
+    return _Read(spec, mark, schedule_mark)
 
 
 def _entry(mapping: Mapping, diagnostics: Diagnostics) -> OptimizerEntry | None:
@@ -134,7 +131,7 @@ def _parse_group(node: Node, entry: OptimizerEntry, diagnostics: Diagnostics) ->
     values = given(keys)
     return GroupSpec(
         selector,
-        node.span,
+        node,
         arguments={key: value for key, value in values.items() if key not in _GROUP_KEYS},
         lr=values.get("lr"),
         lr_scale=1.0 if keys.lr_scale is None else keys.lr_scale,
@@ -151,7 +148,7 @@ def _freeze(keys: bool | FreezeKeys | None) -> Freeze | None:
     return Freeze(always=True)
 
 
-def _check_peak(spec: OptimizerSpec, mapping: Mapping, mark: FindMark | None, diagnostics: Diagnostics) -> None:
+def _check_peak(spec: OptimizerSpec, mark: FindMark | None, diagnostics: Diagnostics) -> None:
     """A cycle climbs to its own max_lr, else to the optimizer's lr: one of them must be there, and count."""
     schedule = spec.schedule
     if schedule is None or "lr" not in spec.entry.arguments.model_fields:
@@ -164,13 +161,13 @@ def _check_peak(spec: OptimizerSpec, mapping: Mapping, mark: FindMark | None, di
         tell(
             "unused-lr",
             f"{spec.name}: this lr is never used: {schedule.name} climbs to its own max_lr",
-            mapping.key_span("lr"),
-            notes=[Note("the schedule stands here", schedule.span)],
+            spec.node.key_span("lr"),
+            notes=[Note("the schedule stands here", schedule.node.span)],
             help="leave one of them out",
         )
     elif schedule.entry.traits.cycles and schedule.peak is None and "lr" not in spec.arguments:
         help = "add max_lr: number, or find"
-        diagnostics.error("missing-key", f"{schedule.name}: max_lr is missing", schedule.span, help=help)
+        diagnostics.error("missing-key", f"{schedule.name}: max_lr is missing", schedule.node.span, help=help)
 
 
 def _tell_second_rest(optimizers: tuple[OptimizerSpec, ...], diagnostics: Diagnostics) -> None:
@@ -179,8 +176,8 @@ def _tell_second_rest(optimizers: tuple[OptimizerSpec, ...], diagnostics: Diagno
         diagnostics.error(
             "owned-twice",
             f"{optimizer.name}: another optimizer takes the rest already",
-            optimizer.selector_span,
-            notes=[Note(f"{rests[0].name} takes it", rests[0].selector_span)],
+            optimizer.node.value_span("params"),
+            notes=[Note(f"{rests[0].name} takes it", rests[0].node.value_span("params"))],
         )
 
 

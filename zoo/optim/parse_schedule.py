@@ -39,12 +39,10 @@ def parse_schedule(
         entry,
         own,
         _interval(entry, values),
-        mapping.span,
+        mapping,
         peak_epoch=values.get("peak_epoch"),
-        peak_span=_span(mapping, "peak_epoch"),
         metric=values.get("metric", "loss") if entry.traits.watches else None,
         children=children,
-        argument_spans={item.key: item.value.span for item in mapping},
     )
     return spec, mark
 
@@ -130,8 +128,3 @@ def _children(
         for index, item in enumerate(node)
     ]
     return tuple(child for child in found if child is not None)
-
-
-def _span(mapping: Mapping, key: str) -> Any:
-    node = mapping.get(key)
-    return node.span if node is not None else None

@@ -14,7 +14,6 @@ import torch
 from torch.optim import Optimizer
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Sequence
 from zoo.optim.build import new_optimizer, torch_group
 from zoo.optim.catalogue import optimizers
 from zoo.optim.running import GroupsView, RunningSchedule
@@ -30,24 +29,24 @@ _EPOCHS, _COUNT = 100.0, 1000  # of the training that a schedule is tried on
 _MOST = 10_000  # steps of a longer one, for a schedule that counts beyond that
 
 
-def probe(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> None:
+def probe(spec: OptimizerSpec, diagnostics: Diagnostics) -> None:
     """Tells what the optimizer, its groups and its schedules do not accept."""
     pointless = next((key for key in _POINTLESS if spec.arguments.get(key)), None)
     if pointless is not None:
         message = f"{spec.name}: {pointless} is for {_POINTLESS[pointless]}"
-        diagnostics.error("bad-value", message, node.value_span(pointless), help="leave it out")
+        diagnostics.error("bad-value", message, spec.node.value_span(pointless), help="leave it out")
         return
-    optimizer = _try_optimizer(spec, node, diagnostics)
+    optimizer = _try_optimizer(spec, diagnostics)
     if optimizer is None:
         return
-    for group, group_node in zip(spec.groups, _group_nodes(node), strict=True):
-        _try_group(spec, group, group_node, optimizer, diagnostics)
+    for group in spec.groups:
+        _try_group(spec, group, optimizer, diagnostics)
     schedules = [spec.schedule, *(group.schedule for group in spec.groups)]
     for schedule in {id(one): one for one in schedules if one is not None}.values():
         _try_schedule(spec, schedule, diagnostics)
 
 
-def _try_optimizer(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics) -> Optimizer | None:
+def _try_optimizer(spec: OptimizerSpec, diagnostics: Diagnostics) -> Optimizer | None:
     def make(arguments: dict[str, Any]) -> Optimizer:
         return new_optimizer(spec.entry, [{"params": [_small()]}], arguments)[0]
 
@@ -55,7 +54,7 @@ def _try_optimizer(spec: OptimizerSpec, node: Mapping, diagnostics: Diagnostics)
         return make(spec.arguments)
     except _REFUSALS as refusal:
         culprit = _culprit(make, spec.arguments)
-        place, help = node.value_span(culprit or ""), _other_meant(spec.name)
+        place, help = spec.node.value_span(culprit or ""), _other_meant(spec.name)
         _tell(spec.name, culprit, refusal, place, diagnostics, help=help)
         return None
 
@@ -68,13 +67,11 @@ def _other_meant(name: str) -> str | None:
     )
 
 
-def _try_group(
-    spec: OptimizerSpec, group: GroupSpec, node: Mapping, optimizer: Optimizer, diagnostics: Diagnostics
-) -> None:
+def _try_group(spec: OptimizerSpec, group: GroupSpec, optimizer: Optimizer, diagnostics: Diagnostics) -> None:
     fixed = [key for key in group.arguments if key not in optimizer.defaults]
     for key in fixed:
         message = f"{spec.name}: {key} is one for the whole optimizer; no group has its own"
-        diagnostics.error("bad-value", message, node.value_span(key))
+        diagnostics.error("bad-value", message, group.node.value_span(key))
     if fixed:
         return
 
@@ -87,7 +84,7 @@ def _try_group(
         make(arguments)
     except _REFUSALS as refusal:
         culprit = _culprit(make, arguments)
-        _tell(f"{spec.name}: group", culprit, refusal, node.value_span(culprit or ""), diagnostics)
+        _tell(f"{spec.name}: group", culprit, refusal, group.node.value_span(culprit or ""), diagnostics)
 
 
 def _try_schedule(spec: OptimizerSpec, schedule: ScheduleSpec, diagnostics: Diagnostics) -> None:
@@ -105,16 +102,14 @@ def _try_schedule(spec: OptimizerSpec, schedule: ScheduleSpec, diagnostics: Diag
         make(schedule.arguments)
     except _REFUSALS as refusal:
         culprit = _culprit(make, schedule.arguments)
-        place = schedule.argument_spans.get(culprit or "", schedule.span)
-        _tell(schedule.name, culprit, refusal, place, diagnostics)
+        _tell(schedule.name, culprit, refusal, schedule.node.value_span(culprit or ""), diagnostics)
 
 
 def _walk(schedule: ScheduleSpec, view: GroupsView) -> None:
     """Takes a schedule through a training that goes past what it counts itself, as far as that is bounded."""
     count = min(max(_COUNT, _counted(schedule) + 2), _MOST)
     make = partial(schedule.build, view, count=count, epochs=_EPOCHS)
-    values = schedule.arguments.get("total_steps") or count
-    running = RunningSchedule(make, view, by_step=True, count=values, metric=schedule.metric)
+    running = RunningSchedule(make, view, by_step=True, count=schedule.values_in(count), metric=schedule.metric)
     for done in range(1, count):
         try:
             running.advance(done, {} if schedule.metric is None else {schedule.metric: 0.0})
@@ -145,11 +140,6 @@ def _tell(
 ) -> None:
     text = (str(refusal) or type(refusal).__name__).strip().rstrip(".")
     diagnostics.error("bad-value", ": ".join(part for part in (what, key, text) if part), span, help=help)
-
-
-def _group_nodes(node: Mapping) -> list[Mapping]:
-    groups = node.get("groups")
-    return [group for group in groups if isinstance(group, Mapping)] if isinstance(groups, Sequence) else []
 
 
 def _small() -> torch.nn.Parameter:

@@ -20,7 +20,7 @@ def check_length(
         diagnostics.error(
             "peak-outside-training",
             f"{spec.name}: peak_epoch {spec.peak_epoch:g} lies outside the training of {epochs:g} epochs",
-            spec.peak_span or spec.span,
+            spec.node.value_span("peak_epoch"),
             help=f"choose one between 0 and {epochs:g}, or train for longer",
         )
     if spec.entry.traits.has_corners:
@@ -48,7 +48,7 @@ def _check_corners(spec: ScheduleSpec, epochs: float, diagnostics: Diagnostics, 
             f"end at {epochs:g}, where the rate should be what the last factor says",
         )
     )
-    diagnostics.warning(code, f"{spec.name}: {message}", spec.argument_spans.get("epochs", spec.span), help=help)
+    diagnostics.warning(code, f"{spec.name}: {message}", spec.node.value_span("epochs"), help=help)
 
 
 def _check_counts(spec: ScheduleSpec, count: int, diagnostics: Diagnostics, *, may_stand_still: bool) -> None:
@@ -65,7 +65,7 @@ def _check_counts(spec: ScheduleSpec, count: int, diagnostics: Diagnostics, *, m
             diagnostics.warning(
                 "schedule-stands",
                 f"{child.name}: its stretch is one epoch, and the rate moves once an epoch: it never leaves its start",
-                child.span,
+                child.node.span,
                 help=f"{spec.name} with interval: step, its milestones in steps, moves it with every step",
             )
         _check_counts(clocked, stretch, diagnostics, may_stand_still=may_stand_still)
@@ -83,7 +83,7 @@ def _tell_unreached(spec: ScheduleSpec, count: int, diagnostics: Diagnostics) ->
     diagnostics.warning(
         "schedule-cut-short",
         f"{spec.name}: {key} {listed(late, 'and')} {are} never reached in {counted(count, spec.interval)}",
-        spec.argument_spans.get(key, spec.span),
+        spec.node.value_span(key),
         help=f"stay below {count}{steps}",
     )
     return True
@@ -105,6 +105,6 @@ def _check_total(spec: ScheduleSpec, count: int, diagnostics: Diagnostics, *, ma
     diagnostics.warning(
         code,
         f"{spec.name}: {message}",
-        spec.argument_spans.get(traits.total or "", spec.span),
+        spec.node.value_span(traits.total or ""),
         help=f"leave {traits.total} out, and it is worked out",
     )

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from zoo.diagnostics import Span
+from zoo.document import Mapping as MappingNode
 from zoo.optim.piecewise import PiecewiseLinear, PiecewiseLinearArguments
 from zoo.registry import Registry
 from zoo.schema import ArgsModel, arguments_model
@@ -99,17 +99,15 @@ class ScheduleEntry:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """A declared schedule. ``arguments`` are the scheduler's own, as far as they were given."""
+    """A declared schedule. ``arguments`` are the scheduler's own, as far as they were given; ``node`` says where."""
 
     entry: ScheduleEntry
     arguments: dict[str, Any]
     interval: Interval
-    span: Span
+    node: MappingNode
     peak_epoch: float | None = None
-    peak_span: Span | None = None
     metric: str | None = None
     children: tuple[ScheduleSpec, ...] = ()
-    argument_spans: dict[str, Span] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -144,6 +142,10 @@ class ScheduleSpec:
     def count(self, steps: int, epochs: float) -> int:
         """How many values the schedule has in a training: its steps, or its epochs begun."""
         return steps if self.interval == "step" else max(1, math.ceil(epochs - 1e-9))
+
+    def values_in(self, count: int) -> int:
+        """How many of a training's so many values are its own: those of its `total_steps`, or all."""
+        return self.arguments.get("total_steps") or count
 
     def build(self, optimizer: Optimizer, *, count: int, epochs: float) -> LRScheduler:
         """torch's scheduler for an optimizer; ``count`` as :meth:`count` gives it, ``epochs`` those of the training.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zoo.diagnostics import Diagnostics, Span
+from zoo.diagnostics import Diagnostics
+from zoo.document import Mapping
 from zoo.optim.catalogue import OptimizerEntry
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.selection import Selector
@@ -25,7 +26,7 @@ class GroupSpec:
     """Parameters of one optimizer that differ in some arguments. ``lr_scale`` multiplies the optimizer's rate."""
 
     selector: Selector
-    span: Span
+    node: Mapping
     arguments: dict[str, Any] = field(default_factory=dict)
     lr: float | None = None
     lr_scale: float = 1.0
@@ -38,7 +39,7 @@ class GroupSpec:
             diagnostics.warning(
                 "never-thawed",
                 f"{self.selector}: frozen until epoch {self.freeze.until:g}, in a training of {epochs:g} epochs",
-                self.span,
+                self.node.span,
                 help="freeze: true says so; else let it thaw earlier, or train for longer",
             )
 
@@ -50,8 +51,7 @@ class OptimizerSpec:
     entry: OptimizerEntry
     arguments: dict[str, Any]
     selector: Selector
-    span: Span
-    selector_span: Span
+    node: Mapping
     groups: tuple[GroupSpec, ...] = ()
     schedule: ScheduleSpec | None = None
 
