@@ -62,8 +62,11 @@ class MultiplicativeNoise(Multiply):
 
 
 @dataclass(frozen=True)
-class ElementwiseNoise(MultiplicativeNoise):
+class ElementwiseNoise(Sometimes):
     """MultiplicativeNoise with a number for each pixel, or for each of its channels."""
+
+    multiplier: tuple[float, float]
+    per_channel: bool
 
     def drawn(self, draws: Draws) -> Parameters:
         """``key`` (n)."""
@@ -125,7 +128,7 @@ def gauss_noise(transform: Any, shape: Shape) -> GaussNoise:
     return GaussNoise(transform.p, shape, *ranges, transform.per_channel)
 
 
-def multiplicative_noise(transform: Any, shape: Shape) -> MultiplicativeNoise:
+def multiplicative_noise(transform: Any, shape: Shape) -> MultiplicativeNoise | ElementwiseNoise:
     """MultiplicativeNoise."""
     form = ElementwiseNoise if transform.elementwise else MultiplicativeNoise
     return form(transform.p, shape, tuple(transform.multiplier), transform.per_channel)
