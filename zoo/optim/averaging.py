@@ -24,7 +24,7 @@ class WeightAverage:
     """Named tensors of a model (parameters and buffers) and an average of each; the model's own until a first pull."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self.model = model
         self._tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         self._slots = dict(_slots(model))
 
@@ -46,7 +46,7 @@ class WeightAverage:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model with the averaged weights; afterwards its own again, bit for bit."""
-        own = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.write()
         try:
             yield
@@ -190,7 +190,6 @@ class SWA(_Averaging):
 
     def __init__(self, model: nn.Module, steps_per_epoch: int, start_epoch: float, every_epochs: float = 1.0) -> None:
         super().__init__(model)
-        self._model = model
         self._start = max(1, round(start_epoch * steps_per_epoch))
         self._every = max(1, round(every_epochs * steps_per_epoch))
         self._refreshed = 0  # the updates that the statistics know of
@@ -209,9 +208,9 @@ class SWA(_Averaging):
         """
         if self._refreshed == self.updates:
             return
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self._model.modules()):
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self._average.model.modules()):
             with self._average.applied():
-                mean = deepcopy(self._model)
+                mean = deepcopy(self._average.model)
             with same_randomness(mean):  # dropout draws
                 update_bn(images, mean)
             self._average.load(mean.state_dict())
