@@ -70,14 +70,13 @@ class Batches:
     of the whole split, whoever shares it.
     """
 
-    _rank, _ranks = 0, 1
-
     def __init__(
         self, renderer: Renderer, samples: int, *, batch_size: int, shuffle: bool, drop_last: bool, seed: int,
         backend: Literal["batched", "albumentations"], reason: str, ahead: bool = False,
     ) -> None:  # fmt: skip
         self.samples, self.batch_size, self.backend, self.reason = samples, batch_size, backend, reason
         self._renderer, self._shuffle, self._drop_last = renderer, shuffle, drop_last
+        self._rank, self._ranks = 0, 1
         # Neither holds this object, which would then not end with its last reference, nor would its workers.
         self._permutation = partial(_permutation, samples, seed)
         self._ahead = Ahead(self._permutation) if ahead else None
