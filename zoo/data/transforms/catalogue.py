@@ -21,13 +21,13 @@ from zoo.registry import Registry
 class TransformEntry:
     """A transform by its name.
 
-    ``arguments`` judges what is written beside it. ``batched`` makes the form that runs over whole batches, from the
-    built albumentations transform, or raises NotBatchedError. ``own`` makes the form of a transform of zoo's own,
-    which has no other: where samples are treated one by one, it runs on batches of one.
+    ``make_arguments`` makes the model that judges what is written beside it. ``batched`` makes the form that runs over
+    whole batches, from the built albumentations transform, or raises NotBatchedError. ``own`` makes the form of a
+    transform of zoo's own, which has no other: where samples are treated one by one, it runs on batches of one.
     """
 
     name: str
-    model: Callable[[], type[BaseModel]]
+    make_arguments: Callable[[], type[BaseModel]]
     batched: Builder | None = None
     own: Callable[[Any, Shape, Facts], BatchedForm] | None = None
     only_train: bool = False
@@ -36,8 +36,8 @@ class TransformEntry:
 
     @cached_property
     def arguments(self) -> type[BaseModel]:
-        """The Pydantic model of its arguments."""
-        return self.model()
+        """The Pydantic model of its arguments, made when it is first asked for: there are a hundred."""
+        return self.make_arguments()
 
     @property
     def is_batched(self) -> bool:
