@@ -12,7 +12,7 @@ from zoo.diagnostics import percent
 from zoo.explain import ANY_CLASS, Cell, Explanation
 from zoo.report import classes, pictures
 from zoo.report.folder import Run
-from zoo.report.sections import Image, Section, embedded, recorded
+from zoo.report.sections import Image, Section, embedded, recorded, shown_file
 from zoo.report.theme import save_png
 from zoo.train.scores import ByClass
 from zoo.train.scores import confusion as confusion_counts
@@ -71,7 +71,7 @@ def confusion(run: Run, figures: Path) -> Section | None:
     if len(names) <= classes.WRITTEN_CELLS:
         data["cells"] = _cells(counts, names, links)
     else:
-        data["image"] = _png(path)
+        data["image"] = shown_file(path)
     lead = "Rows are the true class, columns the prediction."
     return recorded("confusion", data, lead, ("figures/confusion.png",))
 
@@ -189,17 +189,6 @@ def _maps(run: Run, place: int, card: dict[str, Any]) -> list[tuple[str, picture
 def _overlaid(image: pictures.Pixels, map_HW: pictures.Pixels) -> Image:
     uri = pictures.map_uri(image, map_HW)
     return Image(uri, image.shape[1], image.shape[0], crisp=False)
-
-
-def _png(path: Path) -> Image:
-    import base64
-
-    from PIL import Image as Pillow
-
-    with Pillow.open(path) as picture:
-        width, height = picture.size
-    uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return Image(uri, width, height, crisp=False)
 
 
 def _counts(run: Run) -> NDArray[np.int64]:

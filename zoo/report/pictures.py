@@ -34,7 +34,12 @@ def data_uri(image: Pixels) -> str:
         picture.thumbnail((LARGEST, LARGEST))
         picture.save(buffer, "JPEG", quality=82, optimize=True)
         kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return uri_of(kind, buffer.getvalue())
+
+
+def uri_of(kind: str, content: bytes) -> str:
+    """A file of an image, ``png`` or ``jpeg``, as a ``data:`` URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def is_crisp(image: Pixels) -> bool:

@@ -66,6 +66,15 @@ def embedded(image: pictures.Pixels) -> Image:
     return Image(pictures.data_uri(image), image.shape[1], image.shape[0], pictures.is_crisp(image))
 
 
+def shown_file(path: Path) -> Image:
+    """A PNG file as the template wants it."""
+    from PIL import Image as Pillow
+
+    with Pillow.open(path) as picture:
+        width, height = picture.size
+    return Image(pictures.uri_of("png", path.read_bytes()), width, height, crisp=False)
+
+
 def chart(draw: Draw, name: str, description: str) -> Any:
     """An inline chart, marked as safe: it is matplotlib's own SVG, whose texts are escaped."""
     from markupsafe import Markup
