@@ -59,7 +59,10 @@ def op_arguments(
 
 
 def _hole(span: Span, holes: list[Span]) -> Scalar:
-    """Stands for a value that is not known; what validation says of it is dropped."""
+    """Stands for a value that is not known; what validation says of it is dropped.
+
+    It bears a copy of the span, and is recognised by that very object: another value may stand at the same place.
+    """
     holes.append(replace(span))
     return Scalar(1, holes[-1])
 

@@ -13,7 +13,7 @@ _RESIZES = re.compile(r"(?i)conv|pool|interpolate|upsampl|shuffle|pad")  # of ot
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Resizing:
     """A leaf step whose map has another size than what came in."""
 
     step: Step
@@ -45,25 +45,25 @@ def where_the_map_changes(
         before: MaybeValue | Value = None
         if source is not None and (source in steps or source in feeds):
             before = steps[source].output if source in steps else feeds[source].value
-        changes = list(_changes(step, _map(before)))
-        if changes:
-            last = changes[-1]
+        resizings = list(_resizings(step, _map(before)))
+        if resizings:
+            last = resizings[-1]
             span = last.step.span
             return f"{home}{name} {last.verb} at {span.file}:{span.line} ({last.step.op})"
         name = source
     return None
 
 
-def _changes(step: Step, before: tuple[int, ...] | None) -> Iterator[Change]:
+def _resizings(step: Step, before: tuple[int, ...] | None) -> Iterator[Resizing]:
     """The leaves of a step, in order, that resize the map."""
     if step.body is None:
         after = _map(step.output)
         if before is not None and after is not None and before != after and _RESIZES.search(step.op):
-            yield Change(step, before, after)
+            yield Resizing(step, before, after)
         return
     maps = {step.body.inputs[0]: before}
     for inner in step.body.steps:
-        yield from _changes(inner, maps.get(inner.inputs[0].name) if inner.inputs else None)
+        yield from _resizings(inner, maps.get(inner.inputs[0].name) if inner.inputs else None)
         maps[inner.name] = _map(inner.output)
 
 
