@@ -54,6 +54,12 @@ class Place:
         return self.layer.span
 
     @property
+    def from_span(self) -> Span:
+        """Where `from` names what it reads; the layer's name where it is left out."""
+        node = self.layer.keys.get("from")
+        return node.span if node else self.span
+
+    @property
     def arguments(self) -> MappingNode:
         """The layer's arguments, those of `first` laid over them for the first copy."""
         node, first = self.layer.arguments, self.layer.keys.get("first")
@@ -177,12 +183,11 @@ def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -
     number = len(wires.all)
     if number < fewest or (most is not None and number > most):
         due = f"{fewest}" if most == fewest else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-        node = place.layer.keys.get("from")
         help = _naming(op, fewest) if number < fewest else None
         told.own.error(
             "wrong-inputs",
             f"{op.name} takes {due} input{'s' if due != '1' else ''}, here it gets {number}",
-            node.span if node else place.span,
+            place.from_span,
             help=help,
         )
         return False
@@ -276,8 +281,7 @@ def _has_one_batch(op: Op, output: Value, place: Place, told: Told) -> bool:
 
 def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[str, Wire]:
     """Which wire feeds which input of a block."""
-    wires, node = place.wires, place.layer.keys.get("from")
-    span = node.span if node else place.span
+    wires, span = place.wires, place.from_span
     found = dict(zip(text.inputs, wires.positional, strict=False))
     if len(wires.positional) > len(text.inputs):
         told.own.error(
