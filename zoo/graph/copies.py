@@ -10,6 +10,7 @@ from zoo.diagnostics import counted
 from zoo.document import Scalar, plain
 from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
+from zoo.graph.params import whole_help
 from zoo.graph.patterns import check_copies
 from zoo.graph.plan import Block, Output, Ref, Step, TensorSpec
 from zoo.graph.steps import Made
@@ -112,12 +113,11 @@ def _count(layer: LayerText, scope: Scope, told: Told) -> int | None:
         return None
     value = plain(found)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        is_float = isinstance(value, float) and isinstance(node, Scalar) and node.text.startswith("$")
         told.own.error(
             "bad-value" if isinstance(value, int) else "wrong-type",
             f"{layer.shown}: repeat: expected a whole number from 0, got {shown(value)}",
             node.span,
-            help="// divides to a whole number" if is_float else None,
+            help=whole_help(found),
         )
         return None
     if value > MOST_STEPS:

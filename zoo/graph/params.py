@@ -145,7 +145,7 @@ def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, d
         return Param(UNKNOWN, entry.value.span)
     fault = declared.fault(plain(node))
     if fault:
-        help = "// divides to a whole number" if _is_float_for_int(declared, node) else None
+        help = whole_help(node) if declared.type == "int" else None
         if declared.type in ("int", "float") and (text := text_of(node)) is not None:
             help = expression_help(text)
         if declared.type == "bool":
@@ -163,14 +163,11 @@ def _given(declared: Declaration, entry: Entry, node: Node | None, call: Call, d
     return Param(plain(node), node.span)
 
 
-def _is_float_for_int(declared: Declaration, node: Node) -> bool:
-    return (
-        declared.type == "int"
-        and isinstance(node, Scalar)
-        and isinstance(node.value, float)
-        and node.text.startswith("$")
-        and "/" in node.text
-    )
+def whole_help(node: Node) -> str | None:
+    """The way out where an expression's division gives a float in a whole number's place."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, float):
+        return None
+    return "// divides to a whole number" if node.text.startswith("$") and "/" in node.text else None
 
 
 def _default(declared: Declaration, default: Node, scope: Scope, diagnostics: Diagnostics) -> Param:
