@@ -64,16 +64,60 @@ def lint(
         loss: The recipe's loss; for an architecture by itself the default one.
         loss_span: Where the recipe names it.
     """
-    graph = flow(plan)
-    by_path = {node.path: node for node in graph.nodes}
-    found = Diagnostics()
+    network, found = _Network(plan), Diagnostics()
     if loss in WITH_SOFTMAX:
-        _softmax_before_loss(graph, found, loss_span)
-    _bias_before_norm(graph, by_path, found)
-    _window_wider_than_map(graph, by_path, plan, found)
-    _linear_on_map(graph, by_path, plan, found)
-    _norm_on_map(graph, by_path, plan, found)
+        _softmax_before_loss(network, found, loss_span)
+    for look in (_bias_before_norm, _window_wider_than_map, _linear_on_map, _norm_on_map):
+        look(network, found)
     diagnostics.extend(_once_a_place(found))
+
+
+class _Network:
+    """A plan as one flat graph, and what the lints ask of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.graph = flow(plan)
+        self._inputs = plan.inputs
+        self._by_path = {node.path: node for node in self.graph.nodes}
+
+    def before(self, node: FlowNode) -> FlowNode | None:
+        """The node whose value this one reads first; None where that is an input, or it reads nothing."""
+        return self._by_path.get(node.reads[0].source) if node.reads else None
+
+    def incoming(self, node: FlowNode) -> tuple[int, ...] | None:
+        """The sizes of what a node reads first, where that is one tensor."""
+        before = self.before(node)
+        if before is not None:
+            output = before.step.output
+            return output.shape if isinstance(output, TensorSpec) else None
+        return self._inputs[node.reads[0].source.removeprefix("in:")].shape if node.reads else None
+
+    def incoming_map(self, node: FlowNode) -> tuple[int, ...] | None:
+        """The same, where it is a map: four dimensions, the channels in the second, as an image or a 2d layer has."""
+        sizes = self.incoming(node)
+        if sizes is None or len(sizes) != 4:
+            return None
+        maker = self.before(node)
+        while maker is not None and not maker.step.op.lower().endswith("2d"):
+            if maker.step.op not in KEEPS_ORDER or not maker.reads:
+                return None
+            maker = self.before(maker)
+        return sizes
+
+    def maker(self, node: FlowNode) -> list[Note]:
+        """Says what makes the map that a node reads."""
+        maker = self.before(node)
+        return [Note(f"{maker.path} makes the map", maker.step.span)] if maker is not None else []
+
+    def shrinker(self, node: FlowNode) -> list[Note]:
+        """Says which layer made the map that a node reads 1x1."""
+        current = self.before(node)
+        while current is not None and current.reads:
+            sizes = self.incoming(current)
+            if sizes is None or prod(sizes[2:]) > 1:
+                return [Note(f"{current.path} shrinks it to 1x1", current.step.span)]
+            current = self.before(current)
+        return []
 
 
 def _once_a_place(found: Diagnostics) -> Iterator[Diagnostic]:
@@ -115,9 +159,9 @@ def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagn
     )
 
 
-def _softmax_before_loss(graph: Flow, diagnostics: Diagnostics, loss_span: Span | None) -> None:
-    shown = _softmaxes_shown(graph)
-    for node in graph.nodes:
+def _softmax_before_loss(network: _Network, diagnostics: Diagnostics, loss_span: Span | None) -> None:
+    shown = _softmaxes_shown(network.graph)
+    for node in network.graph.nodes:
         if node.path in shown:
             diagnostics.warning(
                 "softmax-before-loss",
@@ -141,18 +185,17 @@ def _softmaxes_shown(graph: Flow) -> set[str]:
     return set().union(*(shown.get(link.source, set()) for link in graph.outputs))
 
 
-def _bias_before_norm(graph: Flow, by_path: dict[str, FlowNode], diagnostics: Diagnostics) -> None:
+def _bias_before_norm(network: _Network, diagnostics: Diagnostics) -> None:
+    graph = network.graph
     readers = graph.readers()
     outputs = {link.source for link in graph.outputs}
     shared = {
         f"{node.path.rpartition('.')[0]}.{node.step.share}".lstrip(".") for node in graph.nodes if node.step.share
     }
     for node in graph.nodes:
-        if node.step.op not in NORMS or not node.reads:
-            continue
-        source = by_path.get(node.reads[0].source)
+        source = network.before(node) if node.step.op in NORMS else None
         while source is not None and source.step.op in MAX_POOLS and len(readers[source.path]) == 1:
-            source = by_path.get(source.reads[0].source)
+            source = network.before(source)
         if source is None or source.path in outputs or len(readers[source.path]) > 1 or not _has_bias(source.step):
             continue
         if source.path in shared or not _is_along_channels(source.step, node.step):
@@ -182,26 +225,26 @@ def _has_bias(step: Step) -> bool:
     return is_affine and any(parameter.name == "bias" and parameter.trainable for parameter in step.parameters)
 
 
-def _window_wider_than_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
-    for node in graph.nodes:
-        if not node.step.op.startswith("Conv") or node.step.op.startswith("ConvTranspose") or not node.reads:
+def _window_wider_than_map(network: _Network, diagnostics: Diagnostics) -> None:
+    for node in network.graph.nodes:
+        if not node.step.op.startswith("Conv") or node.step.op.startswith("ConvTranspose"):
             continue
         kernel = node.step.arguments.get("kernel_size", 1)
         widest = max(kernel) if isinstance(kernel, list | tuple) else kernel
-        sizes = _incoming(node, by_path, plan)
+        sizes = network.incoming(node)
         if sizes and len(sizes) >= 3 and prod(sizes[2:]) == 1 and widest > 1:
             diagnostics.warning(
                 "window-wider-than-map",
                 f"{node.path}: a convolution {widest} wide over a map of 1x1 sees nothing but padding around one value",
                 node.step.span,
-                notes=list(_shrinker(node, by_path)),
+                notes=network.shrinker(node),
                 help="shrink the map later, or use kernel_size: 1",
             )
 
 
-def _linear_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
-    for node in graph.nodes:
-        sizes = _incoming_map(node, by_path, plan) if node.step.op == "Linear" else None
+def _linear_on_map(network: _Network, diagnostics: Diagnostics) -> None:
+    for node in network.graph.nodes:
+        sizes = network.incoming_map(node) if node.step.op == "Linear" else None
         if sizes is None:
             continue
         pool = "" if prod(sizes[2:]) == 1 else ", and {op: AdaptiveAvgPool2d, output_size: 1} before that to average"
@@ -209,15 +252,15 @@ def _linear_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagno
             "linear-on-map",
             f"{node.path}: a Linear works on the last dimension, of a map its width: {list(sizes[1:])} comes in",
             node.step.span,
-            notes=_maker(node, by_path),
+            notes=network.maker(node),
             help=f"put {{op: flatten, start_dim: 1}} before it{pool}",
         )
 
 
-def _norm_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnostics: Diagnostics) -> None:
-    for node in graph.nodes:
+def _norm_on_map(network: _Network, diagnostics: Diagnostics) -> None:
+    for node in network.graph.nodes:
         due = node.step.arguments.get("normalized_shape")
-        sizes = _incoming_map(node, by_path, plan) if node.step.op in NORMS_OF_THE_LAST else None
+        sizes = network.incoming_map(node) if node.step.op in NORMS_OF_THE_LAST else None
         if sizes is None or (isinstance(due, list | tuple) and len(due) > 1):
             continue
         over_channels = "LayerNorm2d normalises over the channels, " if node.step.op.lower().startswith("layer") else ""
@@ -225,49 +268,6 @@ def _norm_on_map(graph: Flow, by_path: dict[str, FlowNode], plan: Plan, diagnost
             "norm-on-map",
             f"{node.path}: {node.step.op} works on the last dimension, of a map its width: {list(sizes[1:])} comes in",
             node.step.span,
-            notes=_maker(node, by_path),
+            notes=network.maker(node),
             help=f"{over_channels}normalized_shape: {list(sizes[1:])} over the whole map",
         )
-
-
-def _maker(node: FlowNode, by_path: dict[str, FlowNode]) -> list[Note]:
-    maker = by_path.get(node.reads[0].source)
-    return [Note(f"{maker.path} makes the map", maker.step.span)] if maker is not None else []
-
-
-def _incoming_map(node: FlowNode, by_path: dict[str, FlowNode], plan: Plan) -> tuple[int, ...] | None:
-    """The sizes of what a node reads, where that is a map."""
-    sizes = _incoming(node, by_path, plan) if node.reads else None
-    is_map = sizes is not None and len(sizes) == 4 and _is_map(node.reads[0].source, by_path)
-    return sizes if is_map else None
-
-
-def _is_map(source: str, by_path: dict[str, FlowNode]) -> bool:
-    """Whether a tensor of four dimensions has its channels in the second: an image, or what a 2d layer made."""
-    while not source.startswith("in:"):
-        node = by_path[source]
-        if node.step.op.lower().endswith("2d"):
-            return True
-        if node.step.op not in KEEPS_ORDER or not node.reads:
-            return False
-        source = node.reads[0].source
-    return True
-
-
-def _incoming(node: FlowNode, by_path: dict[str, FlowNode], plan: Plan) -> tuple[int, ...] | None:
-    link = node.reads[0]
-    if link.source.startswith("in:"):
-        return plan.inputs[link.source.removeprefix("in:")].shape
-    output = by_path[link.source].step.output
-    return output.shape if isinstance(output, TensorSpec) else None
-
-
-def _shrinker(node: FlowNode, by_path: dict[str, FlowNode]) -> Iterator[Note]:
-    """The layer that made the map 1x1."""
-    current = by_path.get(node.reads[0].source)
-    while current is not None and current.reads:
-        before = by_path.get(current.reads[0].source)
-        if before is None or not isinstance(before.step.output, TensorSpec) or prod(before.step.output.shape[2:]) > 1:
-            yield Note(f"{current.path} shrinks it to 1x1", current.step.span)
-            return
-        current = before
