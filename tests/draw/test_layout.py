@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.draw import Drawing, Edge, Node, mermaid, svg
+from tests.graph.plan_world import HEAD, plan_of_text
+from zoo.draw import Drawing, Edge, Node, drawing, mermaid, svg
 from zoo.draw.layout import Layout, lay_out
 
 
@@ -133,3 +134,11 @@ def test_every_shape_and_text_has_a_colour_without_style_sheets() -> None:
     )
     assert all("fill" in each.attrib for each in coloured)  # black is what is not said
     assert "prefers-color-scheme: dark" in svg(Drawing("kinds", nodes, edges))
+
+
+def test_a_batch_that_does_not_come_first_is_named() -> None:
+    turned = "t: {op: transpose, dim0: 0, dim1: 1}, u: {op: transpose, dim0: 0, dim1: 1}"
+    folded = "f: {op: flatten, end_dim: 1}, g: {op: unflatten, dim: 0, sizes: [-1, 3]}"
+    plan = plan_of_text(f"{HEAD}layers: {{{turned}, {folded}}}")
+    details = {node.title: node.detail for node in drawing(plan).nodes}
+    assert (details["t"], details["u"], details["f"]) == ("3 x batch x 32 x 32", "3 x 32 x 32", "3 * batch x 32 x 32")

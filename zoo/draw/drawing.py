@@ -9,6 +9,7 @@ from typing import Any, Literal
 from zoo.diagnostics import counted
 from zoo.graph.flow import flow
 from zoo.graph.plan import Block, Plan, Step, TensorSpec, Value
+from zoo.graph.values import of_a_sample, size_text
 
 Kind = Literal["input", "output", "module", "function", "parameter", "block"]
 
@@ -110,10 +111,9 @@ def _value(value: Any) -> str:
 
 
 def shape_text(value: Value) -> str:
-    """``64 x 32 x 32``; several tensors are set apart by a bar. The batch is left out."""
+    """``64 x 32 x 32``; several tensors are set apart by a bar. The batch is left out where it comes first."""
     if isinstance(value, TensorSpec):
-        sizes = value.shape[1:] if value.shape and value.shape[0] < 0 else value.shape
-        return " x ".join(map(str, sizes)) or "scalar"
+        return " x ".join(map(size_text, of_a_sample(value.shape))) or "scalar"
     if value is None:
         return "nothing"
     parts = value.values() if isinstance(value, Mapping) else value

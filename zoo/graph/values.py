@@ -181,7 +181,7 @@ def _not_batch(feed: Feed, size: int, axis: int) -> int:
 def shown(value: MaybeValue) -> str:
     """A value's shape as messages show it: the batch left out where it is dimension 0 and nothing is folded into it."""
     if isinstance(value, TensorSpec):
-        return shown_sizes(value.shape[1:] if value.shape[:1] == (-1,) else value.shape)
+        return shown_sizes(of_a_sample(value.shape))
     if isinstance(value, tuple):
         return f"({', '.join(shown(item) for item in value)})"
     if isinstance(value, dict):
@@ -191,5 +191,14 @@ def shown(value: MaybeValue) -> str:
 
 def shown_sizes(shape: tuple[int, ...]) -> str:
     """Sizes as messages show them: ``[3, batch]``, ``[64 * batch, 49]``."""
-    texts = ["batch" if size == -1 else f"{-size} * batch" if size < 0 else str(size) for size in shape]
-    return f"[{', '.join(texts)}]"
+    return f"[{', '.join(map(size_text, shape))}]"
+
+
+def of_a_sample(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the batch, where that is dimension 0 and nothing is folded into it."""
+    return shape[1:] if shape[:1] == (-1,) else shape
+
+
+def size_text(size: int) -> str:
+    """A size for people: ``64``, ``batch``, ``64 * batch``."""
+    return "batch" if size == -1 else f"{-size} * batch" if size < 0 else str(size)
