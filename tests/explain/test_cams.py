@@ -195,6 +195,13 @@ def test_what_a_method_cannot_explain_says_so() -> None:
     with pytest.raises(UsageError, match="fullgrad cannot explain") as caught:
         cams(model, images(2), [0, 1], method="fullgrad")
     assert caught.value.notes
+    assert caught.value.message == "fullgrad cannot explain this network"  # it reads all layers
+
+
+def test_of_a_single_class_there_are_no_rivals() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    with pytest.raises(UsageError, match="finercam cannot explain layer '0'"):
+        cams(network, images(1), [0], method="finercam")
 
 
 class Greedy(nn.Module):

@@ -29,6 +29,9 @@ from zoo.optim.undoing import same_randomness
 Maps = NDArray[np.float32]
 BATCH_SIZE = 16  # images that are explained at a time
 
+# What the library raises; of a single class FinerCAM finds no rivals, and makes a number of what should be a tensor.
+_REFUSALS = (RuntimeError, AssertionError, ValueError, LookupError, TypeError, AttributeError, np.linalg.LinAlgError)
+
 
 def cams(
     model: nn.Module,
@@ -89,12 +92,13 @@ def _errors(method: Method, layer: MapLayer) -> Iterator[None]:
         yield
     except (torch.AcceleratorError, UsageError):
         raise
-    except (RuntimeError, AssertionError, ValueError, IndexError, TypeError, np.linalg.LinAlgError) as error:
+    except _REFUSALS as error:
         if is_out_of_memory(error):
             raise
         said = first_line(error, type(error).__name__)
+        what = f"layer {layer.name!r} of this network" if method.takes_layer else "this network"
         raise UsageError(
-            f"{method.name} cannot explain layer {layer.name!r} of this network",
+            f"{method.name} cannot explain {what}",
             code="cannot-explain",
             notes=[f"grad-cam says: {said}"],
             help="gradcam works for every layer with a map" if method.name != "gradcam" else None,
