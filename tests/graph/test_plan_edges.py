@@ -197,6 +197,13 @@ def test_runs_of_a_shared_layer_take_no_name_of_another(order: tuple[str, ...]) 
     assert codes(f"{HEAD}layers: {{{text.replace('again_0', 'other')}}}") == []
 
 
+def test_a_free_tensor_that_torch_could_not_count_is_told() -> None:
+    layers = "{w: {op: Parameter, shape: [16777216, 16777216, %d]}, a: {op: relu, from: input}}"
+    assert codes(f"{HEAD}layers: {layers % 4096}") == ["too-large"]
+    assert codes(f"{HEAD}layers: {layers % 4095}") == ["unused-layer"]
+    assert compile_plan(plan_of_text(f"{HEAD}layers: {layers % 4095}"), device="meta").w.dim() == 3
+
+
 def test_a_number_without_dimensions_has_no_batch_to_expand_to() -> None:
     layers = "{p: {op: Parameter, shape: []}, q: {op: Parameter, shape: [1, 4], batch_like: p}, r: ReLU}"
     _, told = planned(f"{HEAD}layers: {layers}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from zoo.diagnostics import Span, counted
 from zoo.document import Mapping as MappingNode
@@ -33,6 +34,7 @@ class Made:
 
 
 FAILED = Made(None, UNKNOWN)
+MOST_NUMBERS = 2**60 - 1  # of a free tensor, eight bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,10 @@ def _free_tensor(place: Place, op: Op, told: Told) -> Made:
     if arguments is None or not arguments.complete or (feed is not None and isinstance(feed.value, Unknown)):
         return FAILED
     shape = tuple(arguments.values["shape"])
+    if prod(shape) > MOST_NUMBERS:
+        message = f"{op.name}: the tensor is too large: torch counts at most 2**63 bytes"
+        told.own.error("too-large", message, place.arguments.value_span("shape"))
+        return FAILED
     spec = TensorSpec(shape, arguments.values.get("dtype", "float32"))
     if init is not None and not fits(init, shape, place.name, told.own, dtype=spec.dtype):
         return FAILED
