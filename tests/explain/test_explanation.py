@@ -11,10 +11,10 @@ from torch import nn
 
 from tests.explain.small_nets import images, small_cnn
 from zoo.errors import UsageError
-from zoo.explain import Cell, MapLayer, explain, layers, layers_with_maps, overlay
+from zoo.explain import Cell, MapLayer, explain, layers, layers_with_maps, overlay, sheet
 from zoo.explain.grid import _draw_cell
 from zoo.explain.overlay import enlarge
-from zoo.explain.sheet import Sheet
+from zoo.explain.sheet import Sheet, elided, inches
 
 NAMES = ("ant", "bee", "cat", "dog", "elk")
 
@@ -137,3 +137,13 @@ def test_a_method_that_knows_no_class_gives_one_map_and_says_why(tmp_path: Path)
     control = explain(model, batch, pixels(2), NAMES, labels=labels, method="gradcam")
     assert [len(cell.maps) for cell in control.cells] == [2, 2]
     assert control.remark == ""
+
+
+@pytest.mark.parametrize("keep_end", [False, True])
+def test_a_name_without_end_is_measured_a_few_times(keep_end: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, measured = "".join(map(str, range(700))), []
+    monkeypatch.setattr(sheet, "inches", lambda text, size: measured.append(text) or inches(text, size))
+    shown = elided(name, 1.1, 7.5, keep_end=keep_end)
+    assert len(measured) < 20
+    longer = name[-len(shown) :] if keep_end else name[: len(shown)]
+    assert inches(shown, 7.5) <= 1.1 < inches(f"…{longer}", 7.5)

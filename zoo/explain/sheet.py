@@ -5,6 +5,7 @@ One matplotlib axes for the whole sheet: an axes for every picture would cost fo
 
 from __future__ import annotations
 
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,11 @@ def elided(text: str, width: float, size: float, *, keep_end: bool = False) -> s
     """As much of a text as fits into so many inches at this size in points; an ellipsis stands for the rest."""
     if inches(text, size) <= width:
         return text
-    for count in range(len(text) - 1, 0, -1):
-        shown = f"…{text[-count:].lstrip()}" if keep_end else f"{text[:count].rstrip()}…"
-        if inches(shown, size) <= width:
-            return shown
-    return "…"
+
+    def shown(count: int) -> str:
+        return f"…{text[len(text) - count :].lstrip()}" if keep_end else f"{text[:count].rstrip()}…"
+
+    return shown(bisect(range(1, len(text)), width, key=lambda count: inches(shown(count), size)))
 
 
 def inches(text: str, size: float) -> float:
