@@ -36,7 +36,7 @@ class Body:
         self._feeds = {name: Feed(name, Ref(name), feed.value, feed.span) for name, feed in job.inputs.items()}
         self._before = next(iter(self._feeds.values()))
         self._steps: list[Step] = []
-        self._makers: dict[str, Callable[[Wires, Told], Made]] = {}
+        self._made: dict[str, tuple[Step, Callable[[Wires, Told], Made]]] = {}  # each step, and what makes it again
         self._later = {layer.name for layer in job.text.layers}  # not planned yet
         self._skipped: set[str] = set()  # layers without a single copy
         self._number = 0  # of the next layer of a list
@@ -129,7 +129,7 @@ class Body:
         else:
             return layer.name
         written = {text.name for text in self._job.text.layers} - {layer.name}
-        if name in written or any(step.name == name for step in self._steps):
+        if name in written or name in self._made:
             told.own.error("duplicate-name", f"the name {name} is taken", span, help=help)
             return None
         return name
@@ -155,14 +155,13 @@ class Body:
 
     def _shared(self, layer: LayerText, name: str, found: Wires, scope: Scope, told: Told) -> Made:
         assert layer.share is not None
-        steps = {step.name: step for step in self._steps}
-        original = steps.get(shared(layer.share, scope, told.own).ref.name)
-        if original is not None and original.kind == "share":  # which names the first of all
-            original = steps[original.share or ""]
-        make = self._makers.get(original.name) if original is not None else None
+        first = self._made.get(shared(layer.share, scope, told.own).ref.name)
+        if first is not None and first[0].kind == "share":  # which names the first of all
+            first = self._made[first[0].share or ""]
         written = reference_text(layer.share)
-        if make is None or original is None or written in self._skipped:
+        if first is None or written in self._skipped:
             return failed_share(layer, told, written, self._job.inputs, written in self._skipped)
+        original, make = first
         return share_step(layer, name, original, make(found, told), found, scope, told)
 
     def _take(self, name: str, layer: LayerText, make: Callable[[Wires, Told], Made], found: Wires, told: Told) -> Feed:
@@ -176,7 +175,7 @@ class Body:
             self._failed = True
         else:
             self._steps.append(made.step)
-            self._makers[name] = make
+            self._made[name] = made.step, make
         self._feeds[name] = feed
         return feed
 
