@@ -134,8 +134,9 @@ def _make_class(name: str, variant: Variant, taken: AbstractSet[str], is_optiona
     steps = described[0].form.steps
     solution = solve(described, {step for step, _ in steps}, taken, is_optional=is_optional)
     made = EjectedClass(name, described, solution)
+    present = [{step for step, _ in each.form.steps} for each in described]
     for step, form in steps:
-        there = tuple(step in dict(each.form.steps) for each in described)
+        there = tuple(step in each for each in present)
         if all(there):
             continue
         text = condition(step, there, solution) or _flag(step, there, described, solution)

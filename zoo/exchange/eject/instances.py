@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from zoo.graph import Block, Plan, Ref, Step, becomes_sequential
@@ -34,7 +35,7 @@ class Instance:
         """The YAML params it was called with."""
         return self.call.arguments if self.call is not None else {}
 
-    @property
+    @cached_property
     def is_list(self) -> bool:
         """Whether it is an ``nn.Sequential`` whose items have no names but their numbers."""
         names = [step.name for step in self.block.steps]

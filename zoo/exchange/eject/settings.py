@@ -60,8 +60,8 @@ def settings_of(root: Instance, classes: Classes) -> Settings:
 
     for cls in classes.ordered:
         gathered = [gather(each.instance) for each in cls.described]
-        here = [each for each in gathered[0] if _in_all(each, cls, gathered)]
-        settings.of[cls] = here
+        here = _in_all(gathered, cls)
+        settings.of[cls] = list(here)
         for described, found in zip(cls.described, gathered, strict=True):
             left[id(described.instance)] = [each for each in found if each not in here]
     return settings
@@ -81,13 +81,16 @@ def parameter_paths(instance: Instance) -> Iterator[Path]:
 def collapsed(frozen: Iterable[Path], instance: Instance) -> list[Path]:
     """Frozen parameters as few paths: a module all of whose parameters are frozen stands for them."""
     left = dict.fromkeys(frozen)
-    every = list(parameter_paths(instance))
+    every: dict[Path, list[Path]] = {}  # below each module, and itself
+    for path in parameter_paths(instance):
+        for length in range(1, len(path) + 1):
+            every.setdefault(path[:length], []).append(path)
     found: list[Path] = []
     for path in list(left):
         if path not in left:
             continue
         for length in range(1, len(path) + 1):
-            below = [each for each in every if each[:length] == path[:length]]
+            below = every[path[:length]]
             if all(each in left for each in below):
                 found.append(path[:length])
                 for each in below:
@@ -128,12 +131,15 @@ def _own(step: Step, by_kind: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
     return found
 
 
-def _in_all(setting: Setting, cls: EjectedClass, gathered: list[list[Setting]]) -> bool:
-    """Whether every instance that has the layer has the setting."""
-    return all(
-        setting in found or setting.path[0] not in {step.name for step in each.instance.block.steps}
-        for each, found in zip(cls.described, gathered, strict=True)
-    )
+def _in_all(gathered: list[list[Setting]], cls: EjectedClass) -> dict[Setting, None]:
+    """The settings that every instance has which has their layer, in order."""
+    names = [{step.name for step in each.instance.block.steps} for each in cls.described]
+    pairs = list(zip(map(set, gathered), names, strict=True))
+    return {
+        setting: None
+        for setting in gathered[0]
+        if all(setting in found or setting.path[0] not in there for found, there in pairs)
+    }
 
 
 def _by_kind(root: Instance) -> dict[str, dict[str, InitCall]]:
