@@ -11,6 +11,7 @@ from zoo.layout import (
     ARCHITECTURE,
     CHECKPOINTS,
     DATA,
+    END,
     ENVIRONMENT,
     EVIDENCE,
     FIGURES,
@@ -33,6 +34,7 @@ from zoo.report.sections import Section, highlighted
 FILES = {
     REPORT: "this page",
     RESULT: "the outcome",
+    END: "why the run ended without one",
     METRICS: "every epoch's figures, one object per line",
     METRICS_CSV: "the same as a table",
     DATA: "class names, image shape, normalisation",
