@@ -42,7 +42,7 @@ def summary(target: str | Path, *, input_shape: tuple[int, ...] | None = None) -
     network is wrong or does not take such images, UsageError where there is no such target or a model of timm or
     torchvision refuses them.
     """
-    from zoo.assemble.views import summarize_target
+    from zoo.assemble.summaries import summarize_target
 
     diagnostics = Diagnostics()
     found = summarize_target(str(target), diagnostics, input_shape=input_shape)

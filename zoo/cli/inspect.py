@@ -74,7 +74,7 @@ def summary(
     input_shape: InputShape = None,
 ) -> None:
     """Show a network's layers, parameters and FLOPs."""
-    from zoo.assemble.views import summarize_target, summarize_zoo
+    from zoo.assemble.summaries import summarize_target, summarize_zoo
     from zoo.summary import torchsummary_text
 
     if target is None:
