@@ -69,3 +69,8 @@ def test_a_damaged_mapping_is_an_empty_one(content: bytes | None, tmp_path: Path
     if content is not None:
         (tmp_path / "env.json").write_bytes(content)
     assert read_mapping(tmp_path / "env.json") == {}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "env.json")
+    assert read_mapping(tmp_path / "env.json") == {}

@@ -88,9 +88,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a file of JSON; an empty one where there is no file, or it is damaged."""
+    """The mapping in a file of JSON; an empty one where there is no file, or it is damaged, or a pipe or device."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

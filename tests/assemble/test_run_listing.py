@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zoo.assemble.run_listing import all_runs, as_table
+from zoo.assemble.run_listing import Run, _apart, all_runs, as_table
 
 RECIPE = """
 name: {name}
@@ -115,6 +115,7 @@ def test_runs_that_ended_early_say_how() -> None:
 
 
 DAMAGE = ["", "{", "[]", "null", '{"test": 3}', '{"test": {"accuracy": NaN}, "epochs": 1}', "\x00"]
+DAMAGE += [f'{{"test": {{"accuracy": {figure}}}, "epochs": 1}}' for figure in ("1" + 400 * "0", "1e300")]
 
 
 @pytest.mark.parametrize("text", DAMAGE)
@@ -137,3 +138,28 @@ def test_many_runs_are_listed_quickly() -> None:
     begun = time.perf_counter()
     assert len(table()) == 101
     assert time.perf_counter() - begun < 5
+
+
+def test_the_time_grows_with_the_runs_and_no_faster() -> None:
+    values = [{"train": {str(key): number for key in range(20)}} for number in range(4000)]
+    begun = time.perf_counter()
+    apart = _apart(values)
+    folders = [Path(f"runs/a/{number:04d}") for number in range(len(values))]
+    as_table(
+        [Run(folder, "failed", 0, None, None, None, *each) for folder, each in zip(folders, apart, strict=True)], 80
+    )
+    assert time.perf_counter() - begun < 10  # where every run looks at every other it is a minute and more
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_a_narrow_terminal_and_a_long_name_cost_no_outcome(columns: int) -> None:
+    make("a", 1, done(0.5))
+    make("a", 2, done(0.25), lr=0.3)
+    make("b" * 60, 1, done(0.125), seed=7)
+    lines = table(columns)
+    assert [line.split()[1:6] for line in lines[1:3]] == [
+        ["0", "50.00", "%", "4", "epochs"],
+        ["0", "25.00", "%", "4", "epochs"],
+    ]
+    assert lines[3].split()[1:] == ["7", "12.50", "%", "4", "epochs"]
+    assert all(len(line) <= max(columns, 40) for line in lines[:3])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from zoo.layout import CHECKPOINTS, END, LAST, MANIFEST, RESOLVED, RESULT, RUNS,
 _MISSING = object()
 _MINOR = ("doc", "reports", "explain", "target", "tracking")  # sections that change nothing of what is learnt
 _WIDEST = 16  # characters of a value in the table
+_LARGEST = 2**53  # figures beyond it are damage
 _ENDS = {"diverged": "diverged", "stopped": "stopped"}  # the codes of errors that have a word of their own
 
 
@@ -89,7 +90,7 @@ def _figures(result: dict[str, Any]) -> tuple[float | None, float | None]:
     """Accuracy and epochs of a finished run; None where the file does not say."""
     test = result.get("test")
     figures: list[Any] = [test.get("accuracy") if isinstance(test, dict) else None, result.get("epochs")]
-    if not all(type(figure) in (int, float) and math.isfinite(figure) for figure in figures):
+    if not all(type(figure) in (int, float) and abs(figure) < _LARGEST for figure in figures):  # no NaN either
         return None, None
     accuracy, epochs = figures
     return accuracy, int(epochs) if float(epochs).is_integer() else epochs
@@ -118,7 +119,8 @@ def _differing(values: Sequence[Any], path: str) -> Iterator[tuple[str, Sequence
         return
     parts: dict[str, list[Any]] = {}
     if all(isinstance(value, dict) for value in values):
-        parts = {key: [value.get(key, _MISSING) for value in values] for value in values for key in value}
+        keys = dict.fromkeys(key for value in values for key in value)
+        parts = {key: [value.get(key, _MISSING) for value in values] for key in keys}
     elif all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
         parts = {str(index): [value[index] for value in values] for index in range(len(values[0]))}
     if not parts:
@@ -128,27 +130,38 @@ def _differing(values: Sequence[Any], path: str) -> Iterator[tuple[str, Sequence
 
 
 def as_table(runs: Sequence[Run], columns: int) -> str:
-    """The runs, a line each, for people; what differs is cut where the line would be wider than so many columns."""
-    rows = [("run", "seed", "test acc", "trained", "what differs")]
+    """The runs, a line each, for people; what differs is cut, alone, where the line would be wider than ``columns``."""
+    rows = [("run", "seed", "test acc", "trained")]
     for run in runs:
         done = run.state == "finished"
         saved = "-" if run.step is None else f"step {run.step:,}"
         figures = (percent(run.accuracy), counted(run.epochs or 0, "epoch")) if done else (run.state, saved)
-        rows.append((str(run.folder), "?" if run.seed is None else str(run.seed), *figures, _differences(run, runs)))
-    if not any(row[-1] for row in rows[1:]):
-        rows = [(*row[:-1], "") for row in rows]
-    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
-    lines = (f"{'  '.join(map(str.ljust, row, widths))}  {row[-1]}".rstrip() for row in rows)
-    return "\n".join(shortened(line, columns) for line in lines)
+        rows.append((str(run.folder), "?" if run.seed is None else str(run.seed), *figures))
+    differences = _differences(runs)
+    differences.insert(0, "what differs" if any(differences) else "")
+    # A name of some length shifts its own line alone.
+    widths = [max(len(cell) for cell in column if len(cell) <= columns // 2) for column in zip(*rows, strict=True)]
+    whole = ["  ".join(map(str.ljust, row, widths)) for row in rows]
+    return "\n".join(_line(text, differ, columns) for text, differ in zip(whole, differences, strict=True))
 
 
-def _differences(run: Run, runs: Sequence[Run]) -> str:
+def _line(whole: str, differs: str, columns: int) -> str:
+    room = columns - len(whole) - 2
+    return f"{whole}  {shortened(differs, room)}".rstrip() if room > 0 else whole.rstrip()
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
     """``max_lr=0.1 epochs=4``: what most do not share; paths by their last word, where this names one."""
-    beside = {path for other in runs if other.folder.parent == run.folder.parent for path in other.differs}
-    ends = [_end(path) for path in beside]
-    named = {path: path if ends.count(_end(path)) > 1 else _end(path) for path in run.differs}
-    shown = {path: shortened(flow_text(run.differs[path]), _WIDEST) for path in run.unusual}
-    return " ".join(f"{named[path]}={value}" for path, value in shown.items())
+    texts = []
+    for _, several in groupby(runs, lambda run: run.folder.parent):
+        beside = list(several)
+        paths = {path for run in beside for path in run.differs}
+        ends = Counter(map(_end, paths))
+        named = {path: path if ends[_end(path)] > 1 else _end(path) for path in paths}
+        for run in beside:
+            shown = {path: shortened(flow_text(run.differs[path]), _WIDEST) for path in run.unusual}
+            texts.append(" ".join(f"{named[path]}={value}" for path, value in shown.items()))
+    return texts
 
 
 def _end(path: str) -> str:
