@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.diagnostics import Diagnostics
 from zoo.document import read_text
@@ -209,24 +208,6 @@ def test_a_count_of_the_last_layer_that_is_a_list_is_no_number_of_classes(tmp_pa
         load_weights(network, tmp_path / "w.pth")
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "oddly",
-    [
-        Tensor.to_sparse,
-        lambda tensor: tensor.to("meta"),
-        lambda tensor: tensor.to(torch.complex64),
-        lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
-        lambda tensor: torch.nested.nested_tensor([tensor]),
-    ],
-)
-def test_what_no_network_can_take_is_told(oddly: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
-    network = nn.Linear(3, 4)
-    torch.save({"weight": network.weight.detach(), "bias": oddly(network.bias.detach())}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="bias is no plain tensor"):
-        load_weights(network, tmp_path / "w.pth")
-
-
 def test_names_that_do_not_match_are_named_with_the_nearest(tmp_path: Path) -> None:
     state = tiny().state_dict()
     state["fc.weights"] = state.pop("fc.weight")
@@ -236,3 +217,45 @@ def test_names_that_do_not_match_are_named_with_the_nearest(tmp_path: Path) -> N
     notes = " ".join(map(str, caught.value.notes))
     assert "missing: fc.weight" in notes
     assert "nearest to fc.weight: fc.weights" in notes
+
+
+def test_of_many_places_the_first_are_named(tmp_path: Path) -> None:
+    state = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).state_dict()
+    torch.save({f"l{number}.{name}": value for number in range(500) for name, value in state.items()}, tmp_path / "w")
+    with pytest.raises(CheckpointError, match=r"below l0, l1, l2, l3, l4, l5, l6, l7 and 492 more "):
+        load_weights(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path / "w")
+
+
+KINDS = {
+    "of whole numbers": (lambda weight: weight.to(torch.int8), "torch.int8"),
+    "complex": (lambda weight: weight.to(torch.complex64), "torch.complex64"),
+    "quantized": (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "torch.qint8"),
+    "sparse": (lambda weight: weight.to_sparse(), "sparse, torch.sparse_coo"),
+    "nested": (lambda weight: torch.nested.nested_tensor([weight]), "nested"),
+    "without values": (lambda weight: weight.to("meta"), "no values"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor", "ignore:.*nested")
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_of_another_kind_are_refused(kind: str, tmp_path: Path) -> None:
+    make, said = KINDS[kind]
+    source, target = tiny(), tiny()
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    torch.save({**source.state_dict(), "fc.weight": make(source.state_dict()["fc.weight"])}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="1 tensor of another kind") as caught:
+        load_weights(target, tmp_path / "w.pth")
+    assert [note.message for note in caught.value.notes] == [f"fc.weight: {said}"]
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
+def test_floating_point_numbers_of_any_width_are_taken(dtype: torch.dtype, tmp_path: Path) -> None:
+    source, target = tiny(), tiny()
+    state = {
+        name: value.to(dtype) if value.is_floating_point() else value for name, value in source.state_dict().items()
+    }
+    torch.save(state, tmp_path / "w.pth")
+    load_weights(target, tmp_path / "w.pth")
+    assert target.fc.weight.dtype == torch.float32
+    assert torch.equal(target.fc.weight, state["fc.weight"].float())

@@ -17,10 +17,10 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor, nn
 
-from zoo.diagnostics import and_more, counted
+from zoo.diagnostics import and_more, counted, first_of
 from zoo.errors import CheckpointError, first_line
 from zoo.layout import CHECKPOINTS, is_dir, is_file
-from zoo.registry import nearest
+from zoo.registry import listed, nearest
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
 _MOST_NAMED = 8
@@ -58,6 +58,7 @@ def load_weights(module: nn.Module, path: str | Path, *, may_lack_head: bool = F
     absent |= {name for name in own if name.endswith("num_batches_tracked") and name not in given}
     wanted = {name: tensor for name, tensor in own.items() if name not in absent}
     _require_same_names(wanted, given, path)
+    _require_same_kind(wanted, given, path)
     misfits = [name for name, tensor in wanted.items() if tensor.shape != given[name].shape]
     _require_same_shapes(own, given, misfits, path)
     kept = {*absent, *misfits}
@@ -76,9 +77,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
     """
     file = weights_file(path)
-    tensors = _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
-    _require_plain(tensors, file)
-    return tensors
+    return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -105,8 +104,10 @@ def _prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) 
     starts = [name.removesuffix(body[0]) for name in given if name.endswith(f".{body[0]}")]
     found = [start for start in starts if all(start + name in given for name in body)]
     if len(found) > 1:
+        places = [start.removesuffix(".") for start in found]
+        below = listed(places, "and") if len(found) <= _MOST_NAMED else first_of(places[:_MOST_NAMED], len(found))
         raise CheckpointError(
-            f"{path} has this network several times: below {' and '.join(start.removesuffix('.') for start in found)}",
+            f"{path} has this network several times: below {below}",
             code="weights-names",
             help="save the one that is meant to a file of its own",
         )
@@ -184,15 +185,6 @@ def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items()}
 
 
-def _require_plain(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Raises CheckpointError for a tensor whose numbers no parameter can take."""
-    for name, tensor in tensors.items():
-        is_odd = tensor.is_quantized or tensor.is_nested or tensor.is_complex() or tensor.is_meta
-        if is_odd or tensor.layout is not torch.strided:
-            message = f"{file}: {name} is no plain tensor: quantized, sparse, nested, complex or without data"
-            raise CheckpointError(message, code="weights-refused")
-
-
 def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
     missing = [name for name in own if name not in given]
     unexpected = [name for name in given if name not in own]
@@ -223,3 +215,27 @@ def _require_same_shapes(
         code="weights-shape",
         notes=and_more(shapes[:_MOST_NAMED], len(shapes)),
     )
+
+
+def _require_same_kind(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
+    """Raises CheckpointError unless these are plain tensors of numbers that the network's own can take."""
+    odd = {name: kind for name, tensor in own.items() if (kind := _oddity(tensor, given[name]))}
+    if odd:
+        raise CheckpointError(
+            f"{path}: {counted(len(odd), 'tensor')} of another kind than the network's",
+            code="weights-kind",
+            notes=and_more([f"{name}: {kind}" for name, kind in odd.items()][:_MOST_NAMED], len(odd)),
+            help="quantized weights are turned back before they are saved: .dequantize(); sparse ones: .to_dense()",
+        )
+
+
+def _oddity(own: Tensor, given: Tensor) -> str:
+    """What a tensor is whose numbers another cannot take; empty of one whose it can."""
+    if given.is_meta:
+        return "no values"
+    if given.is_nested:
+        return "nested"
+    if given.layout != torch.strided:
+        return f"sparse, {given.layout}"
+    is_odd = given.is_complex() or given.is_quantized or (own.is_floating_point() and not given.is_floating_point())
+    return str(given.dtype) if is_odd else ""
