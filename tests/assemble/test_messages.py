@@ -99,6 +99,10 @@ CASES = {
     "names_of_other_libraries": "model: {name: resnet18}\ndata: {type: CIFAR10}\noptimizer: sgd\nschedule: cosine\n"
     "loss: {_target_: torch.nn.CrossEntropyLoss, label_smoothing: 0.1}\ntrain: {epochs: 1, amp: true}\n"
     "transforms: {train: [{type: HorizontalFlip, p: 0.5}, {_target_: albumentations.RandomCrop, height: 8, width: 8}]}",
+    "names_that_are_like_none": "model: {_target_: timm.create_model, model_name: resnet18}\ndata: {type: ImageNet}\n"
+    "optimizer: xyz\nschedule: warmup\nloss: {type: focal}\ntrain: {epochs: 1}\n",
+    "modules_of_other_libraries": recipe("model: {_target_: torchvision.models.resnet34}"),
+    "a_foreign_model_named_twice": recipe("model: {timm: resnet18, name: resnet18, library: timm}"),
     "optimizers_of_other_libraries": recipe().replace("name: SGD, lr: 0.1", "_target_: torch.optim.SGD, lr: 0.1"),
     "a_tuple_in_flow_style": recipe().replace("SGD, lr: 0.1", "AdamW, betas: (0.9, 0.99), momentm: 1"),
     "unwritten_expressions": recipe(MODEL, DATA.replace("32", "4 * 8")).replace("0.1", "0.1 * 2"),

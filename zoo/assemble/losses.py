@@ -141,7 +141,8 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     if written is None and tell_mistyped("name", node, diagnostics, what="loss"):
         return None
     if written is None and name_elsewhere(node) is not None:
-        help = name_help(node, "name", loss_names())
+        help = name_help(node, "name", loss_names()) or ""
+        help += "; zoo ls losses has the names" if "name: …" in help else ""
         diagnostics.error("missing-key", "loss: name is missing", node.span, help=help)
         return None
     name = str(written.value) if isinstance(written, Scalar) else "CrossEntropyLoss"

@@ -22,10 +22,11 @@ from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Entry, Mapping, Node, Scalar, apply_sets, load, text_of
 from zoo.document.evaluation import NoNames, substitute
 from zoo.errors import raise_if_errors
+from zoo.layers.foreign import LIBRARIES
 from zoo.optim.catalogue import optimizer_names, optimizers
 from zoo.optim.schedules import schedules
 from zoo.schema.check import validate
-from zoo.schema.habits import name_help, nearest_of
+from zoo.schema.habits import last_of, name_elsewhere, name_help, nearest_of
 from zoo.schema.recipe import Recipe, Section, is_recipe
 
 
@@ -88,11 +89,16 @@ def resolve(
 # Sections that have a name in them, and under which key: people write the name in the section's place.
 _NAMED = {"model": "architecture", "data": "source", "loss": "name", "optimizer": "name", "schedule": "name"}
 
+# What `zoo ls` calls the things that are named there.
+_KINDS = {"data": "sources", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules"}
+
 # Sections that people write as the one thing that is in them.
 _FORMS = {"target": "{test_accuracy: 0.9}", "transforms": "{train: […], eval: […]}", "reports": "[curves, confusion]"}
 
 # What other libraries call mixed precision, in ``train``.
 _PRECISIONS = ("amp", "use_amp", "mixed_precision", "fp16", "bf16", "half")
+# Functions of timm's and torchvision's that make a model by a name that is handed to them.
+_MAKERS = ("create_model", "get_model")
 _MIXED = "write precision: bf16 or fp16; auto, the default, takes what the hardware has"
 
 
@@ -105,10 +111,10 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
             is_set = node.span.file.startswith("--set ")
             name = nearest_of(_names(section, name), name)
             help = f"--set {section}.{key}={name}" if is_set else f"write {section}: {{{key}: {name}}}"
-            return replace(item, help=help)
+            return replace(item, help=f"{help}; zoo ls {_KINDS[section]} has the names" if name == "…" else help)
     model = document.get("model")
     if isinstance(model, Mapping) and item.span == model.span and item.help is None:
-        return replace(item, help=name_help(model, "architecture"))
+        return replace(item, help=_model_help(model))
     for section, form in _FORMS.items():
         node = document.get(section)
         if item.code == "wrong-type" and node is not None and item.span == node.span:
@@ -122,6 +128,15 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         )
         return replace(item, help=f"did you mean {home}?") if home else item
     return item
+
+
+def _model_help(model: Mapping) -> str | None:
+    """The way out where a model's name stands under another library's key, maybe with the library's modules."""
+    _, path = name_elsewhere(model) or ("", "")
+    library = path.partition(".")[0]
+    if library not in LIBRARIES:
+        return name_help(model, "architecture")
+    return name_help(model, library, ["…"] if last_of(path) in _MAKERS else ())
 
 
 def _names(section: str, name: str) -> Sequence[str]:

@@ -56,6 +56,8 @@ def foreign_target(text: str) -> ForeignModel | None:
 
 # What stands beside the name in an architecture, but has another place, or none, where a whole model is wanted.
 _ELSEWHERE = {
+    "name": "the model's name stands behind the library's: timm: resnet18, or torchvision: resnet18",
+    "library": "the library's name is the key in front of the model's: timm: resnet18, or torchvision: resnet18",
     "classes": "timm and torchvision call it num_classes; leave it out: the data's number of classes is filled in",
     "pretrained": "write weights: pretrained in its place",
     "features": "a recipe's model gives class scores; maps are for the op of an architecture",

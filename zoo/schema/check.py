@@ -338,7 +338,8 @@ def tell_missing(
     ``names`` are what may stand under it.
     """
     if not tell_mistyped(key, node, diagnostics, what=what):
-        help = name_help(node, key, names) or help
+        elsewhere = name_help(node, key, names)
+        help = help if elsewhere is None else f"{elsewhere}; {help}" if f"{key}: …" in elsewhere else elsewhere
         diagnostics.error("missing-key", f"{what}: {key} is missing", node.span, help=help)
 
 

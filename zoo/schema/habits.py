@@ -16,7 +16,7 @@ _TUPLE = re.compile(r"\(\s*([-\d][^()\[\]{}]*?)\s*,?\s*\)")
 def name_help(node: Mapping, key: str, names: Iterable[str] = ()) -> str | None:
     """The way out where a name that is due under ``key`` stands under another library's key: ``type: ReLU``.
 
-    It is the nearest of ``names``, where these are told.
+    It is the nearest of ``names``, where these are told; ``…`` where none is near.
     """
     found = name_elsewhere(node)
     if found is None:
@@ -26,9 +26,9 @@ def name_help(node: Mapping, key: str, names: Iterable[str] = ()) -> str | None:
 
 
 def nearest_of(names: Iterable[str], name: str) -> str:
-    """The one of these names that another most likely means; the name itself where none is near."""
+    """The one of these names that another most likely means, ``…`` where none is near; the name itself of no names."""
     names = list(names)
-    return name if name in names else next(iter(meant(name, names)), name)
+    return name if name in names or not names else next(iter(meant(name, names)), "…")
 
 
 def name_elsewhere(node: Mapping) -> tuple[str, str] | None:
