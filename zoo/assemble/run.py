@@ -70,10 +70,12 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
         if len(set(options.ranks.gather(state))) > 1:  # all have read the folder: the first may write to it
             raise UsageError("the ranks find different things in the run folder", help="take a disk that all share")
         if state == "finished":
-            note(f"the run in {folder.path} is finished: nothing to resume")
+            result = read_result(folder.path)
+            why = f"it stopped early, after epoch {result.get('epochs')}, and " if result.get("stopped_early") else ""
+            note(f"the run in {folder.path} is finished: {why}there is nothing to resume")
             if options.ranks.is_first:
                 _report_late(folder, resolved, replace(options, ranks=ALONE), note)
-            return read_result(folder.path)
+            return result
         return _run(folder, resolved, parts, options, note, started)
 
 
