@@ -54,5 +54,5 @@ def is_run(path: Path) -> bool:
 
 def numbered(series: Path) -> list[Path]:
     """The folders that runs made there, first to last; a copy under another name is none."""
-    found = (path for path in series.glob("[0-9]*") if path.name.isdecimal() and path.is_dir())
+    found = (path for path in series.glob("[0-9]*") if path.name.isdecimal() and is_dir(path))
     return sorted(found, key=lambda path: int(path.name))
