@@ -151,7 +151,7 @@ def test_the_time_grows_with_the_runs_and_no_faster() -> None:
     assert time.perf_counter() - begun < 10  # where every run looks at every other it is a minute and more
 
 
-@pytest.mark.parametrize("columns", [20, 40, 80])
+@pytest.mark.parametrize("columns", [1, 20, 40, 80])
 def test_a_narrow_terminal_and_a_long_name_cost_no_outcome(columns: int) -> None:
     make("a", 1, done(0.5))
     make("a", 2, done(0.25), lr=0.3)

@@ -140,7 +140,8 @@ def as_table(runs: Sequence[Run], columns: int) -> str:
     differences = _differences(runs)
     differences.insert(0, "what differs" if any(differences) else "")
     # A name of some length shifts its own line alone.
-    widths = [max(len(cell) for cell in column if len(cell) <= columns // 2) for column in zip(*rows, strict=True)]
+    lengths = [[len(cell) for cell in column] for column in zip(*rows, strict=True)]
+    widths = [max((one for one in column if one <= columns // 2), default=0) for column in lengths]
     whole = ["  ".join(map(str.ljust, row, widths)) for row in rows]
     return "\n".join(_line(text, differ, columns) for text, differ in zip(whole, differences, strict=True))
 
