@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests.train.small_world import SmallBatch, small_net
-from zoo.optim import EMA, Lookahead, guard
+from zoo.optim import EMA, Lookahead, skipping
 from zoo.optim.running import FrozenStretch, Optimization, RunningGroup
 from zoo.schema.recipe import TrainSection
 from zoo.train import Runtime, Training, evaluate
@@ -156,7 +156,7 @@ def test_steps_are_taken_on_the_gpu_without_a_wait(
     without_autograd(one, monkeypatch)
     stepper = Stepper(one)
     for one_of in one.optimization.optimizers:  # one that is not fused asks at a parameter's first step, and no later
-        vars(one_of)[guard._STEPPED] = {id(parameter) for parameter in one.model.parameters()}
+        vars(one_of)[skipping._STEPPED] = {id(parameter) for parameter in one.model.parameters()}
     take_steps(one, stepper)
     states = [
         value for one_of in one.optimization.optimizers for state in one_of.state.values() for value in state.values()
