@@ -61,6 +61,13 @@ def test_a_stopped_run_gives_the_command_that_goes_on(recipe: Path, monkeypatch:
     assert not Path("runs/tiny/0001/end.json").exists()
 
 
+def test_an_end_that_cannot_be_taken_away_is_the_environments_fault(recipe: Path) -> None:
+    run(recipe)
+    Path("runs/tiny/0001/end.json").mkdir()
+    with pytest.raises(EnvironmentFault, match=r"cannot write .*end\.json"):
+        run(recipe, resume=True, epochs=2)
+
+
 def test_a_run_folder_holds_what_the_commands_page_lists(recipe: Path) -> None:
     result = run(recipe)
     folder = Path(result["run_dir"])

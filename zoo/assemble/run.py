@@ -24,6 +24,7 @@ from zoo.assemble.tracking import require_installed, trackers_of
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics
+from zoo.disk import disk_faults
 from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished
 from zoo.layout import END, RESULT, RUNS
@@ -102,7 +103,8 @@ def _opened(resolved: Resolved, options: RunOptions, run: Path | None) -> Datase
 @contextlib.contextmanager
 def _recording_the_end(folder: RunFolder) -> Iterator[None]:
     """Leaves in the folder why a training did not finish; of an earlier session that is forgotten."""
-    (folder.path / END).unlink(missing_ok=True)
+    with disk_faults(folder.path / END):
+        (folder.path / END).unlink(missing_ok=True)
     try:
         yield
     except ZooError as error:

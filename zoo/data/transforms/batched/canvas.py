@@ -98,11 +98,8 @@ class Canvas:
         if self.columns is None:
             return rows_BHWC
         size, height, _, channels = rows_BHWC.shape
-        every = torch.arange(channels, device=self.device)
-        place = (self.columns.clamp_min(0)[:, :, None] * channels + every).flatten(1)[:, None]
-        return (
-            rows_BHWC.view(size, height, -1).gather(2, place.expand(size, height, -1)).view(size, height, -1, channels)
-        )
+        place = values_of(self.columns.clamp_min(0), channels).expand(size, height, -1)
+        return rows_BHWC.view(size, height, -1).gather(2, place).view(size, height, -1, channels)
 
     def _outside(self, number: int) -> Tensor:
         """Where the fill of this number shows: a mask for :func:`paint`."""
@@ -120,6 +117,12 @@ class Canvas:
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Numbers as float32 on a device, put there once: a copy in every batch would make the host wait for the GPU."""
     return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def values_of(columns_BW: Tensor, channels: int) -> Tensor:
+    """Where the values of columns stand in a row of them all (B or 1, 1, W x C), for :func:`torch.gather`."""
+    channel = torch.arange(channels, device=columns_BW.device)
+    return (columns_BW[:, :, None] * channels + channel).flatten(1)[:, None]
 
 
 def rectangles(rows_BH: Tensor, columns_BW: Tensor, channels: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zoo.data.borders import LINEAR
 from zoo.data.draws import Draws, Floats, Integers
-from zoo.data.transforms.batched.canvas import Canvas
+from zoo.data.transforms.batched.canvas import Canvas, values_of
 from zoo.data.transforms.batched.chosen import in_parts, where_chosen
 from zoo.data.transforms.batched.forms import NotBatchedError, Parameters, Shape, always, is_linear
 from zoo.data.transforms.batched.levels import truncated
@@ -87,8 +87,7 @@ class ResizedCrop:
         column_Bw, right_Bw = _between(parameters["left"], parameters["width"], width)
         rows = _blended_rows(pixels_BHWC, row_Bh, down_Bh)
         # Channels stay beside each other, so that the last axis is a long one.
-        channel = torch.arange(channels, device=rows.device)
-        value = (column_Bw[:, :, None] * channels + channel).flatten(1)[:, None]
+        value = values_of(column_Bw, channels)
         beside = (value + channels).clamp_max(rows.shape[2] - 1)
         share = right_Bw[:, :, None].expand(-1, -1, channels).flatten(1)[:, None]
         first, second = (rows.gather(2, one.expand(-1, height, -1)) for one in (value, beside))
