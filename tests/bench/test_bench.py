@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from torch import nn
 
 from tests.train.small_world import Small, small_net, small_training
 from zoo.bench import bare_loop
-from zoo.bench.engine import EngineBench, Turn, _engine, bench_engine
+from zoo.bench.engine import EngineBench, Turn, WatchedBatches, _engine, bench_engine
 from zoo.cli import main
 from zoo.errors import UsageError
+from zoo.train.training import BatchLike
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -52,22 +55,51 @@ def test_the_bare_loop_trains() -> None:
 def test_an_interval_that_the_training_cuts_short_is_not_measured() -> None:
     training = small_training(Small(train={"max_steps": 5}), None)  # within an epoch: 2, 4, 5
     assert training.log_every == 2
-    assert len(list(_engine(training))) == 2
+    assert len(list(_engine(training, WatchedBatches(training.train)))) == 2
 
 
 def test_the_share_of_the_peak_counts_three_passes() -> None:
     turns = (Turn(0.08, 0.04, 0.01), Turn(0.08, 0.04, 0.01), Turn(0.16, 0.20, 0.01))
-    bench = EngineBench(turns, 2, 8, 1e9, 1_000_000, "cpu", "fp32")
+    bench = EngineBench(turns, 0.01, 0.01, 2, 8, 1e9, 1_000_000, "cpu", "fp32")
     assert bench.engine_images_per_second == 100
     assert bench.share_of_peak == pytest.approx(0.3)
 
 
 def test_the_ratio_is_taken_within_each_round() -> None:
     """A machine that slows down between rounds changes the seconds of both, and no ratio."""
-    turns = tuple(Turn(0.10 * slow, 0.09 * slow, 0.02 * slow) for slow in (1.0, 3.0, 2.0, 5.0))
-    bench = EngineBench(turns, 2, 8, 1e9, 1_000_000, "cpu", "fp32")
+    turns = tuple(Turn(0.10 * slow, 0.09 * slow, 0.0) for slow in (1.0, 3.0, 2.0, 5.0))
+    bench = EngineBench(turns, 0.0, 0.0, 2, 8, 1e9, 1_000_000, "cpu", "fp32")
     assert bench.ratio == pytest.approx(0.9)
-    assert bench.data_share == pytest.approx(0.2)
+
+
+def test_batches_made_at_once_are_charged_to_all_the_steps_that_take_them() -> None:
+    """Only the first of four turns waited, for the batches of all."""
+    turns = (Turn(0.12, 0.09, 0.04), *[Turn(0.08, 0.09, 0.0)] * 3)
+    bench = EngineBench(turns, 0.01, 0.01, 2, 8, 1e9, 1_000_000, "cpu", "fp32")
+    assert bench.ratio == pytest.approx(1.0)
+    assert bench.data_share == pytest.approx(1 / 9)
+    assert bench.engine_images_per_second == pytest.approx(8 / 0.09)
+
+
+def test_what_an_engine_waits_for_its_batches_is_seen() -> None:
+    training = small_training(Small(train={"max_steps": 5}), None)
+    slow = SlowBatches(training.train)
+    training.train = watched = WatchedBatches(slow)
+    turns = list(_engine(training, watched))
+    assert watched.taken == 5
+    assert watched.seconds >= 5 * SlowBatches.WAIT
+    assert all(seconds > waited >= 2 * SlowBatches.WAIT for seconds, waited in turns)
+
+
+class SlowBatches(WatchedBatches):
+    """Batches that take a while to make."""
+
+    WAIT = 0.02
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[BatchLike]:
+        for batch in super().epoch(epoch, start):
+            time.sleep(self.WAIT)
+            yield batch
 
 
 @pytest.mark.slow
@@ -98,7 +130,7 @@ def test_both_forms_are_measured_where_auto_would_take_the_other(capsys: pytest.
 
 
 def test_a_step_of_several_batches_counts_all_their_images() -> None:
-    bench = EngineBench((Turn(0.4, 0.2, 0.1),), 2, 8, 1e9, 1_000_000, "cpu", "fp32", batches_per_step=4)
+    bench = EngineBench((Turn(0.4, 0.2, 0.1),), 0.1, 0.1, 2, 8, 1e9, 1_000_000, "cpu", "fp32", batches_per_step=4)
     assert bench.engine_images_per_second == pytest.approx(80)
     assert bench.bare_images_per_second == pytest.approx(160)
     assert bench.share_of_peak == pytest.approx(0.24)

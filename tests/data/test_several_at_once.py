@@ -1,4 +1,4 @@
-"""A GPU renders several batches at once; they are those that a CPU makes one by one."""
+"""Several batches are rendered at once; they are those that are made one by one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def pairs(made: Batches) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("text", PIPELINES)
 def test_several_at_once_are_those_made_one_by_one(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = noise(200)
+    monkeypatch.setattr(BatchedRenderer, "_together", lambda self, size: 1)
     single = pairs(batches(data, text, batch_size=30, shuffle=True))
     monkeypatch.setattr(BatchedRenderer, "_together", lambda self, size: 4)
     several = pairs(batches(data, text, batch_size=30, shuffle=True))
@@ -58,9 +59,14 @@ def test_the_largest_shape_on_the_way_counts(monkeypatch: pytest.MonkeyPatch) ->
     """Images grow from 8x8 to 64x64: 64 times the bytes, so 64 times fewer at once."""
     plain, grown = batches(noise(200, 8), "[Normalize]"), batches(noise(200, 8), GROWING)
     for made in (plain, grown):
-        assert together(made) == 1  # a CPU's caches hold one batch
+        on_a_cpu = together(made)
         monkeypatch.setattr(made._renderer, "_device", torch.device("cuda"))
+        assert together(made) // 8 == on_a_cpu > 1
     assert together(plain) // 64 == together(grown) > 0
+
+
+def test_a_large_batch_is_rendered_by_itself() -> None:
+    assert together(batches(noise(2000), "[Normalize]", batch_size=2000)) == 1
 
 
 def test_a_resumed_epoch_renders_the_same_batches_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +89,6 @@ def test_a_resumed_epoch_renders_the_same_batches_together(monkeypatch: pytest.M
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_renders_as_many_at_once_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     made = batches(noise(200), CROP, batch_size=30, device="cuda")
-    monkeypatch.setattr("zoo.data.resident.CHUNK_BYTES", 3 * 30 * 40 * 40 * 3 * 4)
+    monkeypatch.setattr("zoo.data.resident.CHUNK_BYTES", {"cuda": 3 * 30 * 40 * 40 * 3 * 4})
     assert together(made) == 3
     list(made.epoch(1))

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, count
 from statistics import median
 from typing import Any
 
@@ -17,26 +16,38 @@ from zoo.bench.bare_loop import bare_step, matmul_peak, seconds_for
 from zoo.errors import UsageError
 from zoo.events import EpochFinished, StepLogged
 from zoo.train import Training, fit
+from zoo.train.training import BatchesLike, BatchLike
 
 BACKWARD = 2  # a backward pass takes the operations of two forward passes
 TURN_SECONDS = 0.25  # at least: shorter ones measure the clock
 MOST_STEPS = 50
+DATA_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One round: the seconds of a step of each, taken right after each other."""
+    """One round: the seconds of a step of each, taken right after each other.
+
+    ``waited``: the part of the engine's in which it waited for its batches. Several may be made at once, for this turn
+    or by an earlier one.
+    """
 
     engine: float
     bare: float
-    data: float  # the part of the engine's that goes into making the batch, measured by itself
+    waited: float
 
 
 @dataclass(frozen=True)
 class EngineBench:
-    """What the rounds measured. Ratios are taken within a round; all figures are medians over the rounds."""
+    """What the rounds measured. Ratios are taken within a round; all figures are medians over the rounds.
+
+    ``data``: the seconds a step that it takes to make its batches, measured by itself; ``waited``: those that the
+    engine waited for them, the mean over all steps, which every turn is charged with in place of its own.
+    """
 
     turns: tuple[Turn, ...]
+    data: float
+    waited: float
     steps: int
     batch_size: int
     matmul_flops_per_second: float
@@ -53,7 +64,7 @@ class EngineBench:
     @property
     def engine_images_per_second(self) -> float:
         """The engine's, data and metrics included."""
-        return self.images_per_step / median(turn.engine for turn in self.turns)
+        return self.images_per_step / median(map(self._step, self.turns))
 
     @property
     def bare_images_per_second(self) -> float:
@@ -63,17 +74,20 @@ class EngineBench:
     @property
     def ratio(self) -> float:
         """1 where the engine costs nothing over the bare loop, data work and the recipe's own optimizer included."""
-        return median(turn.bare / turn.engine for turn in self.turns)
+        return median(turn.bare / self._step(turn) for turn in self.turns)
 
     @property
     def data_share(self) -> float:
         """The share of the engine's step that makes the batch."""
-        return median(turn.data / turn.engine for turn in self.turns)
+        return median(self.data / self._step(turn) for turn in self.turns)
 
     @property
     def share_of_peak(self) -> float:
         """What the engine's convolutions and matrix products make of the machine's matmul peak."""
         return self.engine_images_per_second * self.flops_per_image * (1 + BACKWARD) / self.matmul_flops_per_second
+
+    def _step(self, turn: Turn) -> float:
+        return turn.engine - turn.waited + self.waited
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -137,15 +151,18 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
     seconds_for(step, 1, images.device)  # warms up
     steps = math.ceil(TURN_SECONDS / seconds_for(step, 1, images.device))
     training.log_every = steps = min(steps, MOST_STEPS, max(1, _in_a_row(training) // 3))
-    data = _data(training, steps * batches)
+    data = _data_seconds(training)
+    training.train = watched = WatchedBatches(training.train)
     turns = []
-    for engine_seconds in _engine(training):
+    for seconds, waited in _engine(training, watched):
         bare_seconds = seconds_for(step, steps, images.device)
-        turns.append(Turn(engine_seconds / steps, bare_seconds / steps, next(data) / steps))
+        turns.append(Turn(seconds / steps, bare_seconds / steps, waited / steps))
         if len(turns) > rounds:
             break
     return EngineBench(
         turns=tuple(turns[1:]),
+        data=data * batches,
+        waited=watched.seconds / watched.taken * batches,
         steps=steps,
         batch_size=len(images),
         matmul_flops_per_second=matmul_peak(images.device, _autocast(runtime.precision) or torch.float32),
@@ -175,25 +192,44 @@ def _autocast(precision: str) -> torch.dtype | None:
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
 
 
-def _engine(training: Training) -> Iterator[float]:
-    """Seconds of every whole log interval but those that an epoch's end falls into."""
-    began, is_whole, before = time.perf_counter(), True, 0
+class WatchedBatches:
+    """A split's batches; what was taken of them so far, and the seconds that it was waited for."""
+
+    def __init__(self, batches: BatchesLike) -> None:
+        self._batches = batches
+        self.batch_size, self.steps, self.samples = batches.batch_size, batches.steps, batches.samples
+        self.taken, self.seconds = 0, 0.0
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[BatchLike]:
+        """The batches of an epoch, from the one numbered ``start`` on."""
+        began = time.perf_counter()
+        for batch in self._batches.epoch(epoch, start):
+            self.seconds += time.perf_counter() - began
+            self.taken += 1
+            yield batch
+            began = time.perf_counter()
+
+
+def _engine(training: Training, watched: WatchedBatches) -> Iterator[tuple[float, float]]:
+    """Seconds of every whole log interval but those that an epoch's end falls into, and those spent waiting."""
+    began, waited, is_whole, before = time.perf_counter(), 0.0, True, 0
     for event in fit(training):
         if isinstance(event, EpochFinished):
             is_whole = False
         elif isinstance(event, StepLogged):
             if is_whole and event.step - before == training.log_every:  # the training's last one may be shorter
-                yield time.perf_counter() - began
+                yield time.perf_counter() - began, watched.seconds - waited
             before = event.step
-            began, is_whole = time.perf_counter(), True
+            began, waited, is_whole = time.perf_counter(), watched.seconds, True
 
 
-def _data(training: Training, how_many: int) -> Iterator[float]:
-    """Seconds that so many batches take by themselves."""
-    batches = chain.from_iterable(map(training.train.epoch, count(1)))
-    while True:
-        began = time.perf_counter()
-        for _ in range(how_many):
-            next(batches)
-        training.runtime.synchronize()
-        yield time.perf_counter() - began
+def _data_seconds(training: Training) -> float:
+    """Seconds that it takes to make a batch, over an epoch or the part of it that takes a second."""
+    began = time.perf_counter()
+    made = 0
+    for _ in training.train.epoch(1):
+        made += 1
+        if time.perf_counter() - began > DATA_SECONDS:
+            break
+    training.runtime.synchronize()
+    return (time.perf_counter() - began) / made

@@ -18,7 +18,9 @@ from zoo.data.transforms.batched.forms import Facts, Parameters
 from zoo.data.transforms.compositions import Step
 from zoo.data.transforms.pipeline import Epoch, Table, draw_tables
 
-CHUNK_BYTES = 128 * 2**20  # of images that a GPU renders at once: 21 batches of 512 from CIFAR-10
+# Of images, as float32, that are rendered at once: to start a small batch's kernels takes longer than to run them.
+# 21 batches of 512 from CIFAR-10 on a GPU, 13 of 64 on a CPU.
+CHUNK_BYTES = {"cuda": 128 * 2**20, "cpu": 16 * 2**20}
 
 
 class BatchedRenderer:
@@ -26,9 +28,8 @@ class BatchedRenderer:
 
     On a CPU the split's own array is read; on another device it is uploaded once, as uint8, at the first batch. One
     that would take more than half of a GPU's free memory stays on the CPU, and so do its transforms.
-    Parameters are drawn for the whole epoch at its start: some dozens of bytes a sample. A GPU renders several batches
-    at once: to start the transforms' kernels for each would take longer than to run them. ``ahead``: the next epoch's
-    parameters are drawn while this one trains.
+    Parameters are drawn for the whole epoch at its start: some dozens of bytes a sample. Several small batches are
+    rendered at once. ``ahead``: the next epoch's parameters are drawn while this one trains.
     """
 
     def __init__(
@@ -73,16 +74,16 @@ class BatchedRenderer:
                 yield part.to(self._target), labels_B.to(self._target)
 
     def _together(self, batch_size: int) -> int:
-        """How many batches are rendered at once: on a CPU, one by one, since they then fit into its caches."""
+        """How many batches are rendered at once."""
         images = self._split.images
-        if self._device.type != "cuda" or images is None:
+        if images is None:
             return 1
         shapes = [
             images.shape[1:],
             *((s.form.after.height, s.form.after.width, s.form.after.channels) for s in self._steps),
         ]
         image_bytes = max(map(math.prod, shapes)) * torch.float32.itemsize
-        return max(1, CHUNK_BYTES // (batch_size * image_bytes))
+        return max(1, CHUNK_BYTES.get(self._device.type, 0) // (batch_size * image_bytes))
 
     def _tables(self, epoch: int) -> list[Table]:
         return [
