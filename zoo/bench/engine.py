@@ -21,7 +21,7 @@ from zoo.train.training import BatchesLike, BatchLike
 BACKWARD = 2  # a backward pass takes the operations of two forward passes
 TURN_SECONDS = 0.25  # at least: shorter ones measure the clock
 MOST_STEPS = 50
-DATA_SECONDS = 1.0
+DATA_SECONDS = 1.0  # of making batches, where an epoch takes longer
 
 
 @dataclass(frozen=True)
