@@ -58,8 +58,9 @@ def check(*files: str | Path, sets: Mapping[str, Any] | None = None) -> list[Dia
     that there is no such file.
     """
     from zoo.assemble.check import check_files
+    from zoo.document import read_sets
 
-    return list(check_files(tuple(map(str, files)), _set_texts(sets)))
+    return list(check_files(tuple(map(str, files)), read_sets(_set_texts(sets))))
 
 
 def run(

@@ -26,6 +26,7 @@ class Source:
 
     name: str
     text: str = field(repr=False, default="")
+    option: str = ""  # of the command line, where that gave the text and no file did
 
     def line(self, number: int) -> str:
         """The line with this number, counted from 1; empty where there is none."""
@@ -47,6 +48,11 @@ class Span:
     def file(self) -> str:
         """The source's name."""
         return self.source.name
+
+    @property
+    def option(self) -> str:
+        """The option of the command line that gave the text; empty where a file did."""
+        return self.source.option
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -86,20 +92,17 @@ class Diagnostic:
             "severity": self.severity,
             "code": self.code,
             "message": self.message,
-            "file": self.span.file if self.span else None,
-            "line": self.span.line if self.span else None,
-            "column": self.span.column if self.span else None,
-            "notes": [
-                {
-                    "message": note.message,
-                    "file": note.span.file if note.span else None,
-                    "line": note.span.line if note.span else None,
-                    "column": note.span.column if note.span else None,
-                }
-                for note in self.notes
-            ],
+            **_place(self.span),
+            "notes": [{"message": note.message, **_place(note.span)} for note in self.notes],
             "help": self.help,
         }
+
+
+def _place(span: Span | None) -> dict[str, Any]:
+    """Where something stands, as plain data."""
+    if span is None:
+        return {"file": None, "line": None, "column": None}
+    return {"file": span.file, "line": span.line, "column": span.column}
 
 
 class Diagnostics:

@@ -18,7 +18,7 @@ from zoo.assemble.resolve import resolve
 from zoo.assemble.run import prepare
 from zoo.assemble.shipped import find_recipe, recipe_names
 from zoo.diagnostics import Diagnostics, render
-from zoo.document import Mapping, plain
+from zoo.document import Mapping, plain, read_sets
 from zoo.document.writer import write
 from zoo.errors import ConfigError, UsageError, raise_if_errors
 
@@ -32,7 +32,7 @@ train: {epochs: 2}
 
 def completed(name: str, *sets: str) -> Mapping:
     diagnostics = Diagnostics()
-    resolved = resolve(name, sets, diagnostics)
+    resolved = resolve(name, read_sets(sets), diagnostics)
     assert resolved is not None, "\n".join(map(render, diagnostics))
     parts = check_recipe(resolved, diagnostics)
     assert parts is not None, "\n".join(map(render, diagnostics))
@@ -103,7 +103,7 @@ def test_set_comes_last_and_replaces_mappings(base: Path) -> None:
 
 def test_set_errors_name_the_set(base: Path) -> None:
     diagnostics = Diagnostics()
-    assert resolve(str(base), ["train.epohcs=5"], diagnostics) is None
+    assert resolve(str(base), read_sets(["train.epohcs=5"]), diagnostics) is None
     (error,) = diagnostics.errors
     assert error.code == "unknown-key"
     assert str(error.span).startswith("--set train.epohcs")
@@ -135,7 +135,7 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     optimizer = "{name: Adagrad}" if "max_lr" in SCHEDULES[name] else "{name: SGD, lr: 0.3, momentum: 0.9}"
     sets = [f"optimizer={optimizer}", f"schedule={SCHEDULES[name]}", "train.epochs=5"]
     written = Diagnostics()
-    resolved, parts = checked(str(base), written, sets=sets)
+    resolved, parts = checked(str(base), written, overrides=read_sets(sets))
     assert resolved is not None
     assert parts is not None
     again = tmp_path / "resolved.yaml"

@@ -20,6 +20,7 @@ from zoo.assemble.run import prepare, run_recipe
 from zoo.assemble.targets import planned
 from zoo.cli import main
 from zoo.diagnostics import Diagnostics
+from zoo.document import Override
 from zoo.errors import ConfigError, DataError, EnvironmentFault, StoppedBySignal, UsageError, raise_if_errors
 from zoo.graph import Ref
 from zoo.train import RunFolder, read_checkpoint
@@ -221,7 +222,7 @@ def test_the_command_that_goes_on_names_the_plugins(
     ("epochs", "text"), [(2, "2"), (2.0, "2"), (1234567.25, "1234567.25"), (0.1234567, "0.1234567")]
 )
 def test_epochs_keep_all_their_digits(epochs: float, text: str) -> None:
-    assert RunOptions(epochs=epochs).all_sets == (f"train.epochs={text}",)
+    assert RunOptions(epochs=epochs).overrides == (Override("train.epochs", text, "--epochs"),)
 
 
 def test_what_a_run_writes_of_itself_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

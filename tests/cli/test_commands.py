@@ -101,9 +101,10 @@ def test_a_grid_gives_a_table(workplace: Path, zoo: Zoo) -> None:
         (("--grid", "seed=[0, 1]", "--dry-run"), "--dry-run tries one run, --grid names several"),
         (("--grid", "seed=0"), "--grid wants PATH=[different values]"),
         (("--grid", "sed=[0, 1]"), "did you mean seed?"),
+        (("--epochs", "0"), "--> --epochs:1:1"),
     ],
 )
-def test_what_a_grid_cannot_be(workplace: Path, zoo: Zoo, beside: tuple[str, ...], message: str) -> None:
+def test_what_options_of_a_run_cannot_be(workplace: Path, zoo: Zoo, beside: tuple[str, ...], message: str) -> None:
     before = sorted(workplace.rglob("*"))
     outcome = zoo("run", "tiny.yaml", *beside)
     assert (outcome.status, outcome.out) == (2, "")

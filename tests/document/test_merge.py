@@ -1,4 +1,4 @@
-"""``extends`` and ``--set``: what wins, what stays, and where each value came from."""
+"""``extends``: what wins, what stays, and where each value came from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.document.places import node_at
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Node, apply_sets, load, merge, plain, read_text
-from zoo.errors import UsageError
+from zoo.document import Mapping, Node, load, merge, plain, read_text
 
 
 def written(tmp_path: Path, **files: str) -> Path:
@@ -52,20 +51,6 @@ def test_loops_and_missing_parents_show_the_chain(tmp_path: Path, files: dict[st
     assert len(item.notes) == notes
 
 
-def test_sets_come_in_order_and_replace_mappings() -> None:
-    node = read_text("a: {b: 1, c: {d: 2}}\ne: 3", Diagnostics())
-    assert node is not None
-    result = apply_sets(node, ["a.c={f: 5}", "a.b=1e-3", "g.h=no", "e=null", "a.b=7"], Diagnostics())
-    assert plain(result) == {"a": {"b": 7, "c": {"f": 5}}, "g": {"h": "no"}}
-    assert node_at(result, ["a", "b"])[1].file == "--set a.b"
-
-
-@pytest.mark.parametrize("text", ["a", "=1", "a..b=1", ".a=1"])
-def test_a_set_without_path_or_value_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError):
-        apply_sets(read_text("a: 1", Diagnostics()) or Mapping((), None), [text], Diagnostics())  # type: ignore[arg-type]
-
-
 _KEYS = st.sampled_from("abc")
 _TREES = st.recursive(st.integers(0, 9) | st.lists(st.integers(0, 9), max_size=2),
                       lambda inner: st.dictionaries(_KEYS, inner, max_size=3), max_leaves=8)  # fmt: skip
@@ -91,42 +76,3 @@ def leaves(node: Node, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...]
     if isinstance(node, Mapping) and len(node):
         return [found for entry in node for found in leaves(entry.value, (*path, entry.key))]
     return [] if isinstance(node, Mapping) else [(path, node)]
-
-
-def test_a_null_that_removes_nothing_stays_for_whoever_judges_the_key() -> None:
-    node = read_text("a: {b: 1}", Diagnostics())
-    assert isinstance(node, Mapping)
-    assert plain(apply_sets(node, ["a.b=null", "a.c=null"], Diagnostics())) == {"a": {"c": None}}
-
-
-@pytest.mark.parametrize(
-    ("path", "kind", "help"),
-    [
-        ("a.1.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
-        ("a.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
-        ("a.0.b.d=1", "a.0.b is 1", "set the whole: --set a.0.b=…"),
-        ("c.d=1", "c is 'x'", "set the whole: --set c=…"),
-    ],
-)
-def test_sets_do_not_reach_into_texts_nor_beyond_lists(path: str, kind: str, help: str) -> None:
-    node = read_text("a: [{b: 1}]\nc: x", Diagnostics())
-    assert isinstance(node, Mapping)
-    with pytest.raises(UsageError, match=kind) as caught:
-        apply_sets(node, [path], Diagnostics())
-    assert caught.value.help == help
-
-
-@pytest.mark.parametrize(
-    ("text", "there"),
-    [
-        ("a.0.b=9", [{"b": 9, "c": 2}, 3]),
-        (" a.1 =4", [{"b": 1, "c": 2}, 4]),
-        ("a.0.c=null", [{"b": 1}, 3]),
-        ("a.0=null", [3]),
-        ("a.0.d.e=5", [{"b": 1, "c": 2, "d": {"e": 5}}, 3]),
-    ],
-)
-def test_sets_reach_into_lists_by_number(text: str, there: list[object]) -> None:
-    node = read_text("a: [{b: 1, c: 2}, 3]", Diagnostics())
-    assert isinstance(node, Mapping)
-    assert plain(apply_sets(node, [text], Diagnostics())) == {"a": there}

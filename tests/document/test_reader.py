@@ -213,8 +213,8 @@ def test_long_lines_are_shown_in_part() -> None:
 
 def test_a_single_value_may_be_read() -> None:
     diagnostics = Diagnostics()
-    assert plain(read_value("{a: [1, no]}", diagnostics, name="--set x")) == {"a": [1, "no"]}  # type: ignore[arg-type]
-    assert plain(read_value("", diagnostics, name="--set x")) is None  # type: ignore[arg-type]
+    assert plain(read_value("{a: [1, no]}", diagnostics, name="--set x", option="--set")) == {"a": [1, "no"]}  # type: ignore[arg-type]
+    assert plain(read_value("", diagnostics, name="--set x", option="--set")) is None  # type: ignore[arg-type]
     assert not diagnostics
 
 

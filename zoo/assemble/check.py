@@ -24,7 +24,7 @@ from zoo.assemble.resolve import Resolved, resolve
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
-from zoo.document import Mapping, Scalar, Sequence, from_data, plain, read_file
+from zoo.document import Mapping, Override, Scalar, Sequence, from_data, plain, read_file
 from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.layout import is_file
@@ -52,13 +52,15 @@ class Parts:
 
 
 def checked(
-    name_or_path: str, diagnostics: Diagnostics, *, sets: Iterable[str] = ()
+    name_or_path: str, diagnostics: Diagnostics, *, overrides: Iterable[Override] = ()
 ) -> tuple[Resolved, Parts] | tuple[None, None]:
     """A recipe read and checked, or nothing: then every error that can be told at once is in the diagnostics.
 
     Raises UsageError for a recipe there is not.
     """
-    resolved = resolve(name_or_path, sets, diagnostics, if_wrong=lambda salvaged: _ask_rooms(salvaged, diagnostics))
+    resolved = resolve(
+        name_or_path, overrides, diagnostics, if_wrong=lambda salvaged: _ask_rooms(salvaged, diagnostics)
+    )
     parts = check_recipe(resolved, diagnostics) if resolved is not None else None
     return (resolved, parts) if resolved is not None and parts is not None else (None, None)
 
@@ -249,21 +251,21 @@ def _check_batched(resolved: Resolved, parts: Parts, known: Known, diagnostics: 
             return
 
 
-def check_files(names: tuple[str, ...], sets: tuple[str, ...] = ()) -> Diagnostics:
-    """Checks and lints architectures and recipes, given by path or shipped name; ``sets`` are laid over each recipe."""
+def check_files(names: tuple[str, ...], overrides: tuple[Override, ...] = ()) -> Diagnostics:
+    """Checks and lints architectures and recipes, by path or shipped name; ``overrides`` are laid over each recipe."""
     found = Diagnostics()
-    of_sets: dict[Diagnostic, list[str]] = {}
+    of_all: dict[Diagnostic, list[str]] = {}
     for name in names:
-        for item in check_file(name, sets):
-            if item.span is not None and item.span.file.startswith("--set ") and len(names) > 1:
-                of_sets.setdefault(item, []).append(name)  # its place names no file
+        for item in check_file(name, overrides):
+            if item.span is not None and item.span.option and len(names) > 1:
+                of_all.setdefault(item, []).append(name)  # its place names no file
             else:
                 found.add(item)
-    found.extend(replace(item, notes=(*item.notes, Note(f"in {listed(of, 'and')}"))) for item, of in of_sets.items())
+    found.extend(replace(item, notes=(*item.notes, Note(f"in {listed(of, 'and')}"))) for item, of in of_all.items())
     return found
 
 
-def check_file(name: str, sets: tuple[str, ...] = ()) -> Diagnostics:
+def check_file(name: str, overrides: tuple[Override, ...] = ()) -> Diagnostics:
     """Checks and lints one architecture or recipe."""
     diagnostics = Diagnostics()
     path = _find(name)
@@ -273,10 +275,10 @@ def check_file(name: str, sets: tuple[str, ...] = ()) -> Diagnostics:
         return diagnostics
     document = read_file(path, diagnostics)
     if document is not None:
-        if sets and not is_recipe(document.keys):
+        if overrides and not is_recipe(document.keys):
             help = "a recipe takes it, with the network's params below model: --set model.PARAM=VALUE"
             diagnostics.error("usage", f"--set is for recipes, and {name} is an architecture", help=help)
-        _check_document(path, document, sets, diagnostics)
+        _check_document(path, document, overrides, diagnostics)
     return diagnostics
 
 
@@ -285,10 +287,10 @@ def _find(name: str) -> Path | None:
     return path if is_file(path) else shipped_recipe(name) or architecture_path(name)
 
 
-def _check_document(path: Path, document: Mapping, sets: Iterable[str], diagnostics: Diagnostics) -> None:
+def _check_document(path: Path, document: Mapping, overrides: Iterable[Override], diagnostics: Diagnostics) -> None:
     try:
         if is_recipe(document.keys):
-            resolved, parts = checked(str(path), diagnostics, sets=sets)
+            resolved, parts = checked(str(path), diagnostics, overrides=overrides)
             if resolved is not None and parts is not None:
                 check_against_data(resolved, parts, diagnostics)
         else:

@@ -49,8 +49,8 @@ def with_value(node: Mapping, path: tuple[str, ...], value: Any, span: Span = DE
 
 def origin(span: Span) -> str:
     """Where a value comes from, as people read it: ``file:line:column``, ``--set a.b``, ``default``."""
-    if span.source.name.startswith("--set "):
-        return span.source.name
+    if span.option:
+        return span.file
     return "default" if span == DEFAULT else str(span)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from zoo.diagnostics import Diagnostics
+from zoo.document import Override, read_sets
 from zoo.launch import announced
 from zoo.train.console import Said
 from zoo.train.ranks import ALONE, Ranks, join
@@ -23,13 +24,13 @@ _LONGEST_NAME = 200  # bytes; a file system takes 255
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run; none of them changes what is learnt but ``sets`` and ``epochs``."""
+    """The options of a run; none of them changes what is learnt but ``sets``, ``varied`` and ``epochs``."""
 
-    sets: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()  # as `--set` takes them
     run_dir: Path | None = None
     resume: bool = False
     epochs: float | None = None
-    varied: tuple[str, ...] = ()  # of the sets, those that tell one of several runs from the others
+    varied: tuple[Override, ...] = ()  # what tells one of several runs from the others
     several: tuple[str, ...] = ()  # how the command says that there are several
     device: str = "auto"
     ranks: Ranks = ALONE  # this process among those that train together
@@ -61,20 +62,21 @@ class RunOptions:
             torch.cuda.set_device(device)
         return replace(self, ranks=join(device.type, timeout))
 
-    def for_one(self, varied: Sequence[str], several: Sequence[str]) -> RunOptions:
-        """The options of one of several runs, which these sets tell from the others; each has a folder of its own."""
-        name = _folder_name(",".join(varied))
-        name = name.replace("=", "") if len(varied) == 1 and varied[0].startswith("seed=") else name
+    def for_one(self, varied: Sequence[Override], several: Sequence[str]) -> RunOptions:
+        """The options of one of several runs, which these values tell from the others; each has a folder of its own."""
+        name = _folder_name(",".join(map(str, varied)))
+        name = name.replace("=", "") if len(varied) == 1 and varied[0].path == "seed" else name
         run_dir = self.run_dir / name if self.run_dir is not None else None
-        return replace(self, sets=(*self.sets, *varied), run_dir=run_dir, varied=tuple(varied), several=tuple(several))
+        return replace(self, run_dir=run_dir, varied=tuple(varied), several=tuple(several))
 
     @property
-    def all_sets(self) -> tuple[str, ...]:
-        """``--set`` in order, ``--epochs`` last."""
+    def overrides(self) -> tuple[Override, ...]:
+        """What is laid over the recipe: by ``--set`` in order, by what tells runs apart, by ``--epochs``."""
+        found = (*read_sets(self.sets), *self.varied)
         if self.epochs is None:
-            return self.sets
+            return found
         epochs = int(self.epochs) if float(self.epochs).is_integer() else self.epochs
-        return (*self.sets, f"train.epochs={epochs!r}")
+        return (*found, Override("train.epochs", repr(epochs), "--epochs"))
 
 
 def _folder_name(values: str) -> str:

@@ -19,8 +19,9 @@ from zoo.assemble.losses import loss_names
 from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
 from zoo.data import DataSettings, sources
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.document import Entry, Mapping, Node, Scalar, apply_sets, load, text_of
+from zoo.document import Entry, Mapping, Node, Override, Scalar, lay_over, load, text_of
 from zoo.document.evaluation import NoNames, substitute
+from zoo.document.overrides import saying
 from zoo.errors import raise_if_errors
 from zoo.layers.foreign import LIBRARIES
 from zoo.optim.catalogue import optimizer_names, optimizers
@@ -61,7 +62,7 @@ class Resolved:
 
 def resolve(
     name_or_path: str,
-    sets: Iterable[str],
+    overrides: Iterable[Override],
     diagnostics: Diagnostics,
     *,
     if_wrong: Callable[[Resolved], object] = lambda salvaged: None,
@@ -72,7 +73,7 @@ def resolve(
     tell what else is wrong with it at once.
     """
     path = find_recipe(name_or_path)
-    written = load_document(path, sets, diagnostics)
+    written = load_document(path, overrides, diagnostics)
     if written is None:
         return None
     document = _evaluated(written, path, diagnostics)
@@ -108,9 +109,8 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         node = document.get(section)
         name = text_of(node)
         if node is not None and name is not None and node.span == item.span:
-            is_set = node.span.file.startswith("--set ")
-            name = nearest_of(_names(section, name), name)
-            help = f"--set {section}.{key}={name}" if is_set else f"write {section}: {{{key}: {name}}}"
+            option, name = node.span.option, nearest_of(_names(section, name), name)
+            help = saying(option, f"{section}.{key}", name) if option else f"write {section}: {{{key}: {name}}}"
             return replace(item, help=f"{help}; zoo ls {_KINDS[section]} has the names" if name == "…" else help)
     model = document.get("model")
     if isinstance(model, Mapping) and item.span == model.span and item.help is None:
@@ -199,13 +199,13 @@ def with_document(resolved: Resolved, document: Mapping) -> Resolved:
     return replace(resolved, document=document, recipe=recipe)
 
 
-def load_document(path: Path, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping | None:
-    """The recipe's tree: extended and set."""
+def load_document(path: Path, overrides: Iterable[Override], diagnostics: Diagnostics) -> Mapping | None:
+    """The recipe's tree: extended, and with what the command line lays over it."""
     document = load(path, diagnostics, find_parent=find_parent, shipped=recipe_names())
     if document is None or _is_architecture(document, diagnostics):
         return None
     before = len(diagnostics.errors)
-    document = apply_sets(document, sets, diagnostics)
+    document = lay_over(document, overrides, diagnostics)
     return document if len(diagnostics.errors) == before else None
 
 

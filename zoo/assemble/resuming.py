@@ -46,7 +46,7 @@ def folder_of(runs: Path, resolved: Resolved, parts: Parts, options: RunOptions)
         return RunFolder.planned(options.run_dir, resume=options.resume)
     if not options.resume:
         return None
-    paths = [text.partition("=")[0].strip() for text in options.varied]
+    paths = [override.path for override in options.varied]
     found = (run for run in reversed(numbered(runs / resolved.recipe.name)) if _agrees(run, resolved, parts, paths))
     latest = next(found, None)
     return RunFolder.planned(latest, resume=True) if latest is not None else None
@@ -83,7 +83,8 @@ def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str
     """The command line that goes on with a run, or with all runs of one command, to be copied into a shell."""
     path = resolved.path
     words = ["zoo", "run", path.stem if shipped_recipe(path.stem) == path else str(path)]
-    words += [word for text in options.all_sets if text not in options.varied for word in ("--set", text)]
+    said = [override for override in options.overrides if override not in options.varied]
+    words += [word for override in said for word in ("--set", str(override))]
     for name, value in options.surroundings.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     words += [word for file in plugin_files() for word in ("--plugin", str(file))]

@@ -46,7 +46,7 @@ from zoo.train.shelf import Shelf
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
-    resolved, parts = checked(recipe, diagnostics, sets=options.all_sets)
+    resolved, parts = checked(recipe, diagnostics, overrides=options.overrides)
     if resolved is not None:
         require_installed(resolved, diagnostics)
     settle(diagnostics)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.check import check_against_data, checked
-from zoo.assemble.grid_messages import naming_the_grid, of_grid
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import run_recipe
 from zoo.diagnostics import Diagnostics
+from zoo.document import Override, plain
 from zoo.document import Sequence as SequenceNode
-from zoo.document import plain
 from zoo.document.reader import read_value
 from zoo.document.writer import flow_text
 from zoo.errors import DivergedError, UsageError, ZooError, raise_if_errors
@@ -41,7 +40,7 @@ def parse_grid(texts: Iterable[str]) -> tuple[Axis, ...]:
     for text in texts:
         path, _, written = text.partition("=")
         path, diagnostics = path.strip(), Diagnostics()
-        node = read_value(written, diagnostics, name=f"--grid {path}")
+        node = read_value(written, diagnostics, name=f"--grid {path}", option="--grid")
         raise_if_errors(diagnostics)
         values = tuple(plain(node)) if isinstance(node, SequenceNode) else ()
         if not values or not all(path.split(".")) or len({flow_text(value) for value in values}) < len(values):
@@ -74,8 +73,7 @@ def run_several(
     each = [_runs(options, point.values, axes, seeds) for point in points]
     for runs in each:  # what cannot be is told before the first training
         if axes:
-            with naming_the_grid(paths):
-                _check(recipe, runs[0])  # another seed is as right
+            _check(recipe, runs[0])  # another seed is as right
         for run_dir in (one.run_dir for one in runs if one.run_dir is not None):
             RunFolder.planned(run_dir, resume=options.resume)
     trainer = _Trainer(recipe, settle, note, sum(map(len, each)), paths)
@@ -95,13 +93,14 @@ def _runs(options: RunOptions, point: dict[str, Any], axes: Sequence[Axis], seed
     """The options of a point's runs, one a seed."""
     several = [word for axis in axes for word in ("--grid", f"{axis.path}={flow_text(list(axis.values))}")]
     several += ["--seeds", ",".join(map(str, seeds))] if seeds else []
-    varied = [f"{path}={flow_text(value)}" for path, value in point.items()]
-    return [options.for_one([*varied, *own], several) for own in ([[f"seed={seed}"] for seed in seeds] or [[]])]
+    values = [Override(path, flow_text(value), "--grid") for path, value in point.items()]
+    each = [[Override("seed", str(seed), "--seeds")] for seed in seeds] or [[]]
+    return [options.for_one([*values, *own], several) for own in each]
 
 
 def _check(recipe: str, options: RunOptions) -> None:
     diagnostics = Diagnostics()
-    resolved, parts = checked(recipe, diagnostics, sets=options.all_sets)
+    resolved, parts = checked(recipe, diagnostics, overrides=options.overrides)
     if resolved is not None and parts is not None:
         check_against_data(resolved, parts, diagnostics)
     raise_if_errors(diagnostics)
@@ -153,7 +152,7 @@ class _Trainer:
                     raise
                 self.diverged = error
                 point.diverged.append(error.message)
-                self._note(f"{', '.join(options.varied)} diverged: {error.message}")
+                self._note(f"{_said_of(options)} diverged: {error.message}")
             else:
                 point.runs.append(result)
                 point.accuracies.append(accuracies)
@@ -162,19 +161,22 @@ class _Trainer:
     def _one(self, options: RunOptions) -> dict[str, Any]:
         self._begun += 1
         self._said.next_run()
-        self._note(f"{', '.join(options.varied)} ({self._begun} of {self._total})")
-        with naming_the_grid(self._paths):
-            return run_recipe(self._recipe, replace(options, said=self._said), self._settle_news, self._note_news)
+        self._note(f"{_said_of(options)} ({self._begun} of {self._total})")
+        return run_recipe(self._recipe, replace(options, said=self._said), self._settle_news, self._note_news)
 
     def _settle_news(self, diagnostics: Diagnostics) -> None:
         news = Diagnostics()
-        told = of_grid(diagnostics, self._paths)
-        news.extend(item for item in told if self._said.is_news(item) or item.severity == "error")
+        news.extend(item for item in diagnostics if self._said.is_news(item) or item.severity == "error")
         self._settle(news)
 
     def _note_news(self, text: str) -> None:
         if self._said.is_news(text):
             self._note(text)
+
+
+def _said_of(options: RunOptions) -> str:
+    """What tells a run from the others."""
+    return ", ".join(map(str, options.varied))
 
 
 def _outcome(axes: Sequence[Axis], seeds: Sequence[int], points: Sequence[_Point], left: int) -> dict[str, Any]:

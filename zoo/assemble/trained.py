@@ -32,7 +32,7 @@ from zoo.data import Dataset, make_batches
 from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, read_file
+from zoo.document import Mapping, Override, read_file
 from zoo.errors import CheckpointError, ConfigError, DataError, UsageError
 from zoo.layout import ARCHITECTURE, DATA, RESOLVED, is_dir, is_file
 from zoo.schema.recipe import TTA
@@ -113,8 +113,8 @@ def _recipe(path: Path) -> tuple[Resolved, Parts]:
         )
     model = document.get("model")
     has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
-    sets = [f"model.architecture={ARCHITECTURE}"] if has_graph else []
-    resolved, parts = checked(str(path / RESOLVED), diagnostics, sets=sets)
+    own_graph = [Override("model.architecture", ARCHITECTURE)] if has_graph else []
+    resolved, parts = checked(str(path / RESOLVED), diagnostics, overrides=own_graph)
     if diagnostics.errors:
         raise ConfigError(with_plugins_of(path, diagnostics))
     assert resolved is not None

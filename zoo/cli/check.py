@@ -34,8 +34,9 @@ def check(
 ) -> None:
     """Validate and lint architectures and recipes; many files at once."""
     from zoo.assemble.check import check_files
+    from zoo.document import read_sets
 
-    found, diagnostics = check_files(tuple(files), tuple(sets or ())), Diagnostics()
+    found, diagnostics = check_files(tuple(files), read_sets(sets or ())), Diagnostics()
     diagnostics.extend(found.all_as_errors if session.strict else found)
     if session.as_json:
         print_json([item.as_data() for item in diagnostics])
@@ -56,10 +57,10 @@ def config(
     from zoo.assemble.check import checked
     from zoo.assemble.complete import complete
     from zoo.assemble.defaults import annotated, origins
-    from zoo.document import plain
+    from zoo.document import plain, read_sets
 
     diagnostics = Diagnostics()
-    resolved, parts = checked(recipe, diagnostics, sets=sets or ())
+    resolved, parts = checked(recipe, diagnostics, overrides=read_sets(sets or ()))
     session.settle(diagnostics)
     assert resolved is not None
     assert parts is not None

@@ -1,4 +1,4 @@
-"""``extends`` and ``--set``: documents laid over one another, every value keeping its own place. Floor 0."""
+"""``extends``: documents laid over one another, every value keeping its own place. Floor 0."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.diagnostics import Diagnostics, Note, Span
-from zoo.document.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null, text_of
-from zoo.document.reader import read_file, read_value
-from zoo.errors import UsageError
+from zoo.document.nodes import Entry, Mapping, is_null, text_of
+from zoo.document.reader import read_file
 from zoo.layout import is_file
 from zoo.registry import listed, meant, offer
 
@@ -120,61 +119,3 @@ def other_file(written: str, path: Path, shipped: Iterable[str]) -> str | None:
 
 def _chain_notes(chain: Iterable[tuple[Path, Span]]) -> list[Note]:
     return [Note(f"{path.name} extends here", span) for path, span in chain]
-
-
-def apply_sets(document: Mapping, sets: Iterable[str], diagnostics: Diagnostics) -> Mapping:
-    """Applies ``--set PATH=VALUE`` in order. VALUE is YAML and replaces what was there, mappings too; null removes.
-
-    An item of a list goes by its number: ``optimizer.0.lr``. A null that finds nothing to remove stays, as under
-    ``extends``: whoever judges the key tells of a misspelt one. Raises UsageError for a text that is not PATH=VALUE,
-    and where a text stands in the path, or a list without such an item.
-    """
-    for text in sets:
-        path, equals, written = text.partition("=")
-        path = path.strip()
-        keys = path.split(".")
-        if not equals or not all(keys):
-            raise UsageError(f"--set wants PATH=VALUE, got {text!r}", help="for example --set train.epochs=3")
-        value = read_value(written, diagnostics, name=f"--set {path}")
-        if value is not None:
-            document = _set(document, keys, value)
-    return document
-
-
-def _set(document: Mapping, keys: list[str], value: Node, above: str = "") -> Mapping:
-    head, *rest = keys
-    if not rest:
-        if is_null(value) and head in document:
-            return document.without([head])
-        return document.replacing(head, value)
-    below, path = document.get(head), f"{above}{head}"
-    if below is None or is_null(below):
-        below = Mapping((), value.span)
-    return document.replacing(head, _set_below(below, rest, value, path))
-
-
-def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
-    """A mapping or list with a value somewhere in it; ``path`` is its own. Raises UsageError for anything else."""
-    if isinstance(node, Mapping):
-        return _set(node, keys, value, f"{path}.")
-    head, *rest = keys
-    if isinstance(node, Scalar) or not head.isdecimal() or int(head) >= len(node):
-        raise _out_of_reach(node, path, ".".join(keys))
-    number = int(head)
-    if rest:
-        value = _set_below(node.items[number], rest, value, f"{path}.{head}")
-    items = () if not rest and is_null(value) else (value,)
-    return Sequence((*node.items[:number], *items, *node.items[number + 1 :]), node.span)
-
-
-def _out_of_reach(node: Scalar | Sequence, path: str, rest: str) -> UsageError:
-    if isinstance(node, Scalar):
-        kind, help = f"{node.value!r}", f"set the whole: --set {path}=…"
-    else:
-        kind = f"a list of {len(node)}"
-        help = f"its items go by number, from 0: --set {path}.0=…" if len(node) else f"set the whole: --set {path}=…"
-    return UsageError(
-        f"--set {path}.{rest}: {path} is {kind}, --set cannot reach into it so",
-        notes=(Note("it stands here", node.span),),
-        help=help,
-    )

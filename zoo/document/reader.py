@@ -79,9 +79,9 @@ def read_text(text: str, diagnostics: Diagnostics, *, name: str = "<text>") -> M
     return node
 
 
-def read_value(text: str, diagnostics: Diagnostics, *, name: str) -> Node | None:
-    """Reads YAML text that may be any one value, such as that of ``--set a.b=VALUE``."""
-    source = Source(name, text)
+def read_value(text: str, diagnostics: Diagnostics, *, name: str, option: str) -> Node | None:
+    """Reads YAML text that may be any one value, as an option of the command line gives one: ``--set a.b=VALUE``."""
+    source = Source(name, text, option)
     if not text.strip():
         return Scalar(None, _point(source, 1, 1))
     return _read(source, diagnostics)

@@ -1,0 +1,96 @@
+"""Values that options of the command line lay over a document: ``--set``, and what says the same. Floor 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from zoo.diagnostics import Diagnostics, Note
+from zoo.document.nodes import Mapping, Node, Scalar, Sequence, is_null
+from zoo.document.reader import read_value
+from zoo.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One value, by its dotted path and as YAML. An item of a list goes by its number: ``optimizer.0.lr``."""
+
+    path: str
+    written: str
+    option: str = "--set"  # what gave it
+
+    def __str__(self) -> str:
+        return f"{self.path}={self.written}"
+
+    @property
+    def place(self) -> str:
+        """What messages about the value name in a file's stead: ``--set a.b``, or an option that has one path alone."""
+        return f"{self.option} {self.path}" if self.option in ("--set", "--grid") else self.option
+
+
+def read_sets(texts: Iterable[str]) -> tuple[Override, ...]:
+    """What ``--set PATH=VALUE`` says, several times over. Raises UsageError for another form."""
+    found = []
+    for text in texts:
+        path, equals, written = text.partition("=")
+        if not equals or not all(path.strip().split(".")):
+            raise UsageError(f"--set wants PATH=VALUE, got {text!r}", help="for example --set train.epochs=3")
+        found.append(Override(path.strip(), written))
+    return tuple(found)
+
+
+def saying(option: str, path: str, value: str) -> str:
+    """How the command line gives this value to a path, by the option that now gives it another."""
+    if option == "--grid":
+        return f"--grid '{path}=[{value}]'" if value == "…" else f"--grid '{path}=[{value}, …]'"
+    return f"--set {path}={value}"
+
+
+def lay_over(document: Mapping, overrides: Iterable[Override], diagnostics: Diagnostics) -> Mapping:
+    """Lays values over a document in order. Each replaces what was there, mappings too; null removes.
+
+    A null that finds nothing to remove stays, as under ``extends``: whoever judges the key tells of a misspelt one.
+    Raises UsageError where a text stands in the path, or a list without such an item.
+    """
+    for override in overrides:
+        value = read_value(override.written, diagnostics, name=override.place, option=override.option)
+        if value is not None:
+            document = _set(document, override.path.split("."), value)
+    return document
+
+
+def _set(document: Mapping, keys: list[str], value: Node, above: str = "") -> Mapping:
+    head, *rest = keys
+    if not rest:
+        if is_null(value) and head in document:
+            return document.without([head])
+        return document.replacing(head, value)
+    below, path = document.get(head), f"{above}{head}"
+    if below is None or is_null(below):
+        below = Mapping((), value.span)
+    return document.replacing(head, _set_below(below, rest, value, path))
+
+
+def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
+    """A mapping or list with a value somewhere in it; ``path`` is its own. Raises UsageError for anything else."""
+    if isinstance(node, Mapping):
+        return _set(node, keys, value, f"{path}.")
+    head, *rest = keys
+    if isinstance(node, Scalar) or not head.isdecimal() or int(head) >= len(node):
+        raise _out_of_reach(node, path, ".".join(keys), value.span.option)
+    number = int(head)
+    if rest:
+        value = _set_below(node.items[number], rest, value, f"{path}.{head}")
+    items = () if not rest and is_null(value) else (value,)
+    return Sequence((*node.items[:number], *items, *node.items[number + 1 :]), node.span)
+
+
+def _out_of_reach(node: Scalar | Sequence, path: str, rest: str, option: str) -> UsageError:
+    kind, help = f"a list of {len(node)}" if isinstance(node, Sequence) else f"{node.value!r}", ""
+    if isinstance(node, Sequence) and len(node):
+        help = f"its items go by number, from 0: {saying(option, f'{path}.0', '…')}"
+    return UsageError(
+        f"{option} {path}.{rest}: {path} is {kind}, {option} cannot reach into it so",
+        notes=(Note("it stands here", node.span),),
+        help=help or f"set the whole: {saying(option, path, '…')}",
+    )
