@@ -31,6 +31,12 @@ def test_a_step_is_of_as_many_images_as_it_accumulates(tmp_path: Path) -> None:
     assert more_than_there_is.images_per_second * more_than_there_is.step_seconds == pytest.approx(1438)
 
 
+def test_an_early_stop_makes_the_length_the_most_there_can_be(tmp_path: Path) -> None:
+    stopping = "data.validation=0.2", "train.early_stopping={patience: 2}"
+    for sets, line in ((stopping, "5 epochs, 45 steps at most: it may stop early"), ((), "5 epochs, 60 steps")):
+        assert f"\ntraining  {line}\n" in estimate(tmp_path, *sets).as_text()
+
+
 def test_the_groups_of_parameters_are_listed(tmp_path: Path) -> None:
     found = estimate(
         tmp_path,

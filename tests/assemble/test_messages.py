@@ -44,6 +44,9 @@ CASES = {
     "loss_of_two_reductions": recipe(more="loss: {name: BinaryCrossEntropy, reduction: sum, sum_classes: true}"),
     "loss_of_too_few_weights": recipe(more="loss: {name: BinaryCrossEntropy, weight: null, pos_weight: [2]}"),
     "stopping_by_what_is_not_held_out": recipe().replace("epochs: 1", "epochs: 9, early_stopping: {patience: 3}"),
+    "stopping_that_never_comes": recipe(
+        data="data: {source: digits, validation: 0.2}", more="eval: {every: 2}"
+    ).replace("epochs: 1", "epochs: 9.5, early_stopping: {patience: 4}"),
     "weights_that_are_not_there": recipe(MODEL.replace("10", "10, weights: nope.pth")),
     "several_inputs": recipe("model: {architecture: inputs.yaml}"),
     "several_outputs": recipe("model: {architecture: outputs.yaml}"),

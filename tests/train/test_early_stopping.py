@@ -49,7 +49,7 @@ def test_it_stops_by_the_definition(
     for epoch, figure in enumerate(figures, start=1):
         own, others = {metric.removeprefix("train."): figure}, {"loss": 0.5, "accuracy": 0.5}
         train, held_out = (own, others) if metric.startswith("train.") else (others, own)
-        watched = watched.after(epoch, train, held_out, settings)
+        watched = watched.after(epoch, train, held_out, settings, last=False)
         if watched.has_stopped:
             stopped = epoch
             break
@@ -57,7 +57,7 @@ def test_it_stops_by_the_definition(
 
 
 def test_without_the_section_nothing_is_watched() -> None:
-    assert Watched().after(1, {"loss": 1.0}, None, None) == Watched()
+    assert Watched().after(1, {"loss": 1.0}, None, None, last=False) == Watched()
 
 
 def test_the_loop_ends_with_a_whole_last_test(training: MakeTraining) -> None:
@@ -89,6 +89,13 @@ def test_a_training_that_gets_better_goes_on_to_its_end(training: MakeTraining) 
     hopeful = {"metric": "train.loss", "patience": 2}
     (finished,) = only(run(training(train={"epochs": 3.5, "early_stopping": hopeful})), TrainingFinished)
     assert (finished.result["epochs"], finished.result["stopped_early"]) == (3.5, False)
+
+
+def test_a_training_that_waited_to_its_last_epoch_did_not_stop_early(training: MakeTraining) -> None:
+    (finished,) = only(run(training(train={"epochs": 3, "early_stopping": HOPELESS})), TrainingFinished)
+    assert (finished.result["epochs"], finished.result["stopped_early"]) == (3, False)
+    (control,) = only(run(training(train={"epochs": 4, "early_stopping": HOPELESS})), TrainingFinished)
+    assert (control.result["epochs"], control.result["stopped_early"]) == (3, True)
 
 
 @pytest.fixture(scope="module")

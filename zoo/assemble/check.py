@@ -11,6 +11,7 @@ from zoo.architectures import architecture_names, architecture_path
 from zoo.assemble.fitting import (
     check_early_stopping,
     check_fit,
+    check_patience,
     check_views,
     epochs_before_opening,
     known_before_opening,
@@ -181,6 +182,7 @@ def _check_length(
         steps = steps_before_opening(resolved, data) if optimization.counts_steps else None
         optimization.check(epochs, found, steps=None if steps is None else steps.total)
     check_averages(resolved, epochs, found)
+    check_patience(resolved, epochs, found)
     diagnostics.extend(found.errors if sure is None else found)
 
 

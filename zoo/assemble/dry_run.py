@@ -47,6 +47,7 @@ class Estimate:
     samples: dict[str, int]
     epochs: float
     steps: int
+    may_stop_early: bool
     batch_size: int
     batches_per_step: int
     loss: float
@@ -76,11 +77,12 @@ class Estimate:
         """What people read."""
         samples = ", ".join(f"{count:,} {name}" for name, count in self.samples.items())
         shape = " x ".join(map(str, self.input_shape))
+        early = " at most: it may stop early" if self.may_stop_early else ""
         lines = [
             f"recipe    {self.recipe}: right, nothing was written",
             f"model     {self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes",
             f"data      {samples}; batches of {self.batch_size}",
-            f"training  {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}",
+            f"training  {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}{early}",
             f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
             f"time      about {duration(self.total_seconds)}, tests included",
@@ -128,6 +130,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         samples={name: len(split) for name, split in splits.items() if split is not None},
         epochs=training.steps.total / training.steps.per_epoch,
         steps=training.steps.total,
+        may_stop_early=training.settings.early_stopping is not None,
         batch_size=parts.data.batch_size,
         batches_per_step=training.batches_per_step,
         loss=loss,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved
 from zoo.data import DataSettings, Known, TransformSpec, batches_of, size_after, sources
-from zoo.diagnostics import Diagnostics, Note
+from zoo.diagnostics import Diagnostics, Note, counted
 from zoo.document import Mapping
 from zoo.errors import DataError
 from zoo.graph.plan import TensorSpec
@@ -80,6 +81,22 @@ def check_early_stopping(resolved: Resolved, diagnostics: Diagnostics) -> None:
             f"train.early_stopping: {stopping.metric} is that of the validation set, and there is none",
             node.value_span("metric"),
             help="data.validation: 0.1 holds a tenth of the training images out; or metric: train.loss",
+        )
+
+
+def check_patience(resolved: Resolved, epochs: float, diagnostics: Diagnostics) -> None:
+    """Warns of an early stop that cannot come: the tests of so many epochs are too few to wait in vain for it."""
+    stopping, node = resolved.recipe.train.early_stopping, resolved.section("train").get("early_stopping")
+    if stopping is None or not isinstance(node, Mapping):
+        return
+    tests = math.ceil(math.ceil(epochs) / resolved.recipe.eval.every)
+    if stopping.patience + 1 >= tests:  # the first test is one to be better than, the last ends the training by itself
+        most = f"at most {tests - 2} can" if tests > 2 else "with so few none can"
+        diagnostics.warning(
+            "idle-early-stopping",
+            f"train.early_stopping never comes about: the training has {counted(tests, 'test')}",
+            node.value_span("patience"),
+            help=f"a patience of {most} end it early",
         )
 
 

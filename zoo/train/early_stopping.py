@@ -21,11 +21,12 @@ class Watched:
     has_stopped: bool = False  # the training
 
     def after(
-        self, epoch: int, train: Figures, held_out: Figures | None, settings: EarlyStoppingSection | None
+        self, epoch: int, train: Figures, held_out: Figures | None, settings: EarlyStoppingSection | None, *, last: bool
     ) -> Watched:
         """The same after one more epoch's test; without ``settings`` nothing is watched.
 
-        ``train`` has the epoch's ``loss`` and ``accuracy``, ``held_out`` those of the validation set.
+        ``train`` has the epoch's ``loss`` and ``accuracy``, ``held_out`` those of the validation set. The ``last``
+        epoch ends the training by itself, which can be lengthened then: that is no early stop.
         """
         if settings is None:
             return self
@@ -39,7 +40,7 @@ class Watched:
         if gain > settings.min_delta:
             return Watched(settings.metric, figure, epoch)
         waited = self.waited + 1
-        return replace(self, waited=waited, has_stopped=waited >= settings.patience)
+        return replace(self, waited=waited, has_stopped=waited >= settings.patience and not last)
 
     def __str__(self) -> str:
         what = self.metric if "." in self.metric else f"validation {self.metric}"

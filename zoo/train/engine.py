@@ -288,7 +288,7 @@ class _Loop:
         if self._is_tested(progress.epoch):
             validation = self._evaluate(training.validation) if training.validation is not None else None
             held_out, stopping = validation.figures if validation else None, training.settings.early_stopping
-            watched = watched.after(progress.epoch, progress.last_train, held_out, stopping)
+            watched = watched.after(progress.epoch, progress.last_train, held_out, stopping, last=last)
             test = self.test(last=last or watched.has_stopped)
         progress.watched = watched  # not before: a signal within the test has the next process repeat all of this
         if self._is_last(progress.epoch):
