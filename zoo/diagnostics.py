@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from zoo.columns import cells
+
 Severity = Literal["error", "warning"]
 LONGEST_LINE = 200  # characters of a source line that a message shows
 
@@ -203,9 +205,10 @@ def _window(text: str, span: Span) -> tuple[str, Span]:
 
 def _carets(diagnostic: Diagnostic, text: str, span: Span) -> str:
     end = span.end_column if span.end_line == span.line else len(text.rstrip()) + 1
-    # Tabs keep their width under the line above.
-    indent = "".join("\t" if char == "\t" else " " for char in text[: span.column - 1]).ljust(span.column - 1)
-    carets = "^" * max(1, min(end, len(text) + 1) - span.column)
+    # Tabs keep their width under the line above, and so do wide characters.
+    indent = "".join("\t" if char == "\t" else " " * cells(char) for char in text[: span.column - 1])
+    carets = "^" * max(1, cells(text[span.column - 1 : end - 1]))
+    indent += " " * (span.column - 1 - len(text))
     return f"{indent}{carets} {diagnostic.label}".rstrip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.columns import cells, end_of, in_columns, shortened_within, widest
 from zoo.diagnostics import counted, percent
 from zoo.document.writer import flow_text
 
@@ -17,17 +18,11 @@ def as_table(found: dict[str, Any], columns: int) -> str:
     several = len(found["seeds"] or ()) > 1
     titles = [*(f"{split} accuracy" for split in by), "run"]
     rows = [titles, *([*_figures(point, by, several), _where(point)] for point in found["points"])]
-    widths = [_width(column) for column in zip(*rows, strict=True)]
+    widths = [widest(column) for column in zip(*rows, strict=True)]
     values = [[flow_text(point["values"][path]) for point in found["points"]] for path in found["grid"]]
     axes = _fitted(list(found["grid"]), values, columns - sum(widths) - 2 * len(widths))
     whole = [[*(axis[at] for axis in axes), *row] for at, row in enumerate(rows)]
-    widths = [*map(_width, axes), *widths]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole]
-    return "\n".join([*lines, *_remarks(found, several)])
-
-
-def _width(cells: Sequence[str]) -> int:
-    return max(map(len, cells))
+    return "\n".join([*in_columns(whole), *_remarks(found, several)])
 
 
 def _figures(point: dict[str, Any], by: Sequence[str], several: bool) -> list[str]:
@@ -47,7 +42,7 @@ def _where(point: dict[str, Any]) -> str:
 
 def _fitted(paths: Sequence[str], values: Sequence[Sequence[str]], room: int) -> list[list[str]]:
     """The axes' columns, titles first; the widest are narrowed until all fit into the room, if they can."""
-    widths = [_width([path, *each]) for path, each in zip(paths, values, strict=True)]
+    widths = [widest([path, *each]) for path, each in zip(paths, values, strict=True)]
     while sum(widths) + 2 * len(widths) - 2 > room and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
     return [
@@ -58,20 +53,15 @@ def _fitted(paths: Sequence[str], values: Sequence[Sequence[str]], room: int) ->
 
 def _cut_in_front(path: str, width: int) -> str:
     """A path whose last word is what matters."""
-    return path if len(path) <= width else f"…{path[1 - width :]}"
+    return path if cells(path) <= width else f"…{end_of(path, width - 1)}"
 
 
 def _cut_apart(values: Sequence[str], width: int) -> list[str]:
     """Values cut in their middle; those that look alike then are numbered."""
-    cut = {value: _cut(value, width) for value in values}
+    cut = {value: shortened_within(value, width) for value in values}
     if len({*cut.values()}) < len(cut):
-        cut = {value: _cut(f"{number}: {value}", width) for number, value in enumerate(cut, start=1)}
+        cut = {value: shortened_within(f"{number}: {value}", width) for number, value in enumerate(cut, start=1)}
     return [cut[value] for value in values]
-
-
-def _cut(text: str, width: int) -> str:
-    end = (width - 1) // 3
-    return text if len(text) <= width else f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _remarks(found: dict[str, Any], several: bool) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from zoo.columns import cells, padded, shortened
 from zoo.diagnostics import Diagnostics, counted, percent
 from zoo.disk import read_mapping
 from zoo.document import plain, read_file
@@ -140,14 +141,14 @@ def as_table(runs: Sequence[Run], columns: int) -> str:
     differences = _differences(runs)
     differences.insert(0, "what differs" if any(differences) else "")
     # A name of some length shifts its own line alone.
-    lengths = [[len(cell) for cell in column] for column in zip(*rows, strict=True)]
+    lengths = [[cells(text) for text in column] for column in zip(*rows, strict=True)]
     widths = [max((one for one in column if one <= columns // 2), default=0) for column in lengths]
-    whole = ["  ".join(map(str.ljust, row, widths)) for row in rows]
+    whole = ["  ".join(map(padded, row, widths)) for row in rows]
     return "\n".join(_line(text, differ, columns) for text, differ in zip(whole, differences, strict=True))
 
 
 def _line(whole: str, differs: str, columns: int) -> str:
-    room = columns - len(whole) - 2
+    room = columns - cells(whole) - 2
     return f"{whole}  {shortened(differs, room)}".rstrip() if room > 0 else whole.rstrip()
 
 
@@ -169,8 +170,3 @@ def _end(path: str) -> str:
     """A path's last word; of an item of a list the list's too."""
     words = path.split(".")
     return words[-1] if not words[-1].isdecimal() else ".".join(words[-2:])
-
-
-def shortened(text: str, width: int) -> str:
-    """A text of at most so many characters."""
-    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.session import Session, command
+from zoo.columns import in_columns, padded, widest
 
 _NARROWEST = 24  # columns: with less room for its text a row is left to the terminal
 
@@ -46,7 +47,7 @@ def ls(
         rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
     else:
         rows = [item.as_data() for item in listing(kind)]
-    width = max((len(row["name"]) for row in rows), default=0)
+    width = widest([row["name"] for row in rows])
     session.show(rows, "\n".join(_wrapped(_head(row, width), row["doc"]) for row in rows) or f"no {kind} yet")
 
 
@@ -61,13 +62,13 @@ def _list_runs(session: Session) -> None:
 def _arguments(arguments: list[dict[str, Any]]) -> list[str]:
     """A line for each argument: name, type, default, what it means."""
     rows = [(each["name"], each["type"], _default(each), each["doc"]) for each in arguments]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [widest(column) for column in zip(*rows, strict=True)]
     if sys.stdout.isatty() and sum(widths) > shutil.get_terminal_size().columns:  # the columns would break up
         return [
-            _wrapped(f"  {name:<{widths[0]}}", f"{default}; {kind}{doc and '. '}{doc}")
+            _wrapped(f"  {padded(name, widths[0])}", f"{default}; {kind}{doc and '. '}{doc}")
             for name, kind, default, doc in rows
         ]
-    return ["  ".join(["", *map(str.ljust, row, widths)]).rstrip() for row in rows]
+    return [f"  {line}" for line in in_columns(rows, widths)]
 
 
 def _default(argument: dict[str, Any]) -> str:
@@ -79,7 +80,7 @@ def _default(argument: dict[str, Any]) -> str:
 def _head(row: dict[str, Any], width: int) -> str:
     """A row's name, and of a transform the mark that it has a batched form."""
     mark = f"  {'batched' if row['batched'] else '':7}" if "batched" in row else ""
-    return f"{row['name']:<{width}}{mark}"
+    return f"{padded(row['name'], width)}{mark}"
 
 
 def _wrapped(head: str, doc: str) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from zoo.cli.options import DataDir, Device, Out
 from zoo.cli.session import Session, command
+from zoo.columns import in_columns
 from zoo.diagnostics import percent
 
 RunArgument = Annotated[
@@ -42,8 +43,7 @@ def evaluate(
     from zoo.assemble.trained import evaluate_run
 
     found = evaluate_run(run, checkpoint=checkpoint, tta=tta, device=device, data_dir=data_dir)
-    width = max(map(len, found["per_class"]))
-    lines = [f"{name:<{width}}  {percent(value)}" for name, value in found["per_class"].items()]
+    lines = in_columns([(name, percent(value)) for name, value in found["per_class"].items()])
     lines.append(_also(found))
     low, high = (f"{100 * bound:.2f}" for bound in found["accuracy_interval"])
     lines.append(f"loss {found['loss']:.4f}, accuracy {percent(found['accuracy'])} (95 % interval {low} to {high} %)")

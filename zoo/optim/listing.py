@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from zoo.columns import in_columns
 from zoo.diagnostics import Diagnostics, counted
 from zoo.optim.assign import Share, assign
 from zoo.optim.optimization import OptimizationSpec
@@ -73,9 +74,7 @@ def _when(freeze: Freeze) -> str:
 
 def group_lines(groups: Sequence[ListedGroup]) -> list[str]:
     """The groups as people read them, in columns."""
-    rows = [_row(group) for group in groups]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return in_columns([_row(group) for group in groups])
 
 
 def _row(group: ListedGroup) -> tuple[str, ...]:
