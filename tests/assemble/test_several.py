@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from zoo.assemble import several
 from zoo.assemble.grid_table import as_table
@@ -252,3 +254,27 @@ def test_a_warning_about_a_value_names_the_grid(recipe: Path) -> None:
     options = replace(QUIET, sets=("optimizer={name: SGD}",))
     run_several(str(recipe), options, grid, (), settle, lambda text: None)
     assert places == ["--grid optimizer.lr:1:1"] * 2  # they show two values, so both are told
+
+
+def test_data_are_opened_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are gone before the second run: it trains all the same, and what asks for other data does not."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for folder in (tmp_path / "photos" / split / name for split in ("train", "test") for name in "ab"):
+        folder.mkdir(parents=True)
+        for number in range(8):
+            Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)).save(folder / f"{number}.png")
+    Path("tiny.yaml").write_text(
+        "model: {architecture: tiny_resnet, classes: 2}\ndata: {source: image_folder, path: photos, batch_size: 8}\n"
+        "optimizer: {name: SGD, lr: 0.1}\ntrain: {epochs: 1}\nreports: []\n"
+    )
+
+    def note(text: str) -> None:
+        if text.endswith("(2 of 4)"):
+            shutil.rmtree("photos")
+
+    shown: list[dict[str, Any]] = []
+    grid = parse_grid(["data.validation=[0.0, 0.25]"])
+    with pytest.raises(DataError):
+        run_several("tiny.yaml", QUIET, grid, (0, 1), raise_if_errors, note, shown.append)
+    assert [len(point["runs"]) for point in shown[0]["points"]] == [2]

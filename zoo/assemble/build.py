@@ -91,6 +91,7 @@ def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) 
         known=None if run is None else data_folder(run),
         seed=resolved.recipe.seed,
         quiet=options.quiet,
+        last=options.last_opened,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from zoo.data import LastOpened
 from zoo.diagnostics import Diagnostics
 from zoo.document import Override, read_sets
 from zoo.launch import announced
@@ -38,6 +39,7 @@ class RunOptions:
     cache: bool = True
     quiet: bool = False
     said: Said | None = None  # what the run before said, of several
+    last_opened: LastOpened | None = None  # its data
 
     @property
     def surroundings(self) -> dict[str, str | int]:

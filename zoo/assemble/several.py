@@ -13,6 +13,7 @@ from typing import Any
 from zoo.assemble.check import check_against_data, checked
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.run import run_recipe
+from zoo.data import LastOpened
 from zoo.diagnostics import Diagnostics
 from zoo.document import Override, plain
 from zoo.document import Sequence as SequenceNode
@@ -127,13 +128,16 @@ class _Point:
 
 
 class _Trainer:
-    """Trains one run after another, and counts them. What a run says as the one before it did is said once."""
+    """Trains one run after another, and counts them.
+
+    What a run says as the one before it did is said once, and data that are the same are opened once.
+    """
 
     def __init__(self, recipe: str, settle: Settle, note: Say, total: int, paths: Sequence[str]) -> None:
         self._recipe, self._settle, self._note, self._total, self._paths = recipe, settle, note, total, paths
         self._begun = 0
         self._ended = 0
-        self._said = Said()
+        self._said, self._last_opened = Said(), LastOpened()
         self.diverged: DivergedError | None = None  # the last one
 
     @property
@@ -162,7 +166,8 @@ class _Trainer:
         self._begun += 1
         self._said.next_run()
         self._note(f"{_said_of(options)} ({self._begun} of {self._total})")
-        return run_recipe(self._recipe, replace(options, said=self._said), self._settle_news, self._note_news)
+        options = replace(options, said=self._said, last_opened=self._last_opened)
+        return run_recipe(self._recipe, options, self._settle_news, self._note_news)
 
     def _settle_news(self, diagnostics: Diagnostics) -> None:
         news = Diagnostics()

@@ -6,7 +6,7 @@ the two into tensors on a device.
 
 from zoo.data.batches import Batch, Batches, batches_of, make_batches, require_batched, wants_statistics
 from zoo.data.dataset import ArraySplit, Dataset, Description, Split
-from zoo.data.opening import open_dataset
+from zoo.data.opening import LastOpened, open_dataset
 from zoo.data.settings import DataSettings, parse_data, settings_of
 from zoo.data.sources import Known, Source, sources
 from zoo.data.transforms import TransformEntry, TransformSpec, check_both, parse_transforms, size_after, transforms
@@ -19,6 +19,7 @@ __all__ = [
     "Dataset",
     "Description",
     "Known",
+    "LastOpened",
     "Source",
     "Split",
     "TransformEntry",

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from zoo.data.dataset import Dataset, Split
 from zoo.data.places import Places, expanded
-from zoo.data.settings import parse_data
+from zoo.data.settings import DataSettings, parse_data
 from zoo.data.sources import sources
 from zoo.data.splitting import hold_out
 from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Scalar, folder_of
+from zoo.document import Mapping, Node, Scalar, folder_of
 from zoo.errors import ConfigError, DataError
+
+# Settings that say nothing of which images there are; a validation split counts by what it holds out.
+_OF_BATCHES = {"batch_size", "drop_last", "workers", "worker_timeout", "validation"}
+
+
+class LastOpened:
+    """The data set that was opened last, for trainings one after another, of which most are on the same data.
+
+    Without what was held out of it for another seed: it takes no more memory than a training alone.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._dataset: Dataset | None = None
+
+    def get(self, key: object, open_it: Callable[[], Dataset]) -> Dataset:
+        """The data set of this key. One of another key is let go before ``open_it`` is called."""
+        if self._dataset is None or key != self._key:
+            self._dataset = None
+            self._key, self._dataset = key, open_it()
+        return self._dataset
 
 
 def open_dataset(
@@ -23,11 +45,13 @@ def open_dataset(
     known: Path | None = None,
     seed: int = 0,
     quiet: bool = False,
+    last: LastOpened | None = None,
 ) -> Dataset:
     """The data set that a recipe's ``data`` names, its validation split held out.
 
     ``known`` is where a run found it before. ``seed`` decides which images are held out, nothing else. One that has to
-    be downloaded says so on stderr; ``quiet`` has it show no progress. Raises ConfigError where the section is wrong,
+    be downloaded says so on stderr; ``quiet`` has it show no progress. ``last`` is what was opened before, and is given
+    again where it is the same. Raises ConfigError where the section is wrong,
     UsageError where a path names the home of nobody, DataError where the data set is missing or broken or a label lies
     outside its classes.
     """
@@ -39,6 +63,12 @@ def open_dataset(
     if isinstance(path, Scalar):
         expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known
     places = Places(data_dir, known, folder_of(path), settings.skip_corrupt, quiet)
+    held_out = (settings.validation, seed) if settings.validation else None
+    key = settings.model_dump(exclude=_OF_BATCHES), places, held_out
+    return (last or LastOpened()).get(key, lambda: _opened(settings, places, seed, path))
+
+
+def _opened(settings: DataSettings, places: Places, seed: int, path: Node | None) -> Dataset:
     try:
         dataset = sources[settings.source].open(settings, places)
     except DataError as error:
