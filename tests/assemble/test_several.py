@@ -226,7 +226,7 @@ def test_what_a_run_says_as_the_one_before_it_is_said_once(recipe: Path, capfd: 
     ("axis", "place", "help"),
     [
         ("optimizer.momentum=[x, 0.9]", "--grid optimizer.momentum:1:1", None),
-        ("optimizer=[SGD, Adam]", "--grid optimizer:1:1", "--grid 'optimizer.name=[SGD, …]'"),
+        ("optimizer=[SGD, Adam]", "--grid optimizer:1:1", "--grid 'optimizer=[{name: SGD}, …]'"),
         ("optimizer.momentum.x=[1, 2]", None, "set the whole: --grid 'optimizer.momentum=[…]'"),
     ],
 )

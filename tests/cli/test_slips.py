@@ -158,9 +158,28 @@ def test_config_asks_every_room_too(recipe: Path, zoo: Zoo) -> None:
 
 def test_a_name_set_where_a_section_stands_shows_where_it_goes(recipe: Path, zoo: Zoo) -> None:
     outcome = zoo("config", recipe, "--set", "optimizer=Adam", "--set", "data=digits")
-    assert "help: --set optimizer.name=Adam\n" in outcome.err
+    assert "help: --set 'optimizer={name: Adam}'\n" in outcome.err
     assert "help: --set data.source=digits\n" in outcome.err
     assert zoo("config", recipe, "--set", "data.source=digits").status == 0
+
+
+@pytest.mark.parametrize("option", ["--set", "extends"])
+def test_keys_that_another_optimizer_left_behind_say_so(tmp_path: Path, recipe: Path, zoo: Zoo, option: str) -> None:
+    if option == "--set":
+        outcome = zoo("check", recipe, "--set", "optimizer.name=Adam")
+        assert "the optimizer is Adam here, the key is from another (--set optimizer.name:1:1)\n" in outcome.err
+        assert "help: --set 'optimizer={name: Adam}' replaces the whole\n" in outcome.err
+        assert zoo("check", recipe, "--set", "optimizer={name: Adam}").status == 0
+        assert "from another" not in zoo("check", recipe, "--set", "optimizer={name: Adam, momentum: 0.9}").err
+    else:
+        child = tmp_path / "child.yaml"
+        child.write_text(f"extends: {recipe}\noptimizer: {{name: Adam}}\n")
+        outcome = zoo("check", child)
+        assert "child.yaml:2:19)\n" in outcome.err
+        assert "help: momentum: null leaves it out\n" in outcome.err
+        child.write_text(f"extends: {recipe}\noptimizer: {{name: Adam, momentum: null}}\n")
+        assert zoo("check", child).status == 0
+    assert outcome.status == 2
 
 
 def test_a_missing_argument_is_one_line(zoo: Zoo) -> None:

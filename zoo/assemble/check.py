@@ -21,7 +21,7 @@ from zoo.assemble.fitting import (
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.one_image import check_one_image
-from zoo.assemble.resolve import Resolved, resolve
+from zoo.assemble.resolve import Resolved, resolve, told_of_leftovers
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
@@ -73,9 +73,16 @@ def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
     return None if len(diagnostics.errors) > before else Parts(**answers)
 
 
-@lean_meta()  # building and trying an optimizer on meta would import torch's compiler
 def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
     """What the rooms make of their sections, by the names of :class:`Parts`; of a recipe in part, of what is there."""
+    found = Diagnostics()
+    answers = _answers(resolved, found)
+    diagnostics.extend(told_of_leftovers(item, resolved.document) for item in found)
+    return answers
+
+
+@lean_meta()  # building and trying an optimizer on meta would import torch's compiler
+def _answers(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
     here, document = resolved.sections, resolved.document
     answers: dict[str, Any] = {}
     if "model" in here:

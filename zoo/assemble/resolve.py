@@ -18,7 +18,7 @@ from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.losses import loss_names
 from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
 from zoo.data import DataSettings, sources
-from zoo.diagnostics import Diagnostic, Diagnostics
+from zoo.diagnostics import Diagnostic, Diagnostics, Note
 from zoo.document import Entry, Mapping, Node, Override, Scalar, lay_over, load, text_of
 from zoo.document.evaluation import NoNames, substitute
 from zoo.document.overrides import saying
@@ -90,6 +90,9 @@ def resolve(
 # Sections that have a name in them, and under which key: people write the name in the section's place.
 _NAMED = {"model": "architecture", "data": "source", "loss": "name", "optimizer": "name", "schedule": "name"}
 
+# Of these another name has other keys, so that they are replaced as a whole.
+_OWN_KEYS = ("optimizer", "schedule")
+
 # What `zoo ls` calls the things that are named there.
 _KINDS = {"data": "sources", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules"}
 
@@ -110,7 +113,12 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         name = text_of(node)
         if node is not None and name is not None and node.span == item.span:
             option, name = node.span.option, nearest_of(_names(section, name), name)
-            help = saying(option, f"{section}.{key}", name) if option else f"write {section}: {{{key}: {name}}}"
+            if not option:
+                help = f"write {section}: {{{key}: {name}}}"
+            elif section in _OWN_KEYS:
+                help = _whole(option, section, name)
+            else:
+                help = saying(option, f"{section}.{key}", name)
             return replace(item, help=f"{help}; zoo ls {_KINDS[section]} has the names" if name == "…" else help)
     model = document.get("model")
     if isinstance(model, Mapping) and item.span == model.span and item.help is None:
@@ -127,6 +135,26 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
             (f"{section}.{key}" for section, keys in _sections().items() for key in keys if key == astray), None
         )
         return replace(item, help=f"did you mean {home}?") if home else item
+    return item
+
+
+def _whole(option: str, section: str, name: str) -> str:
+    return saying(option, section, f"{{name: {name}}}")
+
+
+def told_of_leftovers(item: Diagnostic, document: Mapping) -> Diagnostic:
+    """The message; of a key that an optimizer or a schedule of another name left behind, it says where from."""
+    for section in _OWN_KEYS if item.code == "unknown-key" else ():
+        node = document.get(section)
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if not isinstance(node, Mapping) or name is None:
+            continue
+        key = next((key for key in node.keys if node.key_span(key) == item.span), None)
+        if key is not None and item.span is not None and item.span.source is not name.span.source:
+            text, option = text_of(name) or "…", name.span.option
+            help = f"{_whole(option, section, text)} replaces the whole" if option else f"{key}: null leaves it out"
+            note = Note(f"the {section} is {text} here, the key is from another", name.span)
+            return replace(item, notes=(*item.notes, note), help=help)
     return item
 
 

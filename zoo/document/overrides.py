@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +11,8 @@ from zoo.diagnostics import Diagnostics, Note
 from zoo.document.nodes import Mapping, Node, Scalar, Sequence, is_null
 from zoo.document.reader import read_value
 from zoo.errors import UsageError
+
+_PLAIN = re.compile(r"[-\w.=…]+")  # what no shell has to have quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ def saying(option: str, path: str, value: str) -> str:
     """How the command line gives this value to a path, by the option that now gives it another."""
     if option == "--grid":
         return f"--grid '{path}=[{value}]'" if value == "…" else f"--grid '{path}=[{value}, …]'"
-    return f"--set {path}={value}"
+    text = f"{path}={value}"
+    return f"--set {text if _PLAIN.fullmatch(text) else shlex.quote(text)}"
 
 
 def lay_over(document: Mapping, overrides: Iterable[Override], diagnostics: Diagnostics) -> Mapping:
