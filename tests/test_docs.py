@@ -115,7 +115,7 @@ def test_the_way_to_own_images_and_an_own_network(tmp_path: Path, monkeypatch: p
         assert main([*command, *(SHORT if command[0] == "run" else ())]) == 0, line
 
 
-STEADY = ("summary", "draw", "eject", "diff", "check", "ls")  # what these print depends on nothing but their arguments
+STEADY = ("summary", "draw", "eject", "export", "diff", "check", "ls")  # they print what their arguments say
 
 
 def printed() -> Iterator[tuple[str, list[str], str]]:
@@ -131,7 +131,11 @@ def printed() -> Iterator[tuple[str, list[str], str]]:
 @pytest.mark.parametrize(
     ("command", "shown"), [pytest.param(command, shown, id=name) for name, command, shown in printed()]
 )
-def test_the_output_shown_is_what_comes(command: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_shown_is_what_comes(
+    command: list[str], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
     assert main(command) == 0
     said = capsys.readouterr()
     lines = iter([line.rstrip() for line in f"{said.out}\n{said.err}".splitlines()])

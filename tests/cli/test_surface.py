@@ -33,6 +33,7 @@ OPTIONS = {
     "check": {"--set"},
     "draw": {"--format", "--input", "--depth", "--out"},
     "eject": {"--input", "--out"},
+    "export": {"--checkpoint", "--input", "--out", "--pixels"},
     "predict": {"--checkpoint", "--top", "--device"},
     **{command: set() for command in ("cp", "diff", "ls", "report", "schema")},
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from zoo.assemble.networks import Shape
 from zoo.assemble.series import newest_run
 from zoo.assemble.targets import is_of_run, network, run_named, run_of
 from zoo.diagnostics import Diagnostics
@@ -19,7 +20,13 @@ from zoo.train import Checkpoint, read_checkpoint
 from zoo.train.state import require_fit
 
 
-def load_target(target: str, *, weights: str | Path | None = None, params: dict[str, Any] | None = None) -> nn.Module:
+def load_target(
+    target: str,
+    *,
+    weights: str | Path | None = None,
+    params: dict[str, Any] | None = None,
+    input_shape: Shape | None = None,
+) -> nn.Module:
     """The module: fp32, contiguous, on the CPU; a run's with the weights of its last checkpoint, or of the one named.
 
     One that has trained weights is in evaluation mode.
@@ -27,7 +34,7 @@ def load_target(target: str, *, weights: str | Path | None = None, params: dict[
     ``weights="pretrained"`` gives a timm or torchvision model its library's, as `weights: pretrained` of a recipe does.
     """
     diagnostics = Diagnostics()
-    found = network(target, diagnostics, params=params)
+    found = network(target, diagnostics, params=params, input_shape=input_shape)
     raise_if_errors(diagnostics)
     assert found is not None
     if found.foreign is not None and weights == "pretrained":

@@ -72,7 +72,7 @@ def open_network(
     if not (path / DATA).is_file():
         return open_run(str(path), checkpoint=checkpoint, device=device, data_dir=data_dir)
     data = read_known_data(path)
-    resolved, parts = _recipe(path)
+    resolved, parts = recipe_of(path)
     settings = resolved.recipe.train
     runtime = Runtime.choose(device, settings.precision, settings.channels_last, settings.compile)
     channels, height, width = data.image_shape
@@ -90,7 +90,7 @@ def open_run(
 ) -> TrainedRun:
     """Opens a run and its data set. Raises CheckpointError, DataError, ConfigError."""
     path, checkpoint = run_and_checkpoint(run, checkpoint)
-    resolved, parts = _recipe(path)
+    resolved, parts = recipe_of(path)
     options = RunOptions(device=device, data_dir=data_dir)
     dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
@@ -100,7 +100,7 @@ def open_run(
     return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, module, shape, dataset, base)
 
 
-def _recipe(path: Path) -> tuple[Resolved, Parts]:
+def recipe_of(path: Path) -> tuple[Resolved, Parts]:
     """The run's recipe, its network that of the graph which it keeps: a shipped one may be another by now."""
     diagnostics = Diagnostics()
     document = read_file(path / RESOLVED, diagnostics)

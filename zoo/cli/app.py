@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from zoo.cli import bench, catalogue, check, inspect, train, trained
+from zoo.cli import bench, catalogue, check, export, inspect, train, trained
 
 app = typer.Typer(
     name="zoo",
@@ -38,7 +38,7 @@ def _root(
     pass
 
 
-for family in (train, inspect, trained, check, catalogue, bench):
+for family in (train, inspect, export, trained, check, catalogue, bench):
     family.add_to(app)
 
 

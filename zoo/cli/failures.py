@@ -28,7 +28,7 @@ _COMMANDS = {  # and what others call them
     "explain": ("cam", "gradcam"),
     "summary": ("info", "model", "describe"),
     "draw": ("plot", "graph", "visualize"),
-    "eject": ("export",),
+    "export": ("onnx", "convert", "deploy"),
     "diff": ("compare",),
     "check": ("lint",),
     "ls": ("list",),

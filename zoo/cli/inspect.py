@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.options import OutFile, TargetArgument
+from zoo.cli.options import InputShape, OutFile, TargetArgument, shape_of
 from zoo.cli.output import print_text
 from zoo.cli.session import Session, command
 from zoo.diagnostics import Diagnostics
@@ -41,28 +40,11 @@ class DrawFormat(StrEnum):
 
 _DRAWN = (".svg", ".mmd", ".mermaid", ".md", ".txt", "")  # suffixes of what `zoo draw` writes
 
-InputShape = Annotated[
-    str | None, typer.Option("--input", metavar="C,H,W", help="The input's shape where it is not the network's own.")
-]
-
 
 _SUMMARISED = (
     "A recipe or an architecture (file or name), timm:NAME, torchvision:NAME, a run folder or a checkpoint; "
     "default: the whole zoo, a line each."
 )
-_MOST_VALUES = 2**40  # of an input: what comes of it has to be countable in 64 bits
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1 or prod(shape) > _MOST_VALUES:
-        raise UsageError(f"--input wants sizes such as 3,32,32, got {text!r}")
-    return shape
 
 
 def summary(
@@ -83,7 +65,7 @@ def summary(
         _print_zoo(session, summarize_zoo())
         return
     diagnostics = Diagnostics()
-    found = summarize_target(target, diagnostics, input_shape=_shape(input_shape))
+    found = summarize_target(target, diagnostics, input_shape=shape_of(input_shape))
     session.settle(diagnostics)
     assert found is not None
     as_text = torchsummary_text if table is TableFormat.torchsummary else _table
@@ -132,7 +114,7 @@ def draw(
     from zoo.draw import drawing, mermaid, svg
 
     diagnostics = Diagnostics()
-    plan = planned(target, diagnostics, input_shape=_shape(input_shape))
+    plan = planned(target, diagnostics, input_shape=shape_of(input_shape))
     session.settle(diagnostics)
     assert plan is not None
     suffix = out.suffix.lower() if out is not None else ""
@@ -157,7 +139,7 @@ def eject(
     from zoo.exchange.eject import eject as source_of
 
     diagnostics = Diagnostics()
-    plan = planned(target, diagnostics, input_shape=_shape(input_shape))
+    plan = planned(target, diagnostics, input_shape=shape_of(input_shape))
     session.settle(diagnostics)
     assert plan is not None
     _deliver(session, source_of(plan), out, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -31,12 +32,35 @@ Device = Annotated[
 ]
 
 
-def _file(text: str) -> Path:
+def file_to_write(text: str) -> Path:
     """A file to write. Raises UsageError where the name ends as a folder's: a path drops that slash."""
     if text.endswith(("/", os.sep)):
         raise UsageError(f"{text} is a folder's name: what is written is a file", help="name the file, or leave -o out")
     return Path(text)
 
 
-OutFile = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", parser=_file, help="Default: stdout.")]
+OutFile = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", parser=file_to_write, help="Default: stdout.")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write to.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option("--checkpoint", metavar="last|best", help="Which weights (default: last, or the one RUN names)."),
+]
+InputShape = Annotated[
+    str | None, typer.Option("--input", metavar="C,H,W", help="The input's shape where it is not the network's own.")
+]
+_MOST_VALUES = 2**40  # of an input: what comes of it has to be countable in 64 bits
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """What ``--input`` says. Raises UsageError for anything but sizes."""
+    if text is None:
+        return None
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1 or prod(shape) > _MOST_VALUES:
+        raise UsageError(f"--input wants sizes such as 3,32,32, got {text!r}")
+    return shape

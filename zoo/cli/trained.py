@@ -7,17 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.options import DataDir, Device, Out
+from zoo.cli.options import Checkpoint, DataDir, Device, Out
 from zoo.cli.session import Session, command
 from zoo.columns import in_columns
 from zoo.diagnostics import percent
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, one of its checkpoints, or a recipe's name: its latest run.")
-]
-Checkpoint = Annotated[
-    str | None,
-    typer.Option("--checkpoint", metavar="last|best", help="Which weights (default: last, or the one RUN names)."),
 ]
 
 
