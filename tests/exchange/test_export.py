@@ -170,6 +170,23 @@ def test_what_looks_at_values_cannot_be_exported(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_onnx_has_no_word_for_names_the_other_format(tmp_path: Path) -> None:
+    pool = nn.Sequential(nn.AdaptiveMaxPool2d(3), nn.Flatten())
+    with pytest.raises(UsageError, match=r"exported: No ONNX function .*aten\.adaptive_max_pool2d") as caught:
+        exported(pool, tmp_path / "net.onnx")
+    assert caught.value.help == "the other format, .pt2, may have it; --debug shows all that PyTorch says"
+    assert exported(pool, tmp_path / "net.pt2").difference == 0
+
+
+def test_outputs_that_have_no_names(tmp_path: Path) -> None:
+    class Nested(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+            return x, [x]
+
+    with pytest.raises(UsageError, match="neither a tensor nor"):
+        exported(Nested(), tmp_path / "net.onnx")
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_place_that_cannot_be_written_to_is_the_environments(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "file").write_text("")

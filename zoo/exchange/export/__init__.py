@@ -62,7 +62,7 @@ def export(
     exported or the file gives other numbers, and EnvironmentFault where it cannot be written.
     """
     form = format_of(path)
-    with quiet(name, debug=debug):
+    with quiet(name, "what looks at values, or counts images, on its way cannot be traced", debug=debug):
         given = outputs_of(module, [example(one.shape, one.dtype, size=2) for one in inputs.values()])
         shapes = {output: tuple(value.shape[1:]) for output, value in given.items()}
         program = traced(module, {key: example(one.shape, one.dtype, size=2) for key, one in inputs.items()})
@@ -75,7 +75,7 @@ def export(
     draft = draft_of(path).with_suffix(path.suffix)
     with disk_faults(path):
         try:
-            with quiet(name, debug=debug):
+            with quiet(name, f"the other format, {form.other}, may have it", debug=debug):
                 form.write(program, draft, tuple(inputs), tuple(shapes), json.dumps(metadata))
                 difference, checked_by = _compared(form, draft, module, inputs)
             if not difference <= TOLERANCE:  # of NaN, too

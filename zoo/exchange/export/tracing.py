@@ -20,7 +20,7 @@ Outputs = Mapping[str, Tensor]
 
 
 @contextlib.contextmanager
-def quiet(name: str, *, debug: bool) -> Iterator[None]:
+def quiet(name: str, help: str, *, debug: bool) -> Iterator[None]:
     """Has PyTorch's exporters say nothing unless ``debug``; what they raise becomes a UsageError about ``name``."""
     before = logging.root.manager.disable
     with contextlib.ExitStack() as stack:
@@ -40,12 +40,19 @@ def quiet(name: str, *, debug: bool) -> Iterator[None]:
             if debug:
                 traceback.print_exception(error)
             raise UsageError(
-                f"{name} cannot be exported: {first_line(error)}",
+                f"{name} cannot be exported: {first_line(_cause(error))}",
                 code="cannot-export",
-                help="what looks at values on its way cannot be traced; --debug shows all that PyTorch says",
+                help=f"{help}; --debug shows all that PyTorch says",
             ) from error
         finally:
             logging.disable(before)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What an exporter's error comes of: its own words are about the exporter."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def traced(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
@@ -68,7 +75,7 @@ def _named(given: Any) -> Outputs:
         return dict(given)
     if isinstance(given, Sequence) and all(isinstance(value, Tensor) for value in given):
         return {f"output_{number}": value for number, value in enumerate(given)}
-    raise UsageError("its outputs are neither a tensor nor a mapping or list of tensors", code="cannot-export")
+    raise UsageError("the network gives neither a tensor nor a mapping or list of tensors", code="cannot-export")
 
 
 def example(shape: tuple[int, ...], dtype: torch.dtype, *, size: int) -> Tensor:
