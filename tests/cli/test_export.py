@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +155,17 @@ def test_floats_made_otherwise_stay_outside(workplace: Path, zoo: Zoo, tmp_path:
     assert outcome.status == 2
     assert "--pixels needs transforms.eval to end with a Normalize for all images" in outcome.err
     assert zoo("export", tmp_path / "run", "-o", tmp_path / "net.pt2").status == 0
+
+
+def test_the_way_to_serve_that_is_shown(
+    workplace: Path, tmp_path: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert zoo("export", "coloured", "-o", tmp_path / "net.onnx", "--pixels").status == 0
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)).save("some.png")
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```text\n(import json, numpy.*?)^```", page, re.MULTILINE | re.DOTALL)
+    said = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, encoding="utf-8")
+    server = Server(Path("net.onnx"))
+    logits = server.run(np.asarray(Image.open("some.png"))[None])[0]
+    assert said.stdout.strip() == server.facts["classes"][logits.argmax()]
