@@ -83,7 +83,7 @@ def test_policies_are_torchvisions(policy: str) -> None:
     """Of every image the mean, and its spread over 5,000 draws, are those that torchvision's gives."""
     theirs, ours = v2.AutoAugment(v2.AutoAugmentPolicy(policy)), form(f"AutoAugment: {{policy: {policy}}}")
     image = pictures(SHAPES[0])[4]
-    assert [[kind for kind, _, _ in pair] for pair in ours.policies] == [
+    assert [[kind for kind, _, _ in pair] for pair in ours.drawing.policies] == [
         [op[0] for op in pair] for pair in theirs._policies
     ]
     count = 5000

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from zoo.data.transforms.batched.augmenting import Augmentation, Largest, Policies
+from zoo.data.transforms.batched.augmenting import AnyOf, Augmentation, Largest, Policies
 from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Shape
 from zoo.data.transforms.mixing import OwnTransform
 
@@ -46,7 +46,7 @@ class RandAugment(_OnUint8):
         return self
 
     def _augmentation(self, shape: Shape) -> Augmentation:
-        return Augmentation(self.num_ops, self.magnitude, self.num_magnitude_bins, _largest(shape), shape)
+        return Augmentation(AnyOf(self.num_ops, self.magnitude), self.num_magnitude_bins, _largest(shape), shape)
 
 
 class AutoAugment(_OnUint8):
@@ -60,7 +60,7 @@ class AutoAugment(_OnUint8):
 
         listed = Torchvisions(AutoAugmentPolicy(self.policy)).policies
         policies = tuple(tuple((kind, chance, number or 0) for kind, chance, number in pair) for pair in listed)
-        return Policies(2, None, _LEARNT_BINS, _largest(shape), shape, policies)
+        return Augmentation(Policies(policies), _LEARNT_BINS, _largest(shape), shape)
 
 
 class TrivialAugmentWide(_OnUint8):
@@ -69,4 +69,5 @@ class TrivialAugmentWide(_OnUint8):
     num_magnitude_bins: _Bins = Field(31, description="number of magnitudes there are")
 
     def _augmentation(self, shape: Shape) -> Augmentation:
-        return Augmentation(1, None, self.num_magnitude_bins, Largest(0.99, (32, 32), 135, 0.99, 6), shape)
+        largest = Largest(0.99, (32, 32), 135, 0.99, 6)
+        return Augmentation(AnyOf(1, None), self.num_magnitude_bins, largest, shape)

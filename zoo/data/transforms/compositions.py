@@ -73,8 +73,8 @@ def composed(transform: Any, children: Sequence[Spec], shape: Shape, facts: Fact
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Sequential: all, one after another. Parameters of the one at place k are called ``k.`` and their own name."""
+class _Steps:
+    """Several forms. Parameters of the one at place k are called ``k.`` and their own name."""
 
     steps: tuple[Step, ...]
 
@@ -83,13 +83,22 @@ class Chain:
         """What the last one gives."""
         return self.steps[-1].form.after
 
-    def draw(self, draws: Draws) -> Parameters:
+    def _drawn(self, draws: Draws) -> dict[str, Any]:
         """The parameters of all; a stream for each keeps its draws apart from those of the others."""
         return {
             f"{place}.{name}": values
             for place, step in enumerate(self.steps)
             for name, values in step.form.draw(draws.within(step.stream)).items()
         }
+
+
+@dataclass(frozen=True)
+class Chain(_Steps):
+    """Sequential: all, one after another."""
+
+    def draw(self, draws: Draws) -> Parameters:
+        """The parameters of all."""
+        return self._drawn(draws)
 
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """Applies all."""
@@ -99,7 +108,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Choice(Chain):
+class Choice(_Steps):
     """Each image goes through the steps it drew, or with 1 - p through none; ``order`` has the places of the steps.
 
     Unless every image goes through one step, all have to give the shape that they are given: ``before``.
@@ -112,7 +121,7 @@ class Choice(Chain):
     def draw(self, draws: Draws) -> Parameters:
         """Those of all steps, and ``chosen`` (n, length of the order): whether the image goes through each."""
         chosen = self._chosen(draws) & draws.happens(self.p)[:, None]
-        return {"chosen": chosen} | dict(super().draw(draws))
+        return {"chosen": chosen} | self._drawn(draws)
 
     def _chosen(self, draws: Draws) -> Bools:
         raise NotImplementedError
@@ -191,7 +200,7 @@ def _only_moves(form: BatchedForm) -> bool:
     """Whether the form moves rows and columns and leaves their pixels for later."""
     if isinstance(form, Choice) and form.after != form.before:
         return False
-    if isinstance(form, Chain):
+    if isinstance(form, Chain | Choice):
         return all(_only_moves(step.form) for step in form.steps)
     return isinstance(form, Flip | Window)
 

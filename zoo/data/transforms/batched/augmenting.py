@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -41,30 +42,68 @@ class Largest:
     posterize: int
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """``num_ops`` operations on each image, one after another, all of one ``magnitude`` or, with None, each of its own.
+Operations = list[tuple[Integers, Integers, Integers]]  # one after another: kinds, magnitudes, signs (n) of each
 
-    Magnitudes are counted: there are ``bins``, from 0 to that of the largest.
-    """
+
+class Drawing(Protocol):
+    """How it is drawn which operations an image goes through."""
+
+    def operations(self, draws: Draws, bins: int) -> Operations:
+        """Those of each image; of all images equally many. ``bins`` is how many magnitudes there are."""
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """``num_ops`` operations, each any one, all of one ``magnitude`` or, with None, each of its own."""
 
     num_ops: int
     magnitude: int | None
+
+    def operations(self, draws: Draws, bins: int) -> Operations:
+        """Those of each image."""
+        return [self._one(draws, bins) for _ in range(self.num_ops)]
+
+    def _one(self, draws: Draws, bins: int) -> tuple[Integers, Integers, Integers]:
+        kind = draws.integers(0, _DRAWN - 1)
+        fixed = np.full(len(draws), self.magnitude or 0)
+        magnitude = fixed if self.magnitude is not None else draws.integers(0, bins - 1)
+        return kind, magnitude, np.where(draws.happens(0.5), -1, 1)
+
+
+@dataclass(frozen=True)
+class Policies:
+    """One of several policies: lists of equally many operations, each with a probability and a magnitude."""
+
+    policies: tuple[tuple[tuple[str, float, int], ...], ...]
+
+    def operations(self, draws: Draws, bins: int) -> Operations:
+        """Those of each image."""
+        kinds = np.array([[KINDS.index(kind) for kind, _, _ in policy] for policy in self.policies])
+        chances = np.array([[chance for _, chance, _ in policy] for policy in self.policies])
+        magnitudes = np.array([[magnitude for _, _, magnitude in policy] for policy in self.policies])
+        policy = draws.integers(0, len(self.policies) - 1)
+        drawn = []
+        for step in range(len(self.policies[0])):
+            kind = np.where(draws.uniform() < chances[policy, step], kinds[policy, step], KINDS.index("Identity"))
+            drawn.append((kind, magnitudes[policy, step], np.where(draws.happens(0.5), -1, 1)))
+        return drawn
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Operations on each image, one after another. Magnitudes are counted: from 0 to that of the largest, ``bins``."""
+
+    drawing: Drawing
     bins: int
     largest: Largest
     after: Shape
 
     def draw(self, draws: Draws) -> Parameters:
-        """``change`` (n, num_ops): the number of the change, -1 for none; by how much: ``matrix`` (n, num_ops, 6),
-        ``amount`` and ``rest`` (n, num_ops), see :data:`CHANGES`.
+        """``change`` (n, ops): the number of the change, -1 for none; by how much: ``matrix`` (n, ops, 6), ``amount``
+        and ``rest`` (n, ops), see :data:`CHANGES`. Nothing where there are no operations.
         """
-        return _stacked([self._one(draws) for _ in range(self.num_ops)])
-
-    def _one(self, draws: Draws) -> Parameters:
-        kind = draws.integers(0, _DRAWN - 1)
-        fixed = np.full(len(draws), self.magnitude or 0)
-        magnitude = fixed if self.magnitude is not None else draws.integers(0, self.bins - 1)
-        return self.parameters(kind, magnitude, np.where(draws.happens(0.5), -1, 1))
+        rows = [self.parameters(*one) for one in self.drawing.operations(draws, self.bins)]
+        return {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]} if rows else {}
 
     def parameters(self, kind: Integers, magnitude: Integers, sign: Integers) -> Parameters:
         """Those of one operation on each image (n), as :meth:`draw` gives them; ``sign`` where there is one."""
@@ -112,35 +151,10 @@ class Augmentation:
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """Applies the operations."""
         pixels = canvas.pixels()
-        for step in range(self.num_ops):
+        for step in range(parameters["change"].shape[1] if parameters else 0):
             own = {name: values[:, step] for name, values in parameters.items()}
             pixels = by_number(pixels, own.pop("change"), own, CHANGES)
         return Canvas.of(pixels)
-
-
-@dataclass(frozen=True)
-class Policies(Augmentation):
-    """For each image one of several policies: lists of as many operations, each with a probability and a magnitude."""
-
-    policies: tuple[tuple[tuple[str, float, int], ...], ...]
-
-    def draw(self, draws: Draws) -> Parameters:
-        """As :meth:`Augmentation.draw` gives it."""
-        kinds = np.array([[KINDS.index(kind) for kind, _, _ in policy] for policy in self.policies])
-        chances = np.array([[chance for _, chance, _ in policy] for policy in self.policies])
-        magnitudes = np.array([[magnitude for _, _, magnitude in policy] for policy in self.policies])
-        policy = draws.integers(0, len(self.policies) - 1)
-        rows = []
-        for step in range(self.num_ops):
-            kind = np.where(draws.uniform() < chances[policy, step], kinds[policy, step], KINDS.index("Identity"))
-            sign = np.where(draws.happens(0.5), -1, 1)
-            rows.append(self.parameters(kind, magnitudes[policy, step], sign))
-        return _stacked(rows)
-
-
-def _stacked(rows: list[Parameters]) -> Parameters:
-    """Parameters (n, ...) of operations one after another, as (n, operations, ...)."""
-    return {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]} if rows else {}
 
 
 def _warped(pixels_BHWC: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -47,16 +47,59 @@ def flipped(canvas: Canvas, flip_B: Tensor, *, horizontal: bool) -> Canvas:
     return canvas.moved(None, order) if horizontal else canvas.moved(order, None)
 
 
+Corners = tuple[Integers, Integers]  # first row and first column (n), in the image's own coordinates
+
+
+@dataclass(frozen=True)
+class Between:
+    """Corners from the first to the last row and column of ``top`` and ``left``, both included."""
+
+    top: Sides
+    left: Sides
+
+    @property
+    def only(self) -> Sides | None:
+        """The one corner that there is, where there are no others."""
+        is_one = self.top[0] == self.top[1] and self.left[0] == self.left[1]
+        return (self.top[0], self.left[0]) if is_one else None
+
+    def draw(self, draws: Draws, before: Shape) -> Corners:
+        """One for each image."""
+        return draws.integers(*self.top), draws.integers(*self.left)
+
+    def may_leave(self, before: Shape, after: Shape) -> bool:
+        """Whether a window of ``after``'s size can reach beyond the image. A crop cannot."""
+        below, beyond = self.top[1] + after.height, self.left[1] + after.width
+        return min(*self.top, *self.left) < 0 or below > before.height or beyond > before.width
+
+
+@dataclass(frozen=True)
+class ByShares:
+    """Corners shifted by shares of the size, from the first to the last of each axis, truncated to whole pixels."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    only = None
+
+    def draw(self, draws: Draws, before: Shape) -> Corners:
+        """One for each image: minus the shift."""
+        x = (draws.uniform(*self.x) * before.width).astype(int)
+        y = (draws.uniform(*self.y) * before.height).astype(int)
+        return -y, -x
+
+    def may_leave(self, before: Shape, after: Shape) -> bool:
+        """A shift leaves the image."""
+        return True
+
+
 @dataclass(frozen=True)
 class Window:
     """PadIfNeeded, Pad, CenterCrop, Crop, RandomCrop, Affine's translation: a window laid over the image.
 
-    Its corner is drawn from ``top`` and ``left`` (first and last row or column, both included, in the image's
-    own coordinates; beyond the edge lies the border). ``p`` below 1 leaves the other images where they are.
+    Beyond the edge lies the border. ``p`` below 1 leaves the other images where they are.
     """
 
-    top: tuple[int, int]
-    left: tuple[int, int]
+    corners: Between | ByShares
     mode: int
     fill: Any
     before: Shape
@@ -69,20 +112,17 @@ class Window:
 
     def draw(self, draws: Draws) -> Parameters:
         """``top`` and ``left`` (n): the window's corner; nothing where it is the same for all."""
-        if self.p >= 1 and self.top[0] == self.top[1] and self.left[0] == self.left[1]:
+        if self.p >= 1 and self.corners.only is not None:
             return _NOTHING
-        return self._corners(draws, draws.integers(*self.top), draws.integers(*self.left))
-
-    def _corners(self, draws: Draws, top: Integers, left: Integers) -> Parameters:
-        if self.p >= 1:
-            return {"top": top, "left": left}
-        happens = draws.happens(self.p)
+        top, left = self.corners.draw(draws, self.before)
+        happens = 1 if self.p >= 1 else draws.happens(self.p)
         return {"top": top * happens, "left": left * happens}
 
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """Lays the window."""
-        rows = self._positions(parameters.get("top"), self.top[0], self.after.height, canvas)
-        columns = self._positions(parameters.get("left"), self.left[0], self.after.width, canvas)
+        top, left = self.corners.only or (0, 0)
+        rows = _positions(parameters.get("top"), top, self.after.height, canvas)
+        columns = _positions(parameters.get("left"), left, self.after.width, canvas)
         fill = border_fill(self.fill, self.before) if self._shows_fill else None
         return canvas.moved(
             inside(rows, self.before.height, self.mode), inside(columns, self.before.width, self.mode), fill
@@ -90,35 +130,13 @@ class Window:
 
     @property
     def _shows_fill(self) -> bool:
-        return self.mode == CONSTANT and self._may_leave
-
-    @property
-    def _may_leave(self) -> bool:
-        """Whether the window can reach beyond the image. A crop cannot: a fill would be a pass over all pixels."""
-        below, beyond = self.top[1] + self.after.height, self.left[1] + self.after.width
-        return min(*self.top, *self.left) < 0 or below > self.before.height or beyond > self.before.width
-
-    def _positions(self, corner_B: Tensor | None, first: int, size: int, canvas: Canvas) -> Tensor:
-        every = torch.arange(size, device=canvas.device)[None]
-        return every + (first if corner_B is None else corner_B[:, None])
+        # Where nothing shows it, a fill would be a pass over all pixels.
+        return self.mode == CONSTANT and self.corners.may_leave(self.before, self.after)
 
 
-@dataclass(frozen=True)
-class PercentShift(Window):
-    """Affine and ShiftScaleRotate that shift only, by fractions of the size, truncated to whole pixels."""
-
-    fraction_x: tuple[float, float] = (0.0, 0.0)
-    fraction_y: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def _may_leave(self) -> bool:
-        return True
-
-    def draw(self, draws: Draws) -> Parameters:
-        """``top`` and ``left`` (n): minus the shift."""
-        x = (draws.uniform(*self.fraction_x) * self.before.width).astype(int)
-        y = (draws.uniform(*self.fraction_y) * self.before.height).astype(int)
-        return self._corners(draws, -y, -x)
+def _positions(corner_B: Tensor | None, first: int, size: int, canvas: Canvas) -> Tensor:
+    every = torch.arange(size, device=canvas.device)[None]
+    return every + (first if corner_B is None else corner_B[:, None])
 
 
 def horizontal_flip(transform: Any, shape: Shape) -> Flip:
@@ -161,7 +179,8 @@ def _corners(position: str, vertical: Sides, horizontal: Sides) -> tuple[Sides, 
 
 def _padded(transform: Any, shape: Shape, vertical: Sides, horizontal: Sides, position: str = "center") -> Window:
     after = shape.resized(shape.height + sum(vertical), shape.width + sum(horizontal))
-    return Window(*_corners(position, vertical, horizontal), transform.border_mode, transform.fill, shape, after)
+    corners = Between(*_corners(position, vertical, horizontal))
+    return Window(corners, transform.border_mode, transform.fill, shape, after)
 
 
 def pad(transform: Any, shape: Shape) -> Window:
@@ -203,7 +222,7 @@ def _cropped(transform: Any, shape: Shape, after: Shape, reach: Sides, top: Side
         raise NotBatchedError(f"{name} of {reach[0]} x {reach[1]} from images of {shape.height} x {shape.width}")
     up, back = _corners(transform.pad_position, vertical, horizontal)
     rows, columns = (up[0] + top[0], up[1] + top[1]), (back[0] + left[0], back[1] + left[1])
-    return Window(rows, columns, transform.border_mode, transform.fill, shape, after)
+    return Window(Between(rows, columns), transform.border_mode, transform.fill, shape, after)
 
 
 def shift(transform: Any, shape: Shape) -> Window:
@@ -211,9 +230,9 @@ def shift(transform: Any, shape: Shape) -> Window:
     common = (transform.border_mode, transform.fill, shape, shape, transform.p)
     if transform.translate_percent is not None:
         x, y = transform.translate_percent["x"], transform.translate_percent["y"]
-        return PercentShift((0, 0), (0, 0), *common, fraction_x=x, fraction_y=y)
+        return Window(ByShares(x, y), *common)
     x, y = (_whole(transform.translate_px[axis]) for axis in "xy")
-    return Window((-y[1], -y[0]), (-x[1], -x[0]), *common)
+    return Window(Between((-y[1], -y[0]), (-x[1], -x[0])), *common)
 
 
 def _whole(bounds: tuple[float, float]) -> tuple[int, int]:
