@@ -281,7 +281,13 @@ def _decode_split(
 
 
 def _decode_at(images: Sequence[Encoded], channels: int, index: int) -> Image:
-    return decode(images[index], channels)
+    try:
+        return decode(images[index], channels)
+    except DataError as error:
+        error.help = (
+            error.help or "mend or remove it, or have it left out: data.skip_corrupt: 1 tries all of them first"
+        )
+        raise
 
 
 def _array_for(images: Sequence[Encoded], channels: int) -> Image | None:

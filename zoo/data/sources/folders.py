@@ -1,4 +1,4 @@
-"""Image folders: train/CLASS/*.png and test/CLASS/*.png. Floor 2."""
+"""Image folders: train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png of which a share is the test split. Floor 2."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 from zoo.data.dataset import Dataset
 from zoo.data.decoding import IMAGE_EXTENSIONS, Encoded, EncodedSplit, images_below
 from zoo.data.places import Places
-from zoo.data.sources.own import OwnFiles, chosen_parts, own_dataset
+from zoo.data.sources.own import HOLD_OUT, OwnFiles, own_dataset, read_parts
 from zoo.data.sources.source import Source
+from zoo.diagnostics import first_of
 from zoo.errors import DataError
 
+_TRAIN = "train"
 _VALIDATION_NAMES = ("val", "valid", "validation")
 
 
 class ImageFolder(OwnFiles):
-    """Folders of images, one a class: train/CLASS/… and test/CLASS/…, perhaps val/CLASS/…; images of any size."""
+    """Folders of images, one a class: train/CLASS/… and test/CLASS/…, perhaps val/CLASS/…; or CLASS/… and `test`."""
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -28,7 +30,7 @@ def class_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def find_split(folder: Path, classes: Sequence[str]) -> EncodedSplit:
+def find_split(folder: Path, classes: Sequence[str], *, is_train: bool) -> EncodedSplit:
     """The images below a split's folder, class by class, sorted by name."""
     images: list[Encoded] = []
     labels: list[int] = []
@@ -39,7 +41,7 @@ def find_split(folder: Path, classes: Sequence[str]) -> EncodedSplit:
             )
         found = [Encoded(file, str(file)) for file in images_below(path)]
         if not found:
-            _refuse_empty(path)
+            _refuse_empty(path, is_train=is_train)
         images += found
         labels += [classes.index(path.name)] * len(found)
     if not images:
@@ -47,10 +49,10 @@ def find_split(folder: Path, classes: Sequence[str]) -> EncodedSplit:
     return EncodedSplit(images, np.array(labels, dtype=np.int64))
 
 
-def _refuse_empty(folder: Path) -> None:
+def _refuse_empty(folder: Path, *, is_train: bool) -> None:
     """Raises DataError for a class folder without an image, unless nothing at all is in it outside training."""
     other = next((file for file in sorted(folder.rglob("*")) if file.is_file() and file.name[0] != "."), None)
-    if other is None and folder.parent.name != "train":
+    if other is None and not is_train:
         return
     known = ", ".join(sorted(IMAGE_EXTENSIONS))
     notes = [f"{other} bears no image's name: known are {known}"] if other is not None else []
@@ -58,18 +60,44 @@ def _refuse_empty(folder: Path) -> None:
 
 
 def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
-    """A data set of one's own in image folders. Without ``test``, ``val`` stands in for it."""
+    """A data set of one's own in image folders. Without ``test``, ``val`` stands in for it.
+
+    With a share for the test split the folder may hold the classes themselves.
+    """
+    takes_classes = arguments.path is not None and arguments.test is not None
     missing = "no image folders: none of the folders has train/CLASS/… in it"
-    folder = places.find(arguments.path, lambda folder: class_folders(folder / "train"), missing)
-    classes = tuple(path.name for path in class_folders(folder / "train"))
+
+    def holds(folder: Path) -> bool:
+        return bool(class_folders(folder / _TRAIN)) or (takes_classes and _holds_classes(folder))
+
+    try:
+        folder = places.find(arguments.path, holds, missing)
+    except DataError as error:
+        found = filter(_holds_classes, places.candidates(arguments.path) if arguments.path is not None else ())
+        raise _undivided(next(found, None)) or error from None
+    train = folder / _TRAIN if class_folders(folder / _TRAIN) else folder
+    classes = tuple(path.name for path in class_folders(train))
     test, *held = (_if_split(folder / name) for name in ("test", *_VALIDATION_NAMES))
-    parts = chosen_parts(
-        folder / "train",
-        test,
-        next(filter(None, held), None),
-        missing=f"{folder}: neither test nor val holds class folders",
-    )
-    return own_dataset(folder, [find_split(part, classes) for part in parts], classes, arguments, places)
+    parts = (train, test, next(filter(None, held), None))
+    splits = read_parts(lambda part: find_split(part, classes, is_train=part == train), parts, arguments.test, folder)
+    return own_dataset(folder, splits, classes, arguments, places)
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether a folder holds those of classes, not of splits."""
+    found = class_folders(folder)
+    if any(path.name in (_TRAIN, "test", *_VALIDATION_NAMES) for path in found):
+        return False
+    return any(file.suffix.lower() in IMAGE_EXTENSIONS for path in found for file in path.rglob("*"))
+
+
+def _undivided(folder: Path | None) -> DataError | None:
+    """What is said of a folder of classes for which no share is asked for."""
+    if folder is None:
+        return None
+    names = first_of([path.name for path in class_folders(folder)[:4]], len(class_folders(folder)))
+    message = f"{folder} holds folders of classes ({names}), but no train and test to hold them"
+    return DataError(message, code="data-not-found", help=HOLD_OUT)
 
 
 def _if_split(folder: Path) -> Path | None:

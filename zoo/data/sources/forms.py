@@ -160,7 +160,9 @@ def folders_form(traits: Traits) -> Form:
         return first is None or traits.fit(Encoded(first, str(first)))
 
     def read(folder: Path, skip_corrupt: int) -> Found:
-        train, test = (folders.find_split(folder / split, traits.classes) for split in _SPLITS)
+        train, test = (
+            folders.find_split(folder / split, traits.classes, is_train=split == _SPLITS[0]) for split in _SPLITS
+        )
         return _decoded(train, test, skip_corrupt)
 
     return Form("image folders", present, read)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from zoo.data.dataset import Dataset
 from zoo.data.decoding import EncodedSplit, decode_splits
+from zoo.data.draws import stream_of
 from zoo.data.places import Places
 from zoo.data.sources.source import SourceArguments
+from zoo.data.splitting import stratified
+from zoo.diagnostics import counted
 from zoo.errors import DataError
 
 Part = TypeVar("Part")  # where a split lies
+
+HOLD_OUT = "data.test: 0.2 holds a fifth of each class out for the test"
+_TEST = stream_of("test")  # what decides which images are held out, and no seed
 
 
 class OwnFiles(SourceArguments):
@@ -27,23 +33,50 @@ class OwnFiles(SourceArguments):
     channels: Literal[1, 3] | None = Field(
         None, description="1 makes all images grey, 3 RGB; left out, 3 where any image of any split is in colour"
     )
+    test: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="share of each class's images that is held out as the test split, the same in every run; for data "
+        "without one",
+    )
 
 
-def chosen_parts(train: Part, test: Part | None, held: Part | None, *, missing: str) -> list[Part]:
-    """Where the training, the test and perhaps a validation split lie. Without ``test``, ``held`` stands in for it.
+def read_parts(
+    read: Callable[[Part], EncodedSplit],
+    parts: tuple[Part, Part | None, Part | None],
+    share: float | None,
+    folder: Path,
+) -> list[EncodedSplit]:
+    """The training, the test and perhaps a validation split, from where each lies, as far as it is there.
 
-    Raises DataError with the message ``missing`` where there is neither.
+    A ``share`` of the training images of every class makes the test split, the same one whatever the run's seed; with
+    none the validation split stands in for a test split that is not there. Raises DataError where there is neither, or
+    both a share and a test split.
     """
+    train, test, held = parts
+    if share is not None:
+        if test:
+            raise DataError(
+                f"data.test: {folder} brings a test split of its own", help="leave data.test out, or remove that split"
+            )
+        return [*_divided(read(train), share), *([read(held)] if held else [])]
     measured = test or held
     if not measured:
-        raise DataError(missing, help="a run is measured on a test split")
-    return [train, measured, held] if test and held else [train, measured]
+        raise DataError(f"{folder} has a training split alone: nothing to test on", help=HOLD_OUT)
+    return [read(part) for part in ([train, measured, held] if test and held else [train, measured])]
+
+
+def _divided(split: EncodedSplit, share: float) -> tuple[EncodedSplit, EncodedSplit]:
+    kept, held = stratified(split.labels, share, _TEST)
+    if len(held) == 0:
+        raise DataError(f"data.test: {share:g} of {counted(len(kept), 'image')} holds none out")
+    one, other = (EncodedSplit([split.images[i] for i in part], split.labels[part]) for part in (kept, held))
+    return one, other
 
 
 def own_dataset(
     folder: Path, splits: Sequence[EncodedSplit], classes: tuple[str, ...], arguments: OwnFiles, places: Places
 ) -> Dataset:
-    """The data set of the splits in the order of :func:`chosen_parts`. Raises DataError for a corrupt image."""
+    """The data set of the splits in the order of :func:`read_parts`. Raises DataError for a corrupt image."""
     decoded, skipped = decode_splits(splits, channels=arguments.channels, skip_corrupt=places.skip_corrupt)
     validation = decoded[2] if len(decoded) > 2 else None
     return Dataset(folder.name, decoded[0], decoded[1], classes, validation, skipped, found=str(folder), folder=folder)

@@ -16,7 +16,7 @@ import numpy as np
 from zoo.data.dataset import Dataset, Labels
 from zoo.data.decoding import Encoded, EncodedSplit
 from zoo.data.places import Places
-from zoo.data.sources.own import OwnFiles, chosen_parts, own_dataset
+from zoo.data.sources.own import OwnFiles, own_dataset, read_parts
 from zoo.data.sources.source import Source
 from zoo.diagnostics import counted
 from zoo.errors import DataError
@@ -35,13 +35,16 @@ def open_parquet(arguments: Parquet, places: Places) -> Dataset:
     """A data set of one's own in parquet. Without ``test``, ``validation`` stands in for it."""
     missing = "no parquet files: none of the folders has train*.parquet in it"
     folder = places.find(arguments.path, lambda folder: shards(folder, "train"), missing)
-    parts = chosen_parts(
-        *(shards(folder, split) for split in ("train", "test", "validation")),
-        missing=f"{folder}: neither test*.parquet nor validation*.parquet",
-    )
-    found = [read_split(part) for part in parts]
-    splits, names = [split for split, _ in found], found[0][1]
-    classes = names or _numbered(splits[0])
+    train, test, held = (shards(folder, split) for split in ("train", "test", "validation"))
+    names: list[tuple[str, ...] | None] = []
+
+    def read(part: Sequence[Path]) -> EncodedSplit:
+        split, own = read_split(part)
+        names.append(own)
+        return split
+
+    splits = read_parts(read, (train, test, held), arguments.test, folder)
+    classes = names[0] or _numbered(splits[0])
     return own_dataset(folder, splits, classes, arguments, places)
 
 
