@@ -179,6 +179,8 @@ def test_keys_that_another_optimizer_left_behind_say_so(tmp_path: Path, recipe: 
         assert "help: momentum: null leaves it out\n" in outcome.err
         child.write_text(f"extends: {recipe}\noptimizer: {{name: Adam, momentum: null}}\n")
         assert zoo("check", child).status == 0
+        child.write_text(f"extends: {recipe}\noptimizer: {{betas: [0.9, 0.99]}}\n")  # the control: a key of its own
+        assert "from another" not in zoo("check", child).err
     assert outcome.status == 2
 
 

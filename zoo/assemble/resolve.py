@@ -18,7 +18,7 @@ from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.losses import loss_names
 from zoo.assemble.shipped import find_parent, find_recipe, not_a_recipe, recipe_names
 from zoo.data import DataSettings, sources
-from zoo.diagnostics import Diagnostic, Diagnostics, Note
+from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.document import Entry, Mapping, Node, Override, Scalar, lay_over, load, text_of
 from zoo.document.evaluation import NoNames, substitute
 from zoo.document.overrides import saying
@@ -150,12 +150,19 @@ def told_of_leftovers(item: Diagnostic, document: Mapping) -> Diagnostic:
         if not isinstance(node, Mapping) or name is None:
             continue
         key = next((key for key in node.keys if node.key_span(key) == item.span), None)
-        if key is not None and item.span is not None and item.span.source is not name.span.source:
+        if key is not None and item.span is not None and _lies_over(name.span, item.span, node.span):
             text, option = text_of(name) or "…", name.span.option
             help = f"{_whole(option, section, text)} replaces the whole" if option else f"{key}: null leaves it out"
             note = Note(f"the {section} is {text} here, the key is from another", name.span)
             return replace(item, notes=(*item.notes, note), help=help)
     return item
+
+
+def _lies_over(name: Span, key: Span, section: Span) -> bool:
+    """Whether a name was laid over a section that had the key already, by the command line or by what extends it."""
+    if name.option or key.option:
+        return bool(name.option) and not key.option
+    return name.source is section.source and key.source is not section.source
 
 
 def _model_help(model: Mapping) -> str | None:
