@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -150,6 +152,22 @@ def test_predict_classifies_images_of_any_size(workplace: Path, zoo: Zoo) -> Non
     (item,) = json.loads(zoo("predict", "tiny", "a.png", "--top", "2", "--json").out)
     assert item["image"] == "a.png"
     assert len(item["classes"]) == 2
+    table = list(csv.DictReader(io.StringIO(zoo("predict", "tiny", "a.png", "--top", "2", "--csv").out)))
+    first, second = item["classes"]
+    assert table == [
+        {
+            "image": "a.png",
+            "class": first["class"],
+            "probability": f"{first['probability']:.6f}",
+            "class_2": second["class"],
+            "probability_2": f"{second['probability']:.6f}",
+        }
+    ]
+    Path("b, c.png").write_bytes(Path("a.png").read_bytes())  # a name that a table has to quote
+    lines = zoo("predict", "tiny", "a.png", "b, c.png", "--top", "1", "--csv").out.splitlines()
+    assert lines[0] == "image,class,probability"
+    assert lines[2].startswith('"b, c.png",')
+    assert zoo("predict", "tiny", "a.png", "--csv", "--json").status == 2
     assert zoo("predict", "tiny", "missing.png").status == 3
     (workplace / "broken.png").write_bytes(b"\x89PNG but not")
     assert zoo("predict", "tiny", "broken.png").status == 3

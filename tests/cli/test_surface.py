@@ -34,7 +34,7 @@ OPTIONS = {
     "draw": {"--format", "--input", "--depth", "--out"},
     "eject": {"--input", "--out"},
     "export": {"--checkpoint", "--input", "--out", "--pixels"},
-    "predict": {"--checkpoint", "--top", "--device"},
+    "predict": {"--checkpoint", "--csv", "--top", "--device"},
     **{command: set() for command in ("cp", "diff", "ls", "report", "schema")},
 }
 EVERYWHERE = {"--strict", "--plugin", "--debug", "--quiet", "--help"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from csv import writer as csv_writer
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,7 @@ from zoo.cli.options import Checkpoint, DataDir, Device, Out
 from zoo.cli.session import Session, command
 from zoo.columns import in_columns
 from zoo.diagnostics import percent
+from zoo.errors import UsageError
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, one of its checkpoints, or a recipe's name: its latest run.")
@@ -59,18 +62,36 @@ def predict(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files or folders.")],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes are told.")] = 3,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="A table on stdout: image, class, probability, and so on.")
+    ] = False,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
 ) -> None:
     """Classify images."""
     from zoo.assemble.trained import predict_images
 
+    if csv and session.as_json:
+        raise UsageError("--csv and --json are two forms of the same", help="leave one of them out")
     found = predict_images(run, images, top=top, checkpoint=checkpoint, device=device)
-    lines = []
+    session.show(found, _table(found) if csv else "\n".join(map(_prediction, found)))
+
+
+def _prediction(item: dict[str, Any]) -> str:
+    classes = (f"{each['class']} {percent(each['probability'])}" for each in item["classes"])
+    return f"{item['image']}: {', '.join(classes)}"
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    """The predictions as CSV, the likeliest class first; of the second on, the columns are numbered."""
+    numbers = ["", *(f"_{place}" for place in range(2, len(found[0]["classes"]) + 1))]
+    rows = [["image", *(f"{name}{number}" for number in numbers for name in ("class", "probability"))]]
     for item in found:
-        classes = ", ".join(f"{c['class']} {percent(c['probability'])}" for c in item["classes"])
-        lines.append(f"{item['image']}: {classes}")
-    session.show(found, "\n".join(lines))
+        told = ((each["class"], f"{each['probability']:.6f}") for each in item["classes"])
+        rows.append([item["image"], *(value for pair in told for value in pair)])
+    text = io.StringIO()
+    csv_writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip("\n")
 
 
 def explain(
