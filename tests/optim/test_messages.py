@@ -92,6 +92,13 @@ schedule:
     "plateau_list": "optimizer: {name: SGD, lr: 0.1}\nschedule: {name: ReduceLROnPlateau, min_lr: [0.1, 0.2]}",
     "find_twice": "optimizer: {name: SGD, lr: find}\nschedule: {name: OneCycleLR, max_lr: find}",
     "find_settings": "optimizer: {name: SGD, lr: {find: {rule: steepest, end_lr: 1e-9}}}",
+    "layer_decay_zero": "optimizer: {name: AdamW, lr: 1e-3, layer_decay: 0}",
+    "layer_decay_above_one": "optimizer: {name: AdamW, lr: 1e-3, layer_decay: 1.5}",
+    "layer_decay_negative": "optimizer: {name: AdamW, lr: 1e-3, layer_decay: -0.75}",
+    "layer_decay_per_cent": "optimizer: {name: AdamW, lr: 1e-3, layer_decay: 75}",
+    "layer_decay_text": "optimizer: {name: AdamW, lr: 1e-3, layer_decay: strong}",
+    "layer_decay_mistyped": "optimizer: {name: AdamW, lr: 1e-3, layerdecay: 0.75, layer_decai: 0.75}",
+    "layer_decay_in_group": "optimizer: {name: AdamW, lr: 1e-3, groups: [{kind: bias, layer_decay: 0.75}]}",
     "find_in_group": """\
 optimizer:
   name: SGD

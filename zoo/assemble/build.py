@@ -38,7 +38,7 @@ from zoo.document import Mapping
 from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, ZooError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.layout import RESOLVED
-from zoo.models import load_weights
+from zoo.models import load_weights, parameter_depths
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.train import Averaging, Runtime, Steps, Training, count_steps
 from zoo.train.misread import misread_layer
@@ -179,6 +179,7 @@ def build(
         epochs=epochs,
         diagnostics=diagnostics,
         clips=settings.grad_clip is not None,
+        depths=parameter_depths,
     )
     training = Training(
         model=base.module,

@@ -30,7 +30,7 @@ from zoo.errors import CheckpointError, ConfigError, UsageError, raise_if_errors
 from zoo.graph.lean_meta import lean_meta
 from zoo.layout import is_file
 from zoo.lint import lint, lint_cam_layer
-from zoo.models import checked_plan, weights_file
+from zoo.models import checked_plan, parameter_depths, weights_file
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
 from zoo.registry import listed
@@ -169,7 +169,7 @@ def _cross_checks(
     if "train" in here:
         _check_two_averages(resolved, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
-        optimization.check_model(network.build("meta"), diagnostics)
+        optimization.check_model(network.build("meta"), diagnostics, parameter_depths)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:

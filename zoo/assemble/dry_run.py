@@ -21,6 +21,7 @@ from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.data.batches import Batch, Batches
 from zoo.diagnostics import counted, duration
+from zoo.models import parameter_depths
 from zoo.optim import ListedGroup, group_lines, listed_groups
 from zoo.schema.recipe import TTA
 from zoo.train import Training, evaluate
@@ -138,7 +139,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         evaluation_seconds=evaluation_seconds,
         memory_bytes=memory,
         memory_of=memory_of,
-        groups=tuple(listed_groups(declared, built.base.network.untrained.build("meta"))),
+        groups=tuple(listed_groups(declared, built.base.network.untrained.build("meta"), parameter_depths)),
         choices=dict(training.choices),
     )
 

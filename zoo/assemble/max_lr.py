@@ -25,6 +25,7 @@ from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.disk import read_mapping, write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, text_of
 from zoo.layout import RANGE_TEST
+from zoo.models import parameter_depths
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
 from zoo.train.console import clock
 from zoo.train.ranks import ALONE
@@ -104,7 +105,7 @@ def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: 
     """
     base = lay_foundation(resolved, parts, dataset, options)
     refuse_single_images(resolved, base)
-    optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
+    optimization = parts.optimization.build_for_range_test(base.module, Diagnostics(), parameter_depths)
     if any_loaded():  # a plugin's code could change what it does
         return _ran(resolved, parts, base, optimization, note)
     kept = KeptRangeTest(dependencies(resolved, parts, dataset, base, optimization), note)

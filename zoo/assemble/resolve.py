@@ -196,7 +196,11 @@ def _sections() -> dict[str, Iterable[str]]:
         for name, field in Recipe.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
-    return {"data": DataSettings.model_fields, "optimizer": ("lr", "weight_decay", "momentum", "groups"), **of_sections}
+    return {
+        "data": DataSettings.model_fields,
+        "optimizer": ("lr", "weight_decay", "momentum", "groups", "layer_decay"),
+        **of_sections,
+    }
 
 
 def _only(keys: Iterable[str]) -> type[Section]:

@@ -1,6 +1,7 @@
 """The catalogue: zoo's own architectures, timm's and torchvision's models, and weights for all of them. Floor 4."""
 
 from zoo.models.catalogue import checked_plan, load_plan, read_architecture
+from zoo.models.depths import parameter_depths
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
 from zoo.models.weights import load_weights, read_weights, weights_file
 
@@ -10,6 +11,7 @@ __all__ = [
     "checked_plan",
     "load_plan",
     "load_weights",
+    "parameter_depths",
     "parse_arguments",
     "read_architecture",
     "read_weights",

@@ -5,12 +5,13 @@ Among optimizers nothing may be taken twice; among the groups of one optimizer t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from zoo.diagnostics import Diagnostics, Note, counted, first_of
+from zoo.optim.depth import DepthsOf, all_alike, split_by_depth
 from zoo.optim.selection import NamedParameter, named_parameters, told_unmatched
 from zoo.optim.spec import GroupSpec, OptimizerSpec
 
@@ -19,10 +20,20 @@ _MOST_NAMED = 4  # parameters that one message lists
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The parameters of one group of an optimizer; ``group`` is None for those in no group."""
+    """The parameters of one group of an optimizer; ``group`` is None for those in no group.
+
+    Under ``layer_decay`` they are those of one ``depth``, and ``scale`` is what their rate is multiplied by.
+    """
 
     group: GroupSpec | None
     parameters: tuple[NamedParameter, ...]
+    depth: int | None = None
+    scale: float = 1.0
+
+    def label_in(self, optimizer: OptimizerSpec) -> str:
+        """What people call these parameters."""
+        label = optimizer.label_of(self.group)
+        return label if self.depth is None else f"{label} depth {self.depth}"
 
     @property
     def is_frozen(self) -> bool:
@@ -31,18 +42,20 @@ class Share:
 
 
 def assign(
-    optimizers: Sequence[OptimizerSpec], model: nn.Module, diagnostics: Diagnostics
+    optimizers: Sequence[OptimizerSpec], model: nn.Module, diagnostics: Diagnostics, depths: DepthsOf = all_alike
 ) -> list[tuple[OptimizerSpec, list[Share]]]:
     """Each optimizer with its shares, those in no group first; optimizers and groups that own nothing are left out.
 
     Frozen parameters (``requires_grad`` false) belong to nobody. Tells of parameters that nobody takes or two
-    take, and of selectors that take nothing.
+    take, and of selectors that take nothing. ``depths`` is asked where an optimizer has ``layer_decay``.
     """
     everything = list(named_parameters(model))
     owned = _owners(optimizers, everything, diagnostics)
     result = []
     for optimizer, mine in zip(optimizers, owned, strict=True):
         shares = _shares(optimizer, mine, everything, diagnostics)
+        if optimizer.decays_layers:
+            shares = _by_depth(optimizer, shares, depths(model), diagnostics)
         if shares:
             result.append((optimizer, shares))
     return result
@@ -91,6 +104,28 @@ def _shares(
     groups = (None, *optimizer.groups)
     shares = [Share(group, tuple(taken[index - 1])) for index, group in enumerate(groups)]
     return [share for share in shares if share.parameters]
+
+
+def _by_depth(
+    optimizer: OptimizerSpec, shares: list[Share], depths: Mapping[str, int], diagnostics: Diagnostics
+) -> list[Share]:
+    """The shares with a share for each depth in place of each that trains; the deepest, at the full rate, first."""
+    decay, last = optimizer.layer_decay or 1.0, max(depths.values(), default=0)
+    found: list[Share] = []
+    for share in shares:
+        if share.is_frozen:
+            found.append(share)
+            continue
+        for depth, parameters in split_by_depth(share.parameters, depths):
+            found.append(Share(share.group, parameters, depth, decay ** (last - depth)))
+    if found and all(share.scale == 1 for share in found):
+        diagnostics.warning(
+            "idle-layer-decay",
+            f"{optimizer.name}: layer_decay changes nothing: all that it trains is as near to the output as the head",
+            optimizer.node.key_span("layer_decay"),
+            help="leave it out",
+        )
+    return found
 
 
 def _tell_twice(parameter: NamedParameter, takers: list[OptimizerSpec], diagnostics: Diagnostics) -> None:

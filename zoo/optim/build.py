@@ -69,7 +69,8 @@ def build_optimization(
         optimizer, choice = made
         groups += _running_groups(spec, trained, len(optimizers), groups, is_swept=spec in swept)
         running += _running_schedules(spec, trained, optimizer, length)
-        choices[groups[-len(trained)].label] = choice
+        label = spec.label_of(trained[0].group)
+        choices[groups[-len(trained)].label if label in choices else label] = choice
         optimizers.append(optimizer)
     if not optimizers and not diagnostics.errors:
         message = "there is nothing to train: every parameter is frozen"
@@ -116,17 +117,19 @@ def _fill_momentum(optimizer: Optimizer, is_moved: bool) -> None:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def torch_group(spec: OptimizerSpec, group: GroupSpec | None, parameters: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """A group as torch takes it."""
+def torch_group(
+    spec: OptimizerSpec, group: GroupSpec | None, parameters: Sequence[torch.Tensor], scale: float = 1.0
+) -> dict[str, Any]:
+    """A group as torch takes it, its rate times ``scale``."""
     own = {} if group is None else group.arguments
-    rate = {"lr": spec.lr_of(group)} if "lr" in spec.entry.arguments.model_fields else {}
+    rate = {"lr": spec.lr_of(group) * scale} if "lr" in spec.entry.arguments.model_fields else {}
     return {"params": list(parameters), **own, **rate}
 
 
 def _torch_optimizer(
     spec: OptimizerSpec, shares: list[Share], diagnostics: Diagnostics
 ) -> tuple[Optimizer, str] | None:
-    groups = [torch_group(spec, share.group, [p.tensor for p in share.parameters]) for share in shares]
+    groups = [torch_group(spec, share.group, [p.tensor for p in share.parameters], share.scale) for share in shares]
     try:
         schedules = [spec.schedule_of(share.group) for share in shares]
         moves = any(schedule is not None and schedule.moves_momentum for schedule in schedules)
@@ -142,12 +145,12 @@ def _running_groups(
     taken = {group.label for group in earlier}
     found = []
     for index, share in enumerate(shares):
-        label = spec.label_of(share.group)
+        label = share.label_in(spec)
         unique = next(name for name in (label, *(f"{label} #{n}" for n in range(2, 10_000))) if name not in taken)
         taken.add(unique)
         names = tuple(parameter.name for parameter in share.parameters)
         follows = is_swept and (share.group is None or share.group.lr is None)
-        scale = (1.0 if share.group is None else share.group.lr_scale) if follows else None
+        scale = share.scale * (1.0 if share.group is None else share.group.lr_scale) if follows else None
         found.append(RunningGroup(unique, number, index, names, scale))
     return found
 
@@ -155,14 +158,15 @@ def _running_groups(
 def _running_schedules(
     spec: OptimizerSpec, shares: list[Share], optimizer: Optimizer, length: Length
 ) -> list[RunningSchedule]:
-    """One scheduler for all groups that follow the same schedule."""
-    indices: dict[int, list[int]] = {}
-    specs: dict[int, ScheduleSpec] = {}
+    """One scheduler for all groups that follow the same schedule at the same depth."""
+    indices: dict[tuple[int, float], list[int]] = {}
+    specs: dict[tuple[int, float], ScheduleSpec] = {}
     for index, share in enumerate(shares):
         schedule = spec.schedule_of(share.group)
         if schedule is not None:
-            indices.setdefault(id(schedule), []).append(index)
-            specs[id(schedule)] = schedule
+            key = (id(schedule), share.scale)
+            indices.setdefault(key, []).append(index)
+            specs[key] = schedule.scaled(share.scale)
     return [_running(specs[key], GroupsView(optimizer, mine), length) for key, mine in indices.items()]
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from zoo.columns import in_columns
 from zoo.diagnostics import Diagnostics, counted
 from zoo.optim.assign import Share, assign
+from zoo.optim.depth import DepthsOf, all_alike
 from zoo.optim.optimization import OptimizationSpec
 from zoo.optim.selection import named_parameters
 from zoo.optim.spec import Freeze, OptimizerSpec
@@ -29,7 +30,7 @@ class ListedGroup:
     frozen: str | None
 
 
-def listed_groups(spec: OptimizationSpec, model: nn.Module) -> list[ListedGroup]:
+def listed_groups(spec: OptimizationSpec, model: nn.Module, depths: DepthsOf = all_alike) -> list[ListedGroup]:
     """Every group that owns a parameter, in the recipe's order, and what the architecture itself has frozen.
 
     The rate is the one that a group starts from, or climbs to. The model is as before; it may be on ``meta``.
@@ -37,7 +38,7 @@ def listed_groups(spec: OptimizationSpec, model: nn.Module) -> list[ListedGroup]
     found = []
     once, twice = spec.with_found(1.0).optimizers, spec.with_found(2.0).optimizers  # a rate that differs is to be found
     others = {id(optimizer): other for optimizer, other in zip(once, twice, strict=True)}
-    for optimizer, shares in assign(once, model, Diagnostics()):
+    for optimizer, shares in assign(once, model, Diagnostics(), depths):
         found += [_listed(optimizer, others[id(optimizer)], share) for share in shares]
     fixed = [each.tensor for each in named_parameters(model) if not each.tensor.requires_grad]
     if fixed:
@@ -51,10 +52,10 @@ def _listed(optimizer: OptimizerSpec, other: OptimizerSpec, share: Share) -> Lis
     field = optimizer.entry.arguments.model_fields.get("weight_decay")
     decay = optimizer.arguments.get("weight_decay", field.default if field is not None else None)
     return ListedGroup(
-        optimizer.label_of(group),
+        share.label_in(optimizer),
         len(tensors),
         _values(tensors),
-        rate if rate == other.lr_of(group) else None,
+        rate * share.scale if rate == other.lr_of(group) else None,
         decay if group is None else group.arguments.get("weight_decay", decay),
         _when(group.freeze) if group is not None and group.freeze is not None else None,
     )

@@ -16,6 +16,7 @@ from zoo.schema import ArgsModel
 _WHOLE_OPTIMIZER = ("foreach", "fused", "capturable", "differentiable")  # one for all groups
 _KINDS = ", ".join(KINDS)
 _EPOCHS = Annotated[float, Field(ge=0)]
+_DECAY = Annotated[float, Field(gt=0, le=1)]
 
 
 class SelectorKeys(ArgsModel):
@@ -70,6 +71,7 @@ def optimizer_model(entry: OptimizerEntry) -> type[ArgsModel]:
         "params": (Any, Field(None, description="what it takes: {kind, match}, or `rest`")),
         "groups": (list[Any], Field([], description="parameters with other arguments; the first that fits takes them")),
         "schedule": (Any, Field(None, description="a schedule of its own")),
+        "layer_decay": (_DECAY | None, Field(None, description="times the rate for each layer further from the head")),
     }
     return create_model(entry.name, __base__=entry.arguments, __doc__=entry.doc, **cast("Any", keys))
 

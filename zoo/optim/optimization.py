@@ -11,6 +11,7 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.errors import ConfigError, raise_if_errors
 from zoo.optim.assign import assign
 from zoo.optim.build import Length, build_optimization
+from zoo.optim.depth import DepthsOf, all_alike
 from zoo.optim.running import Optimization
 from zoo.optim.schedule_length import check_length
 from zoo.optim.schedules import ScheduleSpec
@@ -58,13 +59,13 @@ class OptimizationSpec:
         for group in (group for optimizer in self.optimizers for group in optimizer.groups):
             group.check(epochs, diagnostics)
 
-    def check_model(self, model: nn.Module, diagnostics: Diagnostics) -> None:
+    def check_model(self, model: nn.Module, diagnostics: Diagnostics, depths: DepthsOf = all_alike) -> None:
         """Tells of parameters that nobody or two own, that an optimizer refuses, of groups that take nothing.
 
         The model is as before; it may be on ``meta``.
         """
         before = len(diagnostics.errors)
-        assigned = assign(self.optimizers, model, diagnostics)
+        assigned = assign(self.optimizers, model, diagnostics, depths)
         if len(diagnostics.errors) > before:
             return
         with suppress(ConfigError):  # what it holds is in the diagnostics
@@ -73,7 +74,9 @@ class OptimizationSpec:
     @property
     def names_parameters(self) -> bool:
         """Whether it says anything that only a model can prove right."""
-        return any(one.groups or not one.selector.is_rest or one.name == "Muon" for one in self.optimizers)
+        return any(
+            one.groups or not one.selector.is_rest or one.name == "Muon" or one.decays_layers for one in self.optimizers
+        )
 
     def build(
         self,
@@ -83,21 +86,24 @@ class OptimizationSpec:
         epochs: float,
         diagnostics: Diagnostics,
         clips: bool = False,
+        depths: DepthsOf = all_alike,
     ) -> Optimization:
         """The optimization of a training; parameters that are frozen for good get ``requires_grad`` false.
 
         ``steps_per_epoch`` counts optimizer steps, accumulated batches as one; ``clips`` says that the norm of all
-        gradients is. Raises ConfigError with all that the diagnostics hold where something does not fit, ValueError
-        where a rate is still to be found.
+        gradients is; ``depths`` is for optimizers with ``layer_decay``. Raises ConfigError with all that the
+        diagnostics hold where something does not fit, ValueError where a rate is still to be found.
         """
         if self.find is not None:
             raise ValueError("a learning rate is still to be found")
         self.check(epochs, diagnostics)
-        assigned = assign(self.optimizers, model, diagnostics)
+        assigned = assign(self.optimizers, model, diagnostics, depths)
         raise_if_errors(diagnostics)
         return build_optimization(assigned, Length(epochs, steps_per_epoch, clips), diagnostics)
 
-    def build_for_range_test(self, model: nn.Module, diagnostics: Diagnostics) -> Optimization:
+    def build_for_range_test(
+        self, model: nn.Module, diagnostics: Diagnostics, depths: DepthsOf = all_alike
+    ) -> Optimization:
         """The same optimizers without schedules, for :func:`zoo.optim.range_test.lr_range_test`.
 
         What the rate to be found moves is swept, groups times their ``lr_scale``; all else stands at the rate that
@@ -109,7 +115,7 @@ class OptimizationSpec:
         found, twice = spec.with_found(1.0), spec.with_found(2.0)
         plain = tuple(map(_unscheduled, found.optimizers, twice.optimizers))
         swept = [plain[index] for index in request.optimizers]
-        assigned = assign(plain, model, diagnostics)
+        assigned = assign(plain, model, diagnostics, depths)
         raise_if_errors(diagnostics)
         return build_optimization(assigned, Length(1.0, 1), diagnostics, swept=swept)
 

@@ -17,7 +17,7 @@ from zoo.optim.selection import REST, Selector, parse_selector
 from zoo.optim.spec import Freeze, GroupSpec, OptimizerSpec
 from zoo.schema import given, shown, validate
 
-_OPTIMIZER_KEYS = ("name", "params", "groups", "schedule")
+_OPTIMIZER_KEYS = ("name", "params", "groups", "schedule", "layer_decay")
 _GROUP_KEYS = ("match", "kind", "lr", "lr_scale", "freeze", "schedule")
 
 
@@ -78,6 +78,7 @@ def _parse_optimizer(node: Node, shared: ScheduleSpec | None, diagnostics: Diagn
         mapping,
         groups=tuple(group for group in groups if group is not None),
         schedule=schedule or shared,
+        layer_decay=given(arguments).get("layer_decay"),
     )
     _check_peak(spec, mark, diagnostics)
     return _Read(spec, mark, schedule_mark)
@@ -121,6 +122,12 @@ def _parse_group(node: Node, entry: OptimizerEntry, diagnostics: Diagnostics) ->
     if not isinstance(node, Mapping):
         diagnostics.error("wrong-type", f"{what}: expected a mapping, got {shown(plain(node))}", node.span)
         return None
+    if "layer_decay" in node:
+        help = "write it beside groups: the rate of each is multiplied by it"
+        diagnostics.error(
+            "unknown-key", f"{what}: layer_decay is the whole optimizer's", node.key_span("layer_decay"), help=help
+        )
+        node = node.without(["layer_decay"])
     keys = validate(group_model(entry), node, diagnostics, what=what)
     selector = parse_selector(node, diagnostics, what=what)
     schedule, mark = _parse_optional(node.get("schedule"), diagnostics)

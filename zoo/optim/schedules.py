@@ -36,6 +36,7 @@ REFUSED = {
 }
 _COUNTS = ("T_max", "T_0", "T_mult", "total_iters", "total_steps", "step_size", "step_size_up", "step_size_down")
 _JUST_UNDER_ONE = 1 - 1e-9
+_RATES = ("eta_min", "min_lr", "eps")  # arguments that are rates, or a difference of two
 _LEFT_OUT = ("optimizer", "last_epoch", "scale_fn", "lr_lambda", "epochs", "steps_per_epoch")
 
 
@@ -138,6 +139,15 @@ class ScheduleSpec:
     def with_arguments(self, **arguments: Any) -> ScheduleSpec:
         """A copy with some arguments set."""
         return replace(self, arguments={**self.arguments, **arguments})
+
+    def scaled(self, factor: float) -> ScheduleSpec:
+        """The schedule of rates that are all multiplied by a factor; a share of a rate stays what it is."""
+        if factor == 1:
+            return self
+        fields = self.entry.arguments.model_fields
+        given = {key: self.arguments.get(key, fields[key].default) for key in _RATES if key in fields}
+        rates = {key: value * factor for key, value in given.items() if value is not None}
+        return replace(self.with_arguments(**rates), children=tuple(child.scaled(factor) for child in self.children))
 
     def count(self, steps: int, epochs: float) -> int:
         """How many values the schedule has in a training: its steps, or its epochs begun."""

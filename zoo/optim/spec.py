@@ -54,6 +54,7 @@ class OptimizerSpec:
     node: Mapping
     groups: tuple[GroupSpec, ...] = ()
     schedule: ScheduleSpec | None = None
+    layer_decay: float | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +66,11 @@ class OptimizerSpec:
         """The rate it was given, else the one its signature has."""
         default = self.entry.arguments.model_fields["lr"].default if "lr" in self.entry.arguments.model_fields else 0.0
         return float(self.arguments.get("lr", default) or 0.0)
+
+    @property
+    def decays_layers(self) -> bool:
+        """Whether the rate falls from layer to layer, seen from the head."""
+        return self.layer_decay not in (None, 1.0)
 
     def label_of(self, group: GroupSpec | None) -> str:
         """What people call a group's parameters, or with None those in no group."""
