@@ -19,6 +19,10 @@ def recipe(model: str = MODEL, data: str = DATA, more: str = "") -> str:
     return f"{model}\n{data}\n{more}\n{REST}" if more else f"{model}\n{data}\n{REST}"
 
 
+def statistics(said: str, model: str = MODEL) -> str:
+    return recipe(model).replace("epochs: 1", f"epochs: 1, freeze_statistics: {said}")
+
+
 CASES = {
     "foreign_name": recipe("model: {timm: resnet81}"),
     "foreign_keyword": recipe("model: {timm: resnet18, in_chans: 1, drop_blok_rate: 0.1}"),
@@ -68,6 +72,15 @@ CASES = {
     "auxiliary_of_other_classes": recipe(
         "model: {architecture: heads.yaml, classes: 7}", more="loss: {auxiliary: {early: 0.3}}"
     ),
+    "statistics_of_a_new_network": statistics("true"),
+    "statistics_of_a_network_without": statistics(
+        "true", "model: {timm: vit_tiny_patch16_224, in_chans: 1, img_size: 8}"
+    ),
+    "statistics_unmatched": statistics("{match: [prepp, layer1, fc, nothing.at.all]}"),
+    "statistics_of_nothing": statistics("{match: []}"),
+    "statistics_by_kind": statistics("{kind: norm}"),
+    "statistics_by_text": statistics("layer1"),
+    "statistics_in_the_words_of_others": statistics("false, norm_eval: true, freeze_bn: true, layer_decay: 0.75"),
     "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
     "weights_of_nobody": recipe(MODEL.replace("10", "10, weights: ~nosuchuser/w.pth")),
     "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 from tests.optim.conftest import backward, small_net
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.optim.averaging import WeightAverage
+from zoo.optim.frozen_statistics import freeze_statistics, into_training
 
 
 class Scalar(nn.Module):
@@ -182,6 +183,59 @@ def test_swa_takes_batch_norms_statistics_anew_as_torch_does() -> None:
             torch.testing.assert_close(mine, reference, msg=name)
         assert not torch.allclose(stale, model[1].running_mean)  # the control: the mean of statistics is another
         assert int(model[1].num_batches_tracked) == 3
+
+
+class TwoNorms(nn.Sequential):
+    """A batch norm whose statistics stand still, and behind it one that learns."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(2)
+        super().__init__(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.BatchNorm2d(6), nn.Flatten())
+        self[1].running_mean.fill_(0.3)
+        self[1].running_var.fill_(1.7)
+        freeze_statistics(self, ["1"])
+
+
+def test_swa_leaves_statistics_alone_that_stand_still_and_uses_them() -> None:
+    model = TwoNorms()
+    before = {name: tensor.clone() for name, tensor in model[1].state_dict().items()}
+    swa = SWA(model, steps_per_epoch=1, start_epoch=1)
+    into_training(model)
+    swa.after_step(1)
+    swa.refresh_statistics(training_images())
+    reference, anew = TwoNorms(), TwoNorms()
+    for net, learning in ((reference, [3]), (anew, [1, 3])):
+        for number in learning:
+            net[number].train()
+            net[number].momentum = None
+        for images in training_images():
+            net(images)
+    with swa.applied():
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model[1].state_dict().items())
+        torch.testing.assert_close(model[3].running_var, reference[3].running_var)
+        assert not torch.allclose(model[3].running_var, anew[3].running_var)  # a control
+
+
+def test_swa_reads_no_image_where_all_statistics_stand_still() -> None:
+    model = TwoNorms()
+    freeze_statistics(model, ["*"])
+    swa = SWA(model, steps_per_epoch=1, start_epoch=1)
+    swa.after_step(1)
+    swa.refresh_statistics(pytest.fail("it reads the training set") for _ in range(1))
+
+
+@pytest.mark.parametrize("kind", ["ema", "lookahead"])
+def test_averages_keep_statistics_that_stand_still_bit_for_bit(kind: str) -> None:
+    model = into_training(TwoNorms())
+    averaging = EMA(model, decay=0.9) if kind == "ema" else Lookahead(model, 40)
+    for step in range(1, 41):
+        with torch.no_grad():
+            model(training_images()[0])
+        averaging.after_step(step)
+    with averaging.applied():
+        still, moved = TwoNorms()[1].state_dict(), TwoNorms()[3].state_dict()
+        assert all(torch.equal(tensor, still[name]) for name, tensor in model[1].state_dict().items())
+        assert not torch.equal(model[3].running_mean, moved["running_mean"])  # a control
 
 
 def test_swa_reads_no_image_where_nothing_is_to_be_done() -> None:

@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo.errors import ZooError
 from zoo.events import Event
+from zoo.optim.frozen_statistics import freeze_statistics
 from zoo.optim.running import GroupsView, Optimization, RunningGroup, RunningSchedule
 from zoo.schema.recipe import EvalSection, TrainSection
 from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit, state
@@ -48,6 +49,7 @@ class Small:
     reduction: str = "mean"
     precision: str = "fp32"
     ema: bool = False
+    frozen: bool = False  # batch norm's statistics, and no dropout
     fused: bool = True
     warms_up: bool = False  # as on a GPU
     forgets_random_state: bool = False  # a control: a resume that leaves out the random state
@@ -153,6 +155,9 @@ def small_training(small: Small, folder: RunFolder | None) -> Training:
     ranks = join("cpu", small.timeout)
     runtime = Runtime.choose("cpu", small.precision, ranks=ranks)
     model = runtime.place(small_net(plain=small.plain))
+    if small.frozen:
+        freeze_statistics(model, ["*"])
+        model[3].p = 0.0  # type: ignore[index,union-attr]
     settings = TrainSection.model_validate(small.train)
     train = SmallBatches(small.samples, small.batch_size, small.seed, ranks=ranks)
     train.poison = small.poison

@@ -12,6 +12,7 @@ from torch import nn
 from zoo.assemble.build import build, open_data
 from zoo.assemble.dry_run import with_some_lr
 from zoo.assemble.networks import Network
+from zoo.assemble.norm_statistics import freeze_as_said
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.run import prepare
 from zoo.bench.engine import EngineBench, bench_engine
@@ -30,7 +31,9 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
     summary = summarize(built.base.network.build("meta"), built.base.network.inputs, name=built.base.network.name)
-    return bench_engine(built.training, _bare(built.base.network), flops_per_image=summary.flops)
+    bare = _bare(built.base.network)
+    freeze_as_said(resolved, bare)
+    return bench_engine(built.training, bare, flops_per_image=summary.flops)
 
 
 def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) -> TransformsBench:

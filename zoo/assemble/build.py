@@ -29,6 +29,7 @@ from zoo.assemble.fitting import (
 )
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape
+from zoo.assemble.norm_statistics import freeze_as_said
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.resolve import Resolved
@@ -40,6 +41,7 @@ from zoo.graph import images_wanted, initialise_from_images
 from zoo.layout import RESOLVED
 from zoo.models import load_weights, parameter_depths
 from zoo.optim import EMA, SWA, Lookahead
+from zoo.optim.frozen_statistics import into_training
 from zoo.train import Averaging, Runtime, Steps, Training, count_steps
 from zoo.train.misread import misread_layer
 from zoo.train.ranks import Ranks
@@ -123,6 +125,7 @@ def lay_foundation(
     seed_everything(recipe.seed)
     with _placed(resolved.section("model"), "weights", CheckpointError):
         module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
+    freeze_as_said(resolved, module)
     runtime.place(module)
     notes = (*notes, *settle_precision(runtime, settings.precision, module, network))
     classes = len(dataset.classes)
@@ -220,7 +223,9 @@ def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
     image = torch.zeros(1, *base.network.input_shape, device="meta")
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            base.network.untrained.build("meta").train()(image)
+            module = base.network.untrained.build("meta")
+            freeze_as_said(resolved, module)
+            into_training(module)(image)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             return

@@ -20,6 +20,7 @@ from zoo.assemble.fitting import (
 )
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
+from zoo.assemble.norm_statistics import check_statistics
 from zoo.assemble.one_image import check_one_image
 from zoo.assemble.resolve import Resolved, resolve, told_of_leftovers
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
@@ -170,6 +171,8 @@ def _cross_checks(
         _check_two_averages(resolved, diagnostics)
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics, parameter_depths)
+    if network is not None and {"model", "train"} <= here:
+        check_statistics(resolved, network, diagnostics)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:

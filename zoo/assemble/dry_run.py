@@ -23,6 +23,7 @@ from zoo.data.batches import Batch, Batches
 from zoo.diagnostics import counted, duration
 from zoo.models import parameter_depths
 from zoo.optim import ListedGroup, group_lines, listed_groups
+from zoo.optim.frozen_statistics import into_training
 from zoo.schema.recipe import TTA
 from zoo.train import Training, evaluate
 from zoo.train.evaluation import Forward
@@ -152,7 +153,7 @@ def _steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, f
     batches = chain.from_iterable(map(training.train.epoch, count(1)))
     batch = next(batches)
     runtime, losses, batch_seconds, update_seconds = training.runtime, [], 0.0, 0.0
-    training.model.train()
+    into_training(training.model)
     for step in (1, 2):  # the first warms up, the second is timed
         runtime.synchronize()
         began = time.perf_counter()

@@ -98,7 +98,7 @@ def dependencies(
         "data_fingerprint": dataset.fingerprint,
         "transforms": {"train": document["transforms"]["train"], "backend": base.train.backend},
         "loss": document["loss"],
-        "steps": {name: document["train"][name] for name in ("accumulate", "grad_clip")},
+        "steps": {name: document["train"][name] for name in ("accumulate", "grad_clip", "freeze_statistics")},
         "optimizers": _optimizers(optimization),
         "groups": [[group.label, group.optimizer, list(group.names), group.scale] for group in optimization.groups],
         "frozen": [name for name, parameter in base.module.named_parameters() if not parameter.requires_grad],

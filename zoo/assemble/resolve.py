@@ -104,6 +104,14 @@ _PRECISIONS = ("amp", "use_amp", "mixed_precision", "fp16", "bf16", "half")
 # Functions of timm's and torchvision's that make a model by a name that is handed to them.
 _MAKERS = ("create_model", "get_model")
 _MIXED = "write precision: bf16 or fp16; auto, the default, takes what the hardware has"
+# What they call running statistics that stand still.
+_NORMS = ("norm_eval", "bn_eval", "freeze_bn", "freeze_norm", "freeze_norms", "frozen_bn", "frozen_norms")
+# Keys that stand in ``train`` elsewhere, and what is written here.
+_OTHERS = {
+    **dict.fromkeys(_PRECISIONS, _MIXED),
+    **dict.fromkeys(_NORMS, "write freeze_statistics: true"),
+    "layer_decay": "write it below optimizer",
+}
 
 
 def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
@@ -127,9 +135,13 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         node = document.get(section)
         if item.code == "wrong-type" and node is not None and item.span == node.span:
             return replace(item, help=f"write {section}: {form}")
+    train = document.get("train")
+    said = train.get("freeze_statistics") if isinstance(train, Mapping) else None
+    if item.code == "wrong-type" and said is not None and item.span == said.span:
+        return replace(item, help="write true, for all of them, or {match: PATTERN}")
     if item.code == "unknown-key":
-        if _is_mixed_precision(item, document.get("train")):
-            return replace(item, help=_MIXED)
+        if meant_in_train := _of_other_libraries(item, train):
+            return replace(item, help=meant_in_train)
         astray = next((key for key in document.keys if document.key_span(key) == item.span), None)
         home = next(
             (f"{section}.{key}" for section, keys in _sections().items() for key in keys if key == astray), None
@@ -183,10 +195,10 @@ def _names(section: str, name: str) -> Sequence[str]:
     return list(sources) if section == "data" else list(schedules) if section == "schedule" else ()
 
 
-def _is_mixed_precision(item: Diagnostic, train: Node | None) -> bool:
-    """Whether an unknown key is what other libraries call mixed precision."""
+def _of_other_libraries(item: Diagnostic, train: Node | None) -> str | None:
+    """The way out where an unknown key is what other libraries call something that is said otherwise here."""
     entries = train.entries if isinstance(train, Mapping) else ()
-    return any(entry.key_span == item.span for entry in entries if entry.key in _PRECISIONS)
+    return next((_OTHERS[entry.key] for entry in entries if entry.key_span == item.span and entry.key in _OTHERS), None)
 
 
 def _sections() -> dict[str, Iterable[str]]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from zoo.diagnostics import Diagnostics, Span
+from zoo.optim.frozen_statistics import has_frozen_statistics, into_training
 from zoo.optim.undoing import same_randomness
 
 
@@ -201,18 +201,18 @@ class SWA(_Averaging):
             self.updates += 1
 
     def refresh_statistics(self, images: Iterable[Tensor]) -> None:
-        """Batch norm's statistics of the mean over these batches BCHW, by ``torch.optim.swa_utils.update_bn``.
+        """Batch norm's statistics of the mean over these batches BCHW, as ``torch.optim.swa_utils.update_bn`` has them.
 
-        Nothing where no weights joined the mean since the last time, or there is no batch norm. The model and the
-        random state stay as they are.
+        Statistics that stand still are left alone, and used. Nothing where no weights joined the mean since the last
+        time, or no batch norm learns. The model and the random state stay as they are.
         """
         if self._refreshed == self.updates:
             return
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self._average.model.modules()):
+        if _learning_norms(self._average.model):
             with self._average.applied():
                 mean = deepcopy(self._average.model)
             with same_randomness(mean):  # dropout draws
-                update_bn(images, mean)
+                _take_statistics(mean, images)
             self._average.load(mean.state_dict())
         self._refreshed = self.updates
 
@@ -224,6 +224,22 @@ class SWA(_Averaging):
         """Takes up a saved state."""
         super().load_state_dict(state)
         self._refreshed = int(state["refreshed"])
+
+
+def _learning_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    norms = (module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    return [norm for norm in norms if not has_frozen_statistics(norm)]
+
+
+@torch.no_grad()
+def _take_statistics(model: nn.Module, images: Iterable[Tensor]) -> None:
+    """``update_bn``, which would begin anew with those too that stand still."""
+    into_training(model)
+    for norm in _learning_norms(model):
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    for images_BCHW in images:
+        model(images_BCHW)
 
 
 def check_start(start_epoch: float, epochs: float, span: Span, diagnostics: Diagnostics) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from zoo.errors import DivergedError
+from zoo.optim.frozen_statistics import into_training
 from zoo.optim.lr_rules import RULES
 from zoo.optim.running import Optimization
 from zoo.optim.settings import FindSettings, Rule
@@ -94,7 +95,7 @@ def lr_range_test(
     settings = settings or FindSettings()
     backward_pass = _BackwardPass(loss, forward or model, backward, accumulate)
     with _undone(model, optimization):
-        model.train()
+        into_training(model)
         lrs, raw = _sweep(optimization, backward_pass, update or optimization.step, batches, settings, on_step)
     smoothed = _smoothed(raw, settings.smoothing)
     end = _divergence(smoothed, settings.diverges_at)

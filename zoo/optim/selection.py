@@ -115,13 +115,16 @@ def told_unmatched(
             "unmatched-pattern",
             f"{what}: no parameter of the model fits {text!r}",
             span,
-            help=_names_help(text, names) if names else None,
+            help=names_help(text, names) if names else None,
         )
     return bool(lost)
 
 
-def _names_help(text: str, names: list[str]) -> str:
-    """What a pattern may have meant; where nothing is near, the modules at the network's top, to begin from."""
+def names_help(text: str, names: list[str]) -> str:
+    """What a pattern may have meant; where nothing is near, the modules at the network's top, to begin from.
+
+    ``names`` are those that it could fit, of parameters or of modules.
+    """
     modules = [name.rpartition(".")[0] for name in names if "." in name]
     likely = meant(text.strip("*."), [*dict.fromkeys(modules), *names])
     if likely:

@@ -160,6 +160,20 @@ class CheckpointSection(Section):
     keep: Annotated[int, Field(ge=0)] = Field(0, description="older checkpoints kept beside `last` and `best`")
 
 
+class FreezeStatisticsSection(Section):
+    """Norm layers whose running statistics stand still."""
+
+    match: str | list[str] = Field(
+        ..., description="glob over the dotted name of a norm layer, or of a module around it"
+    )
+
+    @model_validator(mode="after")
+    def _selects(self) -> FreezeStatisticsSection:
+        if not self.match:
+            raise PydanticCustomError("empty", "`match` is empty: which layers?", {"at": "match"})
+        return self
+
+
 class TrainSection(Section):
     """How long and how the network is trained."""
 
@@ -184,6 +198,9 @@ class TrainSection(Section):
     ema: EmaSection | None = Field(None, description="exponential moving average of the weights")
     lookahead: LookaheadSection | None = Field(None, description="Lookahead")
     swa: SwaSection | None = Field(None, description="stochastic weight averaging")
+    freeze_statistics: bool | FreezeStatisticsSection = Field(
+        False, description="batch norms keep their running statistics, and normalise by them: true, all; or {match}"
+    )
     early_stopping: EarlyStoppingSection | None = Field(
         None, description="the end of a training that has stopped getting better"
     )
@@ -194,6 +211,14 @@ class TrainSection(Section):
         if self.epochs is None and self.max_steps is None:
             raise ValueError("a training needs `epochs` or `max_steps`")
         return self
+
+    @property
+    def frozen_statistics(self) -> tuple[str, ...]:
+        """Patterns of the norm layers whose statistics stand still."""
+        said = self.freeze_statistics
+        if isinstance(said, bool):
+            return ("*",) if said else ()
+        return (said.match,) if isinstance(said.match, str) else tuple(said.match)
 
 
 class EvalSection(Section):

@@ -37,6 +37,7 @@ from zoo.diagnostics import duration
 from zoo.errors import StoppedBySignal, WorkerError
 from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.layout import LAST
+from zoo.optim.frozen_statistics import into_training
 from zoo.schema.recipe import TTA
 from zoo.train import state
 from zoo.train.checkpoint import read_checkpoint
@@ -186,7 +187,7 @@ class _Loop:
     def _train(self) -> Iterator[Event]:
         progress, batches = self.progress, self.training.train
         accumulate, log_every = self.training.settings.accumulate, self.training.logging_steps
-        self.training.model.train()
+        into_training(self.training.model)
         self.clock.start()
         # A run that was stopped after its last step, in the midst of an epoch, resumes with what follows that step.
         left: Iterable[BatchLike] = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
