@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from zoo.architectures import architecture_names
 from zoo.assemble.exporting import ExportOptions, export_target
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.exchange import export as room
-from zoo.exchange.export import Exported, Input, export, formats
+from zoo.exchange.export import Exported, Port, export, formats
 from zoo.exchange.export.pixels import OfPixels
 
 FORMATS = (".onnx", ".pt2")
@@ -54,7 +55,7 @@ class Drifts(nn.Module):
 
 
 def exported(module: nn.Module, path: Path, shape: tuple[int, ...] = (3, 8, 8), **facts: Any) -> Exported:
-    return export("net", module.eval(), {"images": Input(shape)}, path, facts, debug=False)
+    return export("net", module.eval(), {"images": Port(shape)}, path, facts, debug=False)
 
 
 def onnx_outputs(path: Path, *images: Tensor) -> list[np.ndarray]:
@@ -112,7 +113,7 @@ def test_the_facts_come_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_several_inputs_and_outputs_keep_their_names(tmp_path: Path, suffix: str) -> None:
     path, module = tmp_path / f"net{suffix}", Two().eval()
-    inputs = {"left": Input((1, 1, 3)), "right": Input((1, 1, 3))}
+    inputs = {"left": Port((1, 1, 3)), "right": Port((1, 1, 3))}
     found = export("two", module, inputs, path, {}, debug=False)
     assert list(found.metadata["outputs"]) == ["logits", "again"]
     left, right = torch.randn(4, 1, 1, 3), torch.randn(4, 1, 1, 3)
@@ -131,7 +132,7 @@ def test_pixels_are_normalized_in_the_file(tmp_path: Path) -> None:
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
     module = OfPixels(nn.Flatten(), mean, std, 255.0).eval()
     path = tmp_path / "net.onnx"
-    export("net", module, {"images": Input((2, 4, 3), torch.uint8)}, path, {}, debug=False)
+    export("net", module, {"images": Port((2, 4, 3), torch.uint8)}, path, {}, debug=False)
     images = torch.randint(0, 256, (3, 2, 4, 3), dtype=torch.uint8)
     (found,) = onnx_outputs(path, images)
     expected = (images.double() / 255 - torch.tensor(mean)) / torch.tensor(std)
@@ -152,8 +153,63 @@ def test_a_file_that_gives_other_numbers_does_not_stay(tmp_path: Path, suffix: s
 def test_numbers_that_are_none_are_no_match(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     nn.init.constant_(module[1].weight, float("nan"))
-    with pytest.raises(UsageError, match="differ by nan"):
+    with pytest.raises(UsageError, match=r"net gives numbers that are not finite: .* with logits") as caught:
         exported(module, tmp_path / "net.pt2")
+    assert caught.value.help == "of a run that diverged, --checkpoint best may be sound"
+
+
+class Indexed(nn.Module):
+    """A module that gives a mask and indices beside its numbers."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        largest, index = x.flatten(1).max(dim=1)
+        return {"largest": largest, "index": index, "mask": x > 0}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_outputs_have_their_types(tmp_path: Path, suffix: str) -> None:
+    found = exported(Indexed(), tmp_path / f"net{suffix}")
+    types = {key: one["dtype"] for key, one in found.metadata["outputs"].items()}
+    assert types == {"largest": "float32", "index": "int64", "mask": "bool"}
+    assert found.difference == 0
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_draws_in_evaluation_cannot_be_compared(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(UsageError, match="net gives other numbers each time") as caught:
+        exported(nn.FractionalMaxPool2d(2, output_size=5), tmp_path / f"net{suffix}")
+    assert caught.value.help == "take out what draws, such as gumbel_softmax or FractionalMaxPool2d"
+
+
+def test_an_output_called_as_an_input(tmp_path: Path) -> None:
+    inputs = {"left": Port((1, 1, 3)), "again": Port((1, 1, 3))}
+    with pytest.raises(UsageError, match="an input and an output are called again") as caught:
+        export("two", Two().eval(), inputs, tmp_path / "net.onnx", {}, debug=False)
+    assert caught.value.help == "call the output another name in the architecture, or take .pt2"
+    assert export("two", Two().eval(), inputs, tmp_path / "net.pt2", {}, debug=False).difference == 0
+
+
+_FULL = """
+import resource, sys
+from pathlib import Path
+from torch import nn
+from zoo.errors import EnvironmentFault
+from zoo.exchange.export import Port, export
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+module = nn.Linear(3000, 2).eval()
+try:
+    export("net", module, {"x": Port((3000,))}, Path(sys.argv[1]), {}, debug=False)
+except EnvironmentFault as fault:
+    print(fault)
+"""
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_disk_that_is_full_is_the_environments(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"net{suffix}"
+    said = subprocess.run([sys.executable, "-c", _FULL, path], capture_output=True, encoding="utf-8", timeout=120)
+    assert (said.returncode, said.stdout.startswith(f"cannot write {path}: File too large")) == (0, True), said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -165,7 +221,7 @@ def test_what_looks_at_values_cannot_be_exported(
     assert caught.value.exit_code == 2
     assert capfd.readouterr() == ("", "")
     with pytest.raises(UsageError):
-        export("net", Looks(), {"images": Input((3, 8, 8))}, tmp_path / f"net{suffix}", {}, debug=True)
+        export("net", Looks(), {"images": Port((3, 8, 8))}, tmp_path / f"net{suffix}", {}, debug=True)
     assert "Traceback" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -25,7 +25,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping as MappingNode
 from zoo.document import plain
 from zoo.errors import UsageError, raise_if_errors
-from zoo.exchange.export import Exported, Input, export, format_of
+from zoo.exchange.export import Exported, Port, export, format_of
 from zoo.exchange.export.pixels import OfPixels
 from zoo.layout import DATA, LAST, RESULT, RUNS
 
@@ -81,7 +81,7 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions) -> Ex
         transforms = [_with_statistics(each, data) for each in transforms]
     if options.pixels:
         module = _of_pixels(module, parts.eval_transforms, data)
-        inputs = {key: Input((*one.shape[1:], one.shape[0]), torch.uint8) for key, one in inputs.items()}
+        inputs = {key: Port((*one.shape[1:], one.shape[0]), torch.uint8) for key, one in inputs.items()}
         transforms = [each for each in transforms if "Normalize" not in each]
     facts = {
         "network": found.name,
@@ -104,9 +104,9 @@ def _network(target: str, shape: Shape | None) -> Network:
     return found
 
 
-def _inputs(found: Network) -> dict[str, Input]:
+def _inputs(found: Network) -> dict[str, Port]:
     """The network's inputs; a single one is called ``images``."""
-    shapes = {key: Input(tuple(shape)) for key, shape in found.inputs.items()}
+    shapes = {key: Port(tuple(shape)) for key, shape in found.inputs.items()}
     return {"images": next(iter(shapes.values()))} if len(shapes) == 1 else shapes
 
 

@@ -18,28 +18,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.disk import disk_faults, draft_of, fsync_folder, make_folder
+from zoo.disk import disk_faults, draft_of, fsync_folder, make_folder, write_through
 from zoo.errors import UsageError
 from zoo.exchange.export.formats import Format, format_of
 from zoo.exchange.export.tracing import Outputs, example, outputs_of, quiet, traced
 
-__all__ = ["Exported", "Input", "export", "format_of"]
+__all__ = ["Exported", "Port", "export", "format_of"]
 
 TOLERANCE = 1e-3  # of the largest number that the module gives; float32 kernels differ by some 1e-6
 _SIZES = (1, 3)  # batches that are compared; the trace was made of another
 
 
 @dataclass(frozen=True)
-class Input:
-    """One input: its shape without the batch, and its type. The first dimension of every input is the batch."""
+class Port:
+    """An input or output: its shape without the batch, which is the first dimension of each, and its type."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
 
     @property
-    def type_name(self) -> str:
-        """The type as numpy calls it."""
-        return str(self.dtype).removeprefix("torch.")
+    def described(self) -> dict[str, Any]:
+        """As metadata has it: the shape with the batch, the type as numpy calls it."""
+        return {"shape": ["batch", *self.shape], "dtype": str(self.dtype).removeprefix("torch.")}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Exported:
 
 
 def export(
-    name: str, module: nn.Module, inputs: Mapping[str, Input], path: Path, facts: Mapping[str, Any], *, debug: bool
+    name: str, module: nn.Module, inputs: Mapping[str, Port], path: Path, facts: Mapping[str, Any], *, debug: bool
 ) -> Exported:
     """Writes a module in evaluation mode, fp32 on the CPU, to a file of the format that the path's suffix names.
 
@@ -63,12 +63,11 @@ def export(
     """
     form = format_of(path)
     with quiet(name, "what looks at values, or counts images, on its way cannot be traced", debug=debug):
-        given = outputs_of(module, [example(one.shape, one.dtype, size=2) for one in inputs.values()])
-        shapes = {output: tuple(value.shape[1:]) for output, value in given.items()}
+        outputs = _outputs(name, module, inputs)
         program = traced(module, {key: example(one.shape, one.dtype, size=2) for key, one in inputs.items()})
     metadata = {
-        "inputs": {key: {"shape": ["batch", *one.shape], "dtype": one.type_name} for key, one in inputs.items()},
-        "outputs": {key: {"shape": ["batch", *shape], "dtype": "float32"} for key, shape in shapes.items()},
+        "inputs": {key: one.described for key, one in inputs.items()},
+        "outputs": {key: one.described for key, one in outputs.items()},
         **facts,
     }
     make_folder(path.parent)
@@ -76,7 +75,9 @@ def export(
     with disk_faults(path):
         try:
             with quiet(name, f"the other format, {form.other}, may have it", debug=debug):
-                form.write(program, draft, tuple(inputs), tuple(shapes), json.dumps(metadata))
+                content = form.content(program, tuple(inputs), tuple(outputs), json.dumps(metadata))
+                write_through(draft, content)
+                del content
                 difference, checked_by = _compared(form, draft, module, inputs)
             if not difference <= TOLERANCE:  # of NaN, too
                 message = f"{path.name} gives other numbers than {name}: they differ by {difference:.2g} of the largest"
@@ -88,7 +89,28 @@ def export(
     return Exported(path, metadata, difference, checked_by)
 
 
-def _compared(form: Format, path: Path, module: nn.Module, inputs: Mapping[str, Input]) -> tuple[float, str]:
+def _outputs(name: str, module: nn.Module, inputs: Mapping[str, Port]) -> dict[str, Port]:
+    """What a module gives. Raises UsageError where there is nothing that a file could be compared with."""
+    images = [example(one.shape, one.dtype, size=2) for one in inputs.values()]
+    given = outputs_of(module, images)
+    for output, value in given.items():
+        if not value.isfinite().all():
+            raise UsageError(
+                f"{name} gives numbers that are not finite: nothing can be compared with {output}",
+                code="cannot-export",
+                help="of a run that diverged, --checkpoint best may be sound",
+            )
+    again = outputs_of(module, images)
+    if any(_difference(value, again[output]) > TOLERANCE for output, value in given.items()):
+        raise UsageError(
+            f"{name} gives other numbers each time: something in it is random in evaluation too",
+            code="cannot-export",
+            help="take out what draws, such as gumbel_softmax or FractionalMaxPool2d",
+        )
+    return {output: Port(tuple(value.shape[1:]), value.dtype) for output, value in given.items()}
+
+
+def _compared(form: Format, path: Path, module: nn.Module, inputs: Mapping[str, Port]) -> tuple[float, str]:
     """The largest difference between file and module, as a share of its largest number, and what ran the file."""
     run, by = form.read(path)
     worst = 0.0
@@ -101,7 +123,8 @@ def _compared(form: Format, path: Path, module: nn.Module, inputs: Mapping[str, 
 
 
 def _difference(want: Tensor, got: Tensor) -> float:
-    if want.shape != got.shape:
+    if (want.shape, want.dtype) != (got.shape, got.dtype):
         return float("nan")
+    want, got = want.double(), got.double()  # masks and indices, too
     scale = want.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     return float((want - got).abs().max() / scale)

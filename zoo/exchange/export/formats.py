@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,10 +23,13 @@ Run = Callable[[Sequence[Tensor]], list[Tensor]]
 
 @dataclass(frozen=True)
 class Format:
-    """How a program is written, and read again as something that runs, with what runs it."""
+    """A program as a file's content, and read again as something that runs, with what runs it.
+
+    Nothing here writes: of a disk that is full PyTorch's own writer makes an abort, not an error.
+    """
 
     other: str  # the suffix of the other format
-    write: Callable[[ExportedProgram, Path, tuple[str, ...], tuple[str, ...], str], None]
+    content: Callable[[ExportedProgram, tuple[str, ...], tuple[str, ...], str], bytes]
     read: Callable[[Path], tuple[Run, str]]
 
 
@@ -42,9 +46,13 @@ def format_of(path: Path) -> Format:
     return found
 
 
-def _write_onnx(
-    program: ExportedProgram, path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], facts: str
-) -> None:
+def _as_onnx(program: ExportedProgram, inputs: tuple[str, ...], outputs: tuple[str, ...], facts: str) -> bytes:
+    if both := [name for name in inputs if name in outputs]:
+        raise UsageError(
+            f"an input and an output are called {both[0]}: of ONNX's names each stands for one thing",
+            code="cannot-export",
+            help="call the output another name in the architecture, or take .pt2",
+        )
     size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
     if size > _MOST_BYTES:
         raise UsageError(
@@ -62,7 +70,8 @@ def _write_onnx(
     )
     assert written is not None
     written.model.metadata_props[METADATA] = facts
-    written.save(path, external_data=False)
+    content: bytes = written.model_proto.SerializeToString()
+    return content
 
 
 def _read_onnx(path: Path) -> tuple[Run, str]:
@@ -88,10 +97,10 @@ def _runner(session: object, names: Sequence[str]) -> Run:
     return run
 
 
-def _write_pt2(
-    program: ExportedProgram, path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], facts: str
-) -> None:
-    torch.export.save(program, path, extra_files={METADATA: facts})
+def _as_pt2(program: ExportedProgram, inputs: tuple[str, ...], outputs: tuple[str, ...], facts: str) -> bytes:
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={METADATA: facts})
+    return content.getvalue()
 
 
 def _read_pt2(path: Path) -> tuple[Run, str]:
@@ -104,4 +113,4 @@ def _read_pt2(path: Path) -> tuple[Run, str]:
     return run, f"PyTorch {torch.__version__}"
 
 
-_FORMATS = {".onnx": Format(".pt2", _write_onnx, _read_onnx), ".pt2": Format(".onnx", _write_pt2, _read_pt2)}
+_FORMATS = {".onnx": Format(".pt2", _as_onnx, _read_onnx), ".pt2": Format(".onnx", _as_pt2, _read_pt2)}
