@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,6 +138,7 @@ def test_what_is_said_of_an_export(workplace: Path, tmp_path: Path, zoo: Zoo) ->
         (("quickstart", "-o", "net.pth"), 2, "end it with .onnx or .pt2"),
         (("quickstart", "-o", "folder/"), 2, "folder/ is a folder's name"),
         (("quikstart", "-o", "net.pt2"), 2, "did you mean quickstart?"),
+        (("quikstart", "-o", "net.pt2", "--pixels"), 2, "did you mean quickstart?"),
         (("quickstart",), 2, "-o"),
     ],
 )
@@ -146,6 +148,27 @@ def test_what_cannot_be_exported(workplace: Path, zoo: Zoo, arguments: tuple[str
     assert outcome.status == status
     assert (Path("net.pt2").exists(), Path("net.pth").exists()) == (status == 0, False)
     Path("net.pt2").unlink(missing_ok=True)
+
+
+def test_images_of_another_size_than_the_metadata_gives(workplace: Path, zoo: Zoo, tmp_path: Path) -> None:
+    outcome = zoo("export", "quickstart", "-o", tmp_path / "net.pt2", "--input", "1,9,9", "--quiet")
+    said = "warning: --input: the file takes 1,9,9, but resize_first and transforms, as it has them, give 1,8,8"
+    assert (outcome.status, outcome.err.strip()) == (0, said)
+    assert not zoo("export", "quickstart", "-o", tmp_path / "net.pt2", "--input", "1,8,8").err
+
+
+def test_what_a_run_lacks_is_told(workplace: Path, zoo: Zoo, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree("runs/quickstart/0001", run)
+    (run / "result.json").write_text("{}")
+    found = zoo("export", run, "-o", tmp_path / "net.pt2", "--json")
+    assert (found.status, json.loads(found.out)["metadata"]["test_accuracy"]) == (0, None)
+    (run / "data.json").unlink()
+    old = zoo("export", run, "-o", tmp_path / "net.pt2", "--quiet")
+    assert (old.status, "has no data.json: the file does not say its classes" in old.err) == (0, True)
+    of_pixels = zoo("export", run, "-o", tmp_path / "net.pt2", "--pixels")
+    assert of_pixels.status == 2
+    assert "help: leave --pixels out, and normalize as the training did" in of_pixels.err
 
 
 def test_floats_made_otherwise_stay_outside(workplace: Path, zoo: Zoo, tmp_path: Path) -> None:
@@ -162,10 +185,13 @@ def test_the_way_to_serve_that_is_shown(
 ) -> None:
     assert zoo("export", "coloured", "-o", tmp_path / "net.onnx", "--pixels").status == 0
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)).save("some.png")
+    upright = np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter clockwise, as viewers and zoo do
+    Image.fromarray(np.rot90(upright)).save("some.png", exif=exif)
     page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```text\n(import json, numpy.*?)^```", page, re.MULTILINE | re.DOTALL)
     said = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, encoding="utf-8")
     server = Server(Path("net.onnx"))
-    logits = server.run(np.asarray(Image.open("some.png"))[None])[0]
+    logits = server.run(upright[None])[0]
     assert said.stdout.strip() == server.facts["classes"][logits.argmax()]

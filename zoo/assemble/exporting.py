@@ -55,14 +55,14 @@ def export_target(target: str | None, out: Path, options: ExportOptions, note: S
         assert target is not None
         return _of_network(target, out, options, note)
     named = target if target is not None and is_of_run(Path(target)) else str(run)
-    return _of_run(*run_and_checkpoint(named, options.checkpoint), out, options)
+    return _of_run(*run_and_checkpoint(named, options.checkpoint), out, options, note)
 
 
 def _of_network(target: str, out: Path, options: ExportOptions, note: Say) -> Exported:
+    found = _network(target, options.input_shape)
     for option, is_given in (("--checkpoint", options.checkpoint is not None), ("--pixels", options.pixels)):
         if is_given:
             raise UsageError(f"{option} is for runs, and {target} is none", help=f"leave {option} out, or name a run")
-    found = _network(target, options.input_shape)
     module = load_target(target, input_shape=options.input_shape)
     if not found.pretrained and found.weights is None:
         note(f"{target} is not trained: the file has the weights that a training begins with")
@@ -70,7 +70,7 @@ def _of_network(target: str, out: Path, options: ExportOptions, note: Say) -> Ex
     return export(found.name, module.eval(), _inputs(found), out, facts, debug=options.debug)
 
 
-def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions) -> Exported:
+def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions, note: Say) -> Exported:
     found = _network(str(run), options.input_shape).untrained
     module: nn.Module = found.build()
     load_checkpoint(module, run, checkpoint)
@@ -79,6 +79,7 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions) -> Ex
     data = read_known_data(run) if (run / DATA).is_file() else None  # old runs have none
     if data is not None:
         transforms = [_with_statistics(each, data) for each in transforms]
+    _tell_of_gaps(run, options.input_shape, data, note)
     if options.pixels:
         module = _of_pixels(module, parts.eval_transforms, data)
         inputs = {key: Port((*one.shape[1:], one.shape[0]), torch.uint8) for key, one in inputs.items()}
@@ -94,6 +95,22 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions) -> Ex
         **_versions(),
     }
     return export(found.name, module.eval(), inputs, out, facts, debug=options.debug)
+
+
+def _tell_of_gaps(run: Path, shape: Shape | None, data: KnownData | None, note: Say) -> None:
+    """Notes what the file does not say, or says of other images than it takes."""
+    if data is None:
+        note(f"warning: {run} has no {DATA}: the file does not say its classes, nor the mean and std of its data")
+    own = _network(str(run), None).input_shape if shape is not None else shape
+    if shape != own:
+        note(
+            f"warning: --input: the file takes {_sizes(shape)}, but resize_first and transforms, as it has them, give "
+            f"{_sizes(own)}"
+        )
+
+
+def _sizes(shape: Shape | None) -> str:
+    return ",".join(map(str, shape or ()))
 
 
 def _network(target: str, shape: Shape | None) -> Network:
@@ -117,7 +134,7 @@ def _versions() -> Facts:
 def _accuracy(run: Path) -> float | None:
     if not (run / RESULT).is_file():
         return None
-    accuracy: float | None = read_result(run)["test"].get("accuracy")
+    accuracy: float | None = read_result(run).get("test", {}).get("accuracy")
     return accuracy
 
 
@@ -167,5 +184,8 @@ def _numbers(written: Any, of_data: tuple[float, ...] | None) -> Sequence[float]
     if written is not None:
         return written if isinstance(written, Sequence) else [written]
     if of_data is None:
-        raise UsageError("--pixels: the run is an old one, which did not write its data's mean and std down")
+        raise UsageError(
+            "--pixels: the run is an old one, which did not write its data's mean and std down",
+            help="leave --pixels out, and normalize as the training did",
+        )
     return of_data
