@@ -16,8 +16,10 @@ from zoo.assemble.known_data import KnownData, read_known_data
 from zoo.assemble.loading import find_run, load_checkpoint, load_target, run_and_checkpoint
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.options import Say
+from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import read_result
 from zoo.assemble.series import newest_run
+from zoo.assemble.shipped import shipped_recipe
 from zoo.assemble.targets import is_of_run, network, run_named
 from zoo.assemble.trained import recipe_of
 from zoo.data import TransformSpec
@@ -27,7 +29,7 @@ from zoo.document import plain
 from zoo.errors import UsageError, raise_if_errors
 from zoo.exchange.export import Exported, Port, export, format_of
 from zoo.exchange.export.pixels import OfPixels
-from zoo.layout import DATA, LAST, RESULT, RUNS
+from zoo.layout import DATA, LAST, RESULT, RUNS, is_file
 
 Facts = dict[str, Any]
 
@@ -66,6 +68,8 @@ def _of_network(target: str, out: Path, options: ExportOptions, note: Say) -> Ex
     module = load_target(target, input_shape=options.input_shape)
     if not found.pretrained and found.weights is None:
         note(f"{target} is not trained: the file has the weights that a training begins with")
+        if (run := _run_of_recipe(target)) is not None:
+            note(f"warning: {target} was run: zoo export {run.parent.name} takes the weights of {run}")
     facts = {"network": found.name, **_versions()}
     return export(found.name, module.eval(), _inputs(found), out, facts, debug=options.debug)
 
@@ -95,6 +99,14 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions, note:
         **_versions(),
     }
     return export(found.name, module.eval(), inputs, out, facts, debug=options.debug)
+
+
+def _run_of_recipe(target: str) -> Path | None:
+    """The latest run that bears the name of a recipe, which its file or its name under a folder does not say."""
+    if shipped_recipe(target) is None and not is_file(Path(target)):
+        return None
+    resolved = resolve(target, (), Diagnostics())
+    return newest_run(RUNS / resolved.recipe.name) if resolved is not None else None
 
 
 def _tell_of_gaps(run: Path, shape: Shape | None, data: KnownData | None, note: Say) -> None:
