@@ -83,6 +83,12 @@ def test_torchvisions_modules_are_counted_in_their_order(name: str) -> None:
         ("vit_b_16", 14, {"class_token", "conv_proj", "encoder.pos_embedding"}, {"heads.head"}),
         ("swin_t", 17, {"features.0.0", "features.0.2"}, {"head"}),
         ("regnet_y_400mf", 18, {"stem.0", "stem.1"}, {"fc"}),
+        ("regnet_x_400mf", 24, {"stem.0", "stem.1"}, {"fc"}),  # 22 blocks, of layers that are all of one class
+        pytest.param(  # 9 blocks of branches
+            "googlenet", 13, {"conv1.conv", "conv1.bn"}, {"fc"}, marks=pytest.mark.filterwarnings("ignore:The default")
+        ),
+        ("mobilenet_v3_large", 19, {"features.0.0", "features.0.1"}, {"classifier.3"}),
+        ("efficientnet_v2_s", 43, {"features.0.0", "features.0.1"}, {"classifier.1"}),
         ("efficientnet_b0", 19, {"features.0.0", "features.0.1"}, {"classifier.1"}),
         ("vgg11", 11, {"features.0"}, {"classifier.6"}),
         ("densenet121", 63, {"features.conv0", "features.norm0"}, {"classifier"}),
