@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from tests.train.small_world import Small, Trap, in_process, in_ranks, only, small_net, small_training, traces
@@ -122,3 +123,10 @@ def test_a_mark_goes_into_copies_and_is_heeded_whatever_mode_the_network_was_in(
         assert [module.training for module in each.modules()] == [True, True, True, False, True, True]
     assert [name for name, module in model.named_modules() if has_frozen_statistics(module)] == ["1.0"]
     assert not has_frozen_statistics(model[0])
+
+
+def test_a_dropout_within_a_norm_layer_goes_on() -> None:
+    norm = BatchNormAct2d(3, drop_layer=nn.Dropout)
+    freeze_statistics(norm, ["*"])
+    into_training(norm)
+    assert (norm.training, norm.drop.training) == (False, True)

@@ -31,7 +31,7 @@ def freeze_statistics(model: nn.Module, patterns: Sequence[str]) -> None:
     for name, module in layers_with_statistics(model).items():
         if any(fits(name, pattern) for pattern in patterns):
             object.__setattr__(module, _MARK, True)
-            module.eval()
+            module.training = False
 
 
 def has_frozen_statistics(module: nn.Module) -> bool:
@@ -44,5 +44,5 @@ def into_training(model: nn.Module) -> nn.Module:
     model.train()
     for module in model.modules():
         if has_frozen_statistics(module):
-            module.eval()
+            module.training = False  # not eval(): a norm of timm's may hold a dropout, which goes on
     return model
