@@ -101,6 +101,11 @@ def test_mistyped_keys_are_flagged(kind: str, path: Path) -> None:
         ("recipe", {"extends": "x.yaml", "optimizer": {"lr": {"find": {"ruel": "slide"}}}}),
         ("recipe", {"extends": "x.yaml", "optimizer": {"groups": [{"macth": "fc.*"}]}}),
         ("recipe", {"model": {"architecture": "custom_resnet"}, "data": {"batch_size": 3}, "train": {"epochs": 1}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"name": "AdamW", "layer_decay": 1.5}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"layer_decay": 0}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"groups": [{"kind": "bias", "layer_decay": 0.75}]}}),
+        ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": "layer1"}}),
+        ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": {"kind": "norm"}}}),
     ],
 )
 def test_mistakes_are_flagged(kind: str, data: Any) -> None:
@@ -121,6 +126,10 @@ def test_mistakes_are_flagged(kind: str, data: Any) -> None:
         ("recipe", {"extends": "x.yaml", "optimizer": {"name": "SGD", "lr": "find", "groups": None}}),
         ("recipe", {"extends": "x.yaml", "optimizer": {"lr": {"find": {"rule": "slide"}}, "groups": [{"lr": 1}]}}),
         ("recipe", {"extends": "x.yaml", "schedule": {"name": "OneCycleLR", "max_lr": {"find": {"rule": "steep"}}}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": {"name": "AdamW", "layer_decay": 0.75}}),
+        ("recipe", {"extends": "x.yaml", "optimizer": [{"name": "Muon", "params": "rest", "layer_decay": "$(3 / 4)"}]}),
+        ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": True}}),
+        ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": {"match": ["bn1", "layer1"]}}}),
     ],
 )
 def test_what_is_right_passes(kind: str, data: Any) -> None:
