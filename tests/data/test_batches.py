@@ -231,7 +231,14 @@ def test_oneof_treats_each_image_in_one_way(backend: str) -> None:
 
 def test_images_of_many_sizes_need_a_common_one(lonely: object) -> None:
     made = batches(noise(10), "[{RandomScale: {p: 1.0}}]")
-    with pytest.raises(DataError, match="several sizes"):
+    with pytest.raises(DataError, match="several sizes") as caught:
+        next(made.epoch(1))
+    assert "Resize: {height: …, width: …}" in str(caught.value)
+
+
+def test_of_many_sizes_a_few_are_told(lonely: object) -> None:
+    made = batches(noise(200, size=40), "[{RandomScale: {p: 1.0, scale_limit: 0.5}}]", batch_size=200)
+    with pytest.raises(DataError, match=r": \d+ x \d+ x 3, \d+ x \d+ x 3, \d+ x \d+ x 3, … \d+ x \d+ x 3( |$)"):
         next(made.epoch(1))
 
 

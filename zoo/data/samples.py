@@ -25,6 +25,8 @@ from zoo.errors import DataError
 
 Pixels = npt.NDArray[Any]  # height, width, channels; uint8, or float32 after Normalize
 
+_SIZES_TOLD = 4
+
 
 @dataclass(frozen=True)
 class SamplePipeline:
@@ -63,8 +65,8 @@ class SamplePipeline:
         shapes = {pixels.shape for pixels, _ in samples}
         if len(shapes) > 1:
             raise DataError(
-                f"the transforms give images of several sizes: {', '.join(map(str, sorted(shapes)))}",
-                help="end the geometry with a Resize, a crop or a RandomResizedCrop to one size",
+                f"the transforms give images of several sizes: {_sizes(shapes)}",
+                help="end the geometry with one size for all: Resize: {height: …, width: …}, or a crop",
             )
         stacked = [pixels for pixels, _ in samples]
         if len({pixels.dtype for pixels in stacked}) > 1:  # a Normalize that is applied to some of them
@@ -118,3 +120,9 @@ class SamplePipeline:
         if other.shape != expected:
             raise DataError(f"{self.specs[at].name} needs images of one size", help="put a Resize or a crop before it")
         return np.ascontiguousarray(other), label
+
+
+def _sizes(shapes: set[tuple[int, ...]]) -> str:
+    """The sizes, height x width x channels: a few, by which one knows what is meant; a batch may have hundreds."""
+    named = [" x ".join(map(str, shape)) for shape in sorted(shapes)]
+    return ", ".join(named) if len(named) <= _SIZES_TOLD else f"{', '.join(named[: _SIZES_TOLD - 1])}, … {named[-1]}"
