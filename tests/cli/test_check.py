@@ -64,6 +64,16 @@ def test_set_is_laid_over_each_recipe_before_it_is_checked(files: Path, zoo: Zoo
     assert told == {"wrong-type": "in adam.yaml and sgd.yaml", "unknown-key": "in sgd.yaml"}
 
 
+def test_weights_that_set_names_and_are_not_there_are_placed_at_the_option(files: Path, zoo: Zoo) -> None:
+    (files / "net.pth").touch()
+    recipe = Path("recipe.yaml")
+    assert zoo("cp", "quickstart", str(recipe)).status == 0
+    recipe.write_text(recipe.read_text().replace("tiny_resnet", "tiny_resnet, weights: net.pth"))
+    assert zoo("check", "recipe.yaml").status == 0
+    outcome = zoo("check", "recipe.yaml", "--set", "model.weights=other.pth")
+    assert outcome.err.startswith("error[no-weights]: there are no weights at other.pth\n --> --set model.weights:1:1\n")
+
+
 def test_set_is_for_recipes(files: Path, zoo: Zoo) -> None:
     outcome = zoo("check", "bad.yaml", "quickstart", "--set", "train.epochs=2")
     assert outcome.status == 2

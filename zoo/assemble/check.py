@@ -238,7 +238,7 @@ def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostic
         try:
             weights_file(parts.network.weights)
         except CheckpointError as error:
-            span = resolved.section("model").key_span("weights")
+            span = resolved.section("model").value_span("weights")
             diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
     check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
     known = known_before_opening(parts.data)
