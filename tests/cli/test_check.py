@@ -71,7 +71,9 @@ def test_weights_that_set_names_and_are_not_there_are_placed_at_the_option(files
     recipe.write_text(recipe.read_text().replace("tiny_resnet", "tiny_resnet, weights: net.pth"))
     assert zoo("check", "recipe.yaml").status == 0
     outcome = zoo("check", "recipe.yaml", "--set", "model.weights=other.pth")
-    assert outcome.err.startswith("error[no-weights]: there are no weights at other.pth\n --> --set model.weights:1:1\n")
+    assert outcome.err.startswith(
+        "error[no-weights]: there are no weights at other.pth\n --> --set model.weights:1:1\n"
+    )
 
 
 def test_set_is_for_recipes(files: Path, zoo: Zoo) -> None:

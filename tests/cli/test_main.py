@@ -32,6 +32,23 @@ def test_version(zoo: Zoo) -> None:
     assert zoo("--version").out == f"zoo {package.__version__}\n"
 
 
+def test_a_checkout_that_is_not_installed_says_so() -> None:
+    """A Python without zoo's packages: `-S` leaves site-packages out."""
+    root = str(Path(package.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "zoo", "ls"], cwd=root, env={"PYTHONPATH": ""}, capture_output=True, text=True
+    )
+    assert done.returncode == 6
+    assert done.stderr == (
+        f"error[not-installed]: typer is not installed for {sys.executable}\n"
+        "   = help: pip install . in zoo's checkout, or activate the environment that has it\n"
+    )
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
+    assert as_zoo_error(ModuleNotFoundError("No module named 'zoo.nope'", name="zoo.nope")).exit_code == 1
+
+
 def cpu_seconds_of_help() -> tuple[float, str]:
     code = "import sys, zoo.cli; status = zoo.cli.main(['--help']); assert not {'torch', 'rich'} & set(sys.modules)"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -78,6 +78,8 @@ def as_zoo_error(error: BaseException) -> ZooError:
         return accelerator_fault(error)
     if isinstance(error, OSError):
         return _from_os(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "zoo").partition(".")[0] != "zoo":
+        return _not_installed(str(error.name))
     return _OwnError(error)
 
 
@@ -126,6 +128,15 @@ def _usage_help(error: BaseException) -> str:
 def _sentence(text: str) -> str:
     text = " ".join(text.split()).rstrip(".").replace(": Value error, ", ": ")
     return text[:1].lower() + text[1:]
+
+
+def _not_installed(module: str) -> ZooError:
+    """What zoo stands on is not there: its checkout was not installed, or was for another Python."""
+    return EnvironmentFault(
+        f"{module} is not installed for {sys.executable}",
+        code="not-installed",
+        help="pip install . in zoo's checkout, or activate the environment that has it",
+    )
 
 
 def _from_os(error: OSError) -> ZooError:
