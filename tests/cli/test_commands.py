@@ -265,6 +265,20 @@ def test_ls_lists_runs(workplace: Path, zoo: Zoo) -> None:
     assert docs[str(begun)] == "not finished, nothing saved"
 
 
+def test_ls_lists_the_runs_of_one_recipe(workplace: Path, zoo: Zoo) -> None:
+    shutil.copytree("runs/tiny/0001", "runs/half/0001")
+    try:
+        by_name, by_folder = (zoo("ls", "runs", name, "--json") for name in ("tiny", "runs/tiny/"))
+        assert "runs/half/0001" in zoo("ls", "runs").out
+        assert "runs/half/0001" not in zoo("ls", "runs", "tiny").out
+        wrong = zoo("ls", "runs", "tyni")
+    finally:
+        shutil.rmtree("runs/half")
+    assert by_name.out == by_folder.out
+    assert {Path(row["name"]).parent.name for row in json.loads(by_name.out)} == {"tiny"}
+    assert (wrong.status, wrong.err.splitlines()[-1]) == (2, "   = help: did you mean tiny?")
+
+
 def test_diff_of_two_runs(workplace: Path, zoo: Zoo) -> None:
     zoo("run", "tiny.yaml", "--epochs", "1", "--set", "reports=[]", "--run-dir", "other", "--quiet")
     paths = {change["path"] for change in json.loads(zoo("diff", "runs/tiny/0001", "other", "--json").out)}

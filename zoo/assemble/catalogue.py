@@ -162,7 +162,9 @@ def described(kind: str, name: str) -> Item:
     """One thing of a kind. Raises UsageError where there is none of that name."""
     items = {item.name: item for item in listing(kind)}
     if name not in items:
-        help = did_you_mean(name, list(items))
+        help = did_you_mean(
+            name, list(items) if kind != "runs" else dict.fromkeys(Path(run).parent.name for run in items)
+        )
         raise UsageError(f"there is nothing called {name!r} in zoo ls {kind}", code="no-such-name", help=help)
     return items[name]
 

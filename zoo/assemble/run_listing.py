@@ -67,6 +67,11 @@ def all_runs(root: Path = RUNS) -> Iterator[Run]:
             yield _run(folder, recipe, *(next(apart) if recipe else ({}, ())))
 
 
+def runs_of(name: str, root: Path = RUNS) -> list[Run]:
+    """The runs of a recipe's name, which may be written as the folder that they lie in; none where there are none."""
+    return [run for run in all_runs(root) if run.folder.parent in (root / name, Path(name))]
+
+
 def _recipe(folder: Path) -> dict[str, Any]:
     """A run's recipe with every value; empty where it is damaged."""
     document = read_file(folder / RESOLVED, Diagnostics())

@@ -29,19 +29,19 @@ def ls(
         typer.Argument(metavar="KIND", help="architectures, ops, transforms, …; default: the kinds there are."),
     ] = None,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One of them, with its arguments; default: all of them.")
+        str | None,
+        typer.Argument(metavar="NAME", help="One of them, with its arguments, or of runs a recipe's; default: all."),
     ] = None,
 ) -> None:
     """List what there is: architectures, recipes, ops, runs; or one of them with its arguments."""
     from zoo.assemble.catalogue import KINDS, described, listing
 
+    if kind == "runs" and _list_runs(session, name):
+        return
     if kind is not None and name is not None:
         item = described(kind, name).as_data()
         first = _wrapped(_head(item, 0).rstrip(), item["doc"])
         session.show(item, "\n".join([first, *_arguments(item.get("arguments", []))]))
-        return
-    if kind == "runs":
-        _list_runs(session)
         return
     if kind is None:
         rows = [{"name": name, "doc": found.doc} for name, found in KINDS.items()]
@@ -51,12 +51,15 @@ def ls(
     session.show(rows, "\n".join(_wrapped(_head(row, width), row["doc"]) for row in rows) or f"no {kind} yet")
 
 
-def _list_runs(session: Session) -> None:
-    from zoo.assemble.run_listing import all_runs, as_table
+def _list_runs(session: Session, name: str | None) -> bool:
+    """Lists all runs, or those of one recipe's name; whether there are any of this name."""
+    from zoo.assemble.run_listing import all_runs, as_table, runs_of
 
-    runs = list(all_runs())
+    runs = list(all_runs()) if name is None else runs_of(name)
     text = as_table(runs, shutil.get_terminal_size().columns) if runs else "no runs yet"
-    session.show([run.as_data() for run in runs], text)
+    if name is None or runs:
+        session.show([run.as_data() for run in runs], text)
+    return name is None or bool(runs)
 
 
 def _arguments(arguments: list[dict[str, Any]]) -> list[str]:
