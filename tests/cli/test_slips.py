@@ -98,6 +98,21 @@ def test_transforms_as_other_libraries_write_them(written: str, help: str, recip
     [
         ("train.swa=true", "write {start_epoch: …}"),
         ("train.ema=true", "{} takes its defaults"),
+        ("train.ema=0.999", "write {decay: 0.999}"),
+        ("train.early_stopping=3", "write {patience: 3}"),
+        ("train.checkpoint=", "what belongs to it stands below it, indented"),
+        ("tracking=tensorboard", "write {tensorboard: true}"),
+        ("transforms={train: Normalize}", "write [Normalize]"),
+        ("data.batch_size=[64]", "without brackets: 64"),
+        ("optimizer.momentum=90%", "a share is written 0.9"),
+        ("optimizer.momentum=0,9", "a number has a decimal point: 0.9"),
+        ("optimizer={name: SGD, lr: 0,1}", "a number has a decimal point: lr: 0.1"),
+        ("train.max_steps=10_000", "without underscores: 10000"),
+        ("train.epochs=5 epochs", "the number alone: 5"),
+        ("train.checkpoint.every_minutes=10m", "the number alone: 10"),
+        ("train.grad_clip=none", "nothing is written null"),
+        ("train.precision=float16", "did you mean fp16?"),
+        ("train.precision=bf16-mixed", "did you mean bf16?"),
         ("optimizer.lr='1e-3'", "without quotes: 1e-3"),
         ("optimizer.groups=[{match: 'cf.*', lr: 1}]", "did you mean fc"),
         ("optimizer.groups=[{match: classifier, lr: 1}]", "there are prep,"),
@@ -107,6 +122,38 @@ def test_values_on_the_first_day(change: str, help: str, recipe: Path, zoo: Zoo)
     outcome = zoo("run", recipe, "--dry-run", "--set", change)
     assert outcome.status == 2
     assert f"= help: {help}" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("change", "help"),
+    [
+        ("train.patience=3", "did you mean early_stopping.patience?"),
+        ("train.decay=0.9", "did you mean ema.decay or lookahead.decay?"),
+        ("train.max_epochs=3", "did you mean epochs?"),
+        ("data.val_split=0.1", "did you mean validation?"),
+        ("data.image_size=32", "transforms give images their size: Resize: {height: …, width: …}"),
+        ("optimizer.learning_rate=0.1", "did you mean lr?"),
+        ("schedule={name: StepLR, step_size: 1, warmup_epochs: 5}", "OneCycleLR warms up to peak_epoch; before any"),
+    ],
+)
+def test_keys_of_other_libraries_and_of_the_section_inside(change: str, help: str, recipe: Path, zoo: Zoo) -> None:
+    outcome = zoo("check", recipe, "--set", change)
+    assert outcome.status == 2
+    assert "error[unknown-key]: " in outcome.err
+    assert f"= help: {help}" in outcome.err
+
+
+def test_a_section_without_anything_below_it_is_to_be_indented(recipe: Path, zoo: Zoo) -> None:
+    recipe.write_text(
+        recipe.read_text().replace("optimizer: {name: SGD, lr: 0.1, momentum: 0.9}", "optimizer:\nlr: 0.1")
+    )
+    outcome = zoo("check", recipe)
+    assert outcome.status == 2
+    assert "= help: what belongs to it stands below it, indented" in outcome.err
+
+
+def test_a_number_in_a_key_s_place_is_no_decimal_comma_without_a_number_before_it(recipe: Path, zoo: Zoo) -> None:
+    assert "decimal point" not in zoo("check", recipe, "--set", "optimizer={name: SGD, 1}").err
 
 
 def test_a_foreign_model_takes_its_classes_from_the_data(recipe: Path, zoo: Zoo) -> None:

@@ -17,7 +17,7 @@ from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
 from zoo.graph.wiring import Wires, look_up
-from zoo.schema.check import bool_help
+from zoo.schema.advice import bool_help
 from zoo.schema.wording import shown
 
 MakeCopy: TypeAlias = Callable[[int, Scope, Wires, list[Step], Told], Made]

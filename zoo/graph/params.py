@@ -13,8 +13,9 @@ from zoo.document.evaluation import is_expression, substitute
 from zoo.graph.names import check_param_name
 from zoo.graph.values import UNKNOWN, Feed, Param, Scope
 from zoo.registry import did_you_mean, listed
+from zoo.schema.advice import bool_help, expression_help
 from zoo.schema.architecture import TYPE_NAMES, ParamForm
-from zoo.schema.check import bool_help, close, expression_help, validate
+from zoo.schema.check import close, validate
 from zoo.schema.wording import shown
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {

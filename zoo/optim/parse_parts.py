@@ -8,7 +8,8 @@ from zoo.diagnostics import Diagnostics, Span
 from zoo.document import Entry, Mapping, Node, Scalar, is_null, plain, text_of
 from zoo.optim.settings import FindSettings
 from zoo.schema import shown, validate
-from zoo.schema.check import close, expression_help, quotes_help, tell_missing
+from zoo.schema.advice import expression_help, quotes_help
+from zoo.schema.check import close, tell_missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ as JSON in strict mode: lists pass as tuples, ints as floats, and nothing else i
 from __future__ import annotations
 
 import operator
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
@@ -21,12 +20,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 
 from zoo.diagnostics import Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence, expressions, plain
-from zoo.document.scalars import resolve
-from zoo.registry import LIKELY_KEY, did_you_mean, meant
-from zoo.schema.habits import name_help, rest_of_tuples, tuple_help
+from zoo.document import Mapping, Node, Sequence, plain
+from zoo.registry import LIKELY_KEY, did_you_mean, meant, offer
+from zoo.schema.advice import advice, share_help
+from zoo.schema.habits import decimal_comma_help, key_help, name_help, rest_of_tuples
 from zoo.schema.signature import fields_of
-from zoo.schema.wording import bare, choices, describe, members, shown, takes_none
+from zoo.schema.wording import bare, choices, describe, members, shown
 
 M = TypeVar("M", bound=BaseModel)
 Path: TypeAlias = tuple[str | int, ...]
@@ -44,8 +43,6 @@ _BOUNDS = {  # Pydantic's error types, and what each says is expected
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
 }
-_TUPLE = re.compile(r"\(\s*-?\d")  # Python's, which YAML reads as text
-_OTHER_BOOLS = {"no": "false", "off": "false", "yes": "true", "on": "true"}  # of YAML 1.1, text in 1.2
 _OWN_WORDS = {"value_error", "assertion_error"}  # raised by a validator of ours, in its own words
 
 
@@ -153,7 +150,7 @@ class _Teller:
         if problem.type in _BOUNDS:
             limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
             due = _BOUNDS[problem.type].format(**limits)
-            self._expected(annotation, node, path, due, _share_help(node, context.get("lt", context.get("le"))))
+            self._expected(annotation, node, path, due, share_help(node, context.get("lt", context.get("le"))))
         elif problem.type in ("union_tag_invalid", "union_tag_not_found"):
             self._tag(annotation, str(context["discriminator"]).strip("'"), node, path)
         elif problem.type in _OWN_WORDS or "at" in context:
@@ -174,11 +171,13 @@ class _Teller:
             f"expected {text or describe(annotation)}, got {shown(value)}",
             node.span,
             path,
-            help=help or _advice(annotation, node),
+            help=help or advice(annotation, node),
         )
 
     def _missing(self, annotation: Any, key: str, node: Node, path: Path) -> None:
-        due = describe(_child_annotation(annotation, key))
+        child = _child_annotation(annotation, key)
+        first = next(iter(_fields(child)), None)  # of a section the key that it is there for stands first
+        due = describe(child) if first is None else f"{{{first}: …}}"
         self._say("missing-key", f"{key} is missing", node.span, path, help=f"add {key}: {due}")
 
     def _tag(self, annotation: Any, key: str, node: Node, path: Path) -> None:
@@ -195,6 +194,8 @@ class _Teller:
         span = node.key_span(key) if isinstance(node, Mapping) else node.span
         known = list(_fields(annotation))
         help = did_you_mean(key, known, LIKELY_KEY) if known else "it takes no keys"
+        help = key_help(key, known) or _inside(annotation, key) or help
+        help = (decimal_comma_help(key, node) if isinstance(node, Mapping) else None) or help
         self._say("unknown-key", f"unknown key {shown(key)}", span, path, help=help)
 
     def _say(self, code: str, message: str, span: Span, path: Path, *, help: str | None = None) -> None:
@@ -261,73 +262,22 @@ def _fields(annotation: Any) -> AbstractMapping[str, FieldInfo]:
     return fields_of(model) if hasattr(model, "model_fields") else {}
 
 
+def _inside(annotation: Any, key: str) -> str | None:
+    """The way out where a key stands beside the mapping that it belongs into: ``patience`` of ``early_stopping``."""
+    homes = [
+        f"{name}.{key}"
+        for name, field in _fields(annotation).items()
+        if any(key in _fields(option) for option in members(field.annotation))
+    ]
+    return offer(homes) if homes else None
+
+
 def _tagged(options: list[Any], tag: str | int) -> Any:
     """The alternative that a discriminated union's tag names."""
     for option in options:
         if any(tag in choices(field.annotation) for field in _fields(option).values()):
             return option
     return Any
-
-
-def _share_help(node: Node, most: Any) -> str | None:
-    """The way out where per cent stand for a share."""
-    value = node.value if isinstance(node, Scalar) else None
-    if most != 1 or not isinstance(value, int | float) or not 5 <= value <= 100:  # 2 is hardly 2 per cent
-        return None
-    return f"a share is written {value / 100:g}"
-
-
-def _advice(annotation: Any, node: Node) -> str | None:
-    """The way out of the commonest slips."""
-    if not isinstance(node, Scalar):
-        return None
-    options, value = members(annotation), node.value
-    if value is True and (
-        section := next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    ):
-        due = [key for key, field in fields_of(section).items() if field.is_required()]
-        return f"write {{{', '.join(f'{key}: …' for key in due)}}}" if due else "{} takes its defaults"
-    if isinstance(value, str):
-        likely = close([choice for choice in choices(annotation) if isinstance(choice, str)], value)
-        if likely:
-            return f"did you mean {likely}?"
-        if bool in options and (meant := bool_help(value)):
-            return meant
-        if value == "None":
-            return "nothing is written null" if takes_none(annotation) else "leave the key out"
-        if {int, float, bool} & {bare(o) for o in options} and (unquoted := quotes_help(node)):
-            return unquoted
-        if _TUPLE.match(value) and any(isinstance(get_origin(o), type) for o in options):
-            return tuple_help(node)
-        if {int, float} & {bare(o) for o in options}:
-            return expression_help(value)
-    if isinstance(value, float) and float not in options and int in options:
-        if node.text.startswith("$"):
-            return "// divides to a whole number"
-        return f"write {int(value)}" if value.is_integer() else None
-    return None
-
-
-def quotes_help(node: Scalar) -> str | None:
-    """The way out where quotes make a text of a number."""
-    is_text = node.plain or not isinstance(node.value, str) or type(resolve(node.value)) is str
-    return None if is_text else f"without quotes: {node.value}"
-
-
-def bool_help(value: Any) -> str | None:
-    """The way out where a word of YAML 1.1 stands for true or false."""
-    meant = _OTHER_BOOLS.get(str(value).lower())
-    return f"write {meant}" if meant else None
-
-
-def expression_help(text: str) -> str | None:
-    """The way out where a text stands for a number: how it is written if it was meant to be worked out."""
-    try:
-        tree = expressions.parse(f"$({text})")
-    except expressions.ExpressionError:
-        return None
-    is_single = isinstance(tree, expressions.Path | expressions.Literal)  # a name or a number alone
-    return None if is_single else f"an expression is written $({text})"
 
 
 def tell_missing(

@@ -10,6 +10,20 @@ from zoo.registry import meant
 
 _NAME_KEYS = ("type", "_target_", "class_path", "class", "cls", "module", "name")  # mmpretrain's, Hydra's, …
 _PATH = re.compile(r"(?:\w+[.:])*\w+")  # a class, after the modules that it stands in
+_KEYS = {  # of Lightning, Keras, timm and mmpretrain, and what is written here
+    **dict.fromkeys(("learning_rate", "base_lr", "lr0"), "lr"),
+    "wd": "weight_decay",
+    **dict.fromkeys(("val_split", "val_size", "valid_size", "val_ratio", "validation_split"), "validation"),
+    **dict.fromkeys(("test_split", "test_size", "test_ratio"), "test"),
+    "num_workers": "workers",
+    **dict.fromkeys(("bs", "samples_per_gpu"), "batch_size"),
+    **dict.fromkeys(("root", "data_dir", "data_root", "folder", "directory"), "path"),
+    **dict.fromkeys(("max_epochs", "num_epochs", "n_epochs"), "epochs"),
+    **dict.fromkeys(("clip_grad", "max_norm", "gradient_clip_val", "max_grad_norm"), "grad_clip"),
+    **dict.fromkeys(("accumulate_grad_batches", "grad_accum_steps", "gradient_accumulation_steps"), "accumulate"),
+}
+_SIZES = ("image_size", "img_size", "input_size", "resize")
+_WARM_UPS = ("warmup", "warmup_epochs", "warmup_steps", "warmup_lr", "num_warmup_steps")
 _TUPLE = re.compile(r"\(\s*([-\d][^()\[\]{}]*?)\s*,?\s*\)")
 
 
@@ -23,6 +37,27 @@ def name_help(node: Mapping, key: str, names: Iterable[str] = ()) -> str | None:
         return None
     other, path = found
     return f"write {key}: {nearest_of(names, last_of(path))} in place of {other}: {path}"
+
+
+def key_help(key: str, known: Iterable[str]) -> str | None:
+    """The way out where a key is another library's, for one of those that are known or for what stands elsewhere."""
+    known = set(known)
+    if _KEYS.get(key) in known:
+        return f"did you mean {_KEYS[key]}?"
+    if key in _SIZES and "batch_size" in known:
+        return "transforms give images their size: Resize: {height: …, width: …}"
+    if key in _WARM_UPS and "interval" in known:
+        return "OneCycleLR warms up to peak_epoch; before any other, SequentialLR takes a LinearLR"
+    return None
+
+
+def decimal_comma_help(key: str, node: Mapping) -> str | None:
+    """The way out where flow style makes a key of what follows a decimal comma: ``1`` of ``{lr: 0,1}``."""
+    at = next((index for index, entry in enumerate(node) if entry.key == key), 0)
+    before = node.entries[at - 1] if at and key.isdecimal() and is_null(node.get(key)) else None
+    if before is None or not isinstance(before.value, Scalar) or type(before.value.value) is not int:
+        return None
+    return f"a number has a decimal point: {before.key}: {before.value.text}.{key}"
 
 
 def nearest_of(names: Iterable[str], name: str) -> str:
