@@ -229,3 +229,14 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     for item in diagnostics:
         assert item.span is not None
         render(item)
+
+
+def test_a_key_that_stands_twice_for_want_of_an_indentation_says_so() -> None:
+    diagnostics = Diagnostics()
+    read_text("layers:\n  conv:\n  op: Conv2d\n  relu:\n  op: ReLU", diagnostics)
+    assert [(item.message, item.help) for item in diagnostics] == [
+        (
+            "the key 'op' stands twice",
+            "nothing stands under relu: indent what belongs to it, or remove one of the two",
+        )
+    ]

@@ -284,3 +284,16 @@ def test_layers_that_are_not_indented_are_told_once_and_still_checked() -> None:
     first = next(iter(diagnostics))
     assert first.message == "layers: nothing stands under it: conv and relu must be indented"
     assert (first.span.line, first.span.column) == (4, 1)
+
+
+@pytest.mark.parametrize("behind", ["", "pool: {op: MaxPool2d, kernel_size: 2}", "gap:\n  pool: {op: AvgPool2d}"])
+def test_a_layer_s_keys_that_are_not_indented_are_told_once(behind: str) -> None:
+    text = f"layers:\n  conv:\n  op: Conv2d\n  out_channels: 8\n  kernel_size: [3, 3]\n  {behind}"
+    first, *others = planned(HEAD + text)[1]
+    assert first.message == "conv: nothing stands under it: op, out_channels and kernel_size must be indented"
+    assert (first.span.line, first.span.column) == (4, 3)
+    assert [item.message.split(":")[0] for item in others] == {"": [], "p": [], "g": ["gap", "AvgPool2d"]}[behind[:1]]
+
+
+def test_a_layer_may_be_called_op() -> None:
+    assert not planned(HEAD + "layers:\n  op: {op: ReLU}\n  conv: {op: Conv2d, out_channels: 8, kernel_size: 3}")[1]

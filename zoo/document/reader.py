@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from zoo.diagnostics import Diagnostics, Note, Source, Span
-from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, each_of
+from zoo.document.nodes import DEEPEST_NESTING, Entry, Mapping, Node, Scalar, Sequence, each_of, is_null
 from zoo.document.scalars import resolve
 from zoo.document.syntax_help import syntax_help
 
@@ -264,6 +264,9 @@ class _Builder:
         if first is not None:
             self._failed = True
             help = "give `<<` a list: <<: [*a, *b]" if key.text == "<<" else "remove one of the two"
+            before = next(reversed(frame.entries.values()), None)
+            if before is not None and is_null(before.value) and before.key_span.line < key.span.line:
+                help = f"nothing stands under {before.key}: indent what belongs to it, or {help}"
             notes = [Note("first here", first)]
             self._diagnostics.error(
                 "duplicate-key", f"the key {key.text!r} stands twice", key.span, notes=notes, help=help

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Span
-from zoo.document import Mapping, Node, Scalar, Sequence, plain, text_of
+from zoo.document import Entry, Mapping, Node, Scalar, Sequence, is_null, plain, text_of
 from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.layers.foreign import foreign_names
@@ -42,6 +43,24 @@ def unknown_op(name: str, known: Iterable[str], span: Span | None) -> Diagnostic
     if bare == name:
         return diagnostic
     return replace(diagnostic, help=unknown("op", bare, modules if wants_module else names).help)
+
+
+def indented(layers: Mapping, diagnostics: Diagnostics) -> list[Entry]:
+    """The entries that are layers. Tells once of a layer whose keys stand beside its name instead of below it."""
+    found: list[Entry] = []
+    waiting = iter(pairwise([*layers, None]))
+    for entry, following in waiting:
+        assert entry is not None
+        if not is_null(entry.value) or following is None or following.key != "op" or text_of(following.value) is None:
+            found.append(entry)
+            continue
+        beside = []
+        while following is not None and not isinstance(following.value, Mapping) and not is_null(following.value):
+            beside.append(following.key)
+            _, following = next(waiting)
+        message = f"{entry.key}: nothing stands under it: {listed(beside, 'and')} must be indented"
+        diagnostics.error("wrong-type", message, entry.key_span)
+    return found
 
 
 def module_meant(op: Op, keys: Iterable[str]) -> Op | None:
