@@ -203,7 +203,7 @@ def predict(
     Raises:
         UsageError: An option is wrong, or there are no images.
         ConfigError: The run's recipe is wrong.
-        DataError: An image cannot be read, or does not fit the network.
+        DataError: Images cannot be read, or do not fit the network; its ``predictions`` are those of the others.
         CheckpointError: There is no such run or checkpoint, or it cannot be used.
         EnvironmentFault: Memory is short.
     """

@@ -18,8 +18,9 @@ Floor 0.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 
@@ -99,6 +100,27 @@ class DataError(ZooError):
 
     exit_code = 3
     default_code = "data"
+
+
+class UnreadableImagesError(DataError):
+    """Some of the images that were to be classified cannot be; ``predictions`` are those of the others."""
+
+    _MOST_TOLD = 20  # images; of a folder that is no photographs' there may be thousands
+
+    def __init__(self, errors: Sequence[DataError], predictions: list[dict[str, Any]]) -> None:
+        first, count = errors[0], len(errors)
+        super().__init__(first.message, code=first.code, span=first.span, notes=first.notes, help=first.help)
+        self.predictions = predictions
+        rest = f"; classified all the same: {len(predictions)}" if predictions else ""
+        said = first.help or ("mend or remove it" if count == 1 else f"mend or remove these {count} images")
+        self._errors = (*errors[: self._MOST_TOLD - 1], errors[-1]) if count > self._MOST_TOLD else tuple(errors)
+        self._help = f"{said}{rest}"
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """A message for each image, some of them where there are many; the last has the way out."""
+        *most, last = (item for error in self._errors for item in error.diagnostics)
+        return (*(replace(item, help=None) for item in most), replace(last, help=self._help))
 
 
 class CheckpointError(ZooError):

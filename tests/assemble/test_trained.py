@@ -21,7 +21,7 @@ from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
 from zoo.assemble.trained import evaluate_run, predict_images
-from zoo.errors import CheckpointError, DataError, UsageError, raise_if_errors
+from zoo.errors import CheckpointError, DataError, UnreadableImagesError, UsageError, raise_if_errors
 from zoo.explain import Explanation, explain
 from zoo.train import read_checkpoint
 
@@ -96,6 +96,32 @@ def test_folders_of_images_are_classified_like_their_files(alone: Path) -> None:
         predict_images("run", [Path("empty")], device="cpu")
     with pytest.raises(UsageError, match="run is a run"):
         predict_images("run", [Path("run")], device="cpu")
+
+
+def test_images_that_cannot_be_read_cost_the_others_nothing(alone: Path) -> None:
+    (alone / "mine").mkdir()
+    shutil.copy("one.png", "mine/b.png")
+    for name in ("a.png", "c.png"):
+        (alone / "mine" / name).write_bytes(b"no picture")
+    with pytest.raises(DataError) as caught:
+        zoo.predict("run", ["mine"], device="cpu")
+    assert isinstance(caught.value, UnreadableImagesError)
+    assert caught.value.predictions == zoo.predict("run", ["mine/b.png"], device="cpu")
+    assert [(item.message, item.help) for item in caught.value.diagnostics] == [
+        ("mine/a.png: not an image", None),
+        ("mine/c.png: not an image", "mend or remove these 2 images; classified all the same: 1"),
+    ]
+    with pytest.raises(DataError) as caught:
+        zoo.predict("run", ["mine/a.png"], device="cpu")
+    assert [item.help for item in caught.value.diagnostics] == ["mend or remove it"]
+
+
+def test_of_many_images_that_cannot_be_read_some_are_told() -> None:
+    errors = [DataError(f"{number}.png: not an image") for number in range(300)]
+    told = UnreadableImagesError(errors, []).diagnostics
+    assert len(told) == 20
+    assert (told[0].message, told[-1].message) == ("0.png: not an image", "299.png: not an image")
+    assert told[-1].help == "mend or remove these 300 images"
 
 
 def test_a_model_with_trained_weights_comes_in_evaluation_mode(alone: Path) -> None:

@@ -170,6 +170,12 @@ def test_predict_classifies_images_of_any_size(workplace: Path, zoo: Zoo) -> Non
     assert zoo("predict", "tiny", "a.png", "--csv", "--json").status == 2
     assert zoo("predict", "tiny", "missing.png").status == 3
     (workplace / "broken.png").write_bytes(b"\x89PNG but not")
+    in_part = zoo("predict", "tiny", "broken.png", "a.png", "--top", "2", "--csv")
+    assert (in_part.status, list(csv.DictReader(io.StringIO(in_part.out)))) == (3, table)
+    assert in_part.err.startswith("error[data]: broken.png: not an image")
+    assert [item["severity"] for item in json.loads(zoo("predict", "tiny", "broken.png", "a.png", "--json").out)] == [
+        "error"
+    ]
     assert zoo("predict", "tiny", "broken.png").status == 3
 
 

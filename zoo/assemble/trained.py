@@ -33,7 +33,7 @@ from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.data.decoding import Encoded, decode, images_below
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Override, read_file
-from zoo.errors import CheckpointError, ConfigError, DataError, UsageError
+from zoo.errors import CheckpointError, ConfigError, DataError, UnreadableImagesError, UsageError
 from zoo.layout import ARCHITECTURE, DATA, RESOLVED, is_dir, is_file
 from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
@@ -154,16 +154,27 @@ def evaluate_run(
 def predict_images(
     run: str, images: Sequence[Path], *, top: int = 3, checkpoint: str | None = None, device: str = "auto"
 ) -> list[dict[str, Any]]:
-    """For each image, those in folders too, its path and its likeliest classes with their probabilities."""
+    """For each image, those in folders too, its path and its likeliest classes with their probabilities.
+
+    Raises UnreadableImagesError, which has what was found for the others, where some cannot be read.
+    """
     files = image_files(images)
     opened = open_network(run, checkpoint=checkpoint, device=device)
-    told = []
+    told: list[dict[str, Any]] = []
+    refused: list[DataError] = []
     with torch.inference_mode():
         forward = opened.runtime.forward(opened.module)
         for path in files:
-            logits = forward(opened.runtime.images(network_images(opened, [path])))
+            try:
+                image_BCHW = network_images(opened, [path])
+            except DataError as error:
+                refused.append(error)
+                continue
+            logits = forward(opened.runtime.images(image_BCHW))
             likeliest = _likeliest(logits.softmax(dim=1)[0].cpu(), opened.data.classes, top)
             told.append({"image": str(path), "classes": likeliest})
+    if refused:
+        raise UnreadableImagesError(refused, told)
     return told
 
 

@@ -13,7 +13,7 @@ from zoo.cli.options import Checkpoint, DataDir, Device, Out
 from zoo.cli.session import Session, command
 from zoo.columns import in_columns
 from zoo.diagnostics import percent
-from zoo.errors import UsageError
+from zoo.errors import UnreadableImagesError, UsageError
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, one of its checkpoints, or a recipe's name: its latest run.")
@@ -73,8 +73,17 @@ def predict(
 
     if csv and session.as_json:
         raise UsageError("--csv and --json are two forms of the same", help="leave one of them out")
-    found = predict_images(run, images, top=top, checkpoint=checkpoint, device=device)
-    session.show(found, _table(found) if csv else "\n".join(map(_prediction, found)))
+    try:
+        found = predict_images(run, images, top=top, checkpoint=checkpoint, device=device)
+    except UnreadableImagesError as error:
+        if error.predictions and not session.as_json:  # there the messages are the one document
+            session.show(error.predictions, _predictions(error.predictions, csv))
+        raise
+    session.show(found, _predictions(found, csv))
+
+
+def _predictions(found: list[dict[str, Any]], as_csv: bool) -> str:
+    return _table(found) if as_csv else "\n".join(map(_prediction, found))
 
 
 def _prediction(item: dict[str, Any]) -> str:
