@@ -325,6 +325,14 @@ def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
     assert error.message == "optimizer.momentum is 0.8; the run in runs/tiny/0001 has 0.9"
     assert error.span is not None
     assert str(error.span).startswith(f"{recipe}:5:")
+    way_out = "model.weights=runs/tiny/0001/checkpoints/last"
+    assert str(error.help).endswith(f"or start a new run: without --resume, from these weights with --set {way_out}")
+    said: list[str] = []
+    run(recipe, way_out, "reports=[]", notes=said)
+    assert any(line.endswith("runs/tiny/0001/checkpoints/last") for line in said), said
+    with pytest.raises(ConfigError) as caught:  # those of another network would not fit
+        run(recipe, "model.width=4", resume=True, run_dir=Path("runs/tiny/0001"))
+    assert str(caught.value.help).endswith("or start a new run")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"test": 3}', "[" * 100_000], ids=["empty", "list", "number", "deep"])

@@ -28,7 +28,7 @@ from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Sequence, read_file
 from zoo.document.writer import scalar_text
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
-from zoo.layout import ARCHITECTURE, RESOLVED, RESULT, is_run, numbered
+from zoo.layout import ARCHITECTURE, LAST, RESOLVED, RESULT, is_run, numbered
 from zoo.models import load_plan
 from zoo.train import RunFolder
 from zoo.train.shelf import Shelf
@@ -217,8 +217,16 @@ def _told(change: Change, stored: Mapping, now: Mapping, folder: RunFolder) -> D
         f"{change.path} is {_shown(change.after)}; the run in {folder.path} has {_shown(change.before)}",
         after if after != DEFAULT else before,
         notes=(Note("the run's own", before),) if before is not None else (),
-        help="with --resume only train.epochs may grow; put the value back, or start a new run",
+        help="with --resume only train.epochs may grow; put the value back, or " + _anew(change, folder),
     )
+
+
+def _anew(change: Change, folder: RunFolder) -> str:
+    """How to train on with a value of which the run has another: from its weights, unless the network is another."""
+    weights = folder.checkpoints / LAST
+    if change.path.partition(".")[0] == "model" or not weights.is_dir():
+        return "start a new run"
+    return f"start a new run: without --resume, from these weights with --set model.weights={weights}"
 
 
 def _shown(value: Any) -> str:
