@@ -44,6 +44,31 @@ def test_slips_in_yaml(right: str, wrong: str, place: str, help: str, tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "help"),
     [
+        ("{op: Conv2d, out_channels: 4, kernel_size: 3}", None),
+        ('"Conv2d(1, 4, 3)"', "arguments go by name: {op: Conv2d, out_channels: …, kernel_size: …}"),
+        ('"nn.Conv2d(1, 4, 3)"', "arguments go by name: {op: Conv2d, out_channels: …, kernel_size: …}"),
+        ("nn.ReLU()", "write ReLU"),
+    ],
+)
+def test_layers_as_python_calls_them(wrong: str, help: str | None, tmp_path: Path, zoo: Zoo) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(NET.replace("{op: Conv2d, out_channels: 4, kernel_size: 3}", wrong))
+    outcome = zoo("check", file)
+    assert outcome.status == (2 if help else 0)
+    assert help is None or f"= help: {help}\n" in outcome.err
+
+
+def test_a_param_in_quotes_is_no_number(tmp_path: Path, zoo: Zoo) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(NET.replace("out_channels: 4", "out_channels: $(width * 2)") + 'params: {width: "4"}\n')
+    assert "= help: in quotes 4 is a text, without them a number\n" in zoo("check", file).err
+    file.write_text(NET.replace("out_channels: 4", "out_channels: $(width * 2)") + "params: {width: wide}\n")
+    assert "in quotes" not in zoo("check", file).err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "help"),
+    [
         ("${width}", "a param is read without braces: $width"),
         ('"${width}"', "the param is read as $width"),
         ("2 * $width", "write $(2 * width)"),
@@ -85,6 +110,7 @@ def test_keys_that_stand_outside_their_section(line: str, help: str | None, reci
         ("{HorizontalFlip: null, p: 1}", "what follows `- HorizontalFlip:` is indented under its name"),
         ("{HorizontalFlip: {}, VerticalFlip: {}}", "begin each with `- `"),
         ("Cutout", "did you mean CoarseDropout?"),
+        ("RandomCrop(8)", "arguments go by name: `- RandomCrop: {height: …, width: …}`"),
     ],
 )
 def test_transforms_as_other_libraries_write_them(written: str, help: str, recipe: Path, zoo: Zoo) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.document.expressions import ExpressionError
 from zoo.document.nodes import written
+from zoo.document.scalars import LONGEST_NUMBER, resolve
 
 MOST_DIGITS = 400  # that `round` keeps or drops: a double has none beyond, and Python takes hours over a billion
 
@@ -15,8 +16,13 @@ MOST_DIGITS = 400  # that `round` keeps or drops: a double has none beyond, and 
 def number_of(value: Any, sign: str) -> int | float:
     """The value, where it is a number; ``sign`` is what wants one. Raises ExpressionError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ExpressionError(f"{sign} wants numbers, the value is {written(value)}")
+        help = f"in quotes {value} is a text, without them a number" if _is_quoted_number(value) else None
+        raise ExpressionError(f"{sign} wants numbers, the value is {written(value)}", help=help)
     return value
+
+
+def _is_quoted_number(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_NUMBER and type(resolve(value)) in (int, float)
 
 
 def _flat(arguments: tuple[Any, ...]) -> list[int | float]:

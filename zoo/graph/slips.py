@@ -18,6 +18,7 @@ from zoo.schema.signature import fields_of
 from zoo.schema.wording import shown
 
 _SIZES = re.compile(r"[\d\s,x*()]+")  # of an image as people write them: 3x32x32, (3, 32, 32)
+_CALL = re.compile(r"(?:(?:torch\.)?nn\.|F\.)?(\w+)\(.*\)")  # as Python writes it: Conv2d(3, 8, 3)
 _SIDES = ("height", "width")
 _COLOURS = (1, 3)  # channels of an image
 _HOME = re.compile(r"(?:(?:torch\.)?(?:nn\.)?(?:functional\.|F\.|fft\.)?|torchvision\.ops\.)(?=\w+$)")
@@ -34,6 +35,8 @@ def unknown_op(name: str, known: Iterable[str], span: Span | None) -> Diagnostic
     modules = [each for each in names if each not in ops or ops[each].kind == "module"]
     if bare in (modules if wants_module else names):
         return replace(diagnostic, help=f"did you mean {bare}?")
+    if (call := _CALL.fullmatch(name)) and call[1] in ops:
+        return replace(diagnostic, help=_by_name(ops[call[1]]))
     if reason is not None:
         return replace(diagnostic, help=f"{bare} is {reason}" if reason.startswith("a ") else reason)
     if synonym is not None:
@@ -43,6 +46,14 @@ def unknown_op(name: str, known: Iterable[str], span: Span | None) -> Diagnostic
     if bare == name:
         return diagnostic
     return replace(diagnostic, help=unknown("op", bare, modules if wants_module else names).help)
+
+
+def _by_name(op: Op) -> str:
+    """How an op is written with the arguments that it has to be given."""
+    due = [key for key, field in fields_of(op.arguments).items() if field.is_required() and key not in op.infers]
+    if not due:
+        return f"write {op.name}"
+    return f"arguments go by name: {{op: {op.name}, {', '.join(f'{key}: …' for key in due)}}}"
 
 
 def indented(layers: Mapping, diagnostics: Diagnostics) -> list[Entry]:

@@ -69,6 +69,9 @@ def _parse_one(node: Node, diagnostics: Diagnostics, where: Where, inside: str) 
     entry = transforms.get(name)
     if entry is None:
         found, synonym = transforms.unknown(name, span), _SYNONYMS.get(name.lower())
+        called = name.partition("(")[0]
+        if called != name and called in transforms:  # as Python writes it: RandomCrop(8)
+            found = replace(found, help=_argument_help(called))
         diagnostics.add(replace(found, help=offer([synonym])) if synonym else found)
         return None
     if entry.only_train and where == "eval":
@@ -173,9 +176,13 @@ def _form_help(node: Node) -> str:
     if len(entries) > 1:
         inside = f"what follows `- {first.key}:` is indented under its name, or stands in {{…}} behind it"
         return inside if is_null(first.value) else "begin each with `- `"
-    fields = fields_of(transforms[first.key].arguments)
+    return _argument_help(first.key)
+
+
+def _argument_help(name: str) -> str:
+    fields = fields_of(transforms[name].arguments)
     due = [key for key, field in fields.items() if field.is_required()] or [key for key in fields if key != "p"][:1]
-    return f"arguments go by name: `- {first.key}: {{{', '.join(f'{key}: …' for key in due or ['p'])}}}`"
+    return f"arguments go by name: `- {name}: {{{', '.join(f'{key}: …' for key in due or ['p'])}}}`"
 
 
 def _tried(spec: TransformSpec, diagnostics: Diagnostics) -> TransformSpec | None:
