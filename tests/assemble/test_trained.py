@@ -114,6 +114,13 @@ def test_images_that_cannot_be_read_cost_the_others_nothing(alone: Path) -> None
     with pytest.raises(DataError) as caught:
         zoo.predict("run", ["mine/a.png"], device="cpu")
     assert [item.help for item in caught.value.diagnostics] == ["mend or remove it"]
+    for missing, help in (
+        ("mine/d.png", "did you mean a.png, b"),
+        ("photos/1.jpg", "name files and folders by"),
+    ):
+        with pytest.raises(DataError, match="there is no image") as caught:
+            zoo.predict("run", [missing], device="cpu")
+        assert str(caught.value.diagnostics[0].help).startswith(help)
 
 
 def test_of_many_images_that_cannot_be_read_some_are_told() -> None:

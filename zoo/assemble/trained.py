@@ -35,6 +35,7 @@ from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Override, read_file
 from zoo.errors import CheckpointError, ConfigError, DataError, UnreadableImagesError, UsageError
 from zoo.layout import ARCHITECTURE, DATA, RESOLVED, is_dir, is_file
+from zoo.registry import meant, offer
 from zoo.schema.recipe import TTA
 from zoo.train import Runtime, evaluate
 
@@ -245,5 +246,7 @@ def resized(image: Image, height: int, width: int) -> Image:
 def read_image(path: Path, channels: int | None = None) -> Image:
     """An image file (uint8, HWC), grey or RGB as ``channels`` asks. Raises DataError."""
     if not is_file(path):
-        raise DataError(f"there is no image {path}")
+        near = meant(path.name, (beside.name for beside in path.parent.glob("*"))) if is_dir(path.parent) else []
+        help = offer(near) if near else "name files and folders by their paths from the folder that zoo runs in"
+        raise DataError(f"there is no image {path}", help=help)
     return decode(Encoded(path, str(path)), channels)
