@@ -17,6 +17,7 @@ T = TypeVar("T")
 Names = Iterable[str]
 MOST_NAMES = 2000  # that a name is compared with
 OFFERED = 3  # names in a help line
+FROM_PLUGINS = ("op", "transform", "data source")  # kinds that one may bring oneself
 LISTED = 12  # names that are told in full where none is near
 LIKELY = 0.65  # likeness from which a name may be what was meant
 LIKELY_KEY = 0.7  # the same of keys: short words of one trade are alike
@@ -109,6 +110,8 @@ def unknown(kind: str, name: str, names: Names, span: Span | None = None) -> Dia
     help = did_you_mean(name, names)
     if likely and others[len(likely) :]:
         help = f"{help} Also near: {listed(others[len(likely) :], 'and')}"
+    elif kind in FROM_PLUGINS and not likely:
+        help = f"{help}; one of your own comes with --plugin FILE.py" if help else None
     message = f"there is no {kind} {name[:LONGEST_NAME]!r}"
     return Diagnostic("error", f"unknown-{kind.split()[-1]}", message, span, help=help)
 

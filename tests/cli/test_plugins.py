@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import zoo as package
 from tests.cli.conftest import Zoo
 from zoo.assemble import plugins
 from zoo.data import sources, transforms
+from zoo.errors import ConfigError
 from zoo.layers import ops
 
 PLUGIN = '''
@@ -102,6 +105,23 @@ def test_without_the_plugin_its_names_are_unknown(plugin: Path, zoo: Zoo) -> Non
     outcome = zoo("check", "r.yaml")
     assert outcome.status == 2
     assert {"unknown-op", "unknown-transform", "unknown-source"} <= set(outcome.err.replace("]", "[").split("["))
+
+
+def test_a_name_like_none_may_be_one_of_one_s_own(zoo: Zoo) -> None:
+    for change in ("transforms.train=[Foozle]", "data.source=foozle"):
+        assert "; one of your own comes with --plugin FILE.py\n" in zoo("check", "quickstart", "--set", change).err
+    for change in ("transforms.train=[HorizontalFilp]", "data.source=digts", "optimizer={name: Foozle}"):
+        outcome = zoo("check", "quickstart", "--set", change)
+        assert outcome.status == 2
+        assert "--plugin" not in outcome.err
+
+
+def test_from_python_it_is_enough_to_import_the_file(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="there is no op"):
+        package.load_model("net.yaml")
+    monkeypatch.syspath_prepend(str(plugin.parent))
+    importlib.import_module(plugin.stem)
+    assert package.load_model("net.yaml").scaled.factor == 0.5
 
 
 def test_with_the_plugin_they_train(plugin: Path, zoo: Zoo) -> None:
