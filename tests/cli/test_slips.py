@@ -129,6 +129,8 @@ def test_transforms_as_other_libraries_write_them(written: str, help: str, recip
         ("train.checkpoint=", "what belongs to it stands below it, indented"),
         ("tracking=tensorboard", "write {tensorboard: true}"),
         ("transforms={train: Normalize}", "write [Normalize]"),
+        ("transforms.train=Normalize", "write [Normalize]"),
+        ("transforms=Normalize", "write transforms: {train: […], eval: […]}"),
         ("data.batch_size=[64]", "without brackets: 64"),
         ("optimizer.momentum=90%", "a share is written 0.9"),
         ("optimizer.momentum=0,9", "a number has a decimal point: 0.9"),

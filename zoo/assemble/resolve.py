@@ -133,7 +133,8 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         return replace(item, help=_model_help(model))
     for section, form in _FORMS.items():
         node = document.get(section)
-        if item.code == "wrong-type" and node is not None and item.span == node.span:
+        is_section = isinstance(node, Mapping)  # so that its form is right; all of what --set gave is at one place
+        if item.code == "wrong-type" and node is not None and item.span == node.span and not is_section:
             return replace(item, help=f"write {section}: {form}")
     train = document.get("train")
     said = train.get("freeze_statistics") if isinstance(train, Mapping) else None
