@@ -1,1 +1,1 @@
-"""Networks that leave zoo: as plain PyTorch files. Floor 6."""
+"""Networks that leave zoo: as plain PyTorch files, as ONNX, as exported programs. Floor 6."""
