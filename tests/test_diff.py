@@ -75,6 +75,14 @@ def test_the_text_of_a_difference(golden: Callable[[str, str], None]) -> None:
     golden("diff.txt", text(diff_plans(plan(ONE), plan(two, "two.yaml"))) + "\n")
 
 
+def test_figures_stand_in_columns_and_only_the_classes_that_differ_most(golden: Callable[[str, str], None]) -> None:
+    accuracies = {"cat": 0.75, "犬": 0.5, "dog": 0.45, "ewe": 0.125, "fox": 0.5, "elk": 1.0}
+    before = {"seconds": {"train": 60.5}, "epochs": 3, "test": {"accuracy": 0.5, "loss": 1e-5, "per_class": accuracies}}
+    others = {"cat": 0.25, "犬": 0.875, "dog": 0.5, "ewe": 0.425, "fox": 0.5, "elk": 0.98}
+    after = {"seconds": {"train": 9}, "epochs": 4, "test": {"accuracy": 0.75, "loss": None, "per_class": others}}
+    golden("figures.txt", text(diff_data(before, after)) + "\n")
+
+
 WIRED = """
 name: wired
 input: {image: [4, 6, 6], mask: [4, 6, 6]}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from zoo.columns import in_columns
 from zoo.document import Mapping as Document
 from zoo.document import Node, Scalar, Sequence, plain
 from zoo.document.writer import scalar_text
@@ -17,6 +18,9 @@ from zoo.layers import ops
 _PER_DIMENSION = {"kernel_size", "stride", "padding", "dilation", "output_padding", "output_size"}
 
 _FREE = ("Parameter", "Buffer")
+
+_PER_CLASS = ".per_class."
+_CLASSES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +194,40 @@ def _flatten(data: Any, path: str) -> Iterator[tuple[str, _Placed]]:
 
 
 def text(changes: list[Change]) -> str:
-    """The changes as lines: ``-`` what went, ``+`` what came, ``~`` what changed, and how."""
+    """The changes as lines: ``-`` what went, ``+`` what came, ``~`` what changed, and how; figures last, in columns."""
     lines = []
+    figures = [change for change in changes if _is_figure(change)]
     for change in changes:
         if change.kind == "removed":
             lines.append(f"- {change.path}: {_text(change.before)}{_at(change.before_place)}")
         elif change.kind == "added":
             lines.append(f"+ {change.path}: {_text(change.after)}{_at(change.after_place)}")
-        else:
+        elif change not in figures:
             lines.append(f"~ {change.path}")
             lines.append(f"    - {_text(change.before)}{_at(change.before_place)}")
             lines.append(f"    + {_text(change.after)}{_at(change.after_place)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_table(figures)])
+
+
+def _is_figure(change: Change) -> bool:
+    """Whether it is a number that came out otherwise, rather than one that somebody wrote in a file."""
+    numbers = (type(change.before), type(change.after))
+    return change.kind == "changed" and not change.before_place and all(number in (int, float) for number in numbers)
+
+
+def _table(figures: list[Change]) -> list[str]:
+    """Figures, one a line, with their difference; of those of the classes, the ones that differ most."""
+    of_classes = [one for one in figures if _PER_CLASS in one.path]
+    of_classes.sort(key=lambda one: -abs(one.after - one.before))
+    shown = [one for one in figures if one not in of_classes[_CLASSES_SHOWN:]]
+    rows = [[f"~ {one.path}", f"{one.before:.6g}", "->", f"{one.after:.6g}", _step(one)] for one in shown]
+    left_out = len(figures) - len(shown)
+    return [*in_columns(rows), *([f"  and {left_out} more of the classes, by less"] if left_out else [])]
+
+
+def _step(figure: Change) -> str:
+    step = figure.after - figure.before
+    return f"{step:+.4g}" if isinstance(step, float) else ""
 
 
 def _text(value: Any) -> str:

@@ -247,8 +247,9 @@ def in_ranks(
         processes.append(context.Process(target=_train, args=(folder, small, trap, said, environment)))
         processes[-1].start()
     ends: list[int | None] = []
-    for process in processes:
-        process.join(limit)
+    for rank, process in enumerate(processes):
+        trap = traps[rank] if rank < len(traps) else None
+        process.join(0 if trap and trap.signal is signal.SIGSTOP else limit)  # who is stopped never ends
         ends.append(process.exitcode)
         process.kill()
     return [(code, said.read_text() if said.exists() else "") for code, said in zip(ends, saids, strict=True)]

@@ -93,4 +93,5 @@ def _results(*runs: Path) -> list[Change]:
 
 
 def _result(run: Path) -> dict[str, object]:
-    return {key: value for key, value in read_result(run).items() if key != "run_dir"}
+    """What a run reached; not which it is, nor its seed, which its recipe says."""
+    return {key: value for key, value in read_result(run).items() if key not in ("run_dir", "seed")}
