@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from zoo.summary import Summary
 
 
-def load_model(target: str | Path, *, weights: str | Path | None = None, **params: Any) -> nn.Module:
+def load_model(
+    target: str | Path,
+    *,
+    weights: str | Path | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    **params: Any,
+) -> nn.Module:
     """The network of a TARGET as an ``nn.Module``: fp32, contiguous, on the CPU, in evaluation mode only if trained.
 
     Args:
         target: An architecture's name or file, a recipe, ``timm:NAME``, ``torchvision:NAME``, a run folder, whose
             last weights are loaded, or one of its checkpoints.
         weights: A file of weights to load, or ``pretrained`` for a timm or torchvision model.
+        note: Gets a line on what was loaded, and on what is new or was resampled for other classes, channels or images.
         params: The architecture's params, or the foreign model's arguments.
 
     Raises:
@@ -32,7 +39,7 @@ def load_model(target: str | Path, *, weights: str | Path | None = None, **param
     """
     from zoo.assemble.loading import load_target
 
-    return load_target(str(target), weights=weights, params=params)
+    return load_target(str(target), weights=weights, params=params, note=note)
 
 
 def summary(target: str | Path, *, input_shape: tuple[int, ...] | None = None) -> Summary:

@@ -125,11 +125,13 @@ def test_unknown_weights_of_a_model_offer_the_nearest() -> None:
 
 
 def test_the_head_of_a_pretrained_model_is_replaced_a_convolution_too() -> None:
+    said: list[str] = []
     for name, classes in (("squeezenet1_1", 5), ("resnet18", 5), ("squeezenet1_1", 1000)):
         module = torchvision.models.get_model(name, weights=None)
-        assert _with_head_for(module, classes)(torch.zeros(2, 3, 64, 64)).shape == (2, classes)
+        assert _with_head_for(module, classes, said.append)(torch.zeros(2, 3, 64, 64)).shape == (2, classes)
+    assert said == [f"{name} is new: 5 classes here, 1000 in the pretrained weights" for name in ("classifier.1", "fc")]
     with pytest.raises(UsageError, match="no head"):
-        _with_head_for(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 5)
+        _with_head_for(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 5, said.append)
 
 
 @pytest.mark.slow

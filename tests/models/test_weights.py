@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 from pathlib import Path
@@ -163,6 +164,39 @@ def test_files_without_counts_of_batches_are_read(tmp_path: Path) -> None:
     assert f"loaded {len(state)} tensors" in loaded
 
 
+@pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
+def test_an_average_comes_before_the_weights_and_is_told(key: str, tmp_path: Path) -> None:
+    """As timm's and torchvision's training scripts leave them; their arguments beside them are no obstacle."""
+    average, target = tiny(), tiny()
+    beside = {"n_averaged": torch.tensor(3)} if key == "model_ema" else {}
+    state = {**beside, **{f"module.{name}": value for name, value in average.state_dict().items()}}
+    content = {"state_dict": tiny().state_dict(), key: state, "args": argparse.Namespace(lr=0.1, lists=[1])}
+    torch.save(content, tmp_path / "w.pth")
+    loaded = load_weights(target, tmp_path / "w.pth")
+    assert f"w.pth, the averages in {key}" in loaded
+    assert equal(average, target)
+    assert equal(average, loaded_by_timm(tmp_path / "w.pth"))
+    torch.save({**content, key: {"decay": 0.9}}, tmp_path / "w.pth")  # settings, no average
+    assert "the averages" not in load_weights(target, tmp_path / "w.pth")
+    assert not equal(average, target)
+
+
+def loaded_by_timm(path: Path) -> nn.Module:
+    from timm.models import load_checkpoint
+
+    module = tiny()
+    load_checkpoint(module, str(path), strict=False)  # torchvision's count of averages is no tensor of the network
+    return module
+
+
+def test_what_else_a_refused_file_holds_is_said_without_advice_to_open_it(tmp_path: Path) -> None:
+    torch.save({"state_dict": tiny().state_dict(), "owner": Wrapped()}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="is refused") as caught:
+        load_weights(tiny(), tmp_path / "w.pth")
+    notes = [note.message for note in caught.value.notes]
+    assert notes == [f"it also holds an object of {Wrapped.__module__}.Wrapped"]
+
+
 def test_missing_files_and_things_that_are_no_weights(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no weights"):
         read_weights(tmp_path / "nothing.pth")
@@ -190,13 +224,13 @@ def test_another_number_of_classes_leaves_the_head_new_and_says_so(tmp_path: Pat
 
 def test_shapes_that_differ_elsewhere_are_named(tmp_path: Path) -> None:
     state = tiny().state_dict()
-    state["prep.conv.weight"] = torch.zeros(32, 3, 3, 3)
+    state["prep.conv.weight"] = torch.zeros(32, 1, 5, 5)
     save_file(state, tmp_path / "w.safetensors")
     target = tiny()
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
         load_weights(target, tmp_path / "w.safetensors")
-    assert any("prep.conv.weight: [32, 1, 3, 3] here, [32, 3, 3, 3] in the file" in str(n) for n in caught.value.notes)
+    assert any("prep.conv.weight: [32, 1, 3, 3] here, [32, 1, 5, 5] in the file" in str(n) for n in caught.value.notes)
     assert all(torch.equal(before[name], tensor) for name, tensor in target.state_dict().items())
 
 

@@ -326,13 +326,14 @@ def _placed(node: Mapping, key: str, kind: type[ZooError]) -> Iterator[None]:
 
 def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:
     """The network's module on the CPU with its first weights, and what there is to say of them."""
-    module = network.build()
+    notes: list[str] = []
+    module = network.build(note=notes.append)
     if network.weights is not None:
-        return module, (load_weights(module, network.weights, may_lack_head=True),)
+        return module, (load_weights(module, network.weights, may_lack_head=True, foreign=network.foreign),)
     wanted = images_wanted(network.plan) if network.plan is not None else 0
     if wanted:
         initialise_from_images(module, _FirstImages(train, wanted))
-    return module, ()
+    return module, tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _of_network(target: str, out: Path, options: ExportOptions, note: Say) -> Ex
     for option, is_given in (("--checkpoint", options.checkpoint is not None), ("--pixels", options.pixels)):
         if is_given:
             raise UsageError(f"{option} is for runs, and {target} is none", help=f"leave {option} out, or name a run")
-    module = load_target(target, input_shape=options.input_shape)
+    module = load_target(target, input_shape=options.input_shape, note=note)
     if not found.pretrained and found.weights is None:
         note(f"{target} is not trained: the file has the weights that a training begins with")
         if (run := _run_of_recipe(target)) is not None:

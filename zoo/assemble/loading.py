@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from zoo.assemble.networks import Shape
+from zoo.assemble.options import Say
 from zoo.assemble.series import newest_run
 from zoo.assemble.targets import is_of_run, network, run_named, run_of
 from zoo.diagnostics import Diagnostics
@@ -26,10 +27,12 @@ def load_target(
     weights: str | Path | None = None,
     params: dict[str, Any] | None = None,
     input_shape: Shape | None = None,
+    note: Say = lambda text: None,
 ) -> nn.Module:
     """The module: fp32, contiguous, on the CPU; a run's with the weights of its last checkpoint, or of the one named.
 
-    One that has trained weights is in evaluation mode.
+    One that has trained weights is in evaluation mode. ``note`` is told what of a file was loaded, and what is new or
+    was changed.
 
     ``weights="pretrained"`` gives a timm or torchvision model its library's, as `weights: pretrained` of a recipe does.
     """
@@ -41,9 +44,9 @@ def load_target(
         found = replace(found, pretrained=True)
     elif weights is not None:
         found = replace(found, pretrained=False, weights=Path(weights))
-    module = found.build()
+    module = found.build(note=note)
     if found.weights is not None:
-        load_weights(module, found.weights)
+        note(load_weights(module, found.weights, foreign=found.foreign))
     elif weights is None and (run := run_named(target)) is not None:
         load_checkpoint(module, *run_and_checkpoint(target if is_of_run(Path(target)) else str(run)))
     elif not found.pretrained:

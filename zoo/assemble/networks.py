@@ -15,6 +15,7 @@ from torch import nn
 
 from zoo.architectures import architecture_path
 from zoo.assemble.memory import require_memory
+from zoo.assemble.options import Say
 from zoo.assemble.resolve import Resolved
 from zoo.data.places import expanded
 from zoo.diagnostics import Diagnostic, Diagnostics
@@ -51,8 +52,10 @@ class Network:
         """Channels, height and width of its images: of several inputs, the first."""
         return tuple(next(iter(self.inputs.values())))
 
-    def build(self, device: str | torch.device = "cpu") -> nn.Module:
+    def build(self, device: str | torch.device = "cpu", note: Say = lambda text: None) -> nn.Module:
         """The module: fp32, contiguous, freshly initialised from torch's random state (on ``meta``: not at all).
+
+        ``note`` is told what of pretrained weights was left out or resampled.
 
         Raises EnvironmentFault for a network whose weights this machine cannot hold.
         """
@@ -66,7 +69,7 @@ class Network:
         assert self.foreign is not None
         on_meta = torch.device(device).type == "meta"
         with torch.device(device), redirect_stdout(sys.stderr):  # torch.hub prints there what it downloads
-            return self.foreign.build(classes=self.classes, pretrained=self.pretrained and not on_meta)
+            return self.foreign.build(classes=self.classes, pretrained=self.pretrained and not on_meta, note=note)
 
     @contextmanager
     def fitting(self) -> Iterator[None]:

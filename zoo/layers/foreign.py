@@ -81,8 +81,7 @@ def build_foreign(
         raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
     if refused := _refused(library, name, kwargs):
         raise UsageError(refused.message, help=refused.help)
-    options = {**kwargs.pop("kwargs", {}), **{key: value for key, value in kwargs.items() if value is not None}}
-    options = {**_own_defaults(library, name), **options}
+    options = _options(library, name, kwargs)
     build = _build_timm if library == "timm" else _build_torchvision
     try:
         if torch.get_default_device().type == "meta":
@@ -99,6 +98,35 @@ def build_foreign(
             f"{library}: the weights of {name} could not be loaded: {error}",
             help="without a network, fill the library's cache first, or do without pretrained weights",
         ) from error
+
+
+def _options(library: Library, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords that the library's own function gets for arguments as files have them."""
+    written = {key: value for key, value in arguments.items() if key != "kwargs" and value is not None}
+    return {**_own_defaults(library, name), **(arguments.get("kwargs") or {}), **written}
+
+
+Filter: TypeAlias = Callable[..., dict[str, Any]]  # of a state dict and, as a rule, the model
+
+
+def timm_filter(name: str, arguments: Mapping[str, Any]) -> Filter | None:
+    """What timm's loader of pretrained weights has for a model: it renames a checkpoint's tensors and resizes them.
+
+    timm's builder hands it to the loader and keeps it nowhere. So the model is built once more, on the meta device,
+    with a loader that loads nothing and remembers it. None where the model has none.
+    """
+    import timm
+    from timm.models import _builder
+
+    found: list[Filter | None] = [None]
+    own = _builder.load_pretrained
+    _builder.load_pretrained = lambda *_, filter_fn=None, **__: found.append(filter_fn)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            _on_meta(lambda: timm.create_model(name, pretrained=True, **_options("timm", name, arguments)))
+    finally:
+        _builder.load_pretrained = own
+    return found[-1]
 
 
 def map_nodes(model: nn.Module) -> dict[str, str]:

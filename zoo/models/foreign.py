@@ -18,7 +18,10 @@ from zoo.document import Entry, Mapping, Scalar, plain
 from zoo.errors import UsageError
 from zoo.layers import ops
 from zoo.layers.foreign import LIBRARIES, Library, argument_fault, build_foreign, unknown_model
+from zoo.models.conversion import convert, heard_from_timm, told
 from zoo.schema import validate
+
+Say = Callable[[str], None]  # a line for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,39 @@ class ForeignModel:
     input_shape: tuple[int, int, int]
     arguments: dict[str, Any] = field(default_factory=dict)
 
-    def build(self, *, classes: int | None = None, pretrained: bool = False) -> nn.Module:
+    def build(
+        self, *, classes: int | None = None, pretrained: bool = False, note: Say = lambda text: None
+    ) -> nn.Module:
         """Builds it, with a head for so many classes. Pretrained weights are downloaded by the library itself.
 
-        With both, the head is new where the pretrained one has another number of classes.
+        With both, the head is new where the pretrained one has another number of classes, and positions are resampled
+        for images of another size; ``note`` is told.
         Raises UsageError for arguments it does not take, EnvironmentFault where the weights cannot be had.
         """
-        if not pretrained or self.library == "timm" or classes is None:
-            return build_foreign(self.library, self.name, pretrained=pretrained, num_classes=classes, **self.arguments)
-        return _with_head_for(build_foreign(self.library, self.name, pretrained=True, **self.arguments), classes)
+        build = partial(build_foreign, self.library, self.name)
+        if not pretrained:
+            return build(num_classes=classes, **self.arguments)
+        if self.library == "timm":
+            with heard_from_timm(note):
+                return build(num_classes=classes, pretrained=True, **self.arguments)
+        module = self._of_its_own_size(note)
+        return module if classes is None else _with_head_for(module, classes, note)
+
+    def _of_its_own_size(self, note: Say) -> nn.Module:
+        """A pretrained model of torchvision; its vision transformers refuse another ``image_size`` with weights."""
+        build = partial(build_foreign, self.library, self.name)
+        own = self.arguments.get("kwargs") or {}
+        others = {key: value for key, value in self.arguments.items() if key not in ("kwargs", "image_size")}
+        others |= {"kwargs": {key: value for key, value in own.items() if key != "image_size"}}
+        if others["kwargs"] == own and "image_size" not in self.arguments:
+            return build(pretrained=True, **self.arguments)
+        weights, module = build(pretrained=True, **others).state_dict(), build(**self.arguments)
+        conversion = convert(self.library, self.name, self.arguments, module, weights)
+        assert conversion is not None  # no other model of torchvision's takes an image_size
+        module.load_state_dict(conversion.tensors)
+        for line in told(weights, conversion, module):
+            note(line)
+        return module
 
 
 def foreign_target(text: str) -> ForeignModel | None:
@@ -112,7 +139,7 @@ def _input_shape(library: Library, name: str) -> tuple[int, int, int]:
     return 3, side, side
 
 
-def _with_head_for(module: nn.Module, classes: int) -> nn.Module:
+def _with_head_for(module: nn.Module, classes: int, note: Say) -> nn.Module:
     """Replaces the last linear layer, or 1x1 convolution, which is where torchvision's classifiers count classes."""
     weighty = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     name, head = weighty[-1] if weighty else ("", None)
@@ -126,4 +153,5 @@ def _with_head_for(module: nn.Module, classes: int) -> nn.Module:
     if counts != classes:
         parent = module.get_submodule(name.rpartition(".")[0])
         setattr(parent, name.rpartition(".")[2], make(bias=head.bias is not None))
+        note(f"{name} is new: {classes} classes here, {counts} in the pretrained weights")
     return module

@@ -5,7 +5,9 @@ A pickle is read with ``torch.load(weights_only=True)`` and in no other way: wha
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -20,10 +22,17 @@ from torch import Tensor, nn
 from zoo.diagnostics import and_more, counted, first_of
 from zoo.errors import CheckpointError, first_line
 from zoo.layout import CHECKPOINTS, is_dir, is_file
+from zoo.models.conversion import convert, told, with_channels
+from zoo.models.foreign import ForeignModel
 from zoo.registry import listed, nearest
 
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "weights")
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "weights", "module")
+_AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # as timm does, they are taken before the weights
 _MOST_NAMED = 8
+_AS_THEY_ARE = (
+    "an architecture takes tensors as they are: give it the params, and the size of images, that they were made with; "
+    "positions are resampled for model: {timm: NAME} and {torchvision: NAME}"
+)
 # What torch's unpickler raises where bytes are missing or others.
 _DAMAGES = (
     RuntimeError,
@@ -38,37 +47,73 @@ _DAMAGES = (
 )
 
 
-def load_weights(module: nn.Module, path: str | Path, *, may_lack_head: bool = False) -> str:
+def load_weights(
+    module: nn.Module, path: str | Path, *, may_lack_head: bool = False, foreign: ForeignModel | None = None
+) -> str:
     """Fills a module with a file's weights, in place: device, dtype and memory layout stay the module's.
 
     The names in the file may bear a prefix, of a wrapper or of the larger model that the network was a part of. Where
     the classifier was made for another number of classes, or with ``may_lack_head`` is not there, the module's own,
-    freshly initialised, stays. Returns a line that says what was loaded.
+    freshly initialised, stays. A first convolution of other channels is adapted, and for a ``foreign`` model its
+    library's functions for weights of another image size and other names are tried. Returns a line that says what was
+    loaded and what was changed.
 
     Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
     """
     path = Path(path)
-    own, tensors = module.state_dict(), read_weights(path)
+    own, (tensors, average) = module.state_dict(), _read(path)
     prefix = _prefix(tensors, own, path)
     given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    where = f", the averages in {average}" if average else ""
+    where += f", those below {prefix.removesuffix('.')}" if len(given) < len(tensors) else ""
+    _require_same_kind({name: tensor for name, tensor in own.items() if name in given}, given, path)
+    given, notes = _fitted(module, own, given, foreign)
     head = _names_of_head(own)
     is_headless = may_lack_head and 0 < len(head) < len(own) and not head & given.keys()
-    absent = head if is_headless else set()
-    # Files of before PyTorch 0.4.1 lack these counts, which nothing but an average without momentum reads.
-    absent |= {name for name in own if name.endswith("num_batches_tracked") and name not in given}
+    absent = (head if is_headless else set()) | _counts_left_out(own, given)
     wanted = {name: tensor for name, tensor in own.items() if name not in absent}
     _require_same_names(wanted, given, path)
-    _require_same_kind(wanted, given, path)
     misfits = [name for name, tensor in wanted.items() if tensor.shape != given[name].shape]
-    _require_same_shapes(own, given, misfits, path)
+    _require_same_shapes(own, given, misfits, path, is_graph=foreign is None)
     kept = {*absent, *misfits}
     module.load_state_dict({name: own[name] if name in kept else given[name] for name in own})
-    where = f", those below {prefix.removesuffix('.')}" if len(given) < len(tensors) else ""
     why = "it is not in the file" if is_headless else ""
     if misfits:
         why = f"{own[misfits[0]].shape[0]} classes here, {given[misfits[0]].shape[0]} in the file"
-    new = f"; {_module_of_head(own)} is new: {why}" if why else ""
-    return f"loaded {len(own) - len(kept)} tensors from {path}{where}{new}"
+    new = f"{_module_of_head(own)} is new: {why}" if why else ""
+    return "; ".join([f"loaded {len(own) - len(kept)} tensors from {path}{where}", *filter(None, [new, *notes])])
+
+
+def _fitted(
+    module: nn.Module, own: Mapping[str, Tensor], given: dict[str, Tensor], foreign: ForeignModel | None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors as the network takes them, and what was done for it; as they are where nothing helps."""
+    if _fits(own, given):
+        return given, []
+    adapted, notes = with_channels(module, given)
+    if _fits(own, adapted):
+        return adapted, notes
+    if foreign is None:
+        return given, []
+    conversion = convert(foreign.library, foreign.name, foreign.arguments, module, given)
+    if conversion is not None:
+        adapted, notes = with_channels(module, conversion.tensors)
+        if _fits(own, adapted):
+            return adapted, [*told(given, conversion, module), *notes]
+    return given, []
+
+
+def _fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
+    """Whether names and shapes are the network's, those of the classifier left out of account."""
+    body = own.keys() - _names_of_head(own)
+    if given.keys() - own.keys() or body - given.keys() - _counts_left_out(own, given):
+        return False
+    return all(own[name].shape == given[name].shape for name in body & given.keys())
+
+
+def _counts_left_out(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
+    """Files of before PyTorch 0.4.1 lack these counts, which nothing but an average without momentum reads."""
+    return {name for name in own if name.endswith("num_batches_tracked") and name not in given}
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -76,8 +121,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
     """
+    return _read(path)[0]
+
+
+def _read(path: str | Path) -> tuple[dict[str, Tensor], str]:
+    """As :func:`read_weights`, and the key of the average of the weights, where the file has one beside them."""
     file = weights_file(path)
-    return _read_safetensors(file) if _is_safetensors(file) else _read_pickle(file)
+    return (_read_safetensors(file), "") if _is_safetensors(file) else _read_pickle(file)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -144,9 +194,11 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_pickle(file: Path) -> dict[str, Tensor]:
+def _read_pickle(file: Path) -> tuple[dict[str, Tensor], str]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of other pickle protocols, which are read or refused below
+        # Warnings are of other pickle protocols, which are read or refused below. A Namespace is what training scripts
+        # leave beside the weights: attributes, and nothing that runs.
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if not _is_pickle(file):
@@ -171,18 +223,38 @@ def _is_pickle(file: Path) -> bool:
 
 def _reason(error: pickle.UnpicklingError) -> str:
     """What torch says is wrong, without its advice to open the file all the same."""
-    said = [line.strip() for line in str(error).split("\n")]
-    return next((line for line in said if line and "weights_only" not in line), said[0])
+    text = str(error)
+    foreign = re.search(r"GLOBAL (\S+) was not an allowed global", text)
+    if foreign is not None:
+        return f"it also holds an object of {foreign[1]}"
+    said = [line.strip() for line in text.split("\n")]
+    return next((line for line in said if line and "weights_only" not in line and "can still be" not in line), said[0])
 
 
-def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:
-    """The state dict, also from inside a training checkpoint that bears it under a usual name."""
+def _state_dict(content: Any, file: Path) -> tuple[dict[str, Tensor], str]:
+    """The state dict, also from inside a training checkpoint that bears it under a usual name; and that of an average.
+
+    An average of the weights is what such a training tests, so it comes before them.
+    """
+    for key in _AVERAGES:
+        average = content.get(key) if isinstance(content, Mapping) else None
+        if isinstance(average, Mapping) and _is_state_dict(_unwrapped(average)):
+            return {str(name): tensor for name, tensor in _unwrapped(average).items()}, key
+    content = _unwrapped(content)
+    if not _is_state_dict(content):
+        raise CheckpointError(f"{file} holds no state dict of tensors", code="weights-refused")
+    return {str(name): tensor for name, tensor in content.items()}, ""
+
+
+def _unwrapped(content: Any) -> Any:
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{file} holds no state dict of tensors", code="weights-refused")
-    return {str(name): tensor for name, tensor in content.items()}
+    return content
+
+
+def _is_state_dict(content: Any) -> bool:
+    return isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
@@ -202,18 +274,22 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
 
 
 def _require_same_shapes(
-    own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: Sequence[str], path: Path
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: Sequence[str], path: Path, *, is_graph: bool
 ) -> None:
     """Raises CheckpointError unless what differs is the classifier, in the number of classes alone."""
-    is_head = set(misfits) <= _names_of_head(own)
-    pairs = [(own[name], given[name]) for name in misfits]
-    if is_head and all(here.dim() == there.dim() and here.shape[1:] == there.shape[1:] for here, there in pairs):
+    head = _names_of_head(own)
+    in_head = [name for name in misfits if name in head]
+    pairs = [(own[name], given[name]) for name in in_head]
+    is_of_classes = all(here.dim() == there.dim() and here.shape[1:] == there.shape[1:] for here, there in pairs)
+    odd = [name for name in misfits if not is_of_classes or name not in head]
+    if not odd:
         return
-    shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in misfits]
+    shapes = [f"{name}: {list(own[name].shape)} here, {list(given[name].shape)} in the file" for name in odd]
     raise CheckpointError(
-        f"{path}: {counted(len(misfits), 'tensor')} of another shape",
+        f"{path}: {counted(len(odd), 'tensor')} of another shape",
         code="weights-shape",
         notes=and_more(shapes[:_MOST_NAMED], len(shapes)),
+        help=_AS_THEY_ARE if is_graph else "give the model the arguments that the file was made with",
     )
 
 
