@@ -13,6 +13,7 @@ from zoo.architectures import architecture_path
 from zoo.assemble.build import Foundation, lay_foundation, open_data
 from zoo.assemble.check import check_file
 from zoo.assemble.find_lr import find_learning_rate
+from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import prepare
 from zoo.errors import ConfigError, DataError, UsageError, raise_if_errors
@@ -54,6 +55,15 @@ def test_images_that_another_librarys_model_cannot_take_are_told_at_its_name(rec
     with pytest.raises(UsageError, match=r"cannot take images of \[1, 8, 8\]") as caught:
         run(recipe)
     assert str(caught.value.span).startswith(f"{recipe}:3:")
+    assert caught.value.help == "its own input is what `zoo summary` shows"  # 8 pixels are less than a patch
+
+
+@pytest.mark.parametrize("target", ["timm:vit_tiny_patch16_224", "torchvision:vit_b_32"])
+def test_a_model_of_one_size_names_the_argument_that_builds_it_for_another(target: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot take images of \[3, 32, 32\]") as caught:
+        assert foreign_network(target, (3, 32, 32)).output_shape
+    key = "img_size" if target.startswith("timm") else "image_size"
+    assert caught.value.help == f"{key}: 32 builds it for them; weights of another size are resampled"
 
 
 def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:

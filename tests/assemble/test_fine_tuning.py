@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import zoo
+from zoo.assemble.dry_run import dry_run
 from zoo.assemble.find_lr import find_learning_rate
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
@@ -108,11 +110,12 @@ def test_a_finished_run_is_a_network_as_any_other(recipe: str) -> None:
 
 def test_a_range_test_takes_the_steps_of_the_training(recipe: str) -> None:
     """The loss of the first step shows which statistics it normalised by."""
-    sets = ("optimizer.lr=find",)
+    sets, notes = ("optimizer.lr=find",), list[str]()
     still, learning = (
-        find_learning_rate(recipe, RunOptions(sets=(*sets, said), quiet=True), raise_if_errors, print).found
+        find_learning_rate(recipe, RunOptions(sets=(*sets, said), quiet=True), raise_if_errors, notes.append).found
         for said in (FREEZE, "train.freeze_statistics=false")
     )
+    assert sum(note.startswith("loaded 38 tensors from runs/pretrained/0001/checkpoints/last") for note in notes) == 2
     assert still.range_test.losses[0] != learning.range_test.losses[0]
     assert (still.is_new, learning.is_new) == (True, True)  # neither is taken for the other in the cache
 
@@ -157,3 +160,24 @@ def test_a_decayed_training_goes_on_where_it_stood(recipe: str) -> None:
     whole, parts = run(recipe, *longer), run(recipe, *longer, "train.epochs=2")
     run(recipe, *longer, run_dir=parts, resume=True)
     assert all(torch.equal(value, weights(parts)[name]) for name, value in weights(whole).items())
+
+
+def test_a_dry_run_says_how_weights_of_another_size_were_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_file(zoo.load_model("timm:test_vit").state_dict(), "w.safetensors")
+    Path("vit.yaml").write_text("""
+model: {timm: test_vit, img_size: 32, in_chans: 1, weights: w.safetensors}
+data: {source: synthetic, shape: [1, 32, 32], classes: 3, train: 8, test: 4, batch_size: 4}
+optimizer: {name: SGD, lr: 0.05}
+train: {max_steps: 1}
+""")
+    notes: list[str] = []
+    dry_run("vit.yaml", RunOptions(quiet=True), raise_if_errors, notes.append)
+    (note,) = (note for note in notes if note.startswith("loaded"))
+    assert note.endswith(
+        "w.safetensors; head is new: 3 classes here, 1000 in the file; "
+        "resampled by timm, bicubic: pos_embed 10 x 10 -> 2 x 2; "
+        "patch_embed.proj takes 1 channel here, 3 in the file: summed"
+    )

@@ -88,7 +88,7 @@ def find_learning_rate(
     if out is not None:
         make_folder(out)
     dataset = open_data(resolved, options)
-    found = run_range_test(resolved, parts, dataset, options, note)
+    found = run_range_test(resolved, parts, dataset, options, note, tell_of=note)
     if out is None:
         return FoundRate(found)
     figure = out / f"lr_find_{resolved.recipe.name}.png"

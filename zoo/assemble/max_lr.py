@@ -98,12 +98,23 @@ def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> 
     return Found(range_test_of(facts["range_test"]), facts["lr"], kept, facts["is_new"])
 
 
-def run_range_test(resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Say) -> Found:
+def run_range_test(
+    resolved: Resolved,
+    parts: Parts,
+    dataset: Dataset,
+    options: RunOptions,
+    note: Say,
+    *,
+    tell_of: Say = lambda text: None,
+) -> Found:
     """The LR range test of a recipe, in isolation; from the cache where it was run before.
 
+    ``tell_of`` gets what there is to say of data and weights, which a training that follows says itself.
     Raises what :func:`lay_foundation` and :func:`refuse_single_images` raise.
     """
     base = lay_foundation(resolved, parts, dataset, options)
+    for line in base.notes:
+        tell_of(line)
     refuse_single_images(resolved, base)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics(), parameter_depths)
     if any_loaded():  # a plugin's code could change what it does

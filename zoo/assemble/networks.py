@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,20 @@ class Network:
                 raise
             shapes = ", ".join(str(list(shape)) for shape in self.inputs.values())
             message = f"{self.name} cannot take images of {shapes}: {first_line(error)}"
-            raise UsageError(message, code="input-shape", help="its own input is what `zoo summary` shows") from None
+            raise UsageError(message, code="input-shape", help=self._other_size()) from None
+
+    def _other_size(self) -> str:
+        """The way out where a foreign model is built for images of one size: the argument that says which."""
+        assert self.foreign is not None
+        key = "img_size" if self.foreign.library == "timm" else "image_size"
+        height, width = self.input_shape[-2:]
+        said = self.foreign.arguments.keys() | (self.foreign.arguments.get("kwargs") or {}).keys()
+        if height == width and key not in said:
+            sized = replace(self.foreign, arguments={**self.foreign.arguments, key: height})
+            with suppress(UsageError):  # it takes no such argument, or not such images either
+                if replace(self, foreign=sized).output_shape is not None:
+                    return f"{key}: {height} builds it for them; weights of another size are resampled"
+        return "its own input is what `zoo summary` shows"
 
     @property
     def download(self) -> str | None:
