@@ -122,6 +122,16 @@ def test_names_of_another_project_are_turned_into_timms(tmp_path: Path) -> None:
     assert all(map(torch.equal, source.state_dict().values(), target.state_dict().values()))
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_model_with_two_heads_gets_both_anew(is_there: bool, tmp_path: Path) -> None:
+    foreign = ForeignModel("timm", "efficientformer_l1", (3, 224, 224), {"kwargs": {"depths": [1, 1, 1, 1]}})
+    source, target = foreign.build(), foreign.build(classes=3)
+    state = {name: value for name, value in source.state_dict().items() if is_there or "head" not in name}
+    line = load_weights(target, written(state, "safetensors", tmp_path), may_lack_head=True, foreign=foreign)
+    why = "3 classes here, 1000 in the file" if is_there else "it is not in the file"
+    assert line.endswith(f"; head and head_dist are new: {why}")
+
+
 def transformer(side: int) -> VisionTransformer:
     return VisionTransformer(image_size=side, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8)
 

@@ -11,7 +11,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -62,50 +62,55 @@ def load_weights(
     """
     path = Path(path)
     own, (tensors, average) = module.state_dict(), _read(path)
-    prefix = _prefix(tensors, own, path)
+    heads = _heads(module, own)
+    head = {name for name in own if name.rpartition(".")[0] in heads}
+    prefix = _prefix(tensors, own, head, path)
     given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     where = f", the averages in {average}" if average else ""
     where += f", those below {prefix.removesuffix('.')}" if len(given) < len(tensors) else ""
     _require_same_kind({name: tensor for name, tensor in own.items() if name in given}, given, path)
-    given, notes = _fitted(module, own, given, foreign)
-    head = _names_of_head(own)
+    given, notes = _fitted(module, own, head, given, foreign)
     is_headless = may_lack_head and 0 < len(head) < len(own) and not head & given.keys()
     absent = (head if is_headless else set()) | _counts_left_out(own, given)
     wanted = {name: tensor for name, tensor in own.items() if name not in absent}
     _require_same_names(wanted, given, path)
     misfits = [name for name, tensor in wanted.items() if tensor.shape != given[name].shape]
-    _require_same_shapes(own, given, misfits, path, is_graph=foreign is None)
+    _require_same_shapes(own, given, misfits, head, path, is_graph=foreign is None)
     kept = {*absent, *misfits}
     module.load_state_dict({name: own[name] if name in kept else given[name] for name in own})
     why = "it is not in the file" if is_headless else ""
     if misfits:
         why = f"{own[misfits[0]].shape[0]} classes here, {given[misfits[0]].shape[0]} in the file"
-    new = f"{_module_of_head(own)} is new: {why}" if why else ""
+    new = f"{listed(heads, 'and')} {'is' if len(heads) == 1 else 'are'} new: {why}" if why else ""
     return "; ".join([f"loaded {len(own) - len(kept)} tensors from {path}{where}", *filter(None, [new, *notes])])
 
 
 def _fitted(
-    module: nn.Module, own: Mapping[str, Tensor], given: dict[str, Tensor], foreign: ForeignModel | None
+    module: nn.Module,
+    own: Mapping[str, Tensor],
+    head: Set[str],
+    given: dict[str, Tensor],
+    foreign: ForeignModel | None,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors as the network takes them, and what was done for it; as they are where nothing helps."""
-    if _fits(own, given):
+    if _fits(own, head, given):
         return given, []
     adapted, notes = with_channels(module, given)
-    if _fits(own, adapted):
+    if _fits(own, head, adapted):
         return adapted, notes
     if foreign is None:
         return given, []
     conversion = convert(foreign.library, foreign.name, foreign.arguments, module, given)
     if conversion is not None:
         adapted, notes = with_channels(module, conversion.tensors)
-        if _fits(own, adapted):
+        if _fits(own, head, adapted):
             return adapted, [*told(given, conversion, module), *notes]
     return given, []
 
 
-def _fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
+def _fits(own: Mapping[str, Tensor], head: Set[str], given: Mapping[str, Tensor]) -> bool:
     """Whether names and shapes are the network's, those of the classifier left out of account."""
-    body = own.keys() - _names_of_head(own)
+    body = own.keys() - head
     if given.keys() - own.keys() or body - given.keys() - _counts_left_out(own, given):
         return False
     return all(own[name].shape == given[name].shape for name in body & given.keys())
@@ -142,12 +147,11 @@ def weights_file(path: str | Path) -> Path:
     return file
 
 
-def _prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> str:
+def _prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor], head: Set[str], path: Path) -> str:
     """What stands in front of the network's names in a file: ``module.`` of DataParallel, ``model.``, ``encoder_q.``.
 
     Raises CheckpointError where the network is there under several.
     """
-    head = _names_of_head(own)
     body = [name for name in own if name not in head and not name.endswith("num_batches_tracked")] or list(own)
     if given.keys() & own.keys() or not body:
         return ""
@@ -164,13 +168,11 @@ def _prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) 
     return found[0] if found else ""
 
 
-def _module_of_head(own: Mapping[str, Tensor]) -> str:
-    """The classifier's name: it comes last."""
-    return list(own)[-1].rpartition(".")[0] if own else ""
-
-
-def _names_of_head(own: Mapping[str, Tensor]) -> set[str]:
-    return {name for name in own if name.rpartition(".")[0] == _module_of_head(own)}
+def _heads(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
+    """The classifiers' names: of a timm model those that timm names, of any other the layer that comes last."""
+    named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
+    known = [name for name in ((named,) if isinstance(named, str) else named) if f"{name}.weight" in own]
+    return known or [list(own)[-1].rpartition(".")[0] if own else ""]
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -274,10 +276,15 @@ def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], 
 
 
 def _require_same_shapes(
-    own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: Sequence[str], path: Path, *, is_graph: bool
+    own: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    misfits: Sequence[str],
+    head: Set[str],
+    path: Path,
+    *,
+    is_graph: bool,
 ) -> None:
     """Raises CheckpointError unless what differs is the classifier, in the number of classes alone."""
-    head = _names_of_head(own)
     in_head = [name for name in misfits if name in head]
     pairs = [(own[name], given[name]) for name in in_head]
     is_of_classes = all(here.dim() == there.dim() and here.shape[1:] == there.shape[1:] for here, there in pairs)
