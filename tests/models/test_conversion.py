@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
+from torchvision.models import VisionTransformer, googlenet
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from tests.models.test_weights import tiny
@@ -144,6 +144,14 @@ def test_positions_of_torchvisions_transformer_go_through_its_own_function(tmp_p
     assert line.endswith("; resampled by torchvision, bicubic: encoder.pos_embedding 4 x 4 -> 6 x 6")
     expected = interpolate_embeddings(48, 8, source.state_dict())
     assert all(torch.equal(value, expected[name]) for name, value in target.state_dict().items())
+
+
+def test_torchvisions_own_files_of_googlenet_leave_their_auxiliary_heads_behind(tmp_path: Path) -> None:
+    foreign = ForeignModel("torchvision", "googlenet", (3, 224, 224), {"kwargs": {"init_weights": False}})
+    source, target = googlenet(init_weights=False), foreign.build()
+    line = load_weights(target, written(source.state_dict(), "safetensors", tmp_path), foreign=foreign)
+    assert line.endswith("; 20 tensors renamed or left out by torchvision")
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])

@@ -231,7 +231,7 @@ _FILES = (
     "cache_dir",
     "weights",
 )
-_WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # of torchvision; they train on more than the scores
+WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # of torchvision; they train on more than the scores
 
 
 def _refused(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:
@@ -245,7 +245,7 @@ def _refused(library: Library, name: str, arguments: Mapping[str, Any]) -> Argum
     for key in _FILES:
         if given.get(key) is not None:
             return ArgumentFault(key, f"{name} takes no {key} here", "write weights: FILE in a recipe")
-    if library == "torchvision" and name in _WITH_AUXILIARY_HEADS and given.get("aux_logits"):
+    if library == "torchvision" and name in WITH_AUXILIARY_HEADS and given.get("aux_logits"):
         message = f"{name}: with aux_logits more than the scores comes out in training"
         return ArgumentFault("aux_logits", message, "leave it out: the auxiliary heads are")
     return None
@@ -253,7 +253,7 @@ def _refused(library: Library, name: str, arguments: Mapping[str, Any]) -> Argum
 
 def _own_defaults(library: Library, name: str) -> dict[str, Any]:
     """Arguments that zoo gives where the file does not."""
-    return {"aux_logits": False} if library == "torchvision" and name in _WITH_AUXILIARY_HEADS else {}
+    return {"aux_logits": False} if library == "torchvision" and name in WITH_AUXILIARY_HEADS else {}
 
 
 def argument_fault(library: Library, name: str, arguments: Mapping[str, Any]) -> ArgumentFault | None:

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.diagnostics import counted
-from zoo.layers.foreign import Library, timm_filter
+from zoo.layers.foreign import WITH_AUXILIARY_HEADS, Library, timm_filter
 
 _MOST_TOKENS = 8  # in front of the positions of a grid: class, distillation, registers
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # as torchvision calls them
 # What a library's function raises at tensors that it was not written for.
 _FAILURES = (
     AssertionError,
@@ -49,13 +50,17 @@ def convert(
 ) -> Conversion | None:
     """A file's tensors through what the model's library has for files of other forms; None where that is nothing.
 
-    Of timm it is the family's filter of pretrained weights, of torchvision ``interpolate_embeddings``.
+    Of timm it is the family's filter of pretrained weights, of torchvision ``interpolate_embeddings``, and what its
+    builders do to GoogLeNet and Inception: auxiliary heads are taken off.
     """
     if library == "timm":
         function = timm_filter(name, arguments)
         return _converted("timm", function, dict(tensors), module) if function is not None else None
     from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
+    if name in WITH_AUXILIARY_HEADS:
+        kept = {key: value for key, value in tensors.items() if not key.startswith(_AUXILIARY)}
+        return Conversion("torchvision", kept)
     if not isinstance(module, VisionTransformer):
         return None
     return _converted("torchvision", interpolate_embeddings, module.image_size, module.patch_size, dict(tensors))
