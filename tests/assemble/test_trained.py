@@ -16,7 +16,7 @@ from PIL import Image
 import zoo
 from zoo.assemble import explaining
 from zoo.assemble.explaining import ExplainOptions, explain_target, statistics_of
-from zoo.assemble.loading import find_run, run_and_checkpoint
+from zoo.assemble.finding import find_run, run_and_checkpoint
 from zoo.assemble.networks import foreign_network
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe

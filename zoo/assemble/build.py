@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,9 +21,8 @@ from zoo.assemble.environment import data_folder
 from zoo.assemble.fitting import (
     check_early_stopping,
     check_views,
-    misfit,
-    planned_for,
-    refused_channels,
+    fitting_network,
+    placed,
     steps_before_opening,
 )
 from zoo.assemble.losses import fitting_loss
@@ -32,20 +30,18 @@ from zoo.assemble.networks import Network, Shape
 from zoo.assemble.norm_statistics import freeze_as_said
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
+from zoo.assemble.precision import settle_precision
 from zoo.assemble.resolve import Resolved
-from zoo.data import Batches, Dataset, Description, make_batches, open_dataset
+from zoo.data import Batches, Dataset, make_batches, open_dataset
 from zoo.diagnostics import Diagnostic, Diagnostics, and_more
-from zoo.document import Mapping
-from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, ZooError, raise_if_errors
+from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
 from zoo.layout import RESOLVED
 from zoo.models import load_weights, parameter_depths
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.optim.frozen_statistics import into_training
 from zoo.train import Averaging, Runtime, Steps, Training, count_steps
-from zoo.train.misread import misread_layer
 from zoo.train.ranks import Ranks
-from zoo.train.runtime import Choice
 from zoo.train.state import seed_everything
 
 SMALLEST_EVAL_BATCH = 500
@@ -115,15 +111,15 @@ def lay_foundation(
         options.ranks,
     )
     with (
-        _placed(resolved.section("data"), "drop_last", DataError),
-        _placed(resolved.section("transforms"), "backend", UsageError),
+        placed(resolved.section("data"), "drop_last", DataError),
+        placed(resolved.section("transforms"), "backend", UsageError),
     ):
         train, validation, test = _batches(resolved, parts, dataset, runtime.device)
     network = fitting_network(resolved, parts, dataset, image_shape(test))
     if with_weights and network.download is not None and options.ranks.is_first:
         print(network.download, file=sys.stderr, flush=True)
     seed_everything(recipe.seed)
-    with _placed(resolved.section("model"), "weights", CheckpointError):
+    with placed(resolved.section("model"), "weights", CheckpointError):
         module, notes = _module(network, train) if with_weights else (network.untrained.build(), ())
     freeze_as_said(resolved, module)
     runtime.place(module)
@@ -141,20 +137,6 @@ def lay_foundation(
         loss.to(runtime.device),
         (*_left_out(dataset), *_untested(dataset), *notes),
     )
-
-
-def settle_precision(runtime: Runtime, requested: str, module: nn.Module, network: Network) -> tuple[str, ...]:
-    """Leaves bf16 where PyTorch's gradient of a layer is wrong in it, or warns where bf16 was asked for."""
-    if runtime.device.type != "cpu" or runtime.precision != "bf16":
-        return ()
-    layer = misread_layer(module, torch.zeros(1, *network.input_shape))
-    if layer is None:
-        return ()
-    reason = f"the stride of {layer} exceeds its map, where PyTorch's bf16 gradient is wrong on a CPU"
-    if requested != "auto":
-        return (f"warning: {reason}; train.precision: fp32 is right",)
-    runtime.change_precision(Choice("fp32", reason))
-    return ()
 
 
 def build(
@@ -291,37 +273,6 @@ def _untested(dataset: Dataset) -> tuple[str, ...]:
 def image_shape(batches: Batches) -> Shape:
     """Channels, height and width of the images that reach the network."""
     return tuple(batches.batch(1, [0]).images.shape[1:])
-
-
-def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Description, shape: Shape) -> Network:
-    """The network for images of this shape, with as many logits as the data has classes. Raises DataError if not."""
-    network = parts.network
-    if tuple(network.inputs.values()) != (shape,):
-        diagnostics = Diagnostics()
-        planned = planned_for(resolved, shape, dataset.name, diagnostics)
-        raise_if_errors(diagnostics)
-        assert planned is not None
-        network = planned
-    refusal = refused_channels(resolved, network, shape, dataset.name)
-    if refusal is not None:
-        raise refusal
-    network = network.for_classes(len(dataset.classes))
-    with _placed(resolved.section("model"), "timm", UsageError):
-        output, classes = network.output_shape, len(dataset.classes)
-    if output != (2, classes):
-        raise misfit(resolved, network, output, dataset.name, classes)
-    return network
-
-
-@contextmanager
-def _placed(node: Mapping, key: str, kind: type[ZooError]) -> Iterator[None]:
-    """Gives an error of this kind the place where the recipe says it; what comes from a default has its section's."""
-    try:
-        yield
-    except kind as error:
-        if error.span is None:
-            error.span = node.value_span(key)
-        raise
 
 
 def _module(network: Network, train: Batches) -> tuple[nn.Module, tuple[str, ...]]:

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.assemble.finding import is_of_run
 from zoo.assemble.networks import Shape, foreign_network
+from zoo.assemble.opening import TrainedNetwork
 from zoo.assemble.options import Say
 from zoo.assemble.series import newest_run
-from zoo.assemble.targets import FOREIGN, is_of_run
+from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
-    TrainedNetwork,
     TrainedRun,
     image_files,
     network_images,

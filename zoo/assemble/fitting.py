@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.resolve import Resolved
-from zoo.data import DataSettings, Known, TransformSpec, batches_of, size_after, sources
+from zoo.data import Dataset, DataSettings, Description, Known, TransformSpec, batches_of, size_after, sources
 from zoo.diagnostics import Diagnostics, Note, counted
 from zoo.document import Mapping
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError, ZooError, raise_if_errors
 from zoo.graph.plan import TensorSpec
 
 if TYPE_CHECKING:
+    from zoo.assemble.check import Parts
     from zoo.train.training import Steps
 
 
@@ -98,6 +101,37 @@ def check_patience(resolved: Resolved, epochs: float, diagnostics: Diagnostics) 
             node.value_span("patience"),
             help=f"a patience of {most} end it early",
         )
+
+
+def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Description, shape: Shape) -> Network:
+    """The network for images of this shape, with as many logits as the data has classes. Raises DataError if not."""
+    network = parts.network
+    if tuple(network.inputs.values()) != (shape,):
+        diagnostics = Diagnostics()
+        planned = planned_for(resolved, shape, dataset.name, diagnostics)
+        raise_if_errors(diagnostics)
+        assert planned is not None
+        network = planned
+    refusal = refused_channels(resolved, network, shape, dataset.name)
+    if refusal is not None:
+        raise refusal
+    network = network.for_classes(len(dataset.classes))
+    with placed(resolved.section("model"), "timm", UsageError):
+        output, classes = network.output_shape, len(dataset.classes)
+    if output != (2, classes):
+        raise misfit(resolved, network, output, dataset.name, classes)
+    return network
+
+
+@contextmanager
+def placed(node: Mapping, key: str, kind: type[ZooError]) -> Iterator[None]:
+    """Gives an error of this kind the place where the recipe says it; what comes from a default has its section's."""
+    try:
+        yield
+    except kind as error:
+        if error.span is None:
+            error.span = node.value_span(key)
+        raise
 
 
 def check_fit(

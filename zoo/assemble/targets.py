@@ -8,6 +8,7 @@ from zoo.architectures import architecture_names
 from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
 from zoo.assemble.environment import with_plugins_of
+from zoo.assemble.finding import is_of_run, run_of
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
 from zoo.assemble.series import newest_run
@@ -16,7 +17,7 @@ from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file
 from zoo.errors import UsageError
 from zoo.graph import Plan
-from zoo.layout import ARCHITECTURE, CHECKPOINTS, RESOLVED, RUNS, is_dir, is_file, is_run
+from zoo.layout import ARCHITECTURE, RESOLVED, RUNS, is_dir, is_file
 from zoo.schema.recipe import is_recipe
 
 FOREIGN = ("timm:", "torchvision:")
@@ -120,19 +121,6 @@ def run_named(target: str) -> Path | None:
     if is_file(path) or target in architecture_names() or shipped_recipe(target) is not None:
         return None
     return newest_run(path) or newest_run(RUNS / target)
-
-
-def is_of_run(path: Path) -> bool:
-    """Whether a path is a run folder, or that of one of its checkpoints; any other folder may bear a target's name."""
-    return is_dir(path) and is_run(run_of(path))
-
-
-def run_of(folder: Path) -> Path:
-    """The run folder that a checkpoint's folder lies in; any other folder itself."""
-    whole = folder.absolute()
-    if whole.parent.name != CHECKPOINTS or is_run(folder):
-        return folder
-    return folder.parent.parent if len(folder.parts) > 2 else whole.parent.parent
 
 
 def run_file(run: Path, name: str) -> Path:

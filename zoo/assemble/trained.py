@@ -7,51 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.assemble.build import (
     Foundation,
-    fitting_network,
     image_shape,
     lay_foundation,
     open_data,
-    settle_precision,
 )
-from zoo.assemble.check import Parts, checked
-from zoo.assemble.environment import with_plugins_of
+from zoo.assemble.finding import is_of_run, run_and_checkpoint
 from zoo.assemble.fitting import refused_views
-from zoo.assemble.known_data import KnownData, describe_data, read_known_data
-from zoo.assemble.loading import load_checkpoint, run_and_checkpoint
-from zoo.assemble.networks import Shape
+from zoo.assemble.known_data import describe_data
+from zoo.assemble.loading import load_checkpoint
+from zoo.assemble.opening import TrainedNetwork, open_described, recipe_of, seen_by_network
 from zoo.assemble.options import RunOptions
-from zoo.assemble.resolve import Resolved
-from zoo.assemble.targets import is_of_run
-from zoo.data import Dataset, make_batches
-from zoo.data.dataset import ArraySplit, Image, LazySplit
+from zoo.data import Dataset
+from zoo.data.dataset import Image
 from zoo.data.decoding import Encoded, decode, images_below
-from zoo.diagnostics import Diagnostics
-from zoo.document import Mapping, Override, read_file
-from zoo.errors import CheckpointError, ConfigError, DataError, UnreadableImagesError, UsageError
-from zoo.layout import ARCHITECTURE, DATA, RESOLVED, is_dir, is_file
+from zoo.errors import DataError, UnreadableImagesError, UsageError
+from zoo.layout import DATA, is_dir, is_file
 from zoo.registry import meant, offer
 from zoo.schema.recipe import TTA
-from zoo.train import Runtime, evaluate
-
-
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A run's network with a checkpoint's weights: placed, in evaluation mode; and what it has to know of its data."""
-
-    path: Path
-    checkpoint: str
-    resolved: Resolved
-    parts: Parts
-    data: KnownData
-    runtime: Runtime
-    module: nn.Module
-    input_shape: Shape  # of the images that reach the network: channels, height, width
+from zoo.train import evaluate
 
 
 @dataclass(frozen=True)
@@ -70,20 +48,9 @@ def open_network(
     ``checkpoint`` is `last` unless ``run`` is the folder of one. Raises CheckpointError, ConfigError.
     """
     path, checkpoint = run_and_checkpoint(run, checkpoint)
-    if not (path / DATA).is_file():
-        return open_run(str(path), checkpoint=checkpoint, device=device, data_dir=data_dir)
-    data = read_known_data(path)
-    resolved, parts = recipe_of(path)
-    settings = resolved.recipe.train
-    runtime = Runtime.choose(device, settings.precision, settings.channels_last, settings.compile)
-    channels, height, width = data.image_shape
-    blank = np.zeros((height, width, channels), dtype=np.uint8)
-    shape = tuple(_seen_by_network([blank], ["an image"], resolved, parts, data, runtime).shape[1:])
-    network = fitting_network(resolved, parts, data, shape)
-    module = runtime.place(network.untrained.build())
-    settle_precision(runtime, settings.precision, module, network)  # as the training did
-    load_checkpoint(module, path, checkpoint)
-    return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, module.eval(), shape)
+    if (path / DATA).is_file():
+        return open_described(path, checkpoint, device=device)
+    return open_run(str(path), checkpoint=checkpoint, device=device, data_dir=data_dir)
 
 
 def open_run(
@@ -98,29 +65,7 @@ def open_run(
     load_checkpoint(base.module, path, checkpoint)
     data, shape = describe_data(dataset, parts.eval_transforms), image_shape(base.test)
     module = base.module.eval()
-    return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, module, shape, dataset, base)
-
-
-def recipe_of(path: Path) -> tuple[Resolved, Parts]:
-    """The run's recipe, its network that of the graph which it keeps: a shipped one may be another by now."""
-    diagnostics = Diagnostics()
-    document = read_file(path / RESOLVED, diagnostics)
-    if document is None:
-        (first, *_) = diagnostics
-        raise CheckpointError(
-            f"{path / RESOLVED} is damaged: {first.message}",
-            span=first.span,
-            help="put the file back as the run wrote it; model.safetensors holds the weights all the same",
-        )
-    model = document.get("model")
-    has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
-    own_graph = [Override("model.architecture", ARCHITECTURE)] if has_graph else []
-    resolved, parts = checked(str(path / RESOLVED), diagnostics, overrides=own_graph)
-    if diagnostics.errors:
-        raise ConfigError(with_plugins_of(path, diagnostics))
-    assert resolved is not None
-    assert parts is not None
-    return resolved, parts
+    return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, base.network, module, shape, dataset, base)
 
 
 def evaluate_run(
@@ -208,30 +153,7 @@ def network_images(opened: TrainedNetwork, files: Sequence[Path]) -> Tensor:
     if opened.data.one_size:
         pixels = [resized(image, height, width) for image in pixels]
     names = [str(file) for file in files]
-    return _seen_by_network(pixels, names, opened.resolved, opened.parts, opened.data, opened.runtime)
-
-
-def _seen_by_network(
-    pixels: Sequence[Image],
-    names: Sequence[str],
-    resolved: Resolved,
-    parts: Parts,
-    data: KnownData,
-    runtime: Runtime,
-) -> Tensor:
-    """Images (uint8, HWC, as the data's in channels) under the recipe's transforms for evaluation, float32 BCHW."""
-    labels = np.zeros(len(pixels), dtype=np.int64)
-    pick = pixels.__getitem__
-    batches = make_batches(
-        ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(pick, labels, names, names),
-        parts.eval_transforms,
-        batch_size=len(pixels),
-        shuffle=False,
-        device=runtime.device,
-        dataset=data,
-        backend=resolved.recipe.transforms.backend,
-    )
-    return next(iter(batches.epoch(1))).images
+    return seen_by_network(pixels, names, opened.resolved, opened.parts, opened.data, opened.runtime)
 
 
 def resized(image: Image, height: int, width: int) -> Image:

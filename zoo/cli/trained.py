@@ -152,7 +152,7 @@ def explain(
 
 def report(session: Session, run: RunArgument) -> None:
     """Make a run's report again from what the run recorded."""
-    from zoo.assemble.loading import find_run
+    from zoo.assemble.finding import find_run
     from zoo.report import render
 
     path: Any = render(find_run(run), note=session.note)
