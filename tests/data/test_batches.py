@@ -355,3 +355,9 @@ def test_a_sample_does_not_depend_on_whether_others_are_normalised() -> None:
     assert torch.allclose(one, many)
     assert 0 < (many.amin((1, 2, 3)) < 0).sum() < 60  # some are, some are not
     assert many.amax() < 3
+
+
+@pytest.mark.parametrize("by", ["image", "image_per_channel", "min_max"])
+def test_grey_images_normalised_by_their_own_figures_are_floats_of_32_bits(by: str) -> None:
+    images, _ = by_index(batches(noise(8, channels=1), f"[{{Normalize: {{normalization: {by}}}}}]"), 1)
+    assert images.dtype == torch.float32

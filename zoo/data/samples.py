@@ -88,11 +88,12 @@ class SamplePipeline:
 
     def _transformed(self, at: int, pixels: Pixels, index: int) -> Pixels:
         try:
-            transformed: Pixels = albumentations.apply(self._built[at], pixels)
+            made: Pixels = albumentations.apply(self._built[at], pixels)
         except Exception as error:  # whatever a library raises on this image, the image and the transform are named
             spec = self.specs[at]
             raise DataError(f"{self.split.id(index)}: {spec.name} fails: {error}", span=spec.span) from error
-        return transformed
+        # A Normalize by the image's own figures gives doubles of grey images, which no network takes.
+        return made.astype(np.float32) if made.dtype == np.float64 else made
 
     def _own(self, at: int, epoch: int, index: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:
         form = self._form(at, pixels)
