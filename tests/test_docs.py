@@ -154,6 +154,8 @@ def test_every_yaml_block_is_right(text: str, tmp_path: Path, capsys: pytest.Cap
     for library in LIBRARIES:
         (tmp_path / library.partition("\n")[0].removeprefix("# ")).write_text(library, encoding="utf-8")
     (tmp_path / "my_net.yaml").write_text(CUSTOM_RESNET.read_text(encoding="utf-8"), encoding="utf-8")
+    if "distillation:" in text:
+        pytest.skip("its teacher has to be trained: test_the_student_shown_learns_from_the_teacher_shown does it")
     path = tmp_path / "shown.yaml"
     path.write_text(text, encoding="utf-8")
     assert main(["check", "--strict", str(path)]) == 0, capsys.readouterr().err
@@ -166,6 +168,17 @@ def test_every_yaml_block_fits_the_schema_for_editors(text: str) -> None:
     assert document is not None
     schema = editor_schema("recipe" if is_recipe(document.keys) else "architecture")
     assert [error.message[:200] for error in schema.iter_errors(plain(document))] == []
+
+
+def test_the_student_shown_learns_from_the_teacher_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = [text for _, text in blocks("yaml") if re.search("^name: (big|small)$", text, re.MULTILINE)]
+    for name, text in zip(("big", "small"), shown, strict=True):
+        Path(f"{name}.yaml").write_text(text, encoding="utf-8")
+        assert main(["check", "--strict", f"{name}.yaml"]) == 0
+        assert main(["run", f"{name}.yaml", *SHORT, "--set", "reports=[]", "--quiet"]) == 0
+    teacher = json.loads(Path("runs/small/0001/env.json").read_text(encoding="utf-8"))["teacher"]
+    assert teacher["run"] == str(tmp_path / "runs/big/0001")
 
 
 @cache

@@ -72,6 +72,14 @@ CASES = {
     "auxiliary_of_other_classes": recipe(
         "model: {architecture: heads.yaml, classes: 7}", more="loss: {auxiliary: {early: 0.3}}"
     ),
+    "teacher_that_is_not_there": recipe(more="loss: {distillation: {teacher: nowhere}}"),
+    "teacher_that_is_no_run": recipe(more="loss: {distillation: {teacher: timm:resnet18}}"),
+    "teacher_without_measure": recipe(
+        more="loss: {distillation: {techer: big, temperature: 0, weight: 1.5, kind: softer, alpha: 1}}"
+    ),
+    "teacher_below_train": recipe().replace("epochs: 1", "epochs: 1, distillation: {teacher: big}"),
+    "teacher_hard_and_warm": recipe(more="loss: {distillation: {teacher: big, kind: hard, temperature: 2}}"),
+    "teacher_by_name_alone": recipe(more="loss: {distillation: big}"),
     "statistics_of_a_new_network": statistics("true"),
     "statistics_of_a_network_without": statistics(
         "true", "model: {timm: vit_tiny_patch16_224, in_chans: 1, img_size: 8}"

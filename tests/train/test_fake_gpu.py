@@ -24,8 +24,9 @@ from torch.utils._pytree import tree_leaves
 from tests.train.small_world import SmallBatch, small_net
 from zoo.optim import EMA, Lookahead, skipping
 from zoo.optim.running import FrozenStretch, Optimization, RunningGroup
-from zoo.schema.recipe import TrainSection
+from zoo.schema.recipe import DistillationSection, TrainSection
 from zoo.train import Runtime, Training, evaluate
+from zoo.train.distillation import Distillation, Teacher
 from zoo.train.guard import FiniteGuard
 from zoo.train.metrics import Meter
 from zoo.train.step import Stepper
@@ -168,6 +169,20 @@ def test_steps_are_taken_on_the_gpu_without_a_wait(
         stepper.meter.read()
     with pytest.raises(DataDependentOutputException):  # likewise
         stepper.guard.check()
+
+
+def test_a_teacher_is_asked_on_the_gpu_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = training(OPTIMIZERS["fused"], "bf16")
+    without_autograd(one, monkeypatch)
+    monkeypatch.setattr(one.runtime, "place", lambda module: module)  # it is there: fake parameters cannot be moved
+    teacher = Teacher(on_gpu(small_net()), one.runtime)
+    for kind in ("soft", "hard"):
+        one.distillation = Distillation(one.loss, teacher, DistillationSection(teacher="big", kind=kind))
+        take_steps(one, Stepper(one))
+    elsewhere = DistillationSection(teacher="big")  # control: its logits lie on the CPU
+    one.distillation = Distillation(one.loss, lambda images_BCHW: torch.empty(8, 4), elsewhere)
+    with pytest.raises(RuntimeError, match="device"):
+        take_steps(one, Stepper(one))
 
 
 def test_control_a_scaler_that_steps_by_itself_waits() -> None:

@@ -44,6 +44,8 @@ def write_beginning(
     facts["options"] = options.surroundings
     facts["parameter_groups"] = list(built.groups)
     facts["choices"] = dict(built.training.choices)
+    if built.base.teacher is not None:
+        facts["teacher"] = built.base.teacher.as_facts()
     folder_of_data = built.dataset.folder
     facts["data"] = {
         "name": built.dataset.name,

@@ -30,10 +30,15 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
     dataset = open_data(resolved, options)
     resolved, parts = with_some_lr(resolved, parts)
     built = build(resolved, parts, dataset, options)
-    summary = summarize(built.base.network.build("meta"), built.base.network.inputs, name=built.base.network.name)
     bare = _bare(built.base.network)
     freeze_as_said(resolved, bare)
-    return bench_engine(built.training, bare, flops_per_image=summary.flops)
+    teacher = built.base.teacher
+    return bench_engine(
+        built.training,
+        bare,
+        flops_per_image=_flops(built.base.network),
+        teacher_flops_per_image=_flops(teacher.network) if teacher is not None else 0,
+    )
 
 
 def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) -> TransformsBench:
@@ -60,6 +65,10 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
         message = f"transforms.train: there is nothing to compare: {error.__cause__}"
         raise UsageError(message, code=error.code) from None
     return bench_transforms(batched, batches(backend="albumentations"))
+
+
+def _flops(network: Network) -> int:
+    return summarize(network.build("meta"), network.inputs, name=network.name).flops
 
 
 def _bare(network: Network) -> nn.Module:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.assemble.check import Parts, check_averages
+from zoo.assemble.distilling import OpenedTeacher, open_teacher
 from zoo.assemble.environment import data_folder
 from zoo.assemble.fitting import (
     check_early_stopping,
@@ -41,6 +42,7 @@ from zoo.models import load_weights, parameter_depths
 from zoo.optim import EMA, SWA, Lookahead
 from zoo.optim.frozen_statistics import into_training
 from zoo.train import Averaging, Runtime, Steps, Training, count_steps
+from zoo.train.distillation import Distillation
 from zoo.train.ranks import Ranks
 from zoo.train.state import seed_everything
 
@@ -63,6 +65,8 @@ class Foundation:
     module: nn.Module
     loss: nn.Module
     notes: tuple[str, ...]
+    teacher: OpenedTeacher | None = None
+    distillation: Distillation | None = None  # the loss with the teacher's
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,16 @@ def lay_foundation(
     )
 
 
+def with_teacher(base: Foundation, resolved: Resolved, parts: Parts, dataset: Dataset) -> Foundation:
+    """The foundation with the teacher that the recipe's loss names, if any. Raises CheckpointError, ConfigError."""
+    settings = parts.loss.distillation
+    if settings is None:
+        return base
+    teacher = open_teacher(resolved, parts, dataset, base.runtime, base.train.batch(1, [0]).images)
+    distillation = Distillation(base.loss, teacher.ask, settings)
+    return replace(base, teacher=teacher, distillation=distillation, notes=(*base.notes, *teacher.notes))
+
+
 def build(
     resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
 ) -> Built:
@@ -148,6 +162,7 @@ def build(
     """
     base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
     refuse_single_images(resolved, base)
+    base = with_teacher(base, resolved, parts, dataset)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
@@ -169,6 +184,7 @@ def build(
     training = Training(
         model=base.module,
         loss=base.loss,
+        distillation=base.distillation,
         optimization=optimization,
         train=_part(base.train, options.ranks),
         test=_part(base.test, options.ranks),

@@ -15,6 +15,7 @@ from zoo.assemble.defaults import DEFAULT, default_entry, fill, with_value
 from zoo.assemble.losses import loss_arguments
 from zoo.assemble.networks import architecture_of
 from zoo.assemble.resolve import Resolved
+from zoo.assemble.teachers import KEY, known_teacher
 from zoo.data import settings_of, transforms
 from zoo.diagnostics import Diagnostics
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence
@@ -33,13 +34,16 @@ _OF_THE_DATA = {"Normalize": ("mean", "std")}  # left out, they are the training
 def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
     """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change.
 
-    A file of weights is named by its whole path: it stays where it is.
+    A file of weights is named by its whole path: it stays where it is. So is a teacher's run, if it is there.
     """
     document = complete(resolved, parts)
     if resolved.recipe.model.architecture is not None and isinstance(architecture_of(resolved), Path):
         document = with_value(document, ("model", "architecture"), ARCHITECTURE)
     if parts.network.weights is not None:
         document = with_value(document, ("model", "weights"), str(parts.network.weights.absolute()))
+    teacher = known_teacher(resolved)
+    if teacher is not None:
+        document = with_value(document, tuple(KEY.split(".")), teacher.whole_path)
     kept = escaped(document)
     assert isinstance(kept, Mapping)
     return kept

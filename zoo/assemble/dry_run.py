@@ -35,6 +35,24 @@ PLACEHOLDER_LR = 1e-3  # of a rate that a run would find first
 
 
 @dataclass(frozen=True)
+class TeacherCost:
+    """A teacher, and the seconds that it takes of each batch, which a step's seconds have in them."""
+
+    network: str
+    params: int
+    run: str
+    checkpoint: str
+    sha256: str
+    seconds: float
+
+    def __str__(self) -> str:
+        """What people read."""
+        return (
+            f"{self.network}, {self.params:,} parameters, {self.run} ({self.checkpoint}), {self.seconds:.3f} s a batch"
+        )
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a run would be and cost. Seconds and bytes are measured on one batch and scaled.
 
@@ -57,6 +75,7 @@ class Estimate:
     evaluation_seconds: float
     memory_bytes: int
     memory_of: str
+    teacher: TeacherCost | None
     groups: tuple[ListedGroup, ...]
     choices: dict[str, str]
 
@@ -73,6 +92,7 @@ class Estimate:
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
         fields = {**vars(self), "groups": [asdict(group) for group in self.groups]}
+        fields["teacher"] = asdict(self.teacher) if self.teacher is not None else None
         return {**fields, "total_seconds": self.total_seconds, "images_per_second": self.images_per_second}
 
     def as_text(self) -> str:
@@ -89,7 +109,9 @@ class Estimate:
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
             f"time      about {duration(self.total_seconds)}, tests included",
         ]
-        lines[4:4] = [
+        if self.teacher is not None:
+            lines.insert(2, f"teacher   {self.teacher}")
+        lines[-3:-3] = [
             f"{name:<9} {line}" for name, line in zip_longest(["groups"], group_lines(self.groups), fillvalue="")
         ]
         return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
@@ -120,6 +142,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         stepper = Stepper(training)
         helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
         loss, step_seconds = _steps(training, stepper, helped)
+        teacher = _teacher_cost(built.base)
         evaluation_seconds = _evaluation_seconds(training, built.base, stepper.forward)
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
@@ -140,6 +163,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         evaluation_seconds=evaluation_seconds,
         memory_bytes=memory,
         memory_of=memory_of,
+        teacher=teacher,
         groups=tuple(listed_groups(declared, built.base.network.untrained.build("meta"), parameter_depths)),
         choices=dict(training.choices),
     )
@@ -167,6 +191,19 @@ def _steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, f
     if not helped:
         batch_seconds += _making_seconds(batches, len(batch.indices), runtime)
     return losses[0], batch_seconds * training.batches_per_step + update_seconds
+
+
+def _teacher_cost(base: Foundation) -> TeacherCost | None:
+    """The teacher, timed on one batch, of which it has seen as many before."""
+    teacher, runtime = base.teacher, base.runtime
+    if teacher is None:
+        return None
+    images_BCHW = runtime.images(next(iter(base.train.epoch(1))).images)
+    runtime.synchronize()
+    began = time.perf_counter()
+    teacher.ask(images_BCHW)
+    runtime.synchronize()
+    return TeacherCost(**teacher.as_facts() | {"run": str(teacher.run.path)}, seconds=time.perf_counter() - began)
 
 
 def _making_seconds(batches: Iterator[BatchLike], size: int, runtime: Runtime) -> float:

@@ -24,7 +24,7 @@ from zoo.models.heads import AuxiliaryLoss
 from zoo.registry import unknown
 from zoo.schema.check import tell_mistyped, validate
 from zoo.schema.habits import name_elsewhere, name_help
-from zoo.schema.recipe import LossSection
+from zoo.schema.recipe import DistillationSection, LossSection
 from zoo.schema.signature import ArgsModel, arguments_model, given
 
 _LEGACY = ("size_average", "reduce")  # deprecated by torch in 2018
@@ -51,11 +51,15 @@ _INSTEAD = {  # losses that take no classes, and what does the like for them
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """A loss by name with its checked arguments, those that were given, and the weights of auxiliary outputs'."""
+    """A loss by name with its checked arguments, those that were given, and what else is made of it.
+
+    ``auxiliary`` are the weights of further outputs' losses.
+    """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     auxiliary: dict[str, float] = field(default_factory=dict)
+    distillation: DistillationSection | None = None
 
     def build(self, counts: Sequence[int] | None = None) -> nn.Module:
         """The loss of one output; weights, given as lists of numbers, become tensors.
@@ -130,8 +134,8 @@ def loss_arguments(name: str) -> type[ArgsModel]:
 @cache
 def loss_section(name: str) -> type[ArgsModel]:
     """The arguments of a loss, and what else may stand beside its name."""
-    auxiliary = LossSection.model_fields["auxiliary"]
-    more: Any = {"auxiliary": (auxiliary.annotation, auxiliary)}
+    own = {key: info for key, info in LossSection.model_fields.items() if key != "name"}
+    more: Any = {key: (info.annotation, info) for key, info in own.items()}
     return create_model(name, __base__=loss_arguments(name), **more)
 
 
@@ -156,7 +160,8 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     if section is None:
         return None
     arguments = given(section)
-    spec = LossSpec(name, arguments, arguments.pop("auxiliary", None) or {})
+    auxiliary, distillation = (arguments.pop(key, None) for key in ("auxiliary", "distillation"))
+    spec = LossSpec(name, arguments, auxiliary or {}, distillation)
     if spec.arguments.get("sum_classes") and spec.arguments.get("reduction") == "sum":
         message = f"{name}: sum_classes takes the mean over the images, reduction: sum does not"
         diagnostics.error("bad-value", message, node.key_span("reduction"), help="one of the two")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images
+from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images, with_teacher
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import any_loaded
@@ -31,6 +31,7 @@ from zoo.train.console import clock
 from zoo.train.ranks import ALONE
 from zoo.train.runtime import machine_faults
 from zoo.train.step import apply_gradients
+from zoo.train.training import objective
 
 FOUND = Span(Source("found by the LR range test"), 1, 1, 1, 1)
 FIND_KEYS = ("lr", "max_lr")
@@ -112,7 +113,7 @@ def run_range_test(
     ``tell_of`` gets what there is to say of data and weights, which a training that follows says itself.
     Raises what :func:`lay_foundation` and :func:`refuse_single_images` raise.
     """
-    base = lay_foundation(resolved, parts, dataset, options)
+    base = with_teacher(lay_foundation(resolved, parts, dataset, options), resolved, parts, dataset)
     for line in base.notes:
         tell_of(line)
     refuse_single_images(resolved, base)
@@ -132,6 +133,7 @@ def run_range_test(
 
 def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optimization, note: Say) -> Found:
     settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
+    images, minimised = base.runtime.images, objective(base.loss, base.distillation)
     train = resolved.recipe.train
     note(
         f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
@@ -144,7 +146,8 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
             optimization,
             base.train,
             settings,
-            forward=lambda images_BCHW: forward(base.runtime.images(images_BCHW)),
+            objective=lambda output, labels, images_BCHW: minimised(output, labels, images(images_BCHW)),
+            forward=lambda images_BCHW: forward(images(images_BCHW)),
             backward=base.runtime.fabric.backward,
             update=lambda: apply_gradients(base.runtime, base.module, optimization, train.grad_clip),
             accumulate=train.accumulate,

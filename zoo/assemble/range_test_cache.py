@@ -98,6 +98,7 @@ def dependencies(
         "data_fingerprint": dataset.fingerprint,
         "transforms": {"train": document["transforms"]["train"], "backend": base.train.backend},
         "loss": document["loss"],
+        "teacher": base.teacher.sha256 if base.teacher is not None else None,
         "steps": {name: document["train"][name] for name in ("accumulate", "grad_clip", "freeze_statistics")},
         "optimizers": _optimizers(optimization),
         "groups": [[group.label, group.optimizer, list(group.names), group.scale] for group in optimization.groups],

@@ -111,6 +111,7 @@ _OTHERS = {
     **dict.fromkeys(_PRECISIONS, _MIXED),
     **dict.fromkeys(_NORMS, "write freeze_statistics: true"),
     "layer_decay": "write it below optimizer",
+    **dict.fromkeys(("distillation", "distill", "teacher"), "write loss: {distillation: {teacher: RUN}}"),
 }
 
 
@@ -140,6 +141,10 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
     said = train.get("freeze_statistics") if isinstance(train, Mapping) else None
     if item.code == "wrong-type" and said is not None and item.span == said.span:
         return replace(item, help="write true, for all of them, or {match: PATTERN}")
+    loss = document.get("loss")
+    teacher = loss.get("distillation") if isinstance(loss, Mapping) else None
+    if item.code == "wrong-type" and teacher is not None and item.span == teacher.span:
+        return replace(item, help=f"write distillation: {{teacher: {text_of(teacher) or 'RUN'}}}")
     if item.code == "unknown-key":
         if meant_in_train := _of_other_libraries(item, train):
             return replace(item, help=meant_in_train)

@@ -1,8 +1,9 @@
 """Going on with a run: where its folder is, and whether the recipe is still the one it began with. Floor 7.
 
 The rule: a resumed run keeps its recipe, its defaults too, though they be others by now. What only describes or shows
-(doc, reports, explain, target, tracking) may change; `train.epochs` may grow, and then the schedule is laid out anew
-over the longer training while the steps taken stay as they are. Anything else that differs is an error that names it.
+(doc, reports, explain, target, tracking) may change, and where a teacher lies; `train.epochs` may grow, and then the
+schedule is laid out anew over the longer training while the steps taken stay as they are. Anything else that differs is
+an error that names it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.complete import complete, resolved_document
 from zoo.assemble.defaults import DEFAULT
+from zoo.assemble.distilling import OpenedTeacher
 from zoo.assemble.environment import read_environment
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.max_lr import saved_range_test, with_lr
@@ -23,6 +25,8 @@ from zoo.assemble.options import RunOptions, Say
 from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved, with_document
 from zoo.assemble.shipped import shipped_recipe
+from zoo.assemble.teachers import KEY as TEACHER
+from zoo.assemble.teachers import distillation_node
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Sequence, read_file
@@ -149,6 +153,25 @@ def require_same_beginning(folder: Path, network: Network, fingerprint: str, say
         say("warning: the data is not what the run began with: it goes on with other images, or in another order")
 
 
+def require_same_teacher(folder: Path, resolved: Resolved, teacher: OpenedTeacher | None) -> None:
+    """Raises ConfigError where the teacher is not the one that the run began with; it may lie elsewhere by now."""
+    began = read_environment(folder).get("teacher")
+    if teacher is None or not isinstance(began, dict):
+        return
+    if teacher.run.path.resolve() == folder.resolve():
+        message = f"the teacher of the run in {folder} is that run itself"
+    elif teacher.sha256 != began.get("sha256"):
+        message = f"the teacher {teacher.run.path} is not the one that the run in {folder} began with"
+    else:
+        return
+    place = distillation_node(resolved).value_span("teacher")
+    note = Note(
+        f"it began with {began.get('run')}, checkpoint {began.get('checkpoint')}, SHA-256 {began.get('sha256')}"
+    )
+    help = f"--set {TEACHER}=RUN names the one with these weights; with another teacher, start a new run"
+    raise ConfigError([Diagnostic("error", "teacher-changed", message, place, notes=(note,), help=help)])
+
+
 def _told_of_network(change: Change, folder: Path) -> Diagnostic:
     return Diagnostic(
         "error",
@@ -248,6 +271,8 @@ def _may(change: Change) -> bool:
     """Whether a resumed run may have this change."""
     if change.path.partition(".")[0] in FREE:
         return True
+    if change.path == TEACHER and None not in (change.before, change.after):
+        return True  # its weights decide, not where they lie
     if change.path != "train.epochs" or change.before is None or change.after is None:
         return False
     return float(change.after) >= float(change.before)

@@ -19,7 +19,14 @@ from zoo.assemble.check import Parts, checked
 from zoo.assemble.max_lr import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.options import RunOptions, Say, Settle
 from zoo.assemble.resolve import Resolved
-from zoo.assemble.resuming import folder_of, read_result, require_same_beginning, resume_command, take_up
+from zoo.assemble.resuming import (
+    folder_of,
+    read_result,
+    require_same_beginning,
+    require_same_teacher,
+    resume_command,
+    take_up,
+)
 from zoo.assemble.tracking import require_installed, trackers_of
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
@@ -134,6 +141,7 @@ def _run(
     built = build(resolved, parts, dataset, options, with_weights=not is_resumed)
     if is_resumed and folder is not None:
         require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)
+        require_same_teacher(folder.path, resolved, built.base.teacher)
     for line in built.notes:
         note(line)
     if not options.ranks.is_first:

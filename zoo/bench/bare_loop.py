@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ def bare_step(
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
-    loss_function: nn.Module,
+    loss_function: Callable[[torch.Tensor, torch.Tensor], Any],
     autocast: torch.dtype | None,
     compile_mode: str | None = None,
     batches: int = 1,

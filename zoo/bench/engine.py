@@ -55,6 +55,7 @@ class EngineBench:
     device: str
     precision: str
     batches_per_step: int = 1  # train.accumulate's; the bare loop steps as often
+    teacher_flops_per_image: int = 0  # of a forward pass; both loops ask the teacher
 
     @property
     def images_per_step(self) -> int:
@@ -84,7 +85,8 @@ class EngineBench:
     @property
     def share_of_peak(self) -> float:
         """What the engine's convolutions and matrix products make of the machine's matmul peak."""
-        return self.engine_images_per_second * self.flops_per_image * (1 + BACKWARD) / self.matmul_flops_per_second
+        flops_per_image = self.flops_per_image * (1 + BACKWARD) + self.teacher_flops_per_image
+        return self.engine_images_per_second * flops_per_image / self.matmul_flops_per_second
 
     def _step(self, turn: Turn) -> float:
         return turn.engine - turn.waited + self.waited
@@ -121,13 +123,21 @@ class EngineBench:
         )
 
 
-def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int, rounds: int = 12) -> EngineBench:
+def bench_engine(
+    training: Training,
+    network: nn.Module,
+    *,
+    flops_per_image: int,
+    teacher_flops_per_image: int = 0,
+    rounds: int = 12,
+) -> EngineBench:
     """Lets the engine and a bare loop take turns, a log interval each.
 
     Args:
         training: A training as a run would have it, without a folder; it is used up.
         network: The same network, for the bare loop: ordinary PyTorch code without zoo in it.
         flops_per_image: Of one forward pass.
+        teacher_flops_per_image: Of a teacher's, where the training has one: the bare loop asks it too.
         rounds: Turns that count; one more of each goes first to warm up.
 
     Raises UsageError where the training is too short for a turn.
@@ -143,7 +153,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True),
         images,
         batch.labels.to(images.device),
-        loss_function=training.loss,
+        loss_function=lambda output, labels: training.objective(output, labels, images),
         autocast=_autocast(runtime.precision),
         compile_mode=runtime.compile_mode,
         batches=batches,
@@ -170,6 +180,7 @@ def bench_engine(training: Training, network: nn.Module, *, flops_per_image: int
         device=str(images.device),
         precision=runtime.precision,
         batches_per_step=batches,
+        teacher_flops_per_image=teacher_flops_per_image,
     )
 
 

@@ -27,6 +27,7 @@ _LAST_DROPPED = 5  # points at the end, where the loss is already on its way up
 _FEWEST = 5  # points a rule can read
 
 OnStep = Callable[[int, float, float], None]  # steps done, rate, loss
+Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # a network's output, labels, images BCHW: one number
 
 
 class BatchLike(Protocol):
@@ -76,6 +77,7 @@ def lr_range_test(
     batches: BatchesLike,
     settings: FindSettings | None = None,
     *,
+    objective: Objective | None = None,
     forward: Callable[[Tensor], Tensor] | None = None,
     backward: Callable[[Tensor], object] = Tensor.backward,
     update: Callable[[], object] | None = None,
@@ -86,14 +88,17 @@ def lr_range_test(
 
     Weights, buffers, gradients, modes, the optimizers' state and the random generators are as before; what the
     optimization froze is thawed, since it is of no further use. ``optimization`` comes from
-    ``OptimizationSpec.build_for_range_test``. How the training takes its steps: ``forward`` (default: the model) is
-    where autocast goes, ``backward`` where the loss is scaled, ``update`` (default: the optimizers' step) where
-    gradients are unscaled and clipped; ``accumulate`` batches make a step. ``on_step`` is told how many steps are done,
-    the rate and the loss. The result depends on the model, the batches and the settings alone. Raises DivergedError
+    ``OptimizationSpec.build_for_range_test``. How the training takes its steps: ``objective`` (default: the loss) is
+    what they make smaller, reduced as the loss is, ``forward`` (default: the model) is where autocast goes,
+    ``backward`` where the loss is scaled, ``update`` (default: the optimizers' step) where gradients are unscaled and
+    clipped; ``accumulate`` batches make a step. ``on_step`` is told how many steps are done, the rate and the loss.
+    The result depends on the model, the batches and the settings alone. Raises DivergedError
     where the loss is finite at no rate; whether it falls, :attr:`LRRangeTest.falls` says.
     """
     settings = settings or FindSettings()
-    backward_pass = _BackwardPass(loss, forward or model, backward, accumulate)
+    is_sum = getattr(loss, "reduction", "mean") == "sum"
+    objective = objective or (lambda output, labels, images_BCHW: loss(output, labels))
+    backward_pass = _BackwardPass(objective, is_sum, forward or model, backward, accumulate)
     with _undone(model, optimization):
         into_training(model)
         lrs, raw = _sweep(optimization, backward_pass, update or optimization.step, batches, settings, on_step)
@@ -126,7 +131,8 @@ def suggest(lrs: list[float], losses: list[float], *, skip: int = 0) -> dict[str
 class _BackwardPass:
     """Forward and backward over a step's batches."""
 
-    loss: nn.Module
+    objective: Objective
+    is_sum: bool  # over images; else their mean
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor], object]
     accumulate: int
@@ -136,12 +142,11 @@ class _BackwardPass:
 
         Each batch's loss, and how many it is the sum of: its images, or 1 for a mean.
         """
-        is_sum = getattr(self.loss, "reduction", "mean") == "sum"
         found: list[tuple[Tensor, int]] = []
         for batch in islice(batches, self.accumulate):
-            value = self.loss(self.forward(batch.images), batch.labels)
-            self.backward(value if is_sum or self.accumulate == 1 else value / self.accumulate)
-            found.append((value.detach(), len(batch.images) if is_sum else 1))
+            value = self.objective(self.forward(batch.images), batch.labels, batch.images)
+            self.backward(value if self.is_sum or self.accumulate == 1 else value / self.accumulate)
+            found.append((value.detach(), len(batch.images) if self.is_sum else 1))
         return found
 
 

@@ -22,6 +22,7 @@ _KEYS = {  # of Lightning, Keras, timm and mmpretrain, and what is written here
     **dict.fromkeys(("clip_grad", "max_norm", "gradient_clip_val", "max_grad_norm"), "grad_clip"),
     **dict.fromkeys(("accumulate_grad_batches", "grad_accum_steps", "gradient_accumulation_steps"), "accumulate"),
 }
+_OF_A_TEACHER = {"alpha": "weight", "T": "temperature", "tau": "temperature", "type": "kind", "mode": "kind"}
 _SIZES = ("image_size", "img_size", "input_size", "resize")
 _WARM_UPS = ("warmup", "warmup_epochs", "warmup_steps", "warmup_lr", "num_warmup_steps")
 _TUPLE = re.compile(r"\(\s*([-\d][^()\[\]{}]*?)\s*,?\s*\)")
@@ -44,6 +45,8 @@ def key_help(key: str, known: Iterable[str]) -> str | None:
     known = set(known)
     if _KEYS.get(key) in known:
         return f"did you mean {_KEYS[key]}?"
+    if key in _OF_A_TEACHER and "teacher" in known:
+        return f"did you mean {_OF_A_TEACHER[key]}?"
     if key in _SIZES and "batch_size" in known:
         return "transforms give images their size: Resize: {height: …, width: …}"
     if key in _WARM_UPS and "interval" in known:

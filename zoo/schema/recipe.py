@@ -108,6 +108,28 @@ class TransformsSection(Section):
     )
 
 
+class DistillationSection(Section):
+    """A trained network that the network learns from, beside the labels (Hinton et al. 2015)."""
+
+    teacher: str = Field(
+        ..., description="a run: its folder, that of one of its checkpoints, or its name for the latest under ./runs"
+    )
+    kind: Literal["soft", "hard"] = Field(
+        "soft", description="what is learnt of the teacher: its probabilities, or the class it finds likeliest"
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        4.0, description="of both softmaxes, where soft: a higher one shows more of the classes that are unlikely"
+    )
+    weight: Fraction = Field(0.9, description="the teacher's share of the loss; the labels have the rest")
+
+    @model_validator(mode="after")
+    def _has_a_use_for_all(self) -> DistillationSection:
+        if self.kind == "hard" and self.temperature != type(self).model_fields["temperature"].default:
+            words = "leave it out: with `kind: hard` the likeliest class is the same at every temperature"
+            raise PydanticCustomError("useless", words, {"at": "temperature"})
+        return self
+
+
 class LossSection(Section):
     """A loss of torch.nn or timm.loss by its class name; the arguments of its constructor stand beside it."""
 
@@ -117,6 +139,7 @@ class LossSection(Section):
     auxiliary: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         None, description="outputs of the network beside its logits, and the weights of their losses"
     )
+    distillation: DistillationSection | None = Field(None, description="a trained network to learn from")
 
 
 class EmaSection(Section):

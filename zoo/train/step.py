@@ -31,6 +31,7 @@ class Stepper:
         self.meter = Meter(runtime.device, loss_is_sum=is_sum(training.loss), ranks=runtime.ranks)
         self.guard = FiniteGuard(model, runtime.device, runtime.scaler, runtime.ranks)
         self._training = training
+        self._objective = training.objective
         self._loss_is_sum = is_sum(training.loss)
         self._loss: Tensor | None = None  # of the batches so far
         self._indices: list[Tensor] = []  # likewise
@@ -42,7 +43,7 @@ class Stepper:
         images_BCHW = runtime.images(batch.images)
         labels = batch.labels.to(runtime.device, non_blocking=True)
         output = self.forward(images_BCHW)
-        loss = self._training.loss(output, labels)
+        loss = self._objective(output, labels, images_BCHW)
         if batch.weight:
             self.meter.add(loss, logits_of(output), labels)
             self._indices.append(batch.indices)

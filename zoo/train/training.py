@@ -6,7 +6,7 @@ The protocols say what the engine needs of the catalogues' objects (``zoo.data``
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.schema.recipe import EvalSection, TrainSection
+from zoo.train.distillation import Distillation
 from zoo.train.folder import RunFolder
 from zoo.train.runtime import Runtime
 
 if TYPE_CHECKING:
     from zoo.train.evaluation import Evaluation
+
+Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # a network's output, labels, images BCHW: one number
 
 
 class BatchLike(Protocol):
@@ -144,11 +147,17 @@ def count_steps(batches_per_epoch: int, settings: TrainSection) -> Steps:
     return Steps(per_epoch, min(bounds))
 
 
+def objective(loss: nn.Module, distillation: Distillation | None) -> Objective:
+    """What a step makes smaller: the loss, or with a teacher the two losses that :class:`Distillation` adds up."""
+    return distillation or (lambda output, labels, images_BCHW: loss(output, labels))
+
+
 @dataclass
 class Training:
     """Built objects, ready to train. ``fit`` fills ``final``: the last test with labels and probabilities.
 
-    The model is to be placed (``runtime.place(model)``) before ``optimization`` is built from it.
+    ``loss`` is what tests tell, and what is trained where there is no ``distillation``. The model is to be placed
+    (``runtime.place(model)``) before ``optimization`` is built from it.
     """
 
     model: nn.Module
@@ -159,6 +168,7 @@ class Training:
     runtime: Runtime
     settings: TrainSection
     evaluation: EvalSection = field(default_factory=EvalSection)
+    distillation: Distillation | None = None
     validation: BatchesLike | None = None
     averaging: Sequence[Averaging] = ()
     folder: RunFolder | None = None
@@ -167,6 +177,11 @@ class Training:
     log_every: int | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
     final: Evaluation | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What a step makes smaller."""
+        return objective(self.loss, self.distillation)
 
     @property
     def steps(self) -> Steps:

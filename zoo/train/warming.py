@@ -42,7 +42,8 @@ def warm_up(
             if turn >= training.steps.total:
                 break
             for size in _sizes(training, turn):
-                loss = training.loss(forward(runtime.images(_rows(images_BCHW, size))), _rows(labels, size))
+                images = runtime.images(_rows(images_BCHW, size))
+                loss = training.objective(forward(images), _rows(labels, size), images)
                 if loss.requires_grad:
                     runtime.fabric.backward(loss)
                     if turn == steps_done:
