@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ def bare_step(
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
-    loss_function: Callable[[torch.Tensor, torch.Tensor], Any],
+    loss_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     autocast: torch.dtype | None,
     compile_mode: str | None = None,
     batches: int = 1,
@@ -42,7 +41,7 @@ def bare_step(
 
     def step() -> None:
         for _ in range(batches):
-            loss_function(forward_pass(images), labels).backward()
+            loss_function(forward_pass(images), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
