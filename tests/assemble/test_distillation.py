@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from tests.conftest import CheckGolden
+from zoo.assemble.benching import bench_recipe_engine
 from zoo.assemble.build import Foundation, lay_foundation, open_data, with_teacher
 from zoo.assemble.check import checked
 from zoo.assemble.dry_run import dry_run
-from zoo.assemble.max_lr import run_range_test
+from zoo.assemble.max_lr import Found, run_range_test
 from zoo.assemble.opening import open_described
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
@@ -23,6 +25,7 @@ from zoo.cli import main
 from zoo.diagnostics import Diagnostics
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
 from zoo.train import read_checkpoint
+from zoo.train.distillation import Teacher
 
 RECIPE = """
 name: {name}
@@ -225,8 +228,26 @@ def test_the_dry_run_and_the_range_test_ask_the_teacher(folder: Path) -> None:
     raise_if_errors(diagnostics)
     assert resolved is not None
     assert parts is not None
-    found = run_range_test(resolved, parts, open_data(resolved, options), options, lambda text: None)
-    assert found.range_test.raw_losses[0] == pytest.approx(estimate.loss, rel=1e-4)
+    dataset = open_data(resolved, options)
+
+    def find() -> Found:
+        return run_range_test(resolved, parts, dataset, options, lambda text: None)
+
+    assert find().range_test.raw_losses[0] == pytest.approx(estimate.loss, rel=1e-4)
+    assert not find().is_new  # kept in the cache
+    run("big.yaml", resume=True, epochs=2)
+    assert find().is_new  # the same run, but other weights
+
+
+@pytest.mark.slow
+def test_both_loops_of_the_bench_ask_the_teacher(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    ask = Teacher.__call__
+    monkeypatch.setattr(Teacher, "__call__", lambda self, images: asked.append(len(images)) or ask(self, images))
+    found = bench_recipe_engine("small.yaml", RunOptions(("data.batch_size=128", "train.epochs=20")), raise_if_errors)
+    assert len(asked) >= 2 * found.steps * len(found.turns)
+    assert found.teacher_flops_per_image > found.flops_per_image > 0
+    assert found.share_of_peak > replace(found, teacher_flops_per_image=0).share_of_peak
 
 
 def test_a_grid_goes_over_temperatures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
