@@ -162,6 +162,14 @@ def spoil(case: str) -> list[str]:
         with (checkpoint / "model.safetensors").open("r+b") as file:
             file.seek(500)
             file.write(b"spoilt")
+    elif case == "other_count":
+        run(
+            "big.yaml",
+            "data={source: synthetic, classes: 4, shape: [1, 8, 8], train: 64}",
+            "model.classes=4",
+            "train.max_steps=1",
+        )
+        return ["--set", "loss.distillation.teacher=big"]
     elif case == "other_names":
         edited("data.json", '"3"', '"three"')
     elif case == "other_order":
@@ -181,6 +189,7 @@ STATUS = {
     "no_weights": 4,
     "damaged": 4,
     "other_checkpoint": 4,
+    "other_count": 2,
     "other_names": 2,
     "other_order": 2,
     "other_normalisation": 2,
@@ -198,6 +207,9 @@ def test_a_teacher_that_cannot_teach_is_refused(
     assert (status, said.out) == (STATUS[case], "")
     golden(f"teacher_{case}.txt", said.err)
     assert not Path("runs/small").exists()
+    if case in ("no_weights", "other_checkpoint", "other_count"):  # is sure before the data and the weights are read
+        main(["check", "small.yaml", *sets])
+        assert capsys.readouterr().err.splitlines()[:4] == said.err.splitlines()[:4]
 
 
 def test_a_teacher_of_images_of_another_size_is_tried(folder: Path) -> None:

@@ -16,7 +16,7 @@ def run_and_checkpoint(text: str | None, checkpoint: str | None = None) -> tuple
     Raises UsageError where ``checkpoint`` names another than the folder.
     """
     path = Path(text) if text is not None else None
-    if path is None or not _is_checkpoint(path):
+    if path is None or not is_checkpoint(path):
         return find_run(text), checkpoint or LAST
     named = path.absolute().name
     if checkpoint not in (None, named):
@@ -26,7 +26,7 @@ def run_and_checkpoint(text: str | None, checkpoint: str | None = None) -> tuple
     return run_of(path), named
 
 
-def _is_checkpoint(path: Path) -> bool:
+def is_checkpoint(path: Path) -> bool:
     """Whether a path is one in the `checkpoints` of a run, a misspelt one too: which there are is told on loading."""
     run = run_of(path)
     return run != path and is_run(run)
@@ -39,7 +39,7 @@ def find_run(text: str | None) -> Path:
     """
     if text is None:
         return _latest_of_all()
-    if _is_checkpoint(Path(text)):
+    if is_checkpoint(Path(text)):
         return run_of(Path(text))
     for path in (Path(text), RUNS / text):
         if is_run(path):

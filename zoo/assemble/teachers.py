@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.assemble.finding import run_and_checkpoint
+from zoo.assemble.finding import is_checkpoint, run_and_checkpoint
 from zoo.assemble.known_data import KnownData, read_known_data
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.series import newest_run
@@ -67,8 +67,8 @@ def teacher_run(resolved: Resolved) -> TeacherRun:
     folder = folder_of(node.get("teacher")) or Path()
     beside = folder / expanded(settings.teacher, KEY, node.value_span("teacher"))
     try:
-        is_beside = is_dir(beside) and (is_run(beside) or newest_run(beside) is not None)
-        return TeacherRun(*run_and_checkpoint(str(beside if is_beside or _is_checkpoint(beside) else settings.teacher)))
+        is_beside = is_run(beside) or is_checkpoint(beside) or newest_run(beside) is not None
+        return TeacherRun(*run_and_checkpoint(str(beside if is_beside else settings.teacher)))
     except CheckpointError as error:
         raise CheckpointError(
             error.message.replace("there is no run", "teacher: there is no run"),
@@ -88,10 +88,6 @@ def known_teacher(resolved: Resolved) -> TeacherRun | None:
         return None
 
 
-def _is_checkpoint(path: Path) -> bool:
-    return path.parent.name == CHECKPOINTS and is_run(path.parent.parent)
-
-
 @contextmanager
 def placed_at_teacher(resolved: Resolved) -> Iterator[None]:
     """Gives what is wrong with a teacher's run the place where the recipe names it."""
@@ -104,9 +100,7 @@ def placed_at_teacher(resolved: Resolved) -> Iterator[None]:
 
 
 def check_teacher(resolved: Resolved, classes: int | None, diagnostics: Diagnostics) -> None:
-    """Tells of a teacher that is not there, has no weights, or tells another number of classes apart than the data."""
-    if resolved.recipe.loss.distillation is None:
-        return
+    """Tells of the recipe's teacher where it is not there, has no weights, or knows another number of classes."""
     try:
         with placed_at_teacher(resolved):
             run = teacher_run(resolved)
