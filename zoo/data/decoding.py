@@ -41,6 +41,7 @@ _TURNS = {
     8: "ROTATE_90",
 }
 _BROKEN = (OSError, ValueError, SyntaxError, RuntimeError)  # Pillow's for broken images; the last of AVIF's
+_OPENCV_ERRORS_ONLY = 2  # of OpenCV's levels of logging
 _CHUNK = 512  # images a thread decodes, or looks at, at a time
 
 
@@ -155,7 +156,10 @@ def _opencv() -> Any:
     """
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    if hasattr(cv2, "setLogLevel"):  # OpenCV 4
+        cv2.setLogLevel(_OPENCV_ERRORS_ONLY)
+    else:
+        cv2.utils.logging.setLogLevel(_OPENCV_ERRORS_ONLY)
     return cv2
 
 
