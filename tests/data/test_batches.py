@@ -103,7 +103,7 @@ def test_a_part_gives_single_batches_whole() -> None:
 
 
 def test_batches_are_float32_in_channels_last_memory() -> None:
-    for text in (S8, AIRBENCH, "[]", "[HorizontalFlip]"):
+    for text in (S8, AIRBENCH, "[]", "[HorizontalFlip]", "[Normalize: {normalization: image}]"):
         batch: Batch = next(batches(noise(), text).epoch(1))
         assert batch.images.dtype == torch.float32
         assert batch.images.shape == (64, 3, 32, 32)

@@ -92,7 +92,7 @@ class SamplePipeline:
         except Exception as error:  # whatever a library raises on this image, the image and the transform are named
             spec = self.specs[at]
             raise DataError(f"{self.split.id(index)}: {spec.name} fails: {error}", span=spec.span) from error
-        # A Normalize by the image's own figures gives doubles of grey images, which no network takes.
+        # A Normalize by the image's own figures gives doubles, which no network takes.
         return made.astype(np.float32) if made.dtype == np.float64 else made
 
     def _own(self, at: int, epoch: int, index: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:
