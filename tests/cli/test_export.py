@@ -28,7 +28,8 @@ model: {architecture: tiny_resnet, classes: 3, width: 4}
 data: {source: image_folder, path: photos, batch_size: 8}
 transforms:
   train: [Resize: {height: 8, width: 8}, Normalize]
-  eval: [Resize: {height: 10, width: 10}, CenterCrop: {height: 8, width: 8}, Normalize: {std: [0.2, 0.25, 0.3]}]
+  eval:
+    [Resize: {height: 10, width: 10}, CenterCrop: {height: 8, width: 8}, Normalize: {std: [0.2, 0.25, 0.3]}, ToTensorV2]
 optimizer: {name: SGD, lr: 0.1}
 train: {epochs: 1}
 reports: []

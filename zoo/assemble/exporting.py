@@ -33,6 +33,7 @@ from zoo.exchange.export.pixels import OfPixels
 from zoo.layout import DATA, LAST, RESULT, RUNS, is_file
 
 Facts = dict[str, Any]
+_NOTHING = "ToTensorV2"  # what does nothing in zoo
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,13 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions, note:
     module: nn.Module = found.build()
     load_checkpoint(module, run, checkpoint)
     resolved, parts = recipe_of(run)
-    inputs, transforms = _inputs(found), plain(_eval_of(complete(resolved, parts)))
+    inputs, transforms = _inputs(found), _that_do_something(plain(_eval_of(complete(resolved, parts))))
     data = read_known_data(run) if (run / DATA).is_file() else None  # old runs have none
     if data is not None:
         transforms = [_with_statistics(each, data) for each in transforms]
     _tell_of_gaps(run, options.input_shape, data, note)
     if options.pixels:
-        module = _of_pixels(module, parts.eval_transforms, data)
+        module = _of_pixels(module, [each for each in parts.eval_transforms if each.name != _NOTHING], data)
         inputs = {key: Port((*one.shape[1:], one.shape[0]), torch.uint8) for key, one in inputs.items()}
         transforms = [each for each in transforms if "Normalize" not in each]
     facts = {
@@ -162,6 +163,11 @@ def _eval_of(recipe: MappingNode) -> Any:
     transforms = recipe.get("transforms")
     assert isinstance(transforms, MappingNode)
     return transforms.get("eval")
+
+
+def _that_do_something(transforms: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """The transforms as written, without zoo's ToTensorV2: albumentations' own moves the channels to the front."""
+    return [each for each in transforms if _NOTHING not in each]
 
 
 def _with_statistics(transform: str | dict[str, Any], data: KnownData) -> dict[str, Any]:
