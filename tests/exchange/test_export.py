@@ -174,6 +174,20 @@ def test_outputs_have_their_types(tmp_path: Path, suffix: str) -> None:
     assert found.difference == 0
 
 
+class Complex(nn.Module):
+    """A module of complex numbers, whose imaginary parts alone are others when it is traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.complex(x, x * (1.01 if torch.compiler.is_exporting() else 1.0))
+
+
+def test_complex_numbers_are_compared_whole_or_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"net\.pt2 gives other numbers than net: they differ by 0\.0"):
+        exported(Complex(), tmp_path / "net.pt2")
+    with pytest.raises(UsageError, match="the file gives logits as float32 .*, where the network gives complex64 .1, "):
+        exported(Complex(), tmp_path / "net.onnx")
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_draws_in_evaluation_cannot_be_compared(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(UsageError, match="net gives other numbers each time") as caught:

@@ -111,20 +111,29 @@ def _outputs(name: str, module: nn.Module, inputs: Mapping[str, Port]) -> dict[s
 
 
 def _compared(form: Format, path: Path, module: nn.Module, inputs: Mapping[str, Port]) -> tuple[float, str]:
-    """The largest difference between file and module, as a share of its largest number, and what ran the file."""
+    """The largest difference between file and module, as a share of its largest number, and what ran the file.
+
+    Raises UsageError for an output of another type or shape.
+    """
     run, by = form.read(path)
     worst = 0.0
     for size in _SIZES:
         images = [example(one.shape, one.dtype, size=size) for one in inputs.values()]
         expected: Outputs = outputs_of(module, images)
-        for want, got in zip(expected.values(), run(images), strict=True):
+        for (output, want), got in zip(expected.items(), run(images), strict=True):
+            if (want.shape, want.dtype) != (got.shape, got.dtype):
+                message = f"the file gives {output} as {_kind(got)}, where the network gives {_kind(want)}"
+                raise UsageError(message, code="export-differs", help=f"the other format is {form.other}")
             worst = max(worst, _difference(want, got), key=lambda value: (value != value, value))
     return worst, by
 
 
 def _difference(want: Tensor, got: Tensor) -> float:
-    if (want.shape, want.dtype) != (got.shape, got.dtype):
-        return float("nan")
-    want, got = want.double(), got.double()  # masks and indices, too
+    largest = torch.complex128 if want.is_complex() else torch.float64
+    want, got = want.to(largest), got.to(largest)  # masks and indices, too
     scale = want.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     return float((want - got).abs().max() / scale)
+
+
+def _kind(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
