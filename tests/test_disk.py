@@ -37,6 +37,8 @@ def test_a_text_is_utf_8_and_bytes_are_written_as_they_are(tmp_path: Path) -> No
 def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"gone/file: No such file") as caught, disk_faults(tmp_path):
         (tmp_path / "gone" / "file").touch()
+    with pytest.raises(EnvironmentFault, match=rf"^cannot write {tmp_path}: Is a directory"):
+        write_atomically(tmp_path, "")  # not its draft
     assert (caught.value.code, caught.value.exit_code) == ("disk", 6)
 
 

@@ -36,7 +36,7 @@ def disk_faults(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise EnvironmentFault(
-            f"cannot write {error.filename or path}: {error.strerror or error}",
+            f"cannot write {error.filename2 or error.filename or path}: {error.strerror or error}",
             code="disk",
             help=advice(error) or "write to another folder",
         ) from error

@@ -138,6 +138,7 @@ def test_what_is_said_of_an_export(workplace: Path, tmp_path: Path, zoo: Zoo) ->
         (("runs/quickstart/0001/checkpoints/bst", "-o", "net.pt2"), 2, "no target"),
         (("quickstart", "-o", "net.pth"), 2, "end it with .onnx or .pt2"),
         (("quickstart", "-o", "folder/"), 2, "folder/ is a folder's name"),
+        (("quickstart", "-o", "photos"), 2, "photos is a folder: what is written is a file"),
         (("coloured.yaml", "-o", "net.pt2", "-q"), 0, "warning: coloured.yaml was run: zoo export coloured takes the"),
         (("quikstart", "-o", "net.pt2"), 2, "did you mean quickstart?"),
         (("quikstart", "-o", "net.pt2", "--pixels"), 2, "did you mean quickstart?"),

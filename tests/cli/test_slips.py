@@ -220,6 +220,7 @@ def test_a_folders_name_is_not_that_of_a_file(tmp_path: Path, zoo: Zoo, command:
     outcome = zoo(command, "tiny_resnet", "-o", f"{tmp_path}/nowhere/")
     assert outcome.status == 2
     assert "nowhere/ is a folder's name" in outcome.err
+    assert f"{tmp_path} is a folder: what is written is a file" in zoo(command, "tiny_resnet", "-o", tmp_path).err
     assert not list(tmp_path.iterdir())
 
 

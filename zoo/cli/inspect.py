@@ -152,8 +152,6 @@ def _deliver(session: Session, text: str, out: Path | None, target: str) -> None
         return
     from zoo.disk import make_folder, write_atomically
 
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder: what is written is a file", help="name the file, or leave -o out")
     if out.exists() and Path(target).exists() and out.samefile(target):
         raise UsageError(f"{out} is what it is made of: it would be lost", help="name another file")
     make_folder(out.parent)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from zoo.errors import UsageError
+from zoo.layout import is_dir
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file or a shipped recipe's name.")]
 TargetArgument = Annotated[
@@ -33,10 +34,13 @@ Device = Annotated[
 
 
 def file_to_write(text: str) -> Path:
-    """A file to write. Raises UsageError where the name ends as a folder's: a path drops that slash."""
+    """A file to write. Raises UsageError for a folder, and for a name that ends as one's: a path drops that slash."""
+    path, help = Path(text), "name a file, in it or elsewhere"
     if text.endswith(("/", os.sep)):
-        raise UsageError(f"{text} is a folder's name: what is written is a file", help="name the file, or leave -o out")
-    return Path(text)
+        raise UsageError(f"{text} is a folder's name: what is written is a file", help=help)
+    if is_dir(path):
+        raise UsageError(f"{path} is a folder: what is written is a file", help=help)
+    return path
 
 
 OutFile = Annotated[
