@@ -131,13 +131,15 @@ def test_what_is_said_of_an_export(workplace: Path, tmp_path: Path, zoo: Zoo) ->
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("tiny_resnet", "-o", "net.pt2"), 0, "tiny_resnet is not trained: the file has the weights that a training"),
+        (("tiny_resnet", "-o", "net.pt2"), 0, "tiny_resnet is not trained: the weights in the file are random"),
         (("tiny_resnet", "-o", "net.pt2", "--pixels"), 2, "--pixels is for runs, and tiny_resnet is none"),
         (("tiny_resnet", "-o", "net.pt2", "--checkpoint", "best"), 2, "--checkpoint is for runs, and tiny_resnet is"),
         (("quickstart", "-o", "net.pt2", "--checkpoint", "bst"), 4, "has no checkpoint 'bst'"),
         (("runs/quickstart/0001/checkpoints/bst", "-o", "net.pt2"), 2, "no target"),
         (("quickstart", "-o", "net.pth"), 2, "end it with .onnx or .pt2"),
         (("quickstart", "-o", "folder/"), 2, "folder/ is a folder's name"),
+        (("quickstart", "-o", "net.pt2", "--input", "3,8,8"), 2, "--input 3,8,8: the weights in runs/quickstart/0001"),
+        (("timm:resnet10t", "-o", "net.pt2", "--input", "1,32,32"), 2, "cannot take images of [1, 32, 32]"),
         (("quickstart", "-o", "photos"), 2, "photos is a folder: what is written is a file"),
         (("coloured.yaml", "-o", "net.pt2", "-q"), 0, "warning: coloured.yaml was run: zoo export coloured takes the"),
         (("quikstart", "-o", "net.pt2"), 2, "did you mean quickstart?"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from zoo.data import TransformSpec
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping as MappingNode
 from zoo.document import plain
-from zoo.errors import UsageError, raise_if_errors
+from zoo.errors import CheckpointError, UsageError, raise_if_errors
 from zoo.exchange.export import Exported, Port, export, format_of
 from zoo.exchange.export.pixels import OfPixels
 from zoo.layout import DATA, LAST, RESULT, RUNS, is_file
@@ -69,17 +70,20 @@ def _of_network(target: str, out: Path, options: ExportOptions, note: Say) -> Ex
             raise UsageError(f"{option} is for runs, and {target} is none", help=f"leave {option} out, or name a run")
     module = load_target(target, input_shape=options.input_shape, note=note)
     if not found.pretrained and found.weights is None:
-        note(f"{target} is not trained: the file has the weights that a training begins with")
+        note(f"{target} is not trained: the weights in the file are random, others each time")
         if (run := _run_of_recipe(target)) is not None:
             note(f"warning: {target} was run: zoo export {run.parent.name} takes the weights of {run}")
     facts = {"network": found.name, **_versions()}
+    _require_fit(found)
     return export(found.name, module.eval(), _inputs(found), out, facts, debug=options.debug)
 
 
 def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions, note: Say) -> Exported:
     found = _network(str(run), options.input_shape).untrained
     module: nn.Module = found.build()
-    load_checkpoint(module, run, checkpoint)
+    with _of_this_input(run, options.input_shape):
+        load_checkpoint(module, run, checkpoint)
+    _require_fit(found)
     resolved, parts = recipe_of(run)
     inputs, transforms = _inputs(found), _that_do_something(plain(_eval_of(complete(resolved, parts))))
     data = read_known_data(run) if (run / DATA).is_file() else None  # old runs have none
@@ -101,6 +105,25 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions, note:
         **_versions(),
     }
     return export(found.name, module.eval(), inputs, out, facts, debug=options.debug)
+
+
+def _require_fit(found: Network) -> None:
+    """Raises UsageError for a foreign model that cannot take the images asked for; a plan was checked before."""
+    if found.foreign is not None:
+        _ = found.output_shape
+
+
+@contextmanager
+def _of_this_input(run: Path, shape: Shape | None) -> Iterator[None]:
+    """Has weights that do not fit be the fault of ``--input``, where it says what they were not trained for."""
+    try:
+        yield
+    except CheckpointError as error:
+        if shape is None or error.code != "weights-mismatch":
+            raise
+        own = _sizes(_network(str(run), None).input_shape)
+        message = f"--input {_sizes(shape)}: {error.message}"
+        raise UsageError(message, notes=error.notes, help=f"leave it out: {run} was trained on {own}") from None
 
 
 def _run_of_recipe(target: str) -> Path | None:
