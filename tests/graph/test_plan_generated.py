@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
+from types import FrameType
 
 import pytest
 import torch
@@ -139,6 +141,29 @@ def test_a_thousand_layers_are_planned_within_two_seconds() -> None:
     plan = plan_of_text(HEAD + "layers:\n" + "".join(lines))
     assert time.process_time() - start < 2
     assert len(plan.root.steps) == 1000
+
+
+def calls_in_planning(text: str) -> int:
+    """How many Python functions, generators counted at each step, are entered: the same on any machine."""
+    count = 0
+
+    def seen(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(seen)
+    try:
+        plan_of_text(text)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("layer", ["ReLU", "[ReLU, ReLU]"])
+def test_the_work_of_planning_grows_as_the_network_does(layer: str) -> None:
+    texts = [HEAD + "layers:\n" + "".join(f"  l{i}: {layer}\n" for i in range(number)) for number in (1, 150, 300)]
+    _, one, two = map(calls_in_planning, texts)
+    assert two < 2.1 * one
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

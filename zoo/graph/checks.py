@@ -51,9 +51,10 @@ class NameChecker:
         if id(text) not in self._heights:
             self._heights[id(text)] = 1
             params = around if text.params is None else self._params(text)
+            tensors = [*text.inputs, *(layer.name for layer in text.layers if layer.name)]
             for layer in text.layers:
                 if len(self._diagnostics) < MOST_ERRORS:
-                    self._layer(layer, params, [*text.inputs, *(each.name for each in text.layers if each.name)])
+                    self._layer(layer, params, tensors)
             called_blocks = filter(None, (layer.block_text for layer in text.layers))
             self._heights[id(text)] += max((self._heights.get(id(each), 0) for each in called_blocks), default=0)
             is_anonymous = text.params is None and len(self._open) > 1

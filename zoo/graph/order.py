@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
 from zoo.diagnostics import Diagnostics, Note, Span
@@ -33,7 +32,7 @@ def check_order(text: BlockText, diagnostics: Diagnostics, around: BlockText | N
 
     ``around`` is where an anonymous block stands: what it reads of that has to be handed in.
     """
-    order = _Order(text, diagnostics, _handed_in(text, around) if around is not None else {})
+    order = _Order(text, diagnostics, around)
     for index in range(len(text.layers)):
         order.check(index)
     order.check_output()
@@ -42,9 +41,9 @@ def check_order(text: BlockText, diagnostics: Diagnostics, around: BlockText | N
 class _Order:
     """One block's layers by position, and what each reads."""
 
-    def __init__(self, text: BlockText, diagnostics: Diagnostics, outside: AbstractMapping[str, str]) -> None:
+    def __init__(self, text: BlockText, diagnostics: Diagnostics, around: BlockText | None) -> None:
         self._text = text
-        self._outside = outside  # the layers around the block, and what hands each in
+        self._around = around
         self._diagnostics = diagnostics
         self._uses = [list(uses_of(layer)) for layer in text.layers]
         # A list's numbers are not known before planning, once one of its layers is repeated or skipped.
@@ -80,8 +79,24 @@ class _Order:
             return  # an input; or a copy, which planning will know
         if len(self._diagnostics) < MOST_ERRORS:
             error = unknown_layer(use.name, dict.fromkeys(reversed(self._above)))
-            help = self._outside.get(use.name) or self._counted_back(use.name) or error.help
+            help = self._handed_in(use.name) or self._counted_back(use.name) or error.help
             self._diagnostics.error(error.code, error.message, use.span, help=help)
+
+    def _handed_in(self, name: str) -> str | None:
+        """The way out where an anonymous block reads a layer that stands around it, above it."""
+        if self._around is None:
+            return None
+        layers, inputs = self._around.layers, self._around.inputs
+        at = next(index for index, layer in enumerate(layers) if layer.block is self._text)
+        if not name.isidentifier() or name not in {*inputs, *(layer.name for layer in layers[:at])}:
+            return None
+        source = layers[at].keys.get("from")
+        before = layers[at - 1].name or str(at - 1) if at else inputs[0]
+        sources = [reference_text(node) for node in scalars(source)] if source is not None else [before]
+        return (
+            f"{name} stands outside this block: hand it in, beside `layers`, "
+            f"by from: [{', '.join([*sources, name])}] and inputs: [{', '.join([*self._text.inputs, name])}]"
+        )
 
     def _counted_back(self, name: str) -> str | None:
         """The way out where a layer is named by how far above it stands."""
@@ -145,21 +160,6 @@ class _Order:
         layer = self._text.layers[index]
         if index > 0 and "from" not in layer.keys and not is_source(layer):
             yield Use(self._shown[index - 1], layer.span, by_default=True)
-
-
-def _handed_in(text: BlockText, around: BlockText) -> dict[str, str]:
-    """The layers above an anonymous block, and how it gets what each of them gives."""
-    at = next(index for index, layer in enumerate(around.layers) if layer.block is text)
-    source = around.layers[at].keys.get("from")
-    before = around.layers[at - 1].name or str(at - 1) if at else around.inputs[0]
-    sources = [reference_text(node) for node in scalars(source)] if source is not None else [before]
-    above = [*around.inputs, *(layer.name for layer in around.layers[:at])]
-    return {
-        name: f"{name} stands outside this block: hand it in, beside `layers`, "
-        f"by from: [{', '.join([*sources, name])}] and inputs: [{', '.join([*text.inputs, name])}]"
-        for name in above
-        if name.isidentifier()
-    }
 
 
 def is_source(layer: LayerText) -> bool:
