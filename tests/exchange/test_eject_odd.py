@@ -235,3 +235,11 @@ layers:
 def test_copies_with_several_outputs() -> None:
     plan = plan_text(STREAMS)
     assert_twins(plan, eject(plan))
+
+
+def test_lists_in_lists_are_ejected_however_deep_they_lie() -> None:
+    layers = "[" * 24 + "{op: Conv2d, kernel_size: 1, out_channels: 4}, ReLU" + "]" * 24
+    plan = plan_text(f"name: deep\ninput: [8, 8, 8]\nlayers: {{a: {layers}, b: {layers}}}\n")
+    text = eject(plan)  # work that doubled with each level would take an hour
+    assert text.count("nn.Sequential(") == 2 * 24
+    assert_twins(plan, text)

@@ -142,10 +142,13 @@ def _output_form(output: Output) -> tuple[Any, ...]:
 class _Collector:
     """Collects one step's constants, numbering them in order."""
 
-    def __init__(self, name: str, constants: dict[Slot, Constant], solved: Solved) -> None:
+    def __init__(
+        self, name: str, constants: dict[Slot, Constant], solved: Solved, known: dict[Instance, Item] | None = None
+    ) -> None:
         self._name = name
         self._constants = constants
         self._solved = solved
+        self._known = {} if known is None else known  # lists in lists: each is taken apart once, however deep it lies
         self._count = 0
         self._is_read = False
         self._shape: tuple[int, ...] | None = None
@@ -185,9 +188,14 @@ class _Collector:
 
     def _apart(self, step: Step, child: Instance | None) -> Item:
         """An item's form and constants, numbered for themselves."""
+        if child is not None and child in self._known:
+            return self._known[child]
         constants: dict[Slot, Constant] = {}
-        form = _Collector(self._name, constants, self._solved)._module(step, child)
-        return form, [constant.value for constant in constants.values()]
+        form = _Collector(self._name, constants, self._solved, self._known)._module(step, child)
+        item = form, [constant.value for constant in constants.values()]
+        if child is not None:
+            self._known[child] = item
+        return item
 
     def _run(self, step: Step, chain: Instance, items: Sequence[Item]) -> Run:
         offset = self._count
