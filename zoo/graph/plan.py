@@ -28,6 +28,15 @@ class TensorSpec:
 Value: TypeAlias = "TensorSpec | tuple[Value, ...] | dict[str, Value] | None"  # None: an output that is None
 
 
+def specs_in(value: Value) -> Iterator[TensorSpec]:
+    """The tensors in a value, in order."""
+    if isinstance(value, TensorSpec):
+        yield value
+    else:
+        for item in value.values() if isinstance(value, dict) else value or ():
+            yield from specs_in(item)
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A value inside one block: a block input or an earlier step by name, then picks into its tuple or dict."""

@@ -18,11 +18,11 @@ from zoo.graph.inplace import check_inplace
 from zoo.graph.libraries import Libraries
 from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
-from zoo.graph.plan import Plan, Ref, TensorSpec
+from zoo.graph.plan import Plan, Ref, TensorSpec, Value, specs_in
 from zoo.graph.slips import refuse_input, warn_of_channels_last
 from zoo.graph.texts import BlockText, TextReader
 from zoo.graph.unused import warn_of_unread
-from zoo.graph.values import Feed, MaybeValue, Param, Scope, Unknown, shown_sizes
+from zoo.graph.values import Feed, Param, Scope, Unknown, shown_sizes
 from zoo.graph.whitening import check_images_reach
 from zoo.registry import listed
 from zoo.schema.architecture import ArchitectureForm, LibraryForm
@@ -205,20 +205,17 @@ class _Network:
         name = text_of(self.document.get("name"))
         return name if name is not None else Path(self.document.span.file).stem or "network"
 
-    def _check_batch(self, value: MaybeValue) -> None:
+    def _check_batch(self, output: Value) -> None:
         """Every tensor that leaves the network has the batch in dimension 0."""
-        if isinstance(value, tuple | dict):
-            for item in value.values() if isinstance(value, dict) else value:
-                self._check_batch(item)
-        elif isinstance(value, TensorSpec) and value.shape[:1] != (-1,):
+        for shape in (spec.shape for spec in specs_in(output) if spec.shape[:1] != (-1,)):
             node = self.document.get("output") or self.document.get("layers")
             span = (
                 node.entries[-1].key_span if isinstance(node, Mapping) else node.span if node else self._span("layers")
             )
-            is_row = len(value.shape) == 1 and value.shape[0] < 0
+            is_row = len(shape) == 1 and shape[0] < 0
             self.diagnostics.error(
                 "batch-mixed",
-                f"dimension 0 of the output, {shown_sizes(value.shape)}, is not the batch",
+                f"dimension 0 of the output, {shown_sizes(shape)}, is not the batch",
                 span,
                 help=BATCH_GONE if is_row else "a layer above has moved the batch or folded something into it",
             )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.errors import UsageError
 from zoo.graph.lean_meta import lean_meta
-from zoo.graph.plan import ParameterSpec, TensorSpec, Value
+from zoo.graph.plan import ParameterSpec, TensorSpec, Value, specs_in
 from zoo.layers import Op
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Request:
     @property
     def has_batch(self) -> bool:
         """Whether a size of what comes in goes with the batch; of what is made of parameters alone none does."""
-        specs = chain.from_iterable(map(_specs, (*self.inputs, *self.named.values())))
+        specs = chain.from_iterable(map(specs_in, (*self.inputs, *self.named.values())))
         return any(size < 0 for spec in specs for size in spec.shape)
 
     @property
@@ -204,16 +204,7 @@ def _spec(result: Any, batch: int) -> Value:
 
 def _only_in_front(value: Value) -> bool:
     """Whether at most dimension 0 of every tensor goes with the batch."""
-    return all(size >= 0 for spec in _specs(value) for size in spec.shape[1:])
-
-
-def _specs(value: Value) -> Iterator[TensorSpec]:
-    """The tensors in a value, in order."""
-    if isinstance(value, TensorSpec):
-        yield value
-    else:
-        for item in value.values() if isinstance(value, dict) else value or ():
-            yield from _specs(item)
+    return all(size >= 0 for spec in specs_in(value) for size in spec.shape[1:])
 
 
 def _agreed(first: Value, second: Value) -> Value:

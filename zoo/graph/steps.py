@@ -15,7 +15,7 @@ from zoo.graph.context import Context, Job, PlanBlock, Told
 from zoo.graph.mismatch import Refusal, explain
 from zoo.graph.params import Call, bind
 from zoo.graph.patterns import bare_init, fits, with_patterns
-from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec, Value
+from zoo.graph.plan import ParameterSpec, Ref, Step, TensorSpec, Value, specs_in
 from zoo.graph.shapes import Request, ShapeError
 from zoo.graph.slips import module_meant
 from zoo.graph.texts import BlockText, LayerText
@@ -269,16 +269,15 @@ def _apart(op: Op, arguments: Arguments, rank: int) -> str:
 
 def _has_one_batch(op: Op, output: Value, place: Place, told: Told) -> bool:
     """Whether the batch is in one dimension of what comes out; in two, every sample has met every other."""
-    if isinstance(output, TensorSpec) and sum(size < 0 for size in output.shape) > 1:
+    mixed = next((spec.shape for spec in specs_in(output) if sum(size < 0 for size in spec.shape) > 1), None)
+    if mixed is not None:
         told.own.error(
             "batch-mixed",
-            f"{op.name} pairs the samples of the batch with each other: {shown_sizes(output.shape)} comes out",
+            f"{op.name} pairs the samples of the batch with each other: {shown_sizes(mixed)} comes out",
             place.span,
             help="of several inputs with a batch, all have it in the same dimension",
         )
-        return False
-    items = output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else ()
-    return all(_has_one_batch(op, item, place, told) for item in items)
+    return mixed is None
 
 
 def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[str, Wire]:
