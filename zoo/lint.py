@@ -134,7 +134,7 @@ def lint_cam_layer(plan: Plan, layer: str, span: Span | None, diagnostics: Diagn
     """Checks the layer that class activation maps shall be drawn of: an error where there is none of that name, and
     a warning where it has no map, or one (height, width) too small to show anything.
     """
-    steps = {path: step for path, step in plan.walk() if step.kind in ("module", "block")}
+    steps = {path: step for path, step in plan.walk() if step.is_module}
     if layer not in steps:
         help = did_you_mean(layer, list(steps))
         diagnostics.error("unknown-layer", f"explain.layer: {plan.name} has no layer {layer!r}", span, help=help)

@@ -13,10 +13,10 @@ from zoo.document import Mapping, Scalar
 from zoo.document import Sequence as SequenceNode
 from zoo.document.evaluation import fill_in
 from zoo.graph.context import MOST_ERRORS, MOST_STEPS, Context, Job, Planned, Told
-from zoo.graph.copies import Copies, as_block, copies_of, how_to_read_one, is_chain, too_many
+from zoo.graph.copies import Copies, as_block, copies_of, how_to_read_one, too_many
 from zoo.graph.names import check_layer_name
 from zoo.graph.order import is_source, references
-from zoo.graph.plan import Block, Output, Ref, Step
+from zoo.graph.plan import Block, Ref, Step
 from zoo.graph.sharing import failed_share, share_step, shared
 from zoo.graph.steps import Made, Place, StepMaker
 from zoo.graph.texts import LayerText
@@ -54,15 +54,12 @@ class Body:
         output, value = outputs(self._job.text.output, self._before, Scope(self._job.params, self._feeds), told.own)
         self._check_outputs(told)
         self._tell(told, self._job.path.rstrip("."))
-        block = None if self._failed or isinstance(value, Unknown) else self._block(output)
+        text, failed = self._job.text, self._failed or isinstance(value, Unknown)
+        block = None if failed else Block(text.name, text.inputs, tuple(self._steps), output, text.span)
         if block is not None:
             warn_of_unused(block, told.own)
             self._diagnostics.extend(told.own.warnings)
         return Planned(block, value, self._size, tuple(self._diagnostics))
-
-    def _block(self, output: Output) -> Block:
-        text, steps = self._job.text, tuple(self._steps)
-        return Block(text.name, text.inputs, steps, output, is_chain(text.inputs, steps, output), text.span)
 
     def _check_outputs(self, told: Told) -> None:
         """Tells of each of several outputs that a skipped layer would have given: what it reads is not meant there."""
@@ -103,7 +100,7 @@ class Body:
         feed = copies.passed if not any(copies.wanted) else None
         for index, scope in copies.each():
             if not copies.wanted[index]:
-                feed = copies.other or (found.all[0].feed if found.all else feed)
+                feed = copies.other or found.first or feed
             else:
                 name = self._name(layer, scope, index, copies, told)
                 if name is None:

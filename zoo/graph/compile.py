@@ -115,7 +115,7 @@ def _compose(block: Block, name: str) -> nn.Module:
     for step in block.steps:
         if step.is_tensor:
             _register(module, step)
-        elif step.kind in ("module", "block"):
+        elif step.is_module:
             module.add_module(step.name, _submodule(step))
     return module
 

@@ -12,7 +12,7 @@ from zoo.document.evaluation import substitute
 from zoo.graph.context import MOST_STEPS, Told
 from zoo.graph.params import whole_help
 from zoo.graph.patterns import check_copies
-from zoo.graph.plan import Block, Output, Ref, Step, TensorSpec
+from zoo.graph.plan import Block, Ref, Step, TensorSpec
 from zoo.graph.steps import Made
 from zoo.graph.texts import LayerText
 from zoo.graph.values import UNKNOWN, Feed, Scope, Unknown
@@ -41,7 +41,7 @@ class Copies:
     @property
     def passed(self) -> Feed | None:
         """What comes out where all are skipped."""
-        return self.other or (self.wires.all[0].feed if self.wires.all else None)
+        return self.other or self.wires.first
 
     def after(self, index: int, found: Wires, feed: Feed, layer: LayerText, told: Told) -> Wires:
         """What the copy behind one reads that read ``found`` and gave ``feed``; tells where that is not clear."""
@@ -174,7 +174,7 @@ def as_block(layer: LayerText, copies: Copies, make: MakeCopy, told: Told) -> Ma
         found = inner.after(index, found, feed, layer, told)
     if failed or isinstance(feed.value, Unknown):
         return Made(None, feed.value, size)
-    body = Block("", names, tuple(steps), feed.ref, is_chain(names, tuple(steps), feed.ref), layer.span)
+    body = Block("", names, tuple(steps), feed.ref, layer.span)
     step = Step(layer.name, "block", "", {}, refs, feed.value, layer.span, body=body)
     check_copies(step, layer.keys, told.own)
     return Made(step, feed.value, size)
@@ -190,14 +190,3 @@ def _inside(copies: Copies) -> tuple[Copies, tuple[str, ...], tuple[Ref, ...]]:
     named = {key: replace(w, feed=replace(w.feed, ref=inner[w.feed.ref])) for key, w in copies.wires.named.items()}
     other = replace(copies.other, ref=inner[copies.other.ref]) if copies.other else None
     return replace(copies, wires=Wires(positional, named), other=other), names, refs
-
-
-def is_chain(inputs: tuple[str, ...], steps: tuple[Step, ...], output: Output) -> bool:
-    """Whether the steps are modules, each of which reads the one before and nothing else."""
-    before = Ref(inputs[0])
-    for step in steps:
-        plain = not (step.named_inputs or step.call) and step.inputs == (before,)
-        if step.kind not in ("module", "block") or not plain:
-            return False
-        before = Ref(step.name)
-    return len(inputs) == 1 and output == before

@@ -111,6 +111,11 @@ class Step:
         return self.kind in ("parameter", "buffer")
 
     @property
+    def is_module(self) -> bool:
+        """Whether a submodule of the block stands for it: a layer, or a block within."""
+        return self.kind in ("module", "block")
+
+    @property
     def refs(self) -> tuple[Ref, ...]:
         """Every value the step reads."""
         last = () if self.batch_like is None else (self.batch_like,)
@@ -125,8 +130,17 @@ class Block:
     inputs: tuple[str, ...]  # names that stand for its inputs in refs: ("input",) unless the block names them
     steps: tuple[Step, ...]
     output: Output
-    is_sequential: bool
     span: Span
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the steps are modules, each of which reads the one before and nothing else."""
+        before = Ref(self.inputs[0])
+        for step in self.steps:
+            if not step.is_module or step.inputs != (before,) or step.named_inputs or step.call:
+                return False
+            before = Ref(step.name)
+        return len(self.inputs) == 1 and self.output == before
 
     @property
     def output_refs(self) -> tuple[Ref, ...]:

@@ -34,7 +34,7 @@ def share_step(
 ) -> Made:
     """The step that runs an earlier step's module; ``again`` is that step as it would be made for these inputs."""
     assert layer.share is not None
-    if original.kind not in ("module", "block"):
+    if not original.is_module:
         told.own.error(
             "bad-share",
             f"{original.name} is a {original.kind}, it has no module to share",

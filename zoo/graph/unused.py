@@ -18,7 +18,7 @@ def warn_of_unused(block: Block, diagnostics: Diagnostics) -> None:
     for step in block.steps:
         if step.name not in used:
             help = "name it in a `from` or in `output`, or remove it"
-            if step.kind in ("parameter", "buffer"):
+            if step.is_tensor:
                 help = f"{help}: a layer below a {step.op} reads what stands above it where it has no `from`"
             diagnostics.warning("unused-layer", f"nobody uses {step.name}", step.span, help=help)
 

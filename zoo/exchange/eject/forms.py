@@ -156,7 +156,7 @@ class _Collector:
     def form(self, instance: Instance, step: Step) -> StepForm:
         """A step's form."""
         built: Any = None
-        if step.kind in ("module", "block"):
+        if step.is_module:
             built = self._module(step, instance.children.get(step.name))
         first = instance.value(step.inputs[0]) if step.inputs else None
         self._is_read, self._shape = step.kind == "function", first.shape if isinstance(first, TensorSpec) else None
