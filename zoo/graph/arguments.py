@@ -125,11 +125,9 @@ def _passes(op: Op, values: dict[str, Any], node: Mapping, span: Span, diagnosti
     fault = op.check(values)
     if fault is None:
         return True
-    argument, message, *help = fault
-    place = node.get(argument)
-    diagnostics.error(
-        "bad-value", f"{op.name}: {argument}: {message}", place.span if place else span, help=next(iter(help), None)
-    )
+    place = node.get(fault.argument)
+    message = f"{op.name}: {fault.argument}: {fault.message}"
+    diagnostics.error("bad-value", message, place.span if place else span, help=fault.help)
     return False
 
 

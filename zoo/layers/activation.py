@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
 from zoo.layers.bounds import Dim
 from zoo.layers.declare import module
-from zoo.layers.op import along, over
+from zoo.layers.op import Arguments, Check, Fault, along, over
 
 
-def _check_range(low: str, high: str, low_default: float, high_default: float) -> Any:
-    def check(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_range(low: str, high: str, low_default: float, high_default: float) -> Check:
+    def check(arguments: Arguments) -> Fault | None:
         first, second = arguments.get(low, low_default), arguments.get(high, high_default)
-        return None if first < second else (high, f"{second:g} is not above {low} {first:g}")
+        return None if first < second else Fault(high, f"{second:g} is not above {low} {first:g}")
 
     return check
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
 from zoo.layers.bounds import Probability, Size
 from zoo.layers.declare import module
-from zoo.layers.op import Check, Mixes
+from zoo.layers.op import Arguments, Check, Fault, Mixes
 
 
 def _check_heads(heads: str, features: str) -> Check:
-    def check(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    def check(arguments: Arguments) -> Fault | None:
         number, width = arguments[heads], arguments[features]
-        return (heads, f"{number} does not divide {features} {width}") if width % number else None
+        return Fault(heads, f"{number} does not divide {features} {width}") if width % number else None
 
     return check
 
@@ -26,7 +25,7 @@ def _over_sequence(inputs: int) -> Mixes:
     Without ``batch_first`` the batch is dimension 1, and a tensor of two dimensions is taken for a single sample.
     """
 
-    def dims(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, ...]:
+    def dims(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
         batch = -1 if rank < 3 else 0 if arguments["batch_first"] else 1
         return tuple(dim for dim in range(rank) if dim != batch) if index < inputs else ()
 

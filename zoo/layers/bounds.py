@@ -15,6 +15,7 @@ LARGEST_SIZE = 2**24  # channels, features, sides: beyond it a single layer's we
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 Amount = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 Margin = Annotated[int, Field(ge=-LARGEST_SIZE, le=LARGEST_SIZE)]
+Number = Margin | float
 Dim = Annotated[int, Field(ge=-8, le=7, description="a dimension; 0 is the batch, -1 the last")]
 Dims = Annotated[tuple[Dim, ...], Field(min_length=1, description="dimensions; 0 is the batch, -1 the last")]
 DimOrDims = Annotated[Dim | Dims, Field(description="a dimension or several; 0 is the batch, -1 the last")]

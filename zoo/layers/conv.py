@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from torch import nn
 
 from zoo.layers.bounds import Amount
 from zoo.layers.declare import forms, module
-from zoo.layers.op import Op, all_but_first
+from zoo.layers.op import Arguments, Fault, Op, all_but_first
 
 
 def each(value: Any) -> tuple[Any, ...]:
@@ -17,25 +16,25 @@ def each(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def _groups(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _groups(arguments: Arguments) -> Fault | None:
     groups = arguments.get("groups", 1)
     for name in ("in_channels", "out_channels"):
         if name in arguments and arguments[name] % groups:
-            return "groups", f"{groups} does not divide {name} {arguments[name]}"
+            return Fault("groups", f"{groups} does not divide {name} {arguments[name]}")
     return None
 
 
-def _check_convolution(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_convolution(arguments: Arguments) -> Fault | None:
     if arguments.get("padding") == "same" and any(stride != 1 for stride in each(arguments.get("stride", 1))):
-        return "padding", "same wants stride 1"
+        return Fault("padding", "same wants stride 1")
     return _groups(arguments)
 
 
-def _check_transposed(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_transposed(arguments: Arguments) -> Fault | None:
     strides, dilations = each(arguments.get("stride", 1)), each(arguments.get("dilation", 1))
     for extra in each(arguments.get("output_padding", 0)):
         if extra >= max(*strides, *dilations):
-            return "output_padding", f"{extra} is not smaller than stride or dilation"
+            return Fault("output_padding", f"{extra} is not smaller than stride or dilation")
     return _groups(arguments)
 
 

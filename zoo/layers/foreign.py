@@ -20,7 +20,7 @@ from pydantic import Field
 from zoo.diagnostics import Diagnostic
 from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.layers.bounds import Amount, Probability, Size
-from zoo.layers.op import Arguments, Fault, Op
+from zoo.layers.op import Arguments, Check, Fault, Op
 from zoo.layers.reach import hub_in_reach, require_reach
 from zoo.registry import did_you_mean, unknown
 from zoo.schema import ArgsModel
@@ -274,14 +274,14 @@ def argument_fault(library: Library, name: str, arguments: Mapping[str, Any]) ->
     return None
 
 
-def _check(library: Library) -> Callable[[Arguments], Fault | None]:
+def _check(library: Library) -> Check:
     def check(arguments: Arguments) -> Fault | None:
         stranger = unknown_model(library, arguments["name"])
         if stranger is not None:
-            return "name", stranger.message, stranger.help
+            return Fault("name", stranger.message, stranger.help)
         own = arguments.get("kwargs")
         fault = argument_fault(library, arguments["name"], {"kwargs": own}) if own else None
-        return ("kwargs", fault.message, fault.help) if fault else None
+        return Fault("kwargs", fault.message, fault.help) if fault else None
 
     return check
 

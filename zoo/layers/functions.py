@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from zoo.layers.bounds import Dim, Positive
+from zoo.layers.bounds import Dim, Number, Positive
 from zoo.layers.declare import NoArguments, function
-from zoo.layers.merge import Number
-from zoo.layers.op import Arguments, over
+from zoo.layers.op import Arguments, Fault, over
 from zoo.schema import ArgsModel
 from zoo.schema.signature import summary
 
@@ -43,11 +42,12 @@ class Clamp(ArgsModel):
     max: Number | None = Field(None, description="the largest value that comes out")
 
 
-def _check_clamp(arguments: Arguments) -> tuple[str, str] | None:
+def _check_clamp(arguments: Arguments) -> Fault | None:
     low, high = arguments.get("min"), arguments.get("max")
     if low is None and high is None:
-        return "min", "give min, max or both"
-    return ("max", f"{high} lies below min {low}") if low is not None and high is not None and high < low else None
+        return Fault("min", "give min, max or both")
+    is_empty = low is not None and high is not None and high < low
+    return Fault("max", f"{high} lies below min {low}") if is_empty else None
 
 
 _ACTIVATIONS = (

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from torch import nn
 
 from zoo.layers.bounds import Positive
 from zoo.layers.declare import module
-from zoo.layers.op import along, over
+from zoo.layers.op import Arguments, Fault, along, over
 
 # PyTorch finds a bilinear layer's shape feature by feature, a fifth of a millisecond each.
 _MostBilinear = Annotated[int, Field(ge=1, le=8192)]
 
 
-def _check_padding_index(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_padding_index(arguments: Arguments) -> Fault | None:
     index, number = arguments.get("padding_idx"), arguments["num_embeddings"]
     if index is not None and not -number <= index < number:
-        return "padding_idx", f"{index} is not among {number} embeddings"
+        return Fault("padding_idx", f"{index} is not among {number} embeddings")
     return None
 
 

@@ -12,12 +12,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from zoo.layers.bounds import DESCRIBED, Amount, Dim, Margin, Probability, Size
+from zoo.layers.bounds import DESCRIBED, Amount, Dim, Number, Probability, Size
 from zoo.layers.declare import NoArguments, forms, function, no_arguments
-from zoo.layers.op import Op, along, as_call, over
+from zoo.layers.op import Arguments, Op, along, as_call, over
 from zoo.schema import ArgsModel, arguments_model
-
-Number = Margin | float
 
 
 class Other(ArgsModel):
@@ -136,7 +134,7 @@ def _write_einsum(op: Op, inputs: Sequence[str], keywords: Mapping[str, str], tr
     return f"torch.einsum({', '.join([keywords['equation'], *inputs])})"
 
 
-def _summed(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, ...]:
+def _summed(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
     """The dimensions of an input that an equation sums over: those whose index is not in the result."""
     terms, arrow, result = arguments["equation"].replace(" ", "").partition("->")
     if not arrow:  # the result then has the indices that stand once
@@ -148,7 +146,7 @@ def _summed(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, .
     return (*dims, *(range(start, end) if dots and dots not in result else ()))
 
 
-def _of_matrices(arguments: Mapping[str, Any], rank: int, index: int) -> tuple[int, ...]:
+def _of_matrices(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
     """A product sums over the first matrix's columns and the second's rows; a vector has but one dimension."""
     return (-1,) if index == 0 or rank == 1 else (-2,)
 
@@ -172,7 +170,7 @@ def _convolve(rank: int) -> Op:
     }
     doc = "A convolution by given weights."
 
-    def all_but_batch(arguments: Mapping[str, Any], dims: int, index: int) -> tuple[int, ...]:
+    def all_but_batch(arguments: Arguments, dims: int, index: int) -> tuple[int, ...]:
         first = max(dims - rank - 1, 0) if index == 0 else 1  # of the weights, dimension 0 is what comes out
         return tuple(range(first, dims))
 

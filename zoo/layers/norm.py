@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import nn
 
 from zoo.layers.declare import module
-from zoo.layers.op import all_but_first, along, last
+from zoo.layers.op import Arguments, Fault, all_but_first, along, last
 
 
-def _check_groups(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_groups(arguments: Arguments) -> Fault | None:
     groups, channels = arguments["num_groups"], arguments["num_channels"]
-    return ("num_groups", f"{groups} does not divide num_channels {channels}") if channels % groups else None
+    return Fault("num_groups", f"{groups} does not divide num_channels {channels}") if channels % groups else None
 
 
 OPS = (

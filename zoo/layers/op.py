@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 from zoo.schema import ArgsModel, fields_of
 from zoo.schema.signature import completed
@@ -18,11 +18,20 @@ if TYPE_CHECKING:
 OpKind = Literal["module", "function", "parameter", "buffer"]
 Inferred = Literal["channels", "features"]  # dimension 1, the last dimension
 Arguments: TypeAlias = Mapping[str, Any]
-Fault: TypeAlias = "tuple[str, str] | tuple[str, str, str | None]"  # argument, message to follow its name, help
-Check: TypeAlias = Callable[[Arguments], "Fault | None"]
 Mixes: TypeAlias = Callable[[Arguments, int, int], tuple[int, ...]]  # of an input: its rank, and which it is
 Writer: TypeAlias = Callable[["Op", Sequence[str], Mapping[str, str], "str | None"], str]
 Constructs: TypeAlias = Callable[["Op", Mapping[str, str]], str]
+
+
+class Fault(NamedTuple):
+    """What is wrong with an argument: its name, a message to follow the name, the way out."""
+
+    argument: str
+    message: str
+    help: str | None = None
+
+
+Check: TypeAlias = Callable[[Arguments], Fault | None]
 
 
 def no_fault(arguments: Arguments) -> None:

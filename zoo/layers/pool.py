@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import GenericAlias
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from torch import nn
 from zoo.layers.bounds import Amount, Margin, Positive, Size
 from zoo.layers.conv import each
 from zoo.layers.declare import forms, module
-from zoo.layers.op import Op, last, maps
+from zoo.layers.op import Arguments, Check, Fault, Op, last, maps
 
 
 def window(dimensions: int, *, dilates: bool) -> dict[str, Any]:
@@ -21,13 +20,13 @@ def window(dimensions: int, *, dilates: bool) -> dict[str, Any]:
     return named | {"dilation": size} if dilates else named
 
 
-def check_window(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def check_window(arguments: Arguments) -> Fault | None:
     """Torch wants a pool's padding within half its kernel."""
     kernels, paddings = each(arguments["kernel_size"]), each(arguments.get("padding", 0))
     length = max(len(kernels), len(paddings))
     for kernel, padding in zip(*(v * length if len(v) == 1 else v for v in (kernels, paddings)), strict=True):
         if 2 * padding > kernel:
-            return "padding", f"{padding} is more than half the kernel_size {kernel}"
+            return Fault("padding", f"{padding} is more than half the kernel_size {kernel}")
     return None
 
 
@@ -36,22 +35,21 @@ def adaptive(dimensions: int) -> Any:
     return Size | GenericAlias(tuple, (Size | None,) * dimensions) if dimensions > 1 else forms(Size, 1)
 
 
-def check_one_of(first: str, second: str) -> Any:
+def check_one_of(first: str, second: str) -> Check:
     """Exactly one of two arguments is to be given."""
 
-    def check(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    def check(arguments: Arguments) -> Fault | None:
         number = sum(arguments.get(name) is not None for name in (first, second))
-        return None if number == 1 else (second, f"give either {first} or {second}")
+        return None if number == 1 else Fault(second, f"give either {first} or {second}")
 
     return check
 
 
-def check_resize(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def check_resize(arguments: Arguments) -> Fault | None:
     """What torch asks of ``interpolate`` and ``Upsample``."""
     if arguments.get("align_corners") is not None and arguments.get("mode", "nearest") not in ALIGNING_MODES:
-        return "align_corners", f"goes with the modes {', '.join(ALIGNING_MODES)}"
-    problem: tuple[str, str] | None = check_one_of("size", "scale_factor")(arguments)
-    return problem
+        return Fault("align_corners", f"goes with the modes {', '.join(ALIGNING_MODES)}")
+    return check_one_of("size", "scale_factor")(arguments)
 
 
 def _pools(targets: tuple[type[nn.Module], ...], *, dilates: bool = False) -> list[Op]:

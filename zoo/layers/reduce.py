@@ -10,7 +10,7 @@ from pydantic import Field
 
 from zoo.layers.bounds import DESCRIBED, Amount, Dim, DimOrDims, Margin, NonNegative, Positive, Size
 from zoo.layers.declare import forms, function, no_arguments
-from zoo.layers.op import Arguments, Op, all_but_first, along, last, maps, over
+from zoo.layers.op import Arguments, Fault, Op, all_but_first, along, last, maps, over
 from zoo.layers.pool import MODES, RESIZE, adaptive, check_resize, check_window
 from zoo.schema import ArgsModel, arguments_model
 
@@ -110,8 +110,8 @@ def _padded(arguments: Arguments, rank: int, index: int) -> tuple[int, ...]:
     return tuple(-1 - place for place in range(len(pads) // 2) if any(pads[2 * place : 2 * place + 2]))
 
 
-def _check_pad(arguments: Arguments) -> tuple[str, str] | None:
-    return ("pad", "expected a pair for each dimension") if len(arguments["pad"]) % 2 else None
+def _check_pad(arguments: Arguments) -> Fault | None:
+    return Fault("pad", "expected a pair for each dimension") if len(arguments["pad"]) % 2 else None
 
 
 _REDUCTIONS: dict[str, tuple[type[ArgsModel], str]] = {

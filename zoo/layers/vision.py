@@ -11,7 +11,7 @@ from torch import nn
 
 from zoo.layers.bounds import NAMED, Dims, NonNegative, Probability, Size
 from zoo.layers.declare import INFERRED
-from zoo.layers.op import Inferred, Op, all_but_first, as_constructor
+from zoo.layers.op import Arguments, Fault, Inferred, Op, all_but_first, as_constructor
 from zoo.schema import ArgsModel, arguments_model
 
 ACTIVATIONS = Literal["ReLU", "ReLU6", "LeakyReLU", "SiLU", "GELU", "Hardswish", "Mish", "ELU"]
@@ -102,9 +102,9 @@ def _layer(name: str, arguments: type[ArgsModel], home: str = "torchvision.ops",
     )
 
 
-def _check_block(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+def _check_block(arguments: Arguments) -> Fault | None:
     size = arguments["block_size"]
-    return None if size % 2 else ("block_size", f"expected an odd number, got {size}")
+    return None if size % 2 else Fault("block_size", f"expected an odd number, got {size}")
 
 
 OPS = (
