@@ -23,7 +23,7 @@ def test_sets_come_in_order_and_replace_mappings() -> None:
     assert node_at(result, ["a", "b"])[1].file == "--set a.b"
 
 
-@pytest.mark.parametrize("text", ["a", "=1", "a..b=1", ".a=1"])
+@pytest.mark.parametrize("text", ["a", "=1", "a..b=1", ".a=1", "a=", "a.b= "])
 def test_a_set_without_path_or_value_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         read_sets([text])

@@ -29,7 +29,11 @@ class Override:
     @property
     def place(self) -> str:
         """What messages about the value name in a file's stead: ``--set a.b``, or an option that has one path alone."""
-        return f"{self.option} {self.path}" if self.option in ("--set", "--grid") else self.option
+        return _place(self.option, self.path)
+
+
+def _place(option: str, path: str) -> str:
+    return f"{option} {path}" if option in ("--set", "--grid") else option
 
 
 def read_sets(texts: Iterable[str]) -> tuple[Override, ...]:
@@ -39,6 +43,8 @@ def read_sets(texts: Iterable[str]) -> tuple[Override, ...]:
         path, equals, written = text.partition("=")
         if not equals or not all(path.strip().split(".")):
             raise UsageError(f"--set wants PATH=VALUE, got {text!r}", help="for example --set train.epochs=3")
+        if not written.strip():  # a variable of the shell that is not set, as a rule
+            raise UsageError(f"--set {text.strip()} has no value", help=f"{path.strip()}=null takes away what is there")
         found.append(Override(path.strip(), written))
     return tuple(found)
 
@@ -95,7 +101,7 @@ def _out_of_reach(node: Scalar | Sequence, path: str, rest: str, option: str) ->
     if isinstance(node, Sequence) and len(node):
         help = f"its items go by number, from 0: {saying(option, f'{path}.0', '…')}"
     return UsageError(
-        f"{option} {path}.{rest}: {path} is {kind}, {option} cannot reach into it so",
+        f"{_place(option, f'{path}.{rest}')}: {path} is {kind}, {option} cannot reach into it so",
         notes=(Note("it stands here", node.span),),
         help=help or f"set the whole: {saying(option, path, '…')}",
     )
