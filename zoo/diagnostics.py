@@ -6,7 +6,7 @@ rendered long after the file has changed or gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from zoo.columns import cells
 
 Severity = Literal["error", "warning"]
+Say = Callable[[str], None]  # takes a line for people
 LONGEST_LINE = 200  # characters of a source line that a message shows
 
 

@@ -25,6 +25,7 @@ from zoo.exchange.export.pixels import OfPixels
 
 FORMATS = (".onnx", ".pt2")
 FAST = ("airbench94", "tiny_resnet")
+IS_BEFORE_MAX_POOL = torch.__version__ < "2.13"  # tiny_resnet's adaptive_max_pool2d has no ONNX function there
 ARCHITECTURES = [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST)) for name in architecture_names()]
 
 
@@ -67,6 +68,8 @@ def onnx_outputs(path: Path, *images: Tensor) -> list[np.ndarray]:
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_is_exported(tmp_path: Path, name: str, suffix: str) -> None:
+    if IS_BEFORE_MAX_POOL and (name, suffix) == ("tiny_resnet", ".onnx"):
+        pytest.skip("PyTorch before 2.13")
     found = export_target(name, tmp_path / f"net{suffix}", ExportOptions(), lambda text: None)
     assert found.difference < 1e-4
     assert [path.name for path in tmp_path.iterdir()] == [f"net{suffix}"]

@@ -16,11 +16,11 @@ import torch
 from zoo.assemble.build import Foundation, build, open_data
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.max_lr import with_lr
-from zoo.assemble.options import RunOptions, Say, Settle
+from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.data.batches import Batch, Batches
-from zoo.diagnostics import counted, duration
+from zoo.diagnostics import Say, counted, duration
 from zoo.models import parameter_depths
 from zoo.optim import ListedGroup, group_lines, listed_groups
 from zoo.optim.frozen_statistics import into_training

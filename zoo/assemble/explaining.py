@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from zoo.assemble.finding import is_of_run
 from zoo.assemble.networks import Shape, foreign_network
 from zoo.assemble.opening import TrainedNetwork
-from zoo.assemble.options import Say
 from zoo.assemble.series import newest_run
 from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
@@ -29,7 +28,7 @@ from zoo.assemble.trained import (
     resized,
 )
 from zoo.data.dataset import Image
-from zoo.diagnostics import counted
+from zoo.diagnostics import Say, counted
 from zoo.disk import disk_faults, make_folder
 from zoo.errors import UsageError
 from zoo.explain import Explanation, MapLayer, choose_layer, explain, find_method, layers_with_maps, seen_pixels

@@ -18,14 +18,13 @@ from zoo.assemble.known_data import KnownData, read_known_data
 from zoo.assemble.loading import load_checkpoint, load_target
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.opening import recipe_of
-from zoo.assemble.options import Say
 from zoo.assemble.resolve import resolve
 from zoo.assemble.resuming import read_result
 from zoo.assemble.series import newest_run
 from zoo.assemble.shipped import shipped_recipe
 from zoo.assemble.targets import network, run_named
 from zoo.data import TransformSpec
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Say
 from zoo.document import Mapping as MappingNode
 from zoo.document import plain
 from zoo.errors import CheckpointError, UsageError, raise_if_errors

@@ -11,8 +11,9 @@ from typing import Any
 
 from zoo.assemble.build import open_data
 from zoo.assemble.max_lr import Found, run_range_test
-from zoo.assemble.options import RunOptions, Say, Settle
+from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.run import prepare
+from zoo.diagnostics import Say
 from zoo.disk import make_folder
 from zoo.report import draw_range_test
 

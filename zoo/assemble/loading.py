@@ -10,9 +10,8 @@ from torch import nn
 
 from zoo.assemble.finding import is_of_run, run_and_checkpoint
 from zoo.assemble.networks import Shape
-from zoo.assemble.options import Say
 from zoo.assemble.targets import network, run_named
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Say
 from zoo.errors import CheckpointError, raise_if_errors
 from zoo.layout import CHECKPOINTS
 from zoo.models import load_weights

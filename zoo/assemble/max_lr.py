@@ -16,12 +16,12 @@ from typing import Any
 
 from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images, with_teacher
 from zoo.assemble.check import Parts, recheck
-from zoo.assemble.options import RunOptions, Say
+from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
 from zoo.assemble.resolve import Resolved, with_document
 from zoo.data import Dataset
-from zoo.diagnostics import Diagnostics, Source, Span
+from zoo.diagnostics import Diagnostics, Say, Source, Span
 from zoo.disk import read_mapping, write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, text_of
 from zoo.layout import RANGE_TEST

@@ -15,10 +15,9 @@ from torch import nn
 
 from zoo.architectures import architecture_path
 from zoo.assemble.memory import require_memory
-from zoo.assemble.options import Say
 from zoo.assemble.resolve import Resolved
 from zoo.data.places import expanded
-from zoo.diagnostics import Diagnostic, Diagnostics
+from zoo.diagnostics import Diagnostic, Diagnostics, Say
 from zoo.document import Mapping, folder_of
 from zoo.errors import UsageError, first_line
 from zoo.graph import Plan, compile_plan

@@ -19,7 +19,6 @@ from zoo.train.ranks import ALONE, Ranks, join
 from zoo.train.runtime import choose_device
 
 Settle = Callable[[Diagnostics], None]  # shows warnings, raises ConfigError where there are errors
-Say = Callable[[str], None]  # a line for people
 _LONGEST_NAME = 200  # bytes; a file system takes 255
 
 

@@ -26,10 +26,10 @@ from zoo.assemble.check import Parts
 from zoo.assemble.complete import resolved_document
 from zoo.assemble.environment import device_name, versions
 from zoo.assemble.networks import Network
-from zoo.assemble.options import Say
 from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.data.places import user_cache
+from zoo.diagnostics import Say
 from zoo.disk import make_folder, write_atomically
 from zoo.document import plain
 from zoo.errors import EnvironmentFault

@@ -21,13 +21,13 @@ from zoo.assemble.environment import read_environment
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.max_lr import saved_range_test, with_lr
 from zoo.assemble.networks import Network, network_of
-from zoo.assemble.options import RunOptions, Say
+from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import plugin_files
 from zoo.assemble.resolve import Resolved, with_document
 from zoo.assemble.shipped import shipped_recipe
 from zoo.assemble.teachers import KEY as TEACHER
 from zoo.assemble.teachers import distillation_node
-from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
+from zoo.diagnostics import Diagnostic, Diagnostics, Note, Say, Span
 from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Sequence, read_file
 from zoo.document.writer import scalar_text

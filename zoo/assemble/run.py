@@ -17,7 +17,7 @@ from zoo.assemble.beginning import write_beginning
 from zoo.assemble.build import Built, Foundation, build, open_data
 from zoo.assemble.check import Parts, checked
 from zoo.assemble.max_lr import Found, find_and_set, save_range_test, saved_range_test
-from zoo.assemble.options import RunOptions, Say, Settle
+from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.resuming import (
     folder_of,
@@ -30,7 +30,7 @@ from zoo.assemble.resuming import (
 from zoo.assemble.tracking import require_installed, trackers_of
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Say
 from zoo.disk import disk_faults
 from zoo.errors import StoppedBySignal, UsageError, ZooError, in_a_line
 from zoo.events import TrainingFinished

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.assemble.check import check_against_data, checked
-from zoo.assemble.options import RunOptions, Say, Settle
+from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.run import run_recipe
 from zoo.data import LastOpened
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Say
 from zoo.document import Override, plain
 from zoo.document import Sequence as SequenceNode
 from zoo.document.reader import read_value

@@ -13,15 +13,13 @@ from typing import Any
 
 from torch import nn
 
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Say
 from zoo.document import Entry, Mapping, Scalar, plain
 from zoo.errors import UsageError
 from zoo.layers import ops
 from zoo.layers.foreign import LIBRARIES, Library, argument_fault, build_foreign, unknown_model
 from zoo.models.conversion import convert, heard_from_timm, told
 from zoo.schema import validate
-
-Say = Callable[[str], None]  # a line for people
 
 
 @dataclass(frozen=True, slots=True)

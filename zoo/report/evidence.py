@@ -57,9 +57,9 @@ def write_json(run_dir: Path, data: Mapping[str, Any]) -> None:
 def write_arrays(run_dir: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes ``name.npz``. Raises EnvironmentFault."""
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, allow_pickle=False, **{key: np.ascontiguousarray(array) for key, array in arrays.items()}
-    )
+    # Not told allow_pickle=False: numpy < 2.2 keeps it as an array of that name. Whoever reads refuses pickles.
+    contiguous: dict[str, Any] = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    np.savez_compressed(buffer, **contiguous)
     write_atomically(run_dir / EVIDENCE / f"{name}.npz", buffer.getvalue())
 
 
