@@ -42,9 +42,9 @@ class Command:
         return self.process.returncode, stdout
 
     def trains(self) -> None:
-        """Waits for the first epoch's end."""
+        """Waits for the first epoch's end, and for its checkpoint, which is written after it is told."""
         for _ in range(2400):
-            if "epoch 1/" in self.stderr:
+            if "epoch 1/" in self.stderr and any(self.folder.glob("runs/*/*/checkpoints/last/manifest.json")):
                 return
             assert self.process.poll() is None, self.stderr
             time.sleep(0.1)
