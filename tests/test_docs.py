@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from jsonschema import Draft202012Validator
 from PIL import Image
 
@@ -134,6 +135,8 @@ def printed() -> Iterator[tuple[str, list[str], str]]:
 def test_the_output_shown_is_what_comes(
     command: list[str], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if command[-1].endswith(".onnx") and torch.__version__ < "2.13":
+        pytest.skip("tiny_resnet's adaptive_max_pool2d has no ONNX function before PyTorch 2.13")
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     monkeypatch.chdir(tmp_path)
     assert main(command) == 0
