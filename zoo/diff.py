@@ -202,7 +202,7 @@ def text(changes: list[Change]) -> str:
             lines.append(f"- {change.path}: {_text(change.before)}{_at(change.before_place)}")
         elif change.kind == "added":
             lines.append(f"+ {change.path}: {_text(change.after)}{_at(change.after_place)}")
-        elif change not in figures:
+        elif not _is_figure(change):
             lines.append(f"~ {change.path}")
             lines.append(f"    - {_text(change.before)}{_at(change.before_place)}")
             lines.append(f"    + {_text(change.after)}{_at(change.after_place)}")
@@ -219,7 +219,7 @@ def _table(figures: list[Change]) -> list[str]:
     """Figures, one a line, with their difference; of those of the classes, the ones that differ most."""
     of_classes = [one for one in figures if _PER_CLASS in one.path]
     of_classes.sort(key=lambda one: -abs(one.after - one.before))
-    shown = [one for one in figures if one not in of_classes[_CLASSES_SHOWN:]]
+    shown = [one for one in figures if _PER_CLASS not in one.path] + of_classes[:_CLASSES_SHOWN]
     rows = [[f"~ {one.path}", f"{one.before:.6g}", "->", f"{one.after:.6g}", _step(one)] for one in shown]
     left_out = len(figures) - len(shown)
     return [*in_columns(rows), *([f"  and {left_out} more of the classes, by less"] if left_out else [])]

@@ -42,7 +42,7 @@ CASES = {
     ),
     "backend_that_cannot_be": recipe(more="transforms: {backend: batched, train: [CLAHE, Normalize]}"),
     "loss_of_other_classes": recipe(more="loss: {weight: [1, 2]}"),
-    "loss_of_mixed_labels": recipe(more="loss: {name: NLLLoss}\ntransforms: {train: [MixUp, Normalize]}"),
+    "loss_of_mixed_labels": recipe(more="loss: {name: MultiMarginLoss}\ntransforms: {train: [MixUp, Normalize]}"),
     "loss_that_takes_no_classes": recipe(more="loss: {name: BCEWithLogitsLoss}"),
     "loss_of_another_power": recipe(more="loss: {name: MultiMarginLoss, p: 3}"),
     "loss_of_two_reductions": recipe(more="loss: {name: BinaryCrossEntropy, reduction: sum, sum_classes: true}"),

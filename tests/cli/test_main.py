@@ -161,7 +161,7 @@ def piped(
         return int(status.read()), done
 
 
-@pytest.mark.parametrize("command", ["config quickstart", "ls", "summary resnet18", "draw resnet18"])
+@pytest.mark.parametrize("command", ["config quickstart", "ls", "summary", "summary resnet18", "draw resnet18"])
 def test_a_closed_pipe_is_no_error(command: str) -> None:
     status, done = piped(f"{command} | (read line; exec 0<&-; sleep 0.2; echo $line)")
     assert (status, done.stderr) == (0, "")

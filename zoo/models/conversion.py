@@ -10,7 +10,7 @@ import logging
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo.diagnostics import counted
+from zoo.diagnostics import Say, counted
 from zoo.layers.foreign import WITH_AUXILIARY_HEADS, Library, timm_filter
 
 _MOST_TOKENS = 8  # in front of the positions of a grid: class, distillation, registers
@@ -67,7 +67,7 @@ def convert(
 
 
 @contextmanager
-def heard_from_timm(note: Callable[[str], None]) -> Iterator[None]:
+def heard_from_timm(note: Say) -> Iterator[None]:
     """Hands on what timm logs of pretrained weights: positions resized, channels changed, tensors missing."""
 
     class Ear(logging.Handler):
@@ -154,7 +154,9 @@ def with_channels(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str
         if weight_OIHW is None or not _differ_in_channels(own, weight_OIHW):
             continue
         channels, had = own.shape[1], weight_OIHW.shape[1]
-        given = {**given, f"{name}.weight": _adapted(weight_OIHW, channels)}
+        from timm.models import adapt_input_conv  # takes seconds: imported where channels differ
+
+        given = {**given, f"{name}.weight": adapt_input_conv(channels, weight_OIHW, base_chans=had)}
         how = "summed" if channels == 1 else "repeated and scaled"
         said.append(f"{name} takes {counted(channels, 'channel')} here, {had} in the file: {how}")
     return given, said
@@ -171,12 +173,3 @@ def _first_convolutions(module: nn.Module) -> tuple[str, ...]:
 
 def _differ_in_channels(own: Tensor, given: Tensor) -> bool:
     return own.dim() == given.dim() == 4 and own.shape[1] != given.shape[1] and own[:, 0].shape == given[:, 0].shape
-
-
-def _adapted(weight_OIHW: Tensor, channels: int) -> Tensor:
-    had, wide_OIHW = weight_OIHW.shape[1], weight_OIHW.float()
-    if channels == 1:
-        wide_OIHW = wide_OIHW.sum(1, keepdim=True)
-    else:
-        wide_OIHW = wide_OIHW.repeat(1, math.ceil(channels / had), 1, 1)[:, :channels] * (had / channels)
-    return wide_OIHW.to(weight_OIHW.dtype)
