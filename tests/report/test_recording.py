@@ -13,6 +13,7 @@ from torch import nn
 
 from tests.report.report_world import AUGMENTED, NAMES, batches, digits, network, normalised, outcome, transforms
 from zoo.data.batches import Backend, Batches
+from zoo.data.sampling import Sampling
 from zoo.explain import cams
 from zoo.report import record
 from zoo.report.choice import from_every_class, most_confident
@@ -186,9 +187,8 @@ def without_memory() -> Batches:
         def render(self, epoch: int, batches: object, start: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
 
-    return Batches(
-        Renderer(), 300, batch_size=100, shuffle=False, drop_last=False, seed=0, backend="batched", reason="a test"
-    )
+    sampling = Sampling(np.zeros(300, dtype=np.int64), seed=0, shuffle=False)
+    return Batches(Renderer(), sampling, batch_size=100, drop_last=False, backend="batched", reason="a test")
 
 
 def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:

@@ -54,6 +54,8 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
         parts.train_transforms,
         batch_size=parts.data.batch_size,
         shuffle=True,
+        sampling=parts.data.sampling,
+        repeats=parts.data.repeats,
         seed=resolved.recipe.seed,
         dataset=dataset,
     )

@@ -260,8 +260,9 @@ def _batches(
     size = recipe.eval.batch_size or max(data.batch_size, SMALLEST_EVAL_BATCH)
     held_out = partial(batches, specs=parts.eval_transforms, batch_size=size, shuffle=False)
     train = batches(
-        dataset.train, parts.train_transforms, batch_size=data.batch_size, shuffle=True, drop_last=data.drop_last
-    )
+        dataset.train, parts.train_transforms, batch_size=data.batch_size, shuffle=True, drop_last=data.drop_last,
+        sampling=data.sampling, repeats=data.repeats,
+    )  # fmt: skip
     validation = held_out(dataset.validation) if dataset.validation is not None else None
     return train, validation, held_out(dataset.test)
 

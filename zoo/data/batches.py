@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,9 +13,10 @@ from torch import Tensor
 
 from zoo.data.ahead import Ahead
 from zoo.data.dataset import Dataset, Description, Split
-from zoo.data.draws import Integers, permutation, stream_of
+from zoo.data.draws import Integers
 from zoo.data.resident import BatchedRenderer
 from zoo.data.samples import SamplePipeline
+from zoo.data.sampling import Kind, Sampling
 from zoo.data.settings import WORKER_SECONDS
 from zoo.data.sources import Known
 from zoo.data.streaming import SampleRenderer, Setup, nothing
@@ -31,8 +31,6 @@ Backend = Literal["auto", "batched", "albumentations"]
 
 # Pixels of an image: of larger ones albumentations, with OpenCV at work, makes more on a CPU (docs/benchmarks.md).
 MOST_ON_A_CPU = 64 * 64
-
-_ORDER = stream_of("order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +55,38 @@ class Batch:
 
 
 class Renderer(Protocol):
-    """Turns indices into images and labels on the device."""
+    """Turns samples into images and labels on the device."""
 
     def render(self, epoch: int, batches: Sequence[Integers], start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels of each of an epoch's batches from ``start`` on, in order."""
 
 
 class Batches:
-    """A split in batches, epoch after epoch; order and draws are a function of (seed, epoch, sample index) alone.
+    """A split in batches, epoch after epoch; order and draws are a function of (seed, epoch, sample) alone.
 
     ``backend`` says how transforms run, ``reason`` why they run so. ``steps``, ``samples`` and ``batch_size`` are those
-    of the whole split, whoever shares it.
+    of the whole split, whoever shares it; ``sampling`` has what a sample is.
     """
 
     def __init__(
-        self, renderer: Renderer, samples: int, *, batch_size: int, shuffle: bool, drop_last: bool, seed: int,
+        self, renderer: Renderer, sampling: Sampling, *, batch_size: int, drop_last: bool,
         backend: Literal["batched", "albumentations"], reason: str, ahead: bool = False,
     ) -> None:  # fmt: skip
-        self.samples, self.batch_size, self.backend, self.reason = samples, batch_size, backend, reason
-        self._renderer, self._shuffle, self._drop_last = renderer, shuffle, drop_last
+        self.sampling, self.batch_size, self.backend, self.reason = sampling, batch_size, backend, reason
+        self._renderer, self._drop_last = renderer, drop_last
         self._rank, self._ranks = 0, 1
-        # Neither holds this object, which would then not end with its last reference, nor would its workers.
-        self._permutation = partial(_permutation, samples, seed)
-        self._ahead = Ahead(self._permutation) if ahead else None
+        # It does not hold this object, which would then not end with its last reference, nor would its workers.
+        self._ahead = Ahead(sampling.order) if ahead else None
         if self.steps == 0:
             raise DataError(
-                f"drop_last leaves nothing: a batch is {batch_size} images, the split has {samples}",
-                help=f"data.batch_size of {samples} at most",
+                f"drop_last leaves nothing: a batch is {batch_size} images, the split has {self.samples}",
+                help=f"data.batch_size of {self.samples} at most",
             )
+
+    @property
+    def samples(self) -> int:
+        """Samples in an epoch, of which `drop_last` may leave some out."""
+        return len(self.sampling.labels)
 
     @property
     def steps(self) -> int:
@@ -97,32 +99,27 @@ class Batches:
         own._rank, own._ranks = rank, ranks
         return own
 
-    def order(self, epoch: int) -> Integers:
-        """The sample indices in the order of an epoch (epochs count from 1)."""
-        if self._shuffle:
-            return self._permutation(epoch)
-        return np.arange(self.samples, dtype=np.int64)
-
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the one numbered ``start`` (from 0) on."""
-        order = self.order(epoch) if self._ahead is None else self._ahead(epoch)
+        order = self.sampling.order(epoch) if self._ahead is None else self._ahead(epoch)
         batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in range(self.steps)]
         return self._batches(epoch, batches, self._rank, self._ranks, start)
 
-    def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
-        """One batch of the images asked for, as they come in that epoch."""
-        return next(self._batches(epoch, [np.asarray(indices, dtype=np.int64)], 0, 1))
+    def batch(self, epoch: int, samples: Sequence[int]) -> Batch:
+        """One batch of the samples asked for, as they come in that epoch; an index: that image the first time."""
+        return next(self._batches(epoch, [np.asarray(samples, dtype=np.int64)], 0, 1))
 
     def _batches(
         self, epoch: int, batches: Sequence[Integers], rank: int, ranks: int, start: int = 0
     ) -> Iterator[Batch]:
-        sharing = [sharers(len(indices), ranks) for indices in batches]
-        parts = [indices[rank::of] if rank < of else indices[:0] for indices, of in zip(batches, sharing, strict=True)]
+        sharing = [sharers(len(samples), ranks) for samples in batches]
+        parts = [samples[rank::of] if rank < of else samples[:0] for samples, of in zip(batches, sharing, strict=True)]
         given = [part if len(part) else whole for part, whole in zip(parts, batches, strict=True)]
         rendered = self._renderer.render(epoch, given, start)
         rows = zip(batches[start:], parts[start:], given[start:], rendered, strict=True)
-        for whole, part, indices, (images, labels) in rows:
-            yield Batch(images, labels, torch.from_numpy(indices), len(whole), len(part) / len(whole))
+        for whole, part, samples, (images, labels) in rows:
+            indices = torch.from_numpy(samples % self.samples)
+            yield Batch(images, labels, indices, len(whole), len(part) / len(whole))
 
 
 def make_batches(
@@ -132,6 +129,8 @@ def make_batches(
     batch_size: int,
     shuffle: bool,
     drop_last: bool = False,
+    sampling: Kind = "all",
+    repeats: int = 1,
     seed: int = 0,
     device: torch.device | str = "cpu",
     dataset: Dataset | Description,
@@ -142,6 +141,7 @@ def make_batches(
 ) -> Batches:
     """The split's batches under these transforms.
 
+    ``sampling`` and ``repeats`` say which images an epoch has, as :class:`Sampling` has them, where they ``shuffle``.
     ``backend`` auto takes the batched form where every transform has one, all images are of one size and, on a CPU,
     small; else albumentations per sample, in ``workers`` processes (0: in this one), each of which has
     ``worker_timeout`` seconds for a batch; ``worker_setup``, which has to pickle, is called first in those that are not
@@ -150,28 +150,25 @@ def make_batches(
     facts = _facts(split, specs, dataset)
     device = torch.device(device)
     ahead = shuffle and device.type == "cuda"
+    drawn = Sampling(split.labels, seed, shuffle, sampling, repeats)
     renderer: Renderer
     chosen, reason, steps = _choose(split, specs, facts, backend, device)
     if chosen == "batched":
-        renderer = BatchedRenderer(split, steps, facts, seed=seed, device=device, ahead=ahead)
+        renderer = BatchedRenderer(split, steps, facts, drawn, device=device, ahead=ahead)
     else:
-        pipeline = SamplePipeline(split, tuple(specs), facts, seed)
+        pipeline = SamplePipeline(split, tuple(specs), facts, drawn)
         renderer = SampleRenderer(
             pipeline, device=device, workers=workers, worker_timeout=worker_timeout, setup=worker_setup
         )
     return Batches(
-        renderer, len(split), batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed,
-        backend=chosen, reason=reason, ahead=ahead and chosen == "batched",
+        renderer, drawn, batch_size=batch_size, drop_last=drop_last, backend=chosen, reason=reason,
+        ahead=ahead and chosen == "batched",
     )  # fmt: skip
 
 
 def batches_of(samples: int, batch_size: int, *, drop_last: bool) -> int:
     """How many batches so many images make."""
     return samples // batch_size if drop_last else -(-samples // batch_size)
-
-
-def _permutation(samples: int, seed: int, epoch: int) -> Integers:
-    return permutation(samples, seed, epoch, _ORDER)
 
 
 def wants_statistics(specs: Sequence[TransformSpec]) -> bool:

@@ -1,4 +1,4 @@
-"""Random numbers that need no generator: each is a pure function of (seed, epoch, sample index, stream, counter).
+"""Random numbers that need no generator: each is a pure function of (seed, epoch, sample, stream, counter).
 
 So a sample's augmentation is the same whatever batch, worker or order it comes in, and a resumed run draws what the
 uninterrupted one would have drawn. The mixing function is SplitMix64's finaliser (Steele, Lea, Flood: Fast Splittable
@@ -50,25 +50,30 @@ def stream_of(name: str) -> int:
 class Draws:
     """Draws for some samples in one epoch: each call gives every sample its next number.
 
-    ``indices`` are sample indices (n); ``stream`` keeps the draws of one transform apart from those of another.
+    ``indices`` are those of the images (n); ``stream`` keeps the draws of one transform apart from those of another.
+    ``occurrences`` (n): how often each image came in the epoch before; None where every image comes once.
     """
 
-    def __init__(self, seed: int, epoch: int, indices: Integers, stream: int) -> None:
-        self.seed, self.epoch, self.indices, self.stream = seed, epoch, indices, stream
+    def __init__(
+        self, seed: int, epoch: int, indices: Integers, stream: int, occurrences: Integers | None = None
+    ) -> None:
+        self.seed, self.epoch, self.indices, self.stream, self.occurrences = seed, epoch, indices, stream, occurrences
         key = np.uint64(hash_words(seed, epoch, stream))
         self._state = _finalise(_finalise(indices.astype(np.uint64) * np.uint64(_GOLDEN) + key) ^ key)
+        if occurrences is not None:  # the first leaves the state as it is
+            self._state = self._state ^ _finalise(occurrences.astype(np.uint64) * np.uint64(_GOLDEN))
         self._counter = 0
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def for_all_epochs(self) -> Draws:
-        """The draws of the same samples and stream that do not depend on the epoch."""
+        """The draws of the same images and stream that depend neither on the epoch nor on how often they came in it."""
         return Draws(self.seed, 0, self.indices, self.stream)
 
     def within(self, stream: int) -> Draws:
         """Draws of the same samples and epoch apart from these: a stream of its own inside this one's."""
-        return Draws(self.seed, self.epoch, self.indices, hash_words(self.stream, stream))
+        return Draws(self.seed, self.epoch, self.indices, hash_words(self.stream, stream), self.occurrences)
 
     def words(self) -> Words:
         """The next 64 random bits of every sample (n)."""

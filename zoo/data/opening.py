@@ -17,7 +17,7 @@ from zoo.document import Mapping, Node, Scalar, folder_of
 from zoo.errors import ConfigError, DataError
 
 # Settings that say nothing of which images there are; a validation split counts by what it holds out.
-_OF_BATCHES = {"batch_size", "drop_last", "workers", "worker_timeout", "validation"}
+_OF_BATCHES = {"batch_size", "sampling", "repeats", "drop_last", "workers", "worker_timeout", "validation"}
 
 
 class LastOpened:

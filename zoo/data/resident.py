@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from zoo.data.ahead import Ahead
 from zoo.data.dataset import Split
 from zoo.data.draws import Integers
+from zoo.data.sampling import Sampling
 from zoo.data.transforms.batched.forms import Facts, Parameters
 from zoo.data.transforms.compositions import Step
 from zoo.data.transforms.pipeline import Epoch, Table, draw_tables
@@ -21,6 +25,8 @@ from zoo.data.transforms.pipeline import Epoch, Table, draw_tables
 # Of images, as float32, that are rendered at once: to start a small batch's kernels takes longer than to run them.
 # 21 batches of 512 from CIFAR-10 on a GPU, 13 of 64 on a CPU.
 CHUNK_BYTES = {"cuda": 128 * 2**20, "cpu": 16 * 2**20}
+
+_Drawn = tuple[Integers | None, list[Parameters]]  # an epoch's samples, where they are not its images; their parameters
 
 
 class BatchedRenderer:
@@ -33,11 +39,17 @@ class BatchedRenderer:
     """
 
     def __init__(
-        self, split: Split, steps: tuple[Step, ...], facts: Facts, *, seed: int, device: torch.device, ahead: bool
-    ) -> None:
+        self, split: Split, steps: tuple[Step, ...], facts: Facts, sampling: Sampling, *, device: torch.device,
+        ahead: bool,
+    ) -> None:  # fmt: skip
         self._split, self._steps, self._facts, self._target = split, steps, facts, device
-        draw = partial(draw_tables, steps, seed, indices=np.arange(len(split), dtype=np.int64))
-        self._drawn: Callable[[int], list[Parameters]] = Ahead(draw) if ahead else draw
+        self._sampling = sampling
+
+        def draw(epoch: int) -> _Drawn:  # holds no renderer, which would then not end with its last reference
+            samples = None if sampling.is_plain else sampling.samples(epoch)
+            return samples, _tables_of(steps, sampling, epoch, samples)
+
+        self._drawn: Callable[[int], _Drawn] = Ahead(draw) if ahead else draw
 
     @cached_property
     def _device(self) -> torch.device:
@@ -62,16 +74,38 @@ class BatchedRenderer:
 
         Which batches are rendered at once does not depend on ``start``: kernels may round by the size of what they get.
         """
-        images, labels = self._source
-        drawn = Epoch(self._steps, self._tables(epoch), images, labels, self._facts.classes)
+        samples, parameters = self._drawn(epoch)
+        drawn = self._laid_out(samples, parameters)
         together = self._together(max(map(len, batches), default=1))
         for first in range(start - start % together, len(batches), together):
             several = batches[first : first + together]
-            pictures, targets = drawn.batch(self._upload(torch.from_numpy(np.concatenate(several))))
+            pictures, targets = self._rendered(epoch, drawn, samples, np.concatenate(several))
             sizes = [len(indices) for indices in several]
             rendered = zip(torch.split(pictures, sizes), torch.split(targets, sizes), strict=True)
             for part, labels_B in islice(rendered, max(0, start - first), None):
                 yield part.to(self._target), labels_B.to(self._target)
+
+    def _laid_out(self, samples: Integers | None, parameters: Sequence[Parameters]) -> Epoch:
+        images, labels = self._source
+        image_of = None if samples is None else self._uploaded(samples % len(self._split))
+        return Epoch(self._steps, self._tables(parameters), images, labels, self._facts.classes, image_of)
+
+    def _rendered(self, epoch: int, drawn: Epoch, samples: Integers | None, chosen: Integers) -> tuple[Tensor, Tensor]:
+        """Images and labels of chosen samples; of one that the epoch has not, as it would come."""
+        if samples is None:
+            return drawn.batch(self._uploaded(chosen))
+        places = np.searchsorted(samples, chosen)
+        if not np.array_equal(samples[np.minimum(places, len(samples) - 1)], chosen):
+            more = self._laid_out(chosen, _tables_of(self._steps, self._sampling, epoch, chosen))
+            assert drawn.image_of is not None
+            assert more.image_of is not None
+            tables = [
+                {name: torch.cat([values, further[name]]) for name, values in table.items()}
+                for table, further in zip(drawn.tables, more.tables, strict=True)
+            ]
+            drawn = replace(drawn, tables=tables, image_of=torch.cat([drawn.image_of, more.image_of]))
+            places = len(samples) + np.arange(len(chosen), dtype=np.int64)
+        return drawn.batch(self._uploaded(places))
 
     def _together(self, batch_size: int) -> int:
         """How many batches are rendered at once."""
@@ -85,13 +119,20 @@ class BatchedRenderer:
         image_bytes = max(map(math.prod, shapes)) * torch.float32.itemsize
         return max(1, CHUNK_BYTES.get(self._device.type, 0) // (batch_size * image_bytes))
 
-    def _tables(self, epoch: int) -> list[Table]:
-        return [
-            {name: self._upload(torch.from_numpy(np.ascontiguousarray(values))) for name, values in table.items()}
-            for table in self._drawn(epoch)
-        ]
+    def _tables(self, parameters: Sequence[Parameters]) -> list[Table]:
+        return [{name: self._uploaded(values) for name, values in table.items()} for table in parameters]
 
-    def _upload(self, tensor: Tensor) -> Tensor:
+    def _uploaded(self, values: npt.NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(values))
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def _tables_of(steps: Sequence[Step], sampling: Sampling, epoch: int, samples: Integers | None) -> list[Parameters]:
+    """The parameters of an epoch's samples; None: of all its images, each of which comes once."""
+    count = len(sampling.labels)
+    if samples is None:
+        return draw_tables(steps, sampling.seed, epoch, np.arange(count, dtype=np.int64))
+    occurrences, images = np.divmod(samples, count)
+    return draw_tables(steps, sampling.seed, epoch, images, occurrences)

@@ -1,10 +1,10 @@
-"""One sample through a pipeline of transforms, as a function of (seed, epoch, sample index). Floor 2."""
+"""One sample through a pipeline of transforms, as a function of (seed, epoch, sample). Floor 2."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.data.dataset import Split
 from zoo.data.draws import Draws, Integers
+from zoo.data.sampling import Sampling
 from zoo.data.transforms import albumentations
 from zoo.data.transforms.batched.canvas import Canvas
 from zoo.data.transforms.batched.forms import BatchedForm, Facts, NotBatchedError, Shape
@@ -35,7 +36,7 @@ class SamplePipeline:
     split: Split
     specs: tuple[TransformSpec, ...]
     facts: Facts
-    seed: int
+    sampling: Sampling
 
     @cached_property
     def _streams(self) -> tuple[int, ...]:
@@ -57,11 +58,16 @@ class SamplePipeline:
     @cached_property
     def _partners(self) -> SamplePipeline:
         """The same pipeline with a random state of its own: a partner is made in the middle of its sample."""
-        return SamplePipeline(self.split, self.specs, self.facts, self.seed)
+        return SamplePipeline(self.split, self.specs, self.facts, self.sampling)
 
-    def batch(self, epoch: int, indices: Integers) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) float32 in channels_last memory and labels, on the CPU."""
-        samples = [self._sample(epoch, int(index), len(self.specs)) for index in indices]
+    @cached_property
+    def _samples_of(self) -> Callable[[int], Integers]:
+        """The samples of an epoch, among which partners are; of the last one kept."""
+        return lru_cache(maxsize=1)(self.sampling.samples)
+
+    def batch(self, epoch: int, chosen: Integers) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) float32 in channels_last memory and labels of these samples, on the CPU."""
+        samples = [self._sample(epoch, int(sample), len(self.specs)) for sample in chosen]
         shapes = {pixels.shape for pixels, _ in samples}
         if len(shapes) > 1:
             raise DataError(
@@ -74,16 +80,17 @@ class SamplePipeline:
         images = torch.from_numpy(np.stack(stacked))
         return as_images(images), torch.stack([label for _, label in samples])
 
-    def _sample(self, epoch: int, index: int, end: int) -> tuple[Pixels, Tensor]:
+    def _sample(self, epoch: int, sample: int, end: int) -> tuple[Pixels, Tensor]:
+        occurrence, index = divmod(sample, len(self.split))
         pixels: Pixels = self.split.image(index)
         label = torch.tensor(self.split.labels[index])
-        self._random.set(self.seed, epoch, index)
+        self._random.set(self.sampling.seed, epoch, index, occurrence)
         for at in range(end):
             transform = self._built[at]
             if transform is not None:
                 pixels = self._transformed(at, pixels, index)
             else:
-                pixels, label = self._own(at, epoch, index, pixels, label)
+                pixels, label = self._own(at, epoch, sample, pixels, label)
         return pixels, label
 
     def _transformed(self, at: int, pixels: Pixels, index: int) -> Pixels:
@@ -95,9 +102,10 @@ class SamplePipeline:
         # A Normalize by the image's own figures gives doubles, which no network takes.
         return made.astype(np.float32) if made.dtype == np.float64 else made
 
-    def _own(self, at: int, epoch: int, index: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:
+    def _own(self, at: int, epoch: int, sample: int, pixels: Pixels, label: Tensor) -> tuple[Pixels, Tensor]:
         form = self._form(at, pixels)
-        drawn = form.draw(Draws(self.seed, epoch, np.array([index]), self._streams[at]))
+        occurrences, indices = np.divmod(np.array([sample]), len(self.split))
+        drawn = form.draw(Draws(self.sampling.seed, epoch, indices, self._streams[at], occurrences))
         parameters = {name: torch.from_numpy(values) for name, values in drawn.items()}
         canvas = Canvas.of(torch.from_numpy(np.ascontiguousarray(pixels))[None])
         if not isinstance(form, Mix):
@@ -116,8 +124,9 @@ class SamplePipeline:
         except NotBatchedError as reason:
             raise DataError(str(reason)) from reason
 
-    def _partner(self, at: int, epoch: int, index: int, expected: Sequence[int]) -> tuple[Pixels, Tensor]:
-        other, label = self._partners._sample(epoch, index, at)
+    def _partner(self, at: int, epoch: int, place: int, expected: Sequence[int]) -> tuple[Pixels, Tensor]:
+        sample = place if self.sampling.is_plain else int(self._samples_of(epoch)[place])
+        other, label = self._partners._sample(epoch, sample, at)
         if other.shape != expected:
             raise DataError(f"{self.specs[at].name} needs images of one size", help="put a Resize or a crop before it")
         return np.ascontiguousarray(other), label

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from zoo.data.sampling import Kind
 from zoo.data.sources import sources
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, text_of
@@ -24,6 +25,14 @@ class DataSettings(BaseModel):
     batch_size: Annotated[int, Field(ge=1)] = Field(128, description="images in a batch")
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of each class's training images that is held out for validation"
+    )
+    sampling: Kind = Field(
+        "all",
+        description="images of an epoch: all, once each; balanced, every class as often; sqrt, classes by the square "
+        "root of their counts",
+    )
+    repeats: Annotated[int, Field(ge=1)] = Field(
+        1, description="repeated augmentation: how often each image of a batch is in it, under draws of its own"
     )
     drop_last: bool = Field(False, description="leave out the epoch's last batch where it is smaller than the others")
     workers: Annotated[int, Field(ge=0)] = Field(

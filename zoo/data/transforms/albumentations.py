@@ -185,7 +185,7 @@ class RandomState:
     """The one pair of generators that all of a pipeline's transforms share, set anew for every sample.
 
     Sharing keeps the draws of one transform apart from those of the next (``seed=`` would make flips correlate);
-    setting anew makes them a function of (seed, epoch, sample index).
+    setting anew makes them a function of (seed, epoch, image, how often it came in the epoch before).
     """
 
     def __init__(self) -> None:
@@ -198,9 +198,9 @@ class RandomState:
         """Makes a transform, and those inside it, draw from here."""
         transform.set_random_state(self._numpy, self._python)
 
-    def set(self, seed: int, epoch: int, index: int) -> None:
+    def set(self, seed: int, epoch: int, index: int, occurrence: int = 0) -> None:
         """Begins a sample's draws."""
-        word = hash_words(seed, epoch, index, _STREAM)
+        word = hash_words(seed, epoch, index, _STREAM, *([occurrence] if occurrence else []))
         self._state["state"] = {"state": (word << 64) | hash_words(word), "inc": (word << 1) | 1}
         self._state["has_uint32"] = self._state["uinteger"] = 0
         self._bits.state = self._state

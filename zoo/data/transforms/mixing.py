@@ -1,7 +1,7 @@
 """Transforms of zoo's own: AlternatingFlip, CutMix, MixUp, and ToTensorV2, which does nothing. Floor 2.
 
-Partners of CutMix and MixUp are drawn from the whole split, not from the batch, and lambda is drawn per sample: so what
-becomes of a sample does not depend on how the split was cut into batches.
+Partners of CutMix and MixUp are drawn from the whole epoch, not from the batch, and lambda is drawn per sample: so what
+becomes of a sample does not depend on how the epoch was cut into batches.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class OwnTransform(BaseModel):
 
 
 class AlternatingFlip(OwnTransform):
-    """Mirrors at random in the first epoch, and the other way round in every epoch that follows (Jordan 2024)."""
+    """Mirrors at random in the first epoch, and the other way round in every epoch that follows (Jordan 2024).
+
+    What comes again within an epoch (`data.repeats`, `data.sampling`) comes the other way round, too.
+    """
 
     def form(self, shape: Shape, facts: Facts) -> BatchedForm:
         """The batched form for images of a shape."""
@@ -88,8 +91,11 @@ class AlternatingFlipForm:
     after: Shape
 
     def draw(self, draws: Draws) -> Parameters:
-        """``flip`` (n): whether; one coin per sample for the whole training, turned over every epoch."""
-        return {"flip": draws.for_all_epochs().happens(0.5) ^ (draws.epoch % 2 == 0)}
+        """``flip`` (n): whether; one coin per image for the whole training, turned over every epoch and every time that
+        the image comes again within one.
+        """
+        turned = draws.epoch - 1 if draws.occurrences is None else draws.epoch - 1 + draws.occurrences
+        return {"flip": draws.for_all_epochs().happens(0.5) ^ (np.asarray(turned) % 2 == 1)}
 
     def apply(self, canvas: Canvas, parameters: Mapping[str, Tensor]) -> Canvas:
         """Mirrors."""
@@ -124,7 +130,8 @@ class Mix:
     after: Shape
 
     def draw(self, draws: Draws) -> Parameters:
-        """``partner``: the other's index; ``kept``: the share of an image's own label (n).
+        """``partner``: the other's place among the epoch's samples, ascending; ``kept``: the share of an image's own
+        label (n).
 
         Where a way blends, ``opacity`` (n): an image's own share of each pixel. Where one cuts, the rectangle's edges
         ``y0``, ``y1``, ``x0``, ``x1`` (n, 1), as CoarseDropout's.

@@ -27,16 +27,19 @@ def batched_steps(specs: Sequence[TransformSpec], shape: Shape, facts: Facts) ->
         raise NotBatchedError(f"no batched form: {reason}") from None
 
 
-def draw_tables(steps: Sequence[Step], seed: int, epoch: int, indices: Integers) -> list[Parameters]:
-    """Every step's parameters of these samples in this epoch."""
-    return [step.form.draw(Draws(seed, epoch, indices, step.stream)) for step in steps]
+def draw_tables(
+    steps: Sequence[Step], seed: int, epoch: int, indices: Integers, occurrences: Integers | None = None
+) -> list[Parameters]:
+    """Every step's parameters of these samples in this epoch: images, and how often each came before."""
+    return [step.form.draw(Draws(seed, epoch, indices, step.stream, occurrences)) for step in steps]
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One epoch's drawn parameters, and the split they are for, on the device.
 
-    ``source`` (N, H, W, C) uint8, ``labels`` (N) int64; ``tables`` hold every sample's parameters, step by step.
+    ``source`` (N, H, W, C) uint8, ``labels`` (N) int64; ``tables`` hold every sample's parameters, step by step, and
+    ``image_of`` (samples) the image that each is of; None: each of its own.
     """
 
     steps: tuple[Step, ...]
@@ -44,16 +47,21 @@ class Epoch:
     source: Tensor
     labels: Tensor
     classes: int
+    image_of: Tensor | None = None
 
     def batch(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) float32 in channels_last memory, labels (B), or (B, classes) float32 after mixing."""
+        """Images (B, C, H, W) float32 in channels_last memory, labels (B), or (B, classes) float32 after mixing.
+
+        ``indices_B`` are the samples' places in the tables.
+        """
         canvas, labels = self._render(indices_B, len(self.steps))
         return as_images(canvas.pixels_to_read()), labels
 
     def _render(self, indices_B: Tensor, end: int) -> tuple[Canvas, Tensor]:
         mix = next((at for at in reversed(range(end)) if isinstance(self.steps[at].form, Mix)), None)
         if mix is None:
-            canvas, labels = Canvas(self.source, indices_B), self.labels[indices_B]
+            images_B = indices_B if self.image_of is None else self.image_of[indices_B]
+            canvas, labels = Canvas(self.source, images_B), self.labels[images_B]
         else:
             canvas, labels = self._mixed(indices_B, mix)
         for at in range(0 if mix is None else mix + 1, end):
