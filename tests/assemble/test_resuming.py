@@ -316,6 +316,18 @@ def test_a_found_rate_in_one_of_several_optimizers_is_kept_on_resume(recipe: Pat
     assert again == first
 
 
+@pytest.mark.parametrize(("change", "had"), [("sampling=balanced", "all"), ("repeats=2", "1")])
+def test_a_run_of_other_samples_is_not_resumed(recipe: Path, change: str, had: str) -> None:
+    first = run(recipe)
+    key, _, value = change.partition("=")
+    with pytest.raises(ConfigError, match=rf"data\.{key} is {value}; the run in runs/tiny/0001 has {had}"):
+        run(recipe, f"data.{change}", epochs=2, resume=True)
+    stored = Path("runs/tiny/0001/resolved.yaml")
+    lines = [line for line in stored.read_text().splitlines() if f"{key}:" not in line]
+    stored.write_text("\n".join(lines) + "\n")  # of a version that did not know the key
+    assert run(recipe, resume=True) == first
+
+
 def test_a_changed_recipe_is_not_resumed(recipe: Path) -> None:
     run(recipe)
     recipe.write_text(recipe.read_text().replace("momentum: 0.9", "momentum: 0.8"))

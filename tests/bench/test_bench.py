@@ -14,10 +14,12 @@ import torch
 from torch import nn
 
 from tests.train.small_world import Small, small_net, small_training
+from zoo.assemble import benching
+from zoo.assemble.options import RunOptions
 from zoo.bench import bare_loop
 from zoo.bench.engine import EngineBench, Turn, WatchedBatches, _engine, bench_engine
 from zoo.cli import main
-from zoo.errors import UsageError
+from zoo.errors import UsageError, raise_if_errors
 from zoo.train.training import BatchLike
 
 
@@ -110,6 +112,14 @@ def test_the_command_prints_both_rates(what: str, capsys: pytest.CaptureFixture[
     ours, other = ("batched", "albumentations") if what == "transforms" else ("engine", "bare")
     of_medians = found[ours]["images_per_second"] / found[other]["images_per_second"]
     assert found["ratio"] == pytest.approx(of_medians, rel=0.3)
+
+
+def test_transforms_are_measured_on_the_samples_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(benching, "bench_transforms", lambda *both: given.extend(both))
+    options = RunOptions(sets=("data.sampling=sqrt", "data.repeats=4"), quiet=True)
+    benching.bench_recipe_transforms("quickstart", options, raise_if_errors)
+    assert [(made.sampling.kind, made.sampling.repeats) for made in given] == [("sqrt", 4)] * 2
 
 
 @pytest.mark.slow

@@ -93,6 +93,19 @@ def test_two_devices_train_one_network(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "runs" / "quickstart").iterdir()) == ["0001", "0002", "latest"]
 
 
+def test_two_devices_take_the_steps_of_one_with_images_that_come_again(tmp_path: Path) -> None:
+    words = ["data.repeats=2", "data.sampling=balanced", "train.freeze_statistics=true", "train.epochs=1"]
+    losses = []
+    for devices in ("1", "2"):
+        folder = tmp_path / devices
+        folder.mkdir()
+        command = Command(folder, "--devices", devices, "--json", *(part for word in words for part in ("--set", word)))
+        code, stdout = command.end()
+        assert code == 0, command.stderr
+        losses.append(json.loads(stdout)["test"]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # sums in another order
+
+
 def test_a_killed_rank_is_named_and_the_run_goes_on(started: Command) -> None:
     ranks = started.ranks()
     os.kill(ranks[1], signal.SIGKILL)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import Counter
+from typing import Any
 
 import pytest
+import torch
 
 from tests.data.test_batches import batches, noise
 from zoo.data.ahead import Ahead
+from zoo.data.resident import BatchedRenderer
 
 
 def test_epochs_in_a_row_are_computed_once_each() -> None:
@@ -39,17 +42,21 @@ def test_an_error_comes_where_its_epoch_is_asked_for() -> None:
     assert ahead(3) == 3
 
 
-def test_batches_drawn_ahead_are_the_same_and_end_with_their_last_reference() -> None:
-    plain = batches(noise(60), "[Normalize]", batch_size=20)
-    ahead = batches(noise(60), "[Normalize]", batch_size=20)
-    ahead._ahead = Ahead(ahead._permutation)
+@pytest.mark.parametrize("drawn", [{}, {"sampling": "balanced", "repeats": 2}])
+def test_batches_drawn_ahead_are_the_same_and_end_with_their_last_reference(drawn: dict[str, Any]) -> None:
+    plain, ahead = (batches(noise(60), "[Normalize, MixUp]", batch_size=20, **drawn) for _ in range(2))
+    renderer = ahead._renderer
+    assert isinstance(renderer, BatchedRenderer)
+    ahead._ahead, renderer._drawn = Ahead(ahead.sampling.order), Ahead(renderer._drawn)
     for epoch in (1, 2, 5):
-        orders = [[batch.indices.tolist() for batch in made.epoch(epoch)] for made in (plain, ahead)]
-        assert orders[0] == orders[1]
-    gone = weakref.ref(ahead)
+        first, second = (list(made.epoch(epoch)) for made in (plain, ahead))
+        assert [batch.indices.tolist() for batch in first] == [batch.indices.tolist() for batch in second]
+        assert all(torch.equal(one.images, other.images) for one, other in zip(first, second, strict=True))
+    del first, second
+    gone = weakref.ref(ahead), weakref.ref(renderer)
     gc.disable()
     try:
-        del ahead
-        assert gone() is None
+        del ahead, renderer
+        assert [each() for each in gone] == [None, None]
     finally:
         gc.enable()

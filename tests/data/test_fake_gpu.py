@@ -65,8 +65,10 @@ def on(device: torch.device, values: np.ndarray) -> Tensor:
     return torch.empty(values.shape, dtype=getattr(torch, str(values.dtype)), device=device)
 
 
-def epoch(transforms: list[object], device: torch.device, tables_on: torch.device | None = None) -> Epoch:
-    """An epoch of 64 images, all of it fake: only shapes, types and devices are real."""
+def epoch(
+    transforms: list[object], device: torch.device, tables_on: torch.device | None = None, *, repeats: bool = False
+) -> Epoch:
+    """An epoch of 64 samples, all of it fake: only shapes, types and devices are real."""
     listed = from_data(transforms, Span(Source("test"), 1, 1, 1, 1))
     diagnostics = Diagnostics()
     specs = parse_transforms(listed, diagnostics, where="train")
@@ -75,13 +77,16 @@ def epoch(transforms: list[object], device: torch.device, tables_on: torch.devic
     steps = batched_steps(specs, Shape(32, 32, 3, "uint8"), FACTS)
     drawn = draw_tables(steps, 0, 1, np.arange(64))
     tables = [{name: on(tables_on or device, values) for name, values in table.items()} for table in drawn]
-    return Epoch(steps, tables, on(device, split.images), on(device, split.labels), FACTS.classes)
+    image_of = on(device, split.labels) if repeats else None
+    return Epoch(steps, tables, on(device, split.images), on(device, split.labels), FACTS.classes, image_of)
 
 
+@pytest.mark.parametrize("repeats", [False, True])
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_batch_is_made_on_the_gpu_without_a_wait(name: str) -> None:
+def test_a_batch_is_made_on_the_gpu_without_a_wait(name: str, repeats: bool) -> None:
     with FakeTensorMode():
-        images, labels = epoch(PIPELINES[name], GPU).batch(torch.empty(16, dtype=torch.int64, device=GPU))
+        made = epoch(PIPELINES[name], GPU, repeats=repeats)
+        images, labels = made.batch(torch.empty(16, dtype=torch.int64, device=GPU))
     assert images.device == labels.device == GPU
     assert (images.dtype, images.shape[:2]) == (torch.float32, (16, 3))
     assert images.is_contiguous(memory_format=torch.channels_last)

@@ -37,7 +37,7 @@ schedule: {name: OneCycleLR, max_lr: 0.05, interval: step}
 """
 
 
-def build(folder: RunFolder | None, workers: int, *, resume: bool = False) -> Training:
+def build(folder: RunFolder | None, workers: int, *, resume: bool = False, **drawn: Any) -> Training:
     told = Diagnostics()
     root = read_text(RECIPE, told, name="recipe.yaml")
     assert isinstance(root, Mapping)
@@ -54,6 +54,7 @@ def build(folder: RunFolder | None, workers: int, *, resume: bool = False) -> Tr
         dataset=dataset,
         workers=workers,
         backend=backend,
+        **drawn,
     )  # fmt: skip
     test = make_batches(dataset.test, specs["eval"], batch_size=16, shuffle=False, dataset=dataset)
     runtime, settings = Runtime.choose("cpu", "fp32"), TrainSection(epochs=2)
@@ -93,14 +94,15 @@ def trained(training: Training, *, stop_after: int | None = None) -> dict[str, T
     return dict(training.model.state_dict())
 
 
+@pytest.mark.parametrize("drawn", [{}, {"sampling": "sqrt", "repeats": 2}], ids=["all", "drawn"])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_run_stopped_in_mid_epoch_goes_on_exactly(tmp_path: Path, workers: int) -> None:
+def test_a_run_stopped_in_mid_epoch_goes_on_exactly(tmp_path: Path, workers: int, drawn: dict[str, Any]) -> None:
     with RunFolder.create(tmp_path, "whole") as folder:
-        whole = trained(build(folder, workers))
+        whole = trained(build(folder, workers, **drawn))
         lines = folder.steps.read_text()
     with RunFolder.create(tmp_path, "parts") as folder:
-        trained(build(folder, workers), stop_after=3)
-        again = trained(build(folder, workers, resume=True))
+        trained(build(folder, workers, **drawn), stop_after=3)
+        again = trained(build(folder, workers, resume=True, **drawn))
         assert folder.steps.read_text() == lines
     for name, tensor in whole.items():
         assert tensor.equal(again[name]), name

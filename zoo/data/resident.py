@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -96,14 +95,7 @@ class BatchedRenderer:
             return drawn.batch(self._uploaded(chosen))
         places = np.searchsorted(samples, chosen)
         if not np.array_equal(samples[np.minimum(places, len(samples) - 1)], chosen):
-            more = self._laid_out(chosen, _tables_of(self._steps, self._sampling, epoch, chosen))
-            assert drawn.image_of is not None
-            assert more.image_of is not None
-            tables = [
-                {name: torch.cat([values, further[name]]) for name, values in table.items()}
-                for table, further in zip(drawn.tables, more.tables, strict=True)
-            ]
-            drawn = replace(drawn, tables=tables, image_of=torch.cat([drawn.image_of, more.image_of]))
+            drawn = drawn.and_then(self._laid_out(chosen, _tables_of(self._steps, self._sampling, epoch, chosen)))
             places = len(samples) + np.arange(len(chosen), dtype=np.int64)
         return drawn.batch(self._uploaded(places))
 

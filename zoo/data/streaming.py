@@ -23,7 +23,7 @@ from zoo.diagnostics import Span
 from zoo.errors import DataError, WorkerError
 
 Rendered: TypeAlias = tuple[Tensor, Tensor]
-Order: TypeAlias = tuple[int, Integers]  # an epoch, and the indices of a batch
+Order: TypeAlias = tuple[int, Integers]  # an epoch, and the samples of a batch
 Setup = Callable[[], object]
 
 _LOOK_EVERY_SECONDS = 1.0  # between looks at whether the workers are alive

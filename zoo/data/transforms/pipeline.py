@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,16 @@ class Epoch:
         """
         canvas, labels = self._render(indices_B, len(self.steps))
         return as_images(canvas.pixels_to_read()), labels
+
+    def and_then(self, more: Epoch) -> Epoch:
+        """The epoch with further samples of the same split behind its own. Both have to say which images theirs are."""
+        assert self.image_of is not None
+        assert more.image_of is not None
+        tables = [
+            {name: torch.cat([values, further[name]]) for name, values in table.items()}
+            for table, further in zip(self.tables, more.tables, strict=True)
+        ]
+        return replace(self, tables=tables, image_of=torch.cat([self.image_of, more.image_of]))
 
     def _render(self, indices_B: Tensor, end: int) -> tuple[Canvas, Tensor]:
         mix = next((at for at in reversed(range(end)) if isinstance(self.steps[at].form, Mix)), None)
