@@ -31,6 +31,18 @@ def test_a_step_is_of_as_many_images_as_it_accumulates(tmp_path: Path) -> None:
     assert more_than_there_is.images_per_second * more_than_there_is.step_seconds == pytest.approx(1438)
 
 
+def test_what_an_epoch_is_made_of_is_told(tmp_path: Path) -> None:
+    plain = estimate(tmp_path)
+    assert "359 test; batches of 128\n" in plain.as_text()
+    found = estimate(tmp_path, "data.sampling=balanced", "data.repeats=4")
+    assert (found.steps, found.samples) == (plain.steps, plain.samples)
+    line = "batches of 128; every class as often; 360 images an epoch, 4 times each, the last 2"
+    assert f"data      1,438 training, 359 test; {line}\n" in found.as_text()
+    assert {key: found.as_data()[key] for key in ("sampling", "repeats")} == {"sampling": "balanced", "repeats": 4}
+    roots = estimate(tmp_path, "data.sampling=sqrt").as_text()
+    assert "128; classes by the square root of their counts\n" in roots
+
+
 def test_an_early_stop_makes_the_length_the_most_there_can_be(tmp_path: Path) -> None:
     stopping = "data.validation=0.2", "train.early_stopping={patience: 2}"
     for sets, line in ((stopping, "5 epochs, 45 steps at most: it may stop early"), ((), "5 epochs, 60 steps")):
@@ -82,7 +94,7 @@ def test_a_test_is_timed_by_one_batch_that_is_made_once(tmp_path: Path, monkeypa
 
     def counting(self: Batches, *arguments: Any) -> Iterator[Batch]:
         for batch in batches_of(self, *arguments):
-            made.append((self._shuffle, len(batch)))
+            made.append((self.sampling.shuffle, len(batch)))
             yield batch
 
     monkeypatch.setattr(Batches, "_batches", counting)

@@ -47,6 +47,12 @@ CASES = {
     "loss_of_another_power": recipe(more="loss: {name: MultiMarginLoss, p: 3}"),
     "loss_of_two_reductions": recipe(more="loss: {name: BinaryCrossEntropy, reduction: sum, sum_classes: true}"),
     "loss_of_too_few_weights": recipe(more="loss: {name: BinaryCrossEntropy, weight: null, pos_weight: [2]}"),
+    "loss_and_sampling_balanced": recipe(
+        data=DATA.replace("32", "32, sampling: sqrt"), more="loss: {weight: balanced}"
+    ),
+    "repeats_that_batches_cannot_hold": recipe(data=DATA.replace("32", "32, repeats: 17")),
+    "repeats_that_tear_at_a_batchs_end": recipe(data=DATA.replace("32", "32, repeats: 3")),
+    "sampling_by_no_name": recipe(data=DATA.replace("32", "32, sampling: balancd, repeats: 0")),
     "stopping_by_what_is_not_held_out": recipe().replace("epochs: 1", "epochs: 9, early_stopping: {patience: 3}"),
     "stopping_that_never_comes": recipe(
         data="data: {source: digits, validation: 0.2}", more="eval: {every: 2}"

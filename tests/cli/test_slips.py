@@ -160,6 +160,8 @@ def test_values_on_the_first_day(change: str, help: str, recipe: Path, zoo: Zoo)
         ("train.decay=0.9", "did you mean ema.decay or lookahead.decay?"),
         ("train.max_epochs=3", "did you mean epochs?"),
         ("data.val_split=0.1", "did you mean validation?"),
+        ("data.aug_repeats=3", "did you mean repeats?"),
+        ("data.sampler=balanced", "did you mean sampling?"),
         ("data.image_size=32", "transforms give images their size: Resize: {height: …, width: …}"),
         ("optimizer.learning_rate=0.1", "did you mean lr?"),
         ("schedule={name: StepLR, step_size: 1, warmup_epochs: 5}", "OneCycleLR warms up to peak_epoch; before any"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.architectures import architecture_names, architecture_path
+from zoo.assemble.drawing import check_drawing
 from zoo.assemble.fitting import (
     check_early_stopping,
     check_fit,
@@ -97,6 +98,8 @@ def _answers(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         answers["optimization"] = parse_optimization(optimizer, document.get("schedule"), diagnostics)
     if "data" in here:
         answers["data"] = parse_data(resolved.section("data"), diagnostics)
+        if answers["data"] is not None:
+            check_drawing(resolved, answers["data"], answers.get("loss"), diagnostics)
     if "transforms" in here:
         answers |= _ask_transforms(resolved, answers.get("data"), diagnostics)
     if "eval" in here and answers.get("image_shape") is not None:

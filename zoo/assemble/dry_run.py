@@ -69,6 +69,8 @@ class Estimate:
     steps: int
     may_stop_early: bool
     batch_size: int
+    sampling: str
+    repeats: int
     batches_per_step: int
     loss: float
     step_seconds: float
@@ -89,6 +91,19 @@ class Estimate:
         """The whole training with all its tests."""
         return self.steps * self.step_seconds + self.evaluation_seconds
 
+    @property
+    def _drawn(self) -> str:
+        """What an epoch is made of, where it is not every image once."""
+        said = {"balanced": "; every class as often", "sqrt": "; classes by the square root of their counts"}
+        drawn = said.get(self.sampling, "")
+        if self.repeats > 1:
+            count = self.samples["training"]
+            picks, short = -(-count // self.repeats), count % self.repeats
+            drawn += f"; {picks:,} images an epoch, {self.repeats} times each" + (
+                f", the last {short}" if short else ""
+            )
+        return drawn
+
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
         fields = {**vars(self), "groups": [asdict(group) for group in self.groups]}
@@ -103,7 +118,7 @@ class Estimate:
         lines = [
             f"recipe    {self.recipe}: right, nothing was written",
             f"model     {self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes",
-            f"data      {samples}; batches of {self.batch_size}",
+            f"data      {samples}; batches of {self.batch_size}{self._drawn}",
             f"training  {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}{early}",
             f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
             f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
@@ -157,6 +172,8 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         steps=training.steps.total,
         may_stop_early=training.settings.early_stopping is not None,
         batch_size=parts.data.batch_size,
+        sampling=parts.data.sampling,
+        repeats=parts.data.repeats,
         batches_per_step=training.batches_per_step,
         loss=loss,
         step_seconds=step_seconds,

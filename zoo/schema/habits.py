@@ -16,6 +16,8 @@ _KEYS = {  # of Lightning, Keras, timm and mmpretrain, and what is written here
     **dict.fromkeys(("val_split", "val_size", "valid_size", "val_ratio", "validation_split"), "validation"),
     **dict.fromkeys(("test_split", "test_size", "test_ratio"), "test"),
     "num_workers": "workers",
+    **dict.fromkeys(("aug_repeats", "num_repeats", "repeated_aug", "ra_reps", "num_aug_repeats"), "repeats"),
+    "sampler": "sampling",
     **dict.fromkeys(("bs", "samples_per_gpu"), "batch_size"),
     **dict.fromkeys(("root", "data_dir", "data_root", "folder", "directory"), "path"),
     **dict.fromkeys(("max_epochs", "num_epochs", "n_epochs"), "epochs"),
