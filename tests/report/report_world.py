@@ -43,9 +43,9 @@ def transforms(*names: object) -> tuple[TransformSpec, ...]:
 
 
 def batches(
-    dataset: Dataset, split: ArraySplit, specs: tuple[TransformSpec, ...], backend: Backend = "auto"
+    dataset: Dataset, split: ArraySplit, specs: tuple[TransformSpec, ...], backend: Backend = "auto", repeats: int = 1
 ) -> Batches:
-    return make_batches(split, specs, batch_size=100, shuffle=True, dataset=dataset, backend=backend)
+    return make_batches(split, specs, batch_size=100, shuffle=True, dataset=dataset, backend=backend, repeats=repeats)
 
 
 def network() -> nn.Module:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.report.test_folder import changed
@@ -17,6 +18,24 @@ def test_a_short_run_shows_no_epoch_that_it_did_not_have(copy_of: Path) -> None:
     first = (copy_of / "metrics.jsonl").read_text().splitlines()[0]
     (copy_of / "metrics.jsonl").write_text(f"{first}\n")
     assert "epoch 2" not in render(copy_of, ["augmentations"]).read_text(encoding="utf-8")
+
+
+def test_images_that_come_several_times_are_shown_by_the_times_they_came(copy_of: Path) -> None:
+    path = copy_of / "evidence" / "augmentations.npz"
+    arrays = dict(np.load(path))
+    assert np.all(arrays["epochs"] == range(1, 6))
+    np.savez(path, **{key: values for key, values in arrays.items() if key != "epochs"})  # as it was recorded once
+    assert "of it in epochs 1 to 3" in render(copy_of, ["augmentations"]).read_text(encoding="utf-8")
+    epochs = np.tile([1, 1, 2, 3, 5], (len(arrays["epochs"]), 1))
+    epochs[0, 3] = 4  # this one came once in three epochs, the others more often
+    np.savez(path, **(arrays | {"epochs": epochs}))
+    text = render(copy_of, ["augmentations"]).read_text(encoding="utf-8")
+    assert "what the network saw of it the first 3 times that it came" in text
+    assert "time 3" in text
+    assert "time 4" not in text
+    line = (copy_of / "metrics.jsonl").read_text().splitlines()[0]
+    (copy_of / "metrics.jsonl").write_text(f"{line}\n")
+    assert "the first 2 times that it came" in render(copy_of, ["augmentations"]).read_text(encoding="utf-8")
 
 
 def test_the_schedule_is_as_long_as_the_training(copy_of: Path) -> None:

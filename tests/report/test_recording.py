@@ -95,6 +95,24 @@ def test_every_normalize_is_undone(normalize: str) -> None:
     np.testing.assert_array_equal(back, images[from_black_to_white])
 
 
+def test_augmentations_of_images_that_come_again_are_the_first_that_came(tmp_path: Path) -> None:
+    data, specs = digits(), transforms(*AUGMENTED)
+    train = batches(data, data.train, specs, repeats=3)
+    written(tmp_path, network(), train=train)
+    found = read_arrays(tmp_path, "augmentations")
+    assert found is not None
+    count, labels = len(data.train), found["labels"]
+    assert found["augmented"].shape[:2] == found["epochs"].shape == (6, found["epochs"].shape[1])
+    assert found["epochs"][:, :3].tolist() == [[1, 1, 1]] * 6  # all of one epoch, which has each three times
+    came = np.flatnonzero(np.bincount(train.sampling.order(1) % count, minlength=count))
+    chosen = [int(next(index for index in came if data.train.labels[index] == label)) for label in labels]
+    np.testing.assert_array_equal(found["originals"], data.train.images[chosen])
+    for time in range(3):
+        images = train.batch(1, [index + time * count for index in chosen]).images * data.std[0] + data.mean[0]
+        np.testing.assert_array_equal(found["augmented"][:, time, ..., 0], (images[:, 0] * 255).round())
+    assert not np.array_equal(found["augmented"][:, 0], found["augmented"][:, 1])
+
+
 @pytest.mark.parametrize("backend", ["batched", "albumentations"])
 def test_augmentations_are_those_of_the_trainings_own_backend(backend: Backend, tmp_path: Path) -> None:
     data, specs = digits(), transforms(*AUGMENTED)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,22 @@ def test_the_update_does_not_happen_and_step_rate_and_samples_are_told(training:
     assert f"the loss is not finite at step 9, learning rate {rates[9]:.6g}" in caught.value.message
     samples = list(one.train.epoch(2))[2].indices.tolist()
     assert caught.value.notes[0].message == f"training samples of that step: {', '.join(map(str, samples))}"
+
+
+def test_a_sample_that_came_several_times_is_named_once(training: MakeTraining) -> None:
+    one = training(train={"epochs": 2}, poison=(2, 2))
+    steps_of = one.train.epoch
+
+    def repeated(epoch: int, start: int = 0) -> Iterator[Any]:
+        return (replace(batch, indices=batch.indices // 8) for batch in steps_of(epoch, start))
+
+    one.train.epoch = repeated  # type: ignore[method-assign]
+    with pytest.raises(DivergedError) as caught:
+        run(one)
+    named = caught.value.notes[0].message.partition(": ")[2].split(", ")
+    bad = {str(index) for index in list(repeated(2))[2].indices.tolist()}
+    assert len(named) == len(bad) < 16
+    assert set(named) == bad
 
 
 def test_the_last_good_checkpoint_is_kept(training: MakeTraining) -> None:

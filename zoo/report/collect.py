@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from zoo.train import Evaluation
 
 GALLERY = 50  # mistakes in the gallery
-ORIGINALS, VERSIONS = 6, 5  # of the augmentation figure: training images, and epochs shown of each
+ORIGINALS, VERSIONS = 6, 5  # of the augmentation figure: training images, and epochs, or times, shown of each
 
 Arrays = dict[str, NDArray[Any]]
 Pixels = NDArray[np.uint8]
@@ -47,9 +47,9 @@ class Finished:
         """These test images as the network saw them: float32, BCHW, on its device."""
         return self.test.batch(1, indices.tolist()).images
 
-    def augmented(self, indices: NDArray[np.int64], epoch: int) -> Tensor:
-        """These training images as the network saw them in that epoch: float32, BCHW, on its device."""
-        return self.train.batch(epoch, indices.tolist()).images
+    def augmented(self, samples: NDArray[np.int64], epoch: int) -> Tensor:
+        """These training samples as the network saw them in that epoch: float32, BCHW, on its device."""
+        return self.train.batch(epoch, samples.tolist()).images
 
     def pixels(self, images_BCHW: Tensor, transforms: Sequence[TransformSpec]) -> Pixels:
         """Images that went through these transforms, back as pixels: uint8, NHWC."""
@@ -110,15 +110,35 @@ def maps(finished: Finished, shown: Arrays, settings: ExplainSection) -> tuple[A
 
 
 def augmentations(finished: Finished) -> Arrays:
-    """Some training images and what the first epochs made of them."""
-    train = finished.dataset.train
-    first_of_each = np.unique(train.labels, return_index=True)[1][:ORIGINALS]
-    chosen = np.sort(first_of_each).astype(np.int64)
-    transforms = finished.train_transforms
-    versions = [finished.pixels(finished.augmented(chosen, epoch), transforms) for epoch in range(1, VERSIONS + 1)]
-    augmented = np.stack(versions, axis=1)
+    """Some training images and what the first epochs made of them, with the epoch that each version is of."""
+    train, sampling = finished.dataset.train, finished.train.sampling
+    of_epoch = [sampling.samples(epoch) for epoch in range(1, VERSIONS + 1)]
+    present = np.unique(of_epoch[0] % len(train))
+    first_of_each = np.unique(train.labels[present], return_index=True)[1][:ORIGINALS]
+    chosen = np.sort(present[first_of_each])
+    epochs, samples = _first_times(chosen, of_epoch, len(train))
+    versions = [
+        finished.pixels(finished.augmented(samples[epochs == epoch], epoch), finished.train_transforms)
+        for epoch in np.unique(epochs).tolist()
+    ]
+    augmented = np.empty((*epochs.shape, *versions[0].shape[1:]), np.uint8)
+    for epoch, version in zip(np.unique(epochs).tolist(), versions, strict=True):
+        augmented[epochs == epoch] = version
     originals = np.stack([_resized(train.image(int(index)), augmented.shape[2:4]) for index in chosen])
-    return {"originals": originals, "augmented": augmented, "labels": train.labels[chosen]}
+    return {"originals": originals, "augmented": augmented, "labels": train.labels[chosen], "epochs": epochs}
+
+
+def _first_times(
+    chosen: NDArray[np.int64], of_epoch: Sequence[NDArray[np.int64]], images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Epoch (from 1) and sample of the first times that each of these images comes, of all as often (image, time)."""
+    times = [
+        [(epoch, sample) for epoch, all_ in enumerate(of_epoch, 1) for sample in all_[all_ % images == image].tolist()]
+        for image in chosen.tolist()
+    ]
+    shown = min(VERSIONS, *map(len, times))
+    both = np.array([each[:shown] for each in times], dtype=np.int64)
+    return both[..., 0], both[..., 1]
 
 
 def _resized(image: Pixels, size: tuple[int, ...]) -> Pixels:

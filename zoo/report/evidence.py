@@ -8,7 +8,7 @@
     evidence/mistakes.npz        indices, images (uint8, NHWC), labels, predictions, confidence
     evidence/cams.npz            maps of the first mistakes (0..255, NHW) for the predicted and for the true class;
                                  for the predicted alone where the method knows no class
-    evidence/augmentations.npz   originals (NHWC), augmented (N, versions, H, W, C)
+    evidence/augmentations.npz   originals (NHWC), augmented (N, versions, H, W, C), epochs (N, versions)
 
 No pickle: what is read is data, whoever wrote it.
 """

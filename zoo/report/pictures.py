@@ -69,14 +69,14 @@ def gallery(mistakes: dict[str, NDArray[Any]], names: Sequence[str], path: Path,
     return sheet.save(path)
 
 
-def augmented(originals: Pixels, versions: Pixels, path: Path) -> Path:
-    """One row an image: as it is (NHWC), then as the first epochs saw it (N, epoch, HWC)."""
+def augmented(originals: Pixels, versions: Pixels, columns: Sequence[str], path: Path) -> Path:
+    """One row an image: as it is (NHWC), then as the first epochs saw it (N, epoch, HWC); ``columns`` name these."""
     shown = versions.shape[1] + 1
     sheet = Sheet(shown * 1.3 + 0.26, len(originals) * 1.3 + 0.75, "augmentation")
     for row, original in enumerate(originals):
         for column, image in enumerate([original, *versions[row]]):
             left = column * 1.3 + 0.06 + 0.2 * (column > 0)
             if row == 0:
-                sheet.words(f"epoch {column}" if column else "as it is", left + 0.6, 0.63, ha="center")
+                sheet.words(columns[column], left + 0.6, 0.63, ha="center")
             sheet.picture(enlarge(image), left, 0.7 + row * 1.3, 1.2)
     return sheet.save(path)

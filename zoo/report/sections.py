@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zoo.diagnostics import percent
 from zoo.report import charts, pictures
 from zoo.report.folder import Run
@@ -141,16 +144,29 @@ def augmentations(run: Run, figures: Path) -> Section | None:
     arrays = run.augmentations
     if arrays is None or not len(arrays["originals"]):
         return None
-    seen = arrays["augmented"][:, : max(1, len(run.epochs))]  # a short run saw no later epoch
-    pictures.augmented(arrays["originals"], seen, figures / "augmentations.png")
+    versions = arrays["augmented"]
+    # A recording of an older version has one version an epoch, and does not say so.
+    epochs = arrays.get("epochs", np.tile(np.arange(1, versions.shape[1] + 1), (len(versions), 1)))
+    shown = max(1, (epochs <= len(run.epochs)).sum(axis=1).min())  # a short run saw no later epoch
+    columns, when = _times(epochs[:, :shown])
+    pictures.augmented(arrays["originals"], versions[:, :shown], columns, figures / "augmentations.png")
     rows = [
-        {"label": run.classes[int(label)], "images": [embedded(image) for image in (original, *versions)]}
-        for original, versions, label in zip(arrays["originals"], seen, arrays["labels"], strict=True)
+        {"label": run.classes[int(label)], "images": [embedded(image) for image in (original, *seen)]}
+        for original, seen, label in zip(arrays["originals"], versions[:, :shown], arrays["labels"], strict=True)
     ]
-    columns = ["as it is", *(f"epoch {number}" for number in range(1, seen.shape[1] + 1))]
-    when = f"epochs 1 to {seen.shape[1]}" if seen.shape[1] > 1 else "epoch 1"
-    lead = f"Training images: each row begins with the image as it is; then what the network saw of it in {when}."
+    lead = f"Training images: each row begins with the image as it is; then what the network saw of it {when}."
     return recorded("augmentations", {"rows": rows, "columns": columns}, lead, ("figures/augmentations.png",))
+
+
+def _times(epochs: NDArray[Any]) -> tuple[list[str], str]:
+    """The heads of the columns, and when the network saw their images, from the epoch of each (image, time)."""
+    shown = epochs.shape[1]
+    numbers = range(1, shown + 1)
+    if np.all(epochs == numbers):
+        when = f"in epochs 1 to {shown}" if shown > 1 else "in epoch 1"
+        return ["as it is", *(f"epoch {number}" for number in numbers)], when
+    when = f"the first {shown} times that it came" if shown > 1 else "the first time that it came"
+    return ["as it is", *(f"time {number}" for number in numbers)], when
 
 
 def summary(run: Run, figures: Path) -> Section | None:

@@ -72,7 +72,7 @@ class FiniteGuard:
         bad = recent[-skipped]
         what = "a gradient" if math.isfinite(bad.loss) else "the loss"
         own = [int(index) for indices in bad.indices for index in indices.tolist()]
-        ids = [str(index) for of_rank in self._ranks.gather(own) for index in of_rank]
+        ids = list(dict.fromkeys(str(index) for of_rank in self._ranks.gather(own) for index in of_rank))
         shown = first_of(ids[:_MOST_NAMED], len(ids))
         raise DivergedError(
             f"training diverged: {what} is not finite at step {bad.number}, learning rate {bad.lr:.6g}",
