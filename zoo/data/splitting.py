@@ -15,9 +15,10 @@ def stratified(labels: Labels, share: float, *key: int) -> tuple[Integers, Integ
     A class with two images or more keeps at least one on either side.
     """
     shuffled = permutation(len(labels), *key)
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]  # class by class, each in the shuffled order
+    _, firsts = np.unique(labels[by_class], return_index=True)
     held: list[Integers] = []
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
+    for members in np.split(by_class, firsts[1:]) if len(labels) else []:
         most = len(members) - 1
         held.append(members[: min(max(round(share * len(members)), min(1, most)), most)])
     held_out = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
