@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,18 @@ def disk_faults(path: Path) -> Iterator[None]:
 def advice(error: OSError) -> str | None:
     """What helps against a refusal of the operating system's, as far as it says why."""
     return _ADVICE.get(error.errno or 0)
+
+
+def require_space(folder: Path, size: int, what: str, *, help: str = _SPACE) -> None:
+    """Raises EnvironmentFault where a folder's disk has not so many bytes left for what is to be written there."""
+    with disk_faults(folder):
+        free = shutil.disk_usage(folder).free
+    if size > free:
+        raise EnvironmentFault(
+            f"{what} takes {size / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB left",
+            code="disk",
+            help=help,
+        )
 
 
 def fsync_folder(path: Path) -> None:

@@ -13,7 +13,8 @@ from PIL import ImageOps
 
 from tests.data.data_world import opened, write_parquet
 from zoo.data import Dataset
-from zoo.data.decoding import Encoded, EncodedSplit, any_colour, decode, decode_splits
+from zoo.data.decoding import any_colour, decode, decode_splits
+from zoo.data.encoded import Encoded, EncodedSplit
 from zoo.errors import ConfigError, DataError
 
 RED, GREY = (200, 10, 10), 67  # Pillow's grey of that red
@@ -186,7 +187,7 @@ def test_skip_corrupt_is_one_budget_of_all_splits(tmp_path: Path) -> None:
     other = io.BytesIO()
     Pillow.new("RGB", (5, 9)).save(other, format="PNG")
     test = [Encoded(data, f"test {i}") for i, data in enumerate([good, other.getvalue(), b"bad"])]
-    splits = [EncodedSplit(train, np.arange(4)), EncodedSplit(test, np.arange(3))]
+    splits = [EncodedSplit.of(train, np.arange(4)), EncodedSplit.of(test, np.arange(3))]
     with pytest.raises(DataError) as caught:
         decode_splits(splits, skip_corrupt=2)
     assert caught.value.message.startswith("test 2")

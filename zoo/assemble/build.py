@@ -139,7 +139,7 @@ def lay_foundation(
         network,
         module,
         loss.to(runtime.device),
-        (*_left_out(dataset), *_untested(dataset), *notes),
+        (*dataset.notes, *_left_out(dataset), *_untested(dataset), *notes),
     )
 
 

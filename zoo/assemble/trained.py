@@ -24,7 +24,8 @@ from zoo.assemble.opening import TrainedNetwork, open_described, recipe_of, seen
 from zoo.assemble.options import RunOptions
 from zoo.data import Dataset
 from zoo.data.dataset import Image
-from zoo.data.decoding import Encoded, decode, images_below
+from zoo.data.decoding import decode
+from zoo.data.encoded import Encoded, images_below
 from zoo.errors import DataError, UnreadableImagesError, UsageError
 from zoo.layout import DATA, is_dir, is_file
 from zoo.registry import meant, offer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from zoo.data.indexed import Indexed, Picked
 
 Image = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -51,7 +54,7 @@ class ArraySplit:
 
     images: Image
     labels: Labels
-    ids: Sequence[str] | None = None
+    ids: Indexed[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +70,7 @@ class ArraySplit:
 
     def subset(self, indices: npt.NDArray[np.int64]) -> ArraySplit:
         """The split that has these images alone, in this order (a copy)."""
-        ids = [self.id(int(index)) for index in indices]
+        ids = Picked(self.ids, indices) if self.ids is not None else [self.id(int(index)) for index in indices]
         return ArraySplit(self.images[indices], self.labels[indices], ids)
 
     def fingerprint(self) -> str:
@@ -80,13 +83,16 @@ class ArraySplit:
 
 @dataclass(frozen=True)
 class LazySplit:
-    """A split whose images are decoded when they are asked for."""
+    """A split whose images are decoded when they are asked for.
+
+    ``ids`` and ``digests`` are those of all images that ``decode`` knows, ``order`` says which of them these are.
+    """
 
     decode: Callable[[int], Image]
     labels: Labels
-    ids: Sequence[str]
-    digests: Sequence[str]  # of each image's file as found at opening: name, size, time or content
-    order: Labels | None = None  # which of the decodable images these are
+    ids: Indexed[str]
+    digests: Indexed[str]  # of each image's file as found at opening: name, size, time or content
+    order: Labels | None = None
 
     images = None
 
@@ -95,22 +101,25 @@ class LazySplit:
 
     def image(self, index: int) -> Image:
         """One image (height, width, channels). Raises DataError where it cannot be decoded."""
-        return self.decode(index if self.order is None else int(self.order[index]))
+        return self.decode(self._place(index))
 
     def id(self, index: int) -> str:
         """The image's path."""
-        return self.ids[index]
+        return self.ids[self._place(index)]
+
+    def _place(self, index: int) -> int:
+        return index if self.order is None else int(self.order[index])
 
     def subset(self, indices: npt.NDArray[np.int64]) -> LazySplit:
         """The split that has these images alone, in this order."""
         order = indices if self.order is None else self.order[indices]
-        return LazySplit(
-            self.decode, self.labels[indices], [self.ids[i] for i in indices], [self.digests[i] for i in indices], order
-        )
+        return LazySplit(self.decode, self.labels[indices], self.ids, self.digests, order)
 
     def fingerprint(self) -> str:
         """SHA-256 of what is known of the files, and the labels."""
-        digest = hashlib.sha256("\n".join(self.digests).encode())
+        digest = hashlib.sha256()
+        for index in range(len(self)):  # one by one: all together a million of them take 100 MB
+            digest.update(b"\n" * (index > 0) + os.fsencode(self.digests[self._place(index)]))
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
@@ -145,6 +154,7 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     found: str = ""  # where it was found, for people
     folder: Path | None = None  # that place, where it is a folder
+    notes: tuple[str, ...] = ()  # what to say of how it is read
 
     @property
     def mean(self) -> tuple[float, ...]:

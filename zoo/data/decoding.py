@@ -6,27 +6,22 @@ every chunk, where Pillow lets some damage pass, and takes half the time.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from zoo.data.dataset import ArraySplit, Image, Labels, LazySplit, Split
+from zoo.data.dataset import ArraySplit, Image, LazySplit, Split
+from zoo.data.encoded import MOST_BYTES, Encoded, EncodedSplit
+from zoo.data.indexed import Indexed, Joined, Made
 from zoo.errors import DataError
 
-IMAGE_EXTENSIONS = frozenset({
-    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
-})  # fmt: skip
 MOST_PIXELS = 80_000_000  # of one image; a larger one is refused before it is decoded
-MOST_BYTES = 2 << 30  # of decoded images that are kept in memory; more are decoded batch by batch
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = 33  # bytes up to the end of what tells its size and colours
 _PNG_CHANNELS = {0: 1, 2: 3}  # by PNG's colour type
@@ -43,41 +38,6 @@ _TURNS = {
 _BROKEN = (OSError, ValueError, SyntaxError, RuntimeError)  # Pillow's for broken images; the last of AVIF's
 _OPENCV_ERRORS_ONLY = 2  # of OpenCV's levels of logging
 _CHUNK = 512  # images a thread decodes, or looks at, at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """An image file's bytes, or the file they are in, and what messages call it."""
-
-    data: bytes | Path = field(repr=False)
-    id: str
-
-    def open(self) -> BinaryIO:
-        """Its bytes, to be read once from front to back. Raises OSError."""
-        return io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data.open("rb")
-
-    def digest(self) -> str:
-        """What tells this file from another without decoding it."""
-        if isinstance(self.data, bytes):
-            return hashlib.sha256(self.data).hexdigest()
-        facts = self.data.stat()
-        return f"{self.id} {facts.st_size} {facts.st_mtime_ns}"
-
-
-def images_below(folder: Path) -> Iterator[Path]:
-    """The images below a folder by their names, sorted; hidden files, and those in hidden folders, are none."""
-    for file in sorted(folder.rglob("*")):
-        is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if not is_hidden and file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file():
-            yield file
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedSplit:
-    """A split as it was found: image files, none of them decoded yet, and their labels (n)."""
-
-    images: Sequence[Encoded]
-    labels: Labels
 
 
 def decode(image: Encoded, channels: int | None = None) -> Image:
@@ -232,8 +192,8 @@ def decode_splits(
     one as they are asked for, and then all are tried here only where ``skip_corrupt`` is above 0. Raises DataError
     naming the first corrupt image beyond ``skip_corrupt``, which counts those of all splits.
     """
-    everything = [image for split in splits for image in split.images]
-    if not everything:
+    everything = Joined([split.images for split in splits])
+    if len(everything) == 0:
         raise DataError("no images")
     common = channels or (3 if any_colour(everything) else 1)
     decoded: list[Split] = []
@@ -245,15 +205,19 @@ def decode_splits(
     return decoded, skipped
 
 
-def any_colour(images: Sequence[Encoded]) -> bool:
+def any_colour(images: Indexed[Encoded]) -> bool:
     """Whether one of them is in colour, by their headers alone; broken ones are left to whoever decodes them.
 
     Data sets are sorted by class, so each thread looks at images from all over: a colour one is soon met, if there
     are many, and only a set without any is read to its end.
     """
     strides = -(-len(images) // _CHUNK)
+
+    def look(first: int) -> bool:
+        return any(_is_colour(images[index]) for index in range(first, len(images), strides))
+
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return any(pool.map(lambda first: any(map(_is_colour, images[first::strides])), range(strides)))
+        return any(pool.map(look, range(strides)))
 
 
 def _is_colour(image: Encoded) -> bool:
@@ -272,19 +236,22 @@ def _decode_split(
     encoded: EncodedSplit, channels: int, skip_corrupt: int, skipped: int
 ) -> tuple[Split, tuple[str, ...]]:
     """The split, and what of it is left out beside the ``skipped`` of the splits before it."""
-    images, labels = encoded.images, encoded.labels
+    images, labels, ids = encoded.images, encoded.labels, encoded.ids
     array = _array_for(images, channels)
     failures = _Decoder(images, channels, array).run() if array is not None else None
     if failures is not None and array is not None:
-        whole = ArraySplit(array, labels, [image.id for image in images])
-        return _without(whole, failures, skip_corrupt, skipped)
+        return _without(ArraySplit(array, labels, ids), failures, skip_corrupt, skipped)
     failures = _Decoder(images, channels, None).run() if skip_corrupt else {}
-    ids, digests = [image.id for image in images], [image.digest() for image in images]
+    digests = Made(partial(_digest_at, images), len(images))
     lazy = LazySplit(partial(_decode_at, images, channels), labels, ids, digests)
     return _without(lazy, failures or {}, skip_corrupt, skipped)
 
 
-def _decode_at(images: Sequence[Encoded], channels: int, index: int) -> Image:
+def _digest_at(images: Indexed[Encoded], index: int) -> str:
+    return images[index].digest()
+
+
+def _decode_at(images: Indexed[Encoded], channels: int, index: int) -> Image:
     try:
         return decode(images[index], channels)
     except DataError as error:
@@ -294,11 +261,11 @@ def _decode_at(images: Sequence[Encoded], channels: int, index: int) -> Image:
         raise
 
 
-def _array_for(images: Sequence[Encoded], channels: int) -> Image | None:
+def _array_for(images: Indexed[Encoded], channels: int) -> Image | None:
     """Memory for all images at the size of the first readable one; None where they are too many."""
-    for image in images:
+    for index in range(len(images)):
         try:
-            height, width, _ = decode(image).shape
+            height, width, _ = decode(images[index]).shape
         except DataError:
             continue
         fits = len(images) * height * width * channels <= MOST_BYTES
@@ -326,7 +293,7 @@ def _without(
 class _Decoder:
     """Decodes many images in threads (decoders let go of the interpreter's lock) and collects what fails."""
 
-    def __init__(self, images: Sequence[Encoded], channels: int, array: Image | None) -> None:
+    def __init__(self, images: Indexed[Encoded], channels: int, array: Image | None) -> None:
         self._images, self._channels, self._array = images, channels, array
         self._failures: dict[int, DataError] = {}
         self._sizes_differ = False

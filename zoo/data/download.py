@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zoo.data.progress import bar, tell
 from zoo.disk import disk_faults
 from zoo.errors import DataError
 from zoo.net import ANSWER_SECONDS, answer_to
@@ -75,17 +76,12 @@ def _size(response: Any) -> int | None:
 @contextmanager
 def _shown(remote: Remote, size: int | None, target: Path, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Says what comes, how large it is (as its server says) and from where; takes the bytes that have come."""
-    from rich.console import Console
     from rich.filesize import decimal
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    console = Console(stderr=True, highlight=False)
     told = decimal(size) if size is not None else "of unknown size"
-    console.print(f"downloading {target}, {told}, from {remote.address}", markup=False, soft_wrap=True)
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task("", total=size)
-        yield lambda count: progress.advance(task, count)
+    tell(f"downloading {target}, {told}, from {remote.address}")
+    with bar(size, quiet=quiet) as advance:
+        yield advance
 
 
 def _connect(address: str) -> Any:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.dataset import Dataset
-from zoo.data.decoding import IMAGE_EXTENSIONS, Encoded, EncodedSplit, images_below
+from zoo.data.encoded import IMAGE_EXTENSIONS, EncodedSplit, Files, files_below
+from zoo.data.indexed import Joined
 from zoo.data.places import Places
 from zoo.data.sources.own import HOLD_OUT, OwnFiles, own_dataset, read_parts
 from zoo.data.sources.source import Source
@@ -32,21 +33,24 @@ def class_folders(folder: Path) -> list[Path]:
 
 def find_split(folder: Path, classes: Sequence[str], *, is_train: bool) -> EncodedSplit:
     """The images below a split's folder, class by class, sorted by name."""
-    images: list[Encoded] = []
+    numbers = {name: number for number, name in enumerate(classes)}
+    parts: list[Files] = []
     labels: list[int] = []
     for path in class_folders(folder):
-        if path.name not in classes:
+        if path.name not in numbers:
             raise DataError(
                 f"{path}: no class of the training split has this name", notes=[f"its classes are {', '.join(classes)}"]
             )
-        found = [Encoded(file, str(file)) for file in images_below(path)]
-        if not found:
+        found = files_below(path)
+        if len(found) == 0:
             _refuse_empty(path, is_train=is_train)
-        images += found
-        labels += [classes.index(path.name)] * len(found)
-    if not images:
+        parts.append(found)
+        labels.append(numbers[path.name])
+    images = Joined(parts)
+    if len(images) == 0:
         raise DataError(f"{folder}: no images in its class folders")
-    return EncodedSplit(images, np.array(labels, dtype=np.int64))
+    of_each = np.array([len(part) for part in parts])
+    return EncodedSplit(images, np.repeat(np.array(labels, dtype=np.int64), of_each), Joined([p.ids for p in parts]))
 
 
 def _refuse_empty(folder: Path, *, is_train: bool) -> None:

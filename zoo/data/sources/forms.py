@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.data.dataset import Dataset, Split
-from zoo.data.decoding import Encoded, EncodedSplit, decode, decode_splits, images_below
+from zoo.data.decoding import decode, decode_splits
 from zoo.data.download import Remote, download
+from zoo.data.encoded import Encoded, EncodedSplit, images_below
 from zoo.data.places import Places
 from zoo.data.sources import folders, parquet
 from zoo.data.sources.source import Known, Source, SourceArguments
@@ -140,7 +141,7 @@ def parquet_form(traits: Traits) -> Form:
 
 
 def _read_parquet(folder: Path, skip_corrupt: int) -> Found:
-    train, test = (parquet.read_split(parquet.shards(folder, split))[0] for split in _SPLITS)
+    train, test = (parquet.read_split(parquet.shards(folder, split)) for split in _SPLITS)
     return _decoded(train, test, skip_corrupt)
 
 

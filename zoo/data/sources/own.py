@@ -9,8 +9,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from zoo.data.dataset import Dataset
-from zoo.data.decoding import EncodedSplit, decode_splits
+from zoo.data.decoding import decode_splits
 from zoo.data.draws import stream_of
+from zoo.data.encoded import EncodedSplit
+from zoo.data.indexed import Picked
 from zoo.data.places import Places
 from zoo.data.sources.source import SourceArguments
 from zoo.data.splitting import stratified
@@ -19,6 +21,7 @@ from zoo.errors import DataError
 
 Part = TypeVar("Part")  # where a split lies
 
+_MOST_NUMBERED = 100_000  # classes, of more than there are images, that numbers alone may make
 HOLD_OUT = "data.test: 0.2 holds a fifth of each class out for the test"
 _TEST = stream_of("test")  # what decides which images are held out, and no seed
 
@@ -69,7 +72,9 @@ def _divided(split: EncodedSplit, share: float) -> tuple[EncodedSplit, EncodedSp
     kept, held = stratified(split.labels, share, _TEST)
     if len(held) == 0:
         raise DataError(f"data.test: {share:g} of {counted(len(kept), 'image')} holds none out")
-    one, other = (EncodedSplit([split.images[i] for i in part], split.labels[part]) for part in (kept, held))
+    one, other = (
+        EncodedSplit(Picked(split.images, part), split.labels[part], Picked(split.ids, part)) for part in (kept, held)
+    )
     return one, other
 
 
@@ -80,3 +85,18 @@ def own_dataset(
     decoded, skipped = decode_splits(splits, channels=arguments.channels, skip_corrupt=places.skip_corrupt)
     validation = decoded[2] if len(decoded) > 2 else None
     return Dataset(folder.name, decoded[0], decoded[1], classes, validation, skipped, found=str(folder), folder=folder)
+
+
+def numbered(train: EncodedSplit, naming: str) -> tuple[str, ...]:
+    """The classes of a split whose files name none, as ``naming`` says they could: the numbers up to its largest label.
+
+    Raises DataError where that is no class's: a column of other numbers would make billions of classes.
+    """
+    largest, count = int(train.labels.argmax()), len(train.labels)
+    if train.labels[largest] >= max(count, _MOST_NUMBERED):  # a small part of a set may lack most of its classes
+        raise DataError(
+            f"{train.ids[largest]}: label {train.labels[largest]} numbers no class of {counted(count, 'image')}",
+            notes=["the files name no classes, so their labels have to be 0, 1, 2 and so on"],
+            help=f"number the classes from 0 on, or {naming}",
+        )
+    return tuple(str(label) for label in range(int(train.labels[largest]) + 1))
