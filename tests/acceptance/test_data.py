@@ -5,6 +5,7 @@ What each source says of damaged files, forged headers and hostile archives is t
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from PIL import Image
 
 from tests.acceptance.conftest import Zoo
 from tests.conftest import CheckGolden
+from tests.data.data_world import write_parquet
+from tests.data.large_world import images, write_tar
+from zoo.data.sources import parquet
 
 RECIPE = """model: {{architecture: tiny_resnet, classes: {classes}}}
 data: {data}
@@ -70,6 +74,60 @@ def test_more_classes_in_the_data_than_in_the_head(here: Path, zoo: Zoo, golden:
 
 
 # Every socket refuses, as on a machine without a network; what is imported beforehand is not measured.
+@pytest.fixture
+def shards(here: Path) -> Path:
+    """Images of several sizes, the same as parquet and as tar shards."""
+    for split, seed, count in (("train", 0, 16), ("test", 1, 8)):
+        encoded = images(count, seed)
+        write_parquet(here / "rows" / f"{split}.parquet", encoded, np.arange(count) % 2, ("ant", "bee"))
+        members = [(f"{n}.png", data) for n, data in enumerate(encoded)]
+        labels = [(f"{n}.cls", str(n % 2).encode()) for n in range(count)]
+        pairs = [member for pair in zip(members, labels, strict=True) for member in pair]
+        write_tar(here / "tars" / f"{split}-0.tar", pairs)
+    (here / "tars" / "classes.txt").write_text("ant\nbee\n")
+    return here
+
+
+TRAINED = """model: {{architecture: tiny_resnet, classes: 2, width: 4}}
+data: {{source: {source}, batch_size: 4}}
+transforms:
+  train: [{{RandomCrop: {{height: 8, width: 8}}}}, Normalize: {{mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2]}}]
+  eval: [{{CenterCrop: {{height: 8, width: 8}}}}, Normalize: {{mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2]}}]
+optimizer: {{name: SGD, lr: 0.1}}
+train: {{epochs: 2}}
+reports: []
+"""
+
+
+def test_the_same_images_train_the_same_from_memory_from_the_cache_and_from_tars(
+    shards: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, source in (("rows", "parquet, path: rows"), ("tars", "webdataset, path: tars")):
+        (shards / f"{name}.yaml").write_text(TRAINED.format(source=source))
+    results = []
+    for name, limit in (("rows", 1 << 40), ("rows", 0), ("tars", 0)):
+        monkeypatch.setattr(parquet, "MOST_BYTES", limit)
+        outcome = zoo("run", f"{name}.yaml", "--json", "--device", "cpu")
+        assert outcome.status == 0, outcome.err
+        result = json.loads(outcome.out)
+        results.append((result["train"], result["test"]))
+        assert ("GB of images are too many for memory" in outcome.err) == (name == "rows" and limit == 0)
+    assert results[1] == results[0]
+    assert results[2] == results[0]
+
+
+def test_a_cache_that_cannot_hold_large_parquet_ends_with_6(
+    shards: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shards / "rows.yaml").write_text(TRAINED.format(source="parquet, path: rows"))
+    (shards / "file").touch()
+    monkeypatch.setattr(parquet, "MOST_BYTES", 0)
+    monkeypatch.setenv("ZOO_CACHE", str(shards / "file"))
+    outcome = zoo("run", "rows.yaml", "--device", "cpu")
+    assert outcome.status == 6
+    assert "error[disk]: cannot write " in outcome.err
+
+
 OFFLINE = """
 import socket, sys, time
 import torch, zoo.assemble.run
