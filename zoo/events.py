@@ -54,6 +54,7 @@ class EpochFinished(Event):
     """An epoch's figures; ``train``, ``test``, ``validation`` hold ``loss`` and ``accuracy`` where they were taken.
 
     ``lr`` is the first parameter group's rate at the last step, ``lr_span`` the least and the greatest of all groups.
+    ``image_size`` is height and width of the training images, where ``train.progressive_resizing`` changes them.
     """
 
     epoch: int
@@ -66,6 +67,7 @@ class EpochFinished(Event):
     validation: dict[str, float] | None = None
     is_best: bool = False
     lr_span: tuple[float, ...] = ()
+    image_size: tuple[int, int] | None = None
 
     @property
     def watched(self) -> dict[str, float]:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from zoo.data.progressive import image_sizes
 from zoo.errors import ZooError
 from zoo.events import Event
 from zoo.optim.frozen_statistics import freeze_statistics
@@ -177,6 +178,8 @@ def small_training(small: Small, folder: RunFolder | None) -> Training:
         seed=small.seed,
         log_every=2,
     )
+    if settings.progressive_resizing is not None:
+        training.image_sizes = image_sizes(settings.progressive_resizing, (8, 8), training.steps.epochs)
     training.optimization = one_cycle(optimizer, small.lr, training.steps.total)
     return training
 

@@ -18,6 +18,7 @@ from zoo.assemble.run import prepare
 from zoo.bench.engine import EngineBench, bench_engine
 from zoo.bench.transforms import TransformsBench, bench_transforms
 from zoo.data import make_batches
+from zoo.data.progressive import Size
 from zoo.data.transforms.batched.forms import NotBatchedError
 from zoo.errors import UsageError
 from zoo.exchange.eject import eject
@@ -36,7 +37,7 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
     return bench_engine(
         built.training,
         bare,
-        flops_per_image=_flops(built.base.network),
+        flops_per_image=_flops(built.base.network, built.training.size_of(1)),
         teacher_flops_per_image=_flops(teacher.network) if teacher is not None else 0,
     )
 
@@ -69,8 +70,10 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
     return bench_transforms(batched, batches(backend="albumentations"))
 
 
-def _flops(network: Network) -> int:
-    return summarize(network.build("meta"), network.inputs, name=network.name).flops
+def _flops(network: Network, size: Size | None = None) -> int:
+    """Of a forward pass for an image, of another size than the network was planned for where one is given."""
+    inputs = network.inputs if size is None else {"input": (network.input_shape[0], *size)}
+    return summarize(network.build("meta"), inputs, name=network.name).flops
 
 
 def _bare(network: Network) -> nn.Module:

@@ -26,6 +26,7 @@ from zoo.assemble.fitting import (
     placed,
     steps_before_opening,
 )
+from zoo.assemble.image_sizes import check_before_opening, check_network, sizes_for
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.norm_statistics import freeze_as_said
@@ -34,6 +35,7 @@ from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.precision import settle_precision
 from zoo.assemble.resolve import Resolved
 from zoo.data import Batches, Dataset, make_batches, open_dataset
+from zoo.data.progressive import Size, stretches
 from zoo.diagnostics import Diagnostic, Diagnostics, and_more
 from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, raise_if_errors
 from zoo.graph import images_wanted, initialise_from_images
@@ -67,6 +69,7 @@ class Foundation:
     notes: tuple[str, ...]
     teacher: OpenedTeacher | None = None
     distillation: Distillation | None = None  # the loss with the teacher's
+    image_sizes: tuple[Size, ...] = ()  # of each epoch's training images, where they are resized
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,20 @@ def lay_foundation(
     )
 
 
+def with_image_sizes(base: Foundation, resolved: Resolved, parts: Parts) -> Foundation:
+    """The foundation with each epoch's image size, where the recipe has them change. Raises ConfigError."""
+    if resolved.recipe.train.progressive_resizing is None:
+        return base
+    shape, steps = image_shape(base.train), count_steps(base.train.steps, resolved.recipe.train)
+    found, told = Diagnostics(), Diagnostics()
+    sizes = sizes_for(resolved, shape, steps.total / steps.per_epoch, found)
+    check_network(resolved, base.network, shape, sizes, found)
+    raise_if_errors(found)
+    check_before_opening(resolved, parts.data, parts.train_transforms, told)
+    notes = [f"warning: {item.message}" for item in found.warnings if item not in told.warnings]
+    return replace(base, image_sizes=sizes, notes=(*base.notes, *notes))
+
+
 def with_teacher(base: Foundation, resolved: Resolved, parts: Parts, dataset: Dataset) -> Foundation:
     """The foundation with the teacher that the recipe's loss names, if any. Raises CheckpointError, ConfigError."""
     settings = parts.loss.distillation
@@ -161,6 +178,7 @@ def build(
     ``with_weights=False`` is for a run that a checkpoint follows, as in :func:`lay_foundation`.
     """
     base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
+    base = with_image_sizes(base, resolved, parts)
     refuse_single_images(resolved, base)
     base = with_teacher(base, resolved, parts, dataset)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
@@ -185,6 +203,7 @@ def build(
         model=base.module,
         loss=base.loss,
         distillation=base.distillation,
+        image_sizes=base.image_sizes,
         optimization=optimization,
         train=_part(base.train, options.ranks),
         test=_part(base.test, options.ranks),
@@ -218,12 +237,14 @@ def refuse_single_images(resolved: Resolved, base: Foundation) -> None:
     train = base.train
     if min(train.batch_size, train.samples - (train.steps - 1) * train.batch_size) != 1:
         return
-    image = torch.zeros(1, *base.network.input_shape, device="meta")
+    full: Shape = base.network.input_shape
+    shapes = {(full[0], *size) for size in base.image_sizes} | {full}
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             module = base.network.untrained.build("meta")
             freeze_as_said(resolved, module)
-            into_training(module)(image)
+            for shape in shapes:
+                into_training(module)(torch.zeros(1, *shape, device="meta"))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             return
@@ -240,7 +261,9 @@ def _part(batches: Batches, ranks: Ranks) -> Batches:
 
 
 def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:
-    return {**base.runtime.choices, "transforms": f"{base.train.backend} ({base.train.reason})", **optimizers}
+    resizing = {"resizing": ", ".join(map(str, stretches(base.image_sizes)))} if base.image_sizes else {}
+    transforms = f"{base.train.backend} ({base.train.reason})"
+    return {**base.runtime.choices, "transforms": transforms, **resizing, **optimizers}
 
 
 def _batches(

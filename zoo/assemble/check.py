@@ -19,6 +19,7 @@ from zoo.assemble.fitting import (
     shape_after,
     steps_before_opening,
 )
+from zoo.assemble.image_sizes import check_before_opening, check_network
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.norm_statistics import check_statistics
@@ -109,6 +110,8 @@ def _answers(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         data = answers.get("data")
         if data is not None and known_before_opening(data) is not None and not data.validation:
             check_early_stopping(resolved, diagnostics)
+        if "transforms" in here and "train_transforms" in answers:
+            check_before_opening(resolved, data, answers["train_transforms"], diagnostics)
     _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
     return answers
 
@@ -244,6 +247,11 @@ def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostic
             span = resolved.section("model").value_span("weights")
             diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
     check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
+    if resolved.recipe.train.progressive_resizing is not None:
+        sizes = check_before_opening(resolved, parts.data, parts.train_transforms, Diagnostics())
+        shape = shape_after(parts.data, parts.train_transforms, Diagnostics())
+        if shape is not None:
+            check_network(resolved, parts.network, shape, sizes, diagnostics)
     known = known_before_opening(parts.data)
     if parts.loss.distillation is not None:
         from zoo.assemble.teachers import check_teacher  # only here: most recipes learn of none

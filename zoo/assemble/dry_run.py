@@ -6,6 +6,7 @@ import math
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, count, zip_longest
@@ -20,6 +21,7 @@ from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.data.batches import Batch, Batches
+from zoo.data.progressive import Size, by
 from zoo.diagnostics import Say, counted, duration
 from zoo.models import parameter_depths
 from zoo.optim import ListedGroup, group_lines, listed_groups
@@ -53,10 +55,24 @@ class TeacherCost:
 
 
 @dataclass(frozen=True)
+class SizeCost:
+    """Height and width of the training images of some steps, how many these are, and the seconds that one takes."""
+
+    image_size: tuple[int, int]
+    steps: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """What people read."""
+        return f"{by(self.image_size)} {self.seconds:.3f} s"
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a run would be and cost. Seconds and bytes are measured on one batch and scaled.
 
-    ``evaluation_seconds`` is what all tests and validations of the run take together.
+    ``evaluation_seconds`` is what all tests and validations of the run take together, ``step_seconds`` the mean step's
+    where those of ``sizes`` differ.
     """
 
     recipe: str
@@ -74,6 +90,7 @@ class Estimate:
     batches_per_step: int
     loss: float
     step_seconds: float
+    sizes: tuple[SizeCost, ...]
     evaluation_seconds: float
     memory_bytes: int
     memory_of: str
@@ -107,6 +124,7 @@ class Estimate:
     def as_data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
         fields = {**vars(self), "groups": [asdict(group) for group in self.groups]}
+        fields["sizes"] = [asdict(size) for size in self.sizes]
         fields["teacher"] = asdict(self.teacher) if self.teacher is not None else None
         return {**fields, "total_seconds": self.total_seconds, "images_per_second": self.images_per_second}
 
@@ -129,6 +147,8 @@ class Estimate:
         lines[-3:-3] = [
             f"{name:<9} {line}" for name, line in zip_longest(["groups"], group_lines(self.groups), fillvalue="")
         ]
+        if self.sizes:
+            lines.insert(-2, f"a step    {', '.join(map(str, self.sizes))}; above is the mean")
         return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
 
 
@@ -156,7 +176,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned():
         stepper = Stepper(training)
         helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
-        loss, step_seconds = _steps(training, stepper, helped)
+        loss, step_seconds, sizes = _all_steps(training, stepper, helped)
         teacher = _teacher_cost(built.base)
         evaluation_seconds = _evaluation_seconds(training, built.base, stepper.forward)
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
@@ -177,6 +197,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         batches_per_step=training.batches_per_step,
         loss=loss,
         step_seconds=step_seconds,
+        sizes=sizes,
         evaluation_seconds=evaluation_seconds,
         memory_bytes=memory,
         memory_of=memory_of,
@@ -186,7 +207,21 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     )
 
 
-def _steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, float]:
+def _all_steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, float, tuple[SizeCost, ...]]:
+    """The loss of the first batch, the seconds of the mean step, and of one at each size where images are resized."""
+    if not training.image_sizes:
+        return *_steps(training, stepper, helped), ()
+    steps, found = training.steps, {}
+    of_size: Counter[Size] = Counter()
+    for epoch, size in enumerate(training.image_sizes):
+        of_size[size] += min(steps.per_epoch, steps.total - epoch * steps.per_epoch)
+        if size not in found:
+            found[size] = _steps(training, stepper, helped, size)
+    costs = tuple(SizeCost(size, count, found[size][1]) for size, count in of_size.items())
+    return next(iter(found.values()))[0], sum(cost.steps * cost.seconds for cost in costs) / steps.total, costs
+
+
+def _steps(training: Training, stepper: Stepper, helped: bool, size: Size | None = None) -> tuple[float, float]:
     """The loss of the first batch, and the seconds of a step after the first; of its batches one is measured.
 
     A step waits for its batches, unless it is ``helped``: workers make them while it runs.
@@ -198,7 +233,7 @@ def _steps(training: Training, stepper: Stepper, helped: bool) -> tuple[float, f
     for step in (1, 2):  # the first warms up, the second is timed
         runtime.synchronize()
         began = time.perf_counter()
-        stepper.backward(batch, share=1.0)
+        stepper.backward(batch, share=1.0, size=size)
         runtime.synchronize()
         update_began = time.perf_counter()
         stepper.update(step, lr=0.0)  # told where a loss is not finite, which nobody asks here

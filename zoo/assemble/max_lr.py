@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images, with_teacher
+from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images, with_image_sizes, with_teacher
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
 from zoo.assemble.resolve import Resolved, with_document
 from zoo.data import Dataset
+from zoo.data.progressive import by, resized
 from zoo.diagnostics import Diagnostics, Say, Source, Span
 from zoo.disk import read_mapping, write_atomically
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, text_of
@@ -113,7 +114,8 @@ def run_range_test(
     ``tell_of`` gets what there is to say of data and weights, which a training that follows says itself.
     Raises what :func:`lay_foundation` and :func:`refuse_single_images` raise.
     """
-    base = with_teacher(lay_foundation(resolved, parts, dataset, options), resolved, parts, dataset)
+    base = with_image_sizes(lay_foundation(resolved, parts, dataset, options), resolved, parts)
+    base = with_teacher(base, resolved, parts, dataset)
     for line in base.notes:
         tell_of(line)
     refuse_single_images(resolved, base)
@@ -134,10 +136,11 @@ def run_range_test(
 def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optimization, note: Say) -> Found:
     settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
     images, minimised = base.runtime.images, objective(base.loss, base.distillation)
-    train = resolved.recipe.train
+    train, size = resolved.recipe.train, base.image_sizes[0] if base.image_sizes else None
     note(
         f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
+        + (f", of {by(size)} as in the first epoch" if size else "")
     )
     with machine_faults(parts.data.batch_size, train.accumulate), base.runtime.tuned():
         test = lr_range_test(
@@ -147,7 +150,7 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
             base.train,
             settings,
             objective=lambda output, labels, images_BCHW: minimised(output, labels, images(images_BCHW)),
-            forward=lambda images_BCHW: forward(images(images_BCHW)),
+            forward=lambda images_BCHW: forward(resized(images(images_BCHW), size)),
             backward=base.runtime.fabric.backward,
             update=lambda: apply_gradients(base.runtime, base.module, optimization, train.grad_clip),
             accumulate=train.accumulate,

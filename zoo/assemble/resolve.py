@@ -99,6 +99,10 @@ _KINDS = {"data": "sources", "loss": "losses", "optimizer": "optimizers", "sched
 # Sections that people write as the one thing that is in them.
 _FORMS = {"target": "{test_accuracy: 0.9}", "transforms": "{train: […], eval: […]}", "reports": "[curves, confusion]"}
 
+_RESIZING = "progressive_resizing: {epochs: [0, 10], sizes: [16, 32]}"
+# And keys of ``train``.
+_FORMS_IN_TRAIN = {"freeze_statistics": "true, for all of them, or {match: PATTERN}", "progressive_resizing": _RESIZING}
+
 # What other libraries call mixed precision, in ``train``.
 _PRECISIONS = ("amp", "use_amp", "mixed_precision", "fp16", "bf16", "half")
 # Functions of timm's and torchvision's that make a model by a name that is handed to them.
@@ -106,10 +110,13 @@ _MAKERS = ("create_model", "get_model")
 _MIXED = "write precision: bf16 or fp16; auto, the default, takes what the hardware has"
 # What they call running statistics that stand still.
 _NORMS = ("norm_eval", "bn_eval", "freeze_bn", "freeze_norm", "freeze_norms", "frozen_bn", "frozen_norms")
+# What they call images that grow: FFCV's, Composer's and EfficientNetV2's words.
+_GROWING = ("min_res", "max_res", "start_ramp", "end_ramp", "initial_scale", "progressive_learning")
 # Keys that stand in ``train`` elsewhere, and what is written here.
 _OTHERS = {
     **dict.fromkeys(_PRECISIONS, _MIXED),
     **dict.fromkeys(_NORMS, "write freeze_statistics: true"),
+    **dict.fromkeys(_GROWING, f"write {_RESIZING}"),
     "layer_decay": "write it below optimizer",
     **dict.fromkeys(("distillation", "distill", "teacher"), "write loss: {distillation: {teacher: RUN}}"),
 }
@@ -138,9 +145,10 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         if item.code == "wrong-type" and node is not None and item.span == node.span and not is_section:
             return replace(item, help=f"write {section}: {form}")
     train = document.get("train")
-    said = train.get("freeze_statistics") if isinstance(train, Mapping) else None
-    if item.code == "wrong-type" and said is not None and item.span == said.span:
-        return replace(item, help="write true, for all of them, or {match: PATTERN}")
+    for key, form in _FORMS_IN_TRAIN.items():
+        said = train.get(key) if isinstance(train, Mapping) else None
+        if item.code == "wrong-type" and said is not None and item.span == said.span:
+            return replace(item, help=f"write {form}")
     loss = document.get("loss")
     teacher = loss.get("distillation") if isinstance(loss, Mapping) else None
     if item.code == "wrong-type" and teacher is not None and item.span == teacher.span:

@@ -6,13 +6,15 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.bench.bare_loop import bare_step, matmul_peak, seconds_for
+from zoo.data.progressive import by, resized
 from zoo.errors import UsageError
 from zoo.events import EpochFinished, StepLogged
 from zoo.train import Training, fit
@@ -55,6 +57,7 @@ class EngineBench:
     device: str
     precision: str
     batches_per_step: int = 1  # train.accumulate's; the bare loop steps as often
+    image_size: tuple[int, int] | None = None  # where the training resizes its images: the first epoch's
     teacher_flops_per_image: int = 0  # of a forward pass; both loops ask the teacher
 
     @property
@@ -106,10 +109,12 @@ class EngineBench:
             "batches_per_step": self.batches_per_step,
             "device": self.device,
             "precision": self.precision,
+            "image_size": self.image_size and list(self.image_size),
         }
 
     def as_text(self) -> str:
         """What people read."""
+        size = f", images resized to {by(self.image_size)} as in the first epoch" if self.image_size else ""
         rounds = f"median of {len(self.turns)} rounds of {self.steps} steps, in turns"
         return "\n".join(
             [
@@ -118,7 +123,7 @@ class EngineBench:
                 f"ratio      {self.ratio:.3f} ({rounds}); {self.data_share:.1%} of the engine's step makes the batch",
                 f"peak       {self.share_of_peak:.0%} of the {self.matmul_flops_per_second / 1e9:,.0f} GFLOP/s that a "
                 f"{self.precision} matrix product reaches here",
-                f"on         {self.device}, {self.precision}, batches of {self.batch_size}",
+                f"on         {self.device}, {self.precision}, batches of {self.batch_size}{size}",
             ]
         )
 
@@ -136,7 +141,8 @@ def bench_engine(
     Args:
         training: A training as a run would have it, without a folder; it is used up.
         network: The same network, for the bare loop: ordinary PyTorch code without zoo in it.
-        flops_per_image: Of one forward pass.
+        flops_per_image: Of one forward pass; where the training resizes its images, at the size of its first epoch,
+            which all epochs have here.
         teacher_flops_per_image: Of a teacher's, where the training has one: the bare loop asks it too.
         rounds: Turns that count; one more of each goes first to warm up.
 
@@ -144,16 +150,16 @@ def bench_engine(
     """
     _require_length(training)
     runtime = training.runtime
-    batch = next(iter(training.train.epoch(1)))
-    images = runtime.images(batch.images).clone(memory_format=torch.preserve_format)
+    training.image_sizes = training.image_sizes[:1] * len(training.image_sizes)
+    full, images, labels = _resident(training)
     runtime.place(network)
     batches = training.batches_per_step
     step = bare_step(
         network,
         torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True),
         images,
-        batch.labels.to(images.device),
-        loss_function=lambda output, labels: training.objective(output, labels, images),
+        labels,
+        loss_function=lambda output, labels: training.objective(output, labels, full),
         autocast=_autocast(runtime.precision),
         compile_mode=runtime.compile_mode,
         batches=batches,
@@ -164,11 +170,9 @@ def bench_engine(
     data = _data_seconds(training)
     training.train = watched = WatchedBatches(training.train)
     turns = []
-    for seconds, waited in _engine(training, watched):
+    for seconds, waited in islice(_engine(training, watched), rounds + 1):
         bare_seconds = seconds_for(step, steps, images.device)
         turns.append(Turn(seconds / steps, bare_seconds / steps, waited / steps))
-        if len(turns) > rounds:
-            break
     return EngineBench(
         turns=tuple(turns[1:]),
         data=data * batches,
@@ -180,8 +184,16 @@ def bench_engine(
         device=str(images.device),
         precision=runtime.precision,
         batches_per_step=batches,
+        image_size=training.size_of(1),
         teacher_flops_per_image=teacher_flops_per_image,
     )
+
+
+def _resident(training: Training) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch that stays on the device: images BCHW in their own size, as the network sees them, and labels."""
+    batch = next(iter(training.train.epoch(1)))
+    full = training.runtime.images(batch.images).clone(memory_format=torch.preserve_format)
+    return full, resized(full, training.size_of(1)), batch.labels.to(full.device)
 
 
 def _in_a_row(training: Training) -> int:

@@ -5,17 +5,15 @@ Triangles (cifar10-fast), warm-up and linear decay (airbench) and "linear to zer
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.schema import ArgsModel
+from zoo.schema.corners import between_corners, require_corners
 
 
 class PiecewiseLinearArguments(ArgsModel):
@@ -26,17 +24,7 @@ class PiecewiseLinearArguments(ArgsModel):
 
     @model_validator(mode="after")
     def _fits(self) -> PiecewiseLinearArguments:
-        if len(self.epochs) != len(self.factors):
-            counts = {"epochs": len(self.epochs), "factors": len(self.factors)}
-            raise PydanticCustomError(
-                "lengths",
-                "{factors} factors for {epochs} epochs; each corner has one of both",
-                {"at": "factors", **counts},
-            )
-        if any(late <= early for early, late in pairwise(self.epochs)):
-            raise PydanticCustomError("order", "each epoch must come after the one before", {"at": "epochs"})
-        if min(self.epochs) < 0:
-            raise PydanticCustomError("negative", "no epoch lies before 0", {"at": "epochs"})
+        require_corners(self.epochs, self.factors, "factors")
         return self
 
 
@@ -66,14 +54,7 @@ class PiecewiseLinear(LRScheduler):
 
     def factor(self, epoch: float) -> float:
         """The factor at an epoch."""
-        after = bisect_right(self.epochs, epoch)
-        if after == 0:
-            return self.factors[0]
-        if after == len(self.epochs):
-            return self.factors[-1]
-        left, right = self.epochs[after - 1], self.epochs[after]
-        low, high = self.factors[after - 1], self.factors[after]
-        return low + (high - low) * (epoch - left) / (right - left)
+        return between_corners(self.epochs, self.factors, epoch)
 
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each group."""

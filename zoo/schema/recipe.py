@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from zoo.registry import SURE, meant
+from zoo.schema.corners import require_corners
 
 Compile = Literal["auto", "max-autotune-no-cudagraphs"]  # the latter is a mode of torch.compile
 TTA = Literal["none", "flip", "flip_translate"]  # views of each test image that are averaged
@@ -197,6 +198,21 @@ class FreezeStatisticsSection(Section):
         return self
 
 
+class ProgressiveResizingSection(Section):
+    """Smaller training images in the first epochs; the size runs straight from corner to corner."""
+
+    epochs: list[float] = Field(..., min_length=1, description="where the corners lie, in epochs; fractions too")
+    sizes: list[Count] = Field(
+        ..., min_length=1, description="pixels of an image's shorter side, one at each corner; the longer in proportion"
+    )
+    multiple_of: Count = Field(4, description="what sides are rounded to a multiple of, but for the images' own")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ProgressiveResizingSection:
+        require_corners(self.epochs, self.sizes, "sizes")
+        return self
+
+
 class TrainSection(Section):
     """How long and how the network is trained."""
 
@@ -223,6 +239,9 @@ class TrainSection(Section):
     swa: SwaSection | None = Field(None, description="stochastic weight averaging")
     freeze_statistics: bool | FreezeStatisticsSection = Field(
         False, description="batch norms keep their running statistics, and normalise by them: true, all; or {match}"
+    )
+    progressive_resizing: ProgressiveResizingSection | None = Field(
+        None, description="smaller training images in the first epochs"
     )
     early_stopping: EarlyStoppingSection | None = Field(
         None, description="the end of a training that has stopped getting better"

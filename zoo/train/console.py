@@ -133,6 +133,8 @@ def epoch_text(event: EpochFinished, epochs: float, *, short: bool = False) -> s
     """
     words = ("", "") if short else ("loss ", "acc ")
     parts = [f"epoch {event.epoch}/{few_digits(epochs)}"]
+    if event.image_size is not None and not short:
+        parts.append("{} x {}".format(*event.image_size))
     for name in ("train", "validation", "test"):
         figures: dict[str, float] | None = getattr(event, name)
         if figures is not None:

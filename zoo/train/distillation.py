@@ -1,8 +1,9 @@
 """Learning from a trained network, beside the labels. Floor 5.
 
 The teacher gets the very images that the network trains on, all transforms behind them (Beyer et al. 2022,
-arXiv:2106.05237: a good teacher is consistent), in the network's own device, arithmetic and layout. It is no part of
-the network: no checkpoint, no optimizer and no count knows of it.
+arXiv:2106.05237: a good teacher is consistent), in the network's own device, arithmetic and layout; where progressive
+resizing makes them smaller, in their own size, which it knows. It is no part of the network: no checkpoint, no
+optimizer and no count knows of it.
 """
 
 from __future__ import annotations

@@ -187,14 +187,16 @@ class _Loop:
     def _train(self) -> Iterator[Event]:
         progress, batches = self.progress, self.training.train
         accumulate, log_every = self.training.settings.accumulate, self.training.logging_steps
+        size = self.training.size_of(progress.epoch)
         into_training(self.training.model)
+        self.clock.turn_to(size)
         self.clock.start()
         # A run that was stopped after its last step, in the midst of an epoch, resumes with what follows that step.
         left: Iterable[BatchLike] = () if self._is_trained else batches.epoch(progress.epoch, start=progress.batch)
         for batch in left:
             if self._is_cold:
                 yield from self._warm_up(batch)
-            self.stepper.backward(batch, share=batch.whole / self.training.images_of_step(progress.batch))
+            self.stepper.backward(batch, batch.whole / self.training.images_of_step(progress.batch), size)
             progress.batch += 1
             if progress.batch % accumulate and progress.batch < batches.steps:
                 continue
@@ -245,7 +247,8 @@ class _Loop:
             lr=progress.lr,
             images_per_second=progress.images_per_second,
             epoch_eta_seconds=seconds * min(progress.epoch * per_epoch - progress.step, steps_left),
-            run_eta_seconds=seconds * steps_left + self._test_seconds * tests_left,
+            run_eta_seconds=seconds * self.training.steps_left(progress.epoch, progress.step)
+            + self._test_seconds * tests_left,
             lrs=tuple(progress.lrs),
             group_lrs={label: tuple(lrs) for label, lrs in progress.group_lrs.items()},
         )
@@ -309,6 +312,7 @@ class _Loop:
             validation=validation.figures if validation else None,
             is_best=tested is not None and progress.note_accuracy(tested.accuracy),
             lr_span=tuple(progress.lr_span),
+            image_size=training.size_of(progress.epoch),
         )
 
     def test(self, *, last: bool) -> Evaluation:

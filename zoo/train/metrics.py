@@ -76,10 +76,18 @@ class StepClock:
         self._now = now
         self._began: float | None = None
         self._images = self._steps = 0
+        self._size: tuple[int, int] | None = None  # of the images, where they are resized
         self._first: float | None = None  # the interval that warms up
         self._rates: deque[float] = deque(maxlen=10_000)
         self._recent: deque[float] = deque(maxlen=5)
         self.seconds = 0.0  # of training steps, this process
+
+    def turn_to(self, size: tuple[int, int] | None) -> None:
+        """Steps are on images of this size from here on: those on another say nothing of them."""
+        if size != self._size:
+            self._size, self._first = size, None
+            self._rates.clear()
+            self._recent.clear()
 
     def start(self) -> None:
         """Begins an interval."""

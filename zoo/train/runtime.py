@@ -251,10 +251,10 @@ class Runtime:
 
         if not self.compiled:
             return forward
-        # Each size of batch is compiled for itself, where kernels for any size would be used for all once there is a
-        # second one. Sizes, what is frozen, training and testing add up: torch gives up at 8 and says nothing.
+        # Each size of batch and of images is compiled for itself, where kernels for any size would be used for all once
+        # there is a second one. Sizes, what is frozen, training and testing add up: torch gives up at 8 in silence.
         config: Any = torch._dynamo.config
-        config.recompile_limit = max(64, config.recompile_limit)
+        config.recompile_limit = max(256, config.recompile_limit)
         # Left to itself torch 2.11 does not look whether a parameter is frozen by now: one thawed later never trained.
         config.skip_tensor_guards_with_matching_dict_tags = False
         if self.deterministic:  # else it takes the kernels that were faster this time

@@ -40,8 +40,11 @@ class MetricsFile:
 
 
 def epoch_line(event: EpochFinished) -> dict[str, Any]:
-    """An epoch's line of ``metrics.jsonl``; ``test`` and ``validation`` are null where they were not taken."""
-    return {
+    """An epoch's line of ``metrics.jsonl``; ``test`` and ``validation`` are null where they were not taken.
+
+    ``image_size`` is there where images are resized.
+    """
+    line = {
         "event": "epoch",
         "epoch": event.epoch,
         "step": event.step,
@@ -53,13 +56,16 @@ def epoch_line(event: EpochFinished) -> dict[str, Any]:
         "images_per_second": round(event.images_per_second, 1),
         "best": event.is_best,
     }
+    return line if event.image_size is None else {**line, "image_size": list(event.image_size)}
 
 
 _SPLITS = ("train", "test", "validation")
 
 
 def _csv_line(line: dict[str, Any], *, header: bool) -> str:
-    flat = {key: value for key, value in line.items() if key not in ("event", *_SPLITS)}
+    flat = {key: value for key, value in line.items() if key not in ("event", "image_size", *_SPLITS)}
+    if "image_size" in line:
+        flat["image_height"], flat["image_width"] = line["image_size"]
     for split in _SPLITS:
         for figure in ("loss", "accuracy"):
             flat[f"{split}_{figure}"] = (line[split] or {}).get(figure)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zoo.data.progressive import Size, resized
 from zoo.models.heads import logits_of
 from zoo.train.guard import FiniteGuard
 from zoo.train.metrics import Meter, is_sum
@@ -37,12 +38,15 @@ class Stepper:
         self._indices: list[Tensor] = []  # likewise
         self._images = 0  # likewise
 
-    def backward(self, batch: BatchLike, share: float) -> None:
-        """Adds a batch's gradients, which are this share of the step's."""
+    def backward(self, batch: BatchLike, share: float, size: Size | None = None) -> None:
+        """Adds a batch's gradients, which are this share of the step's.
+
+        The network sees the images in this size, None: their own, in which a teacher sees them.
+        """
         runtime = self._training.runtime
         images_BCHW = runtime.images(batch.images)
         labels = batch.labels.to(runtime.device, non_blocking=True)
-        output = self.forward(images_BCHW)
+        output = self.forward(resized(images_BCHW, size))
         loss = self._objective(output, labels, images_BCHW)
         if batch.weight:
             self.meter.add(loss, logits_of(output), labels)

@@ -144,7 +144,8 @@ def figures_of(event: Event) -> Figures | None:
     if isinstance(event, EpochFinished):
         splits = {"train": event.train, "test": event.test, "validation": event.validation}
         values = {f"{name}/{key}": value for name, split in splits.items() for key, value in (split or {}).items()}
-        return Figures(event.step, {**values, "images_per_second": event.images_per_second})
+        size = {} if event.image_size is None else {"image_size": float(min(event.image_size))}
+        return Figures(event.step, {**values, "images_per_second": event.images_per_second, **size})
     return None
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zoo.data.progressive import Size
 from zoo.schema.recipe import EvalSection, TrainSection
 from zoo.train.distillation import Distillation
 from zoo.train.folder import RunFolder
@@ -157,7 +158,8 @@ class Training:
     """Built objects, ready to train. ``fit`` fills ``final``: the last test with labels and probabilities.
 
     ``loss`` is what tests tell, and what is trained where there is no ``distillation``. The model is to be placed
-    (``runtime.place(model)``) before ``optimization`` is built from it.
+    (``runtime.place(model)``) before ``optimization`` is built from it. ``image_sizes`` has the height and width of
+    each epoch's training images where they are resized, behind their transforms: only the steps know of it.
     """
 
     model: nn.Module
@@ -169,6 +171,7 @@ class Training:
     settings: TrainSection
     evaluation: EvalSection = field(default_factory=EvalSection)
     distillation: Distillation | None = None
+    image_sizes: tuple[Size, ...] = ()
     validation: BatchesLike | None = None
     averaging: Sequence[Averaging] = ()
     folder: RunFolder | None = None
@@ -194,6 +197,23 @@ class Training:
         epochs, most, steps = self.settings.epochs, self.settings.max_steps, self.steps
         by_epochs = epochs is not None and (most is None or steps.total < most)
         return epochs if epochs is not None and by_epochs else steps.total / steps.per_epoch
+
+    def size_of(self, epoch: int) -> Size | None:
+        """Height and width of an epoch's training images (epochs count from 1); None: their own."""
+        return self.image_sizes[epoch - 1] if self.image_sizes else None
+
+    def steps_left(self, epoch: int, done: int) -> float:
+        """The steps that follow the first ``done``, which ended in this epoch.
+
+        Where images are resized they count by their pixels: so many of the present size take about as long.
+        """
+        if not self.image_sizes:
+            return self.steps.total - done
+        per_epoch, total = self.steps.per_epoch, self.steps.total
+        pixels = [height * width for height, width in self.image_sizes]
+        ends = [min(total, each * per_epoch) for each in range(1, len(pixels) + 1)]
+        ahead = [max(0, min(per_epoch, end - done)) for end in ends]
+        return sum(steps * each for steps, each in zip(ahead, pixels, strict=True)) / pixels[epoch - 1]
 
     @property
     def batches_per_step(self) -> int:

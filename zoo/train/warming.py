@@ -1,8 +1,8 @@
 """What only a training's first passes cost, had before its clock runs, and without a trace. Floor 5.
 
 A GPU loads its kernels when they are first used, cuDNN tries its convolutions once for each shape, and
-``torch.compile`` compiles for each size of batch and each set of frozen parameters. Published times of speedruns leave
-that out too (Jordan 2024, airbench: a whole run goes first).
+``torch.compile`` compiles for each size of batch and of images, and each set of frozen parameters. Published times of
+speedruns leave that out too (Jordan 2024, airbench: a whole run goes first).
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from itertools import chain
+from itertools import chain, product
 
 import torch
 from torch import Tensor
 
+from zoo.data.progressive import Size, resized
 from zoo.launch import part_of
 from zoo.optim.undoing import undone
 from zoo.train.training import BatchLike, Training
@@ -41,9 +42,9 @@ def warm_up(
         for turn in chain([steps_done], turns if runtime.compiled else ()):  # a frozen parameter is another graph
             if turn >= training.steps.total:
                 break
-            for size in _sizes(training, turn):
-                images = runtime.images(_rows(images_BCHW, size))
-                loss = training.objective(forward(images), _rows(labels, size), images)
+            for count, size in product(_counts(training, turn), _image_sizes(training, turn)):
+                images = runtime.images(_rows(images_BCHW, count))
+                loss = training.objective(forward(resized(images, size)), _rows(labels, count), images)
                 if loss.requires_grad:
                     runtime.fabric.backward(loss)
                     if turn == steps_done:
@@ -54,7 +55,13 @@ def warm_up(
     return time.monotonic() - began
 
 
-def _sizes(training: Training, steps_done: int) -> list[int]:
+def _image_sizes(training: Training, steps_done: int) -> list[Size | None]:
+    """The sizes of the images that are still to come; None: their own."""
+    epochs, begun = training.steps.epochs, steps_done // training.steps.per_epoch
+    return list(dict.fromkeys(training.size_of(epoch) for epoch in range(begun + 1, epochs + 1)))
+
+
+def _counts(training: Training, steps_done: int) -> list[int]:
     """The images of a batch, and those of an epoch's last, smaller one where it is still to come.
 
     Each of several ranks has its part of them.
