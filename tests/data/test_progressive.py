@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -24,10 +25,12 @@ def test_the_size_runs_straight_from_corner_to_corner_and_is_rounded_to_the_near
     assert found == [16, 16, 20, 20, 24, 24, 24, 28, 28, 32, *[32] * 10]
 
 
-def test_the_table_of_another_ramp() -> None:
-    """FFCV's for ImageNet: constant, a ramp in steps of 32, constant; its epochs count from 0 as the corners do."""
-    found = [height for height, _ in sizes([0, 6, 13], [160, 160, 192], (224, 224), 16, multiple_of=32)]
-    assert found == [160] * 10 + [192] * 6  # 176, at epoch 9.5, lies half way
+def test_ffcvs_ramp_gives_ffcvs_sizes() -> None:
+    """Its ``get_resolution``, with the numbers of ``rn50_88_epochs.yaml``; its epochs count from 0, as corners do."""
+    found = [height for height, _ in sizes([65, 76], [160, 192], (224, 224), 88, multiple_of=32)]
+    straight = np.interp(np.arange(88), [65, 76], [160, 192])
+    assert found == (np.round(straight / 32) * 32).astype(int).tolist()
+    assert (found[70], found[71]) == (160, 192)
 
 
 def test_halves_go_up_whatever_floating_point_adds() -> None:
