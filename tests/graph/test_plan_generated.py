@@ -111,10 +111,11 @@ def tower(height: int, layers: str) -> str:
         ("layers: [{op: ReLU, repeat: 1000000000}]", "too-large"),
         ("blocks: {A: {layers: [{op: ReLU, repeat: 200}]}}\nlayers: [{op: A, repeat: 200}]", "too-large"),
         (tower(30, "[A{0}, A{0}]"), "too-large"),
+        (tower(30, "{{a: A{0}, b: {{share: a}}}}"), "too-large"),
         (tower(2000, "[A{0}]"), "too-deep"),
         ("layers: [{op: flatten, start_dim: 1}, {op: Linear, out_features: 1000000000000}]", "bad-value"),
     ],
-    ids=["repeat 1e9", "repeats in repeats", "doubling blocks", "blocks in blocks", "1e12 parameters"],
+    ids=["repeat 1e9", "repeats in repeats", "doubling blocks", "and shares", "blocks in blocks", "1e12 parameters"],
 )  # fmt: skip
 def test_bounds_are_told_at_once(text: str, code: str) -> None:
     codes(HEAD + "layers: [ReLU]")  # torch's own imports apart

@@ -148,7 +148,7 @@ def _is_wanted(layer: LayerText, scope: Scope, told: Told) -> bool | None:
 
 def too_many(layer: LayerText, told: Told) -> None:
     """Tells that the bound on a network's size is passed."""
-    help = f"at most {MOST_STEPS:,} are planned, copies counted"
+    help = f"at most {MOST_STEPS:,} are planned, copies and what a share runs again counted"
     told.own.error("too-large", f"more than {MOST_STEPS:,} layers", layer.span, help=help)
 
 

@@ -63,7 +63,7 @@ def share_step(
         call or {},
         share=original.name,
     )
-    return Made(step, again.step.output)
+    return Made(step, again.step.output, again.size)  # it runs as often as the original
 
 
 def _does_not_fit(layer: LayerText, original: Step, found: Wires, scope: Scope, told: Told) -> None:

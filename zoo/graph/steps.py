@@ -26,7 +26,7 @@ from zoo.layers import Op, ops
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What became of a layer: its step (None where it failed), its value, and how many steps it holds."""
+    """What became of a layer: its step (None where it failed), its value, and how many steps it runs."""
 
     step: Step | None
     value: MaybeValue
