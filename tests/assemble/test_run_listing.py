@@ -15,7 +15,7 @@ RECIPE = """
 name: {name}
 train: {{epochs: {epochs}, ema: {ema}}}
 optimizer: {{name: {optimizer}, lr: {lr}}}
-schedule: {{name: OneCycleLR, lr: 3}}
+schedule: {{name: OneCycleLR, max_lr: 3}}
 transforms: {{train: {transforms}}}
 seed: {seed}
 """
@@ -57,7 +57,7 @@ def test_a_run_shows_its_seed_its_outcome_and_what_most_runs_of_its_name_do_not_
         "run          seed  test acc  trained     what differs",
         "runs/a/0001  0     50.00 %   4 epochs",
         "runs/a/0002  1     25.00 %   0.5 epochs  epochs=0.5 lr=0.3",
-        "runs/a/0003  0     50.00 %   4 epochs    name=Adam",
+        "runs/a/0003  0     50.00 %   4 epochs    optimizer.name=Adam",
         "runs/b/0010  7     12.50 %   4 epochs",
     ]
 
@@ -88,11 +88,20 @@ def test_values_of_one_name_and_of_some_length_stay_apart_in_80_columns() -> Non
 
 
 def test_two_paths_that_end_alike_are_told_in_full() -> None:
-    make("a", 1, done(0.5))
     folder = make("a", 2, done(0.5), lr=0.3)
-    text = (folder / "resolved.yaml").read_text().replace("lr: 3}", "lr: 4}")
+    text = (folder / "resolved.yaml").read_text().replace("max_lr: 3}", "lr: 4}")
     (folder / "resolved.yaml").write_text(text)
+    make("a", 1, done(0.5)).joinpath("resolved.yaml").write_text(text.replace("lr: 4", "lr: 3").replace("0.3", "0.1"))
     assert table()[2].endswith("optimizer.lr=0.3 schedule.lr=4")
+
+
+def test_a_path_is_told_as_far_as_no_other_value_of_the_recipe_ends_alike() -> None:
+    """The optimizer's name is the same in both runs: `name` alone could be it all the same."""
+    make("a", 1, done(0.5))
+    folder = make("a", 2, done(0.5), epochs=8)
+    text = (folder / "resolved.yaml").read_text().replace("OneCycleLR", "LinearLR")
+    (folder / "resolved.yaml").write_text(text)
+    assert table()[2].endswith("epochs=8 schedule.name=LinearLR")
 
 
 def test_runs_that_ended_early_say_how() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,9 @@ class Run:
     epochs: float | None
     step: int | None  # of the last checkpoint, of any other
     differs: dict[str, Any] = field(default_factory=dict)  # values that are not the same in all runs of its name
-    unusual: tuple[str, ...] = ()  # the paths of those that most of these runs do not share
+    unusual: dict[str, str] = field(
+        default_factory=dict
+    )  # of those that most runs do not share: paths, and short forms
 
     @property
     def outcome(self) -> str:
@@ -64,7 +65,7 @@ def all_runs(root: Path = RUNS) -> Iterator[Run]:
         recipes = [_recipe(folder) for folder in folders]
         apart = iter(_apart([recipe for recipe in recipes if recipe]))
         for folder, recipe in zip(folders, recipes, strict=True):
-            yield _run(folder, recipe, *(next(apart) if recipe else ({}, ())))
+            yield _run(folder, recipe, *(next(apart) if recipe else ({}, {})))
 
 
 def runs_of(name: str, root: Path = RUNS) -> list[Run]:
@@ -79,7 +80,7 @@ def _recipe(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _run(folder: Path, recipe: dict[str, Any], differs: dict[str, Any], unusual: tuple[str, ...]) -> Run:
+def _run(folder: Path, recipe: dict[str, Any], differs: dict[str, Any], unusual: dict[str, str]) -> Run:
     seed = recipe.get("seed")
     seed = seed if type(seed) is int else None
     accuracy, epochs = _figures(read_mapping(folder / RESULT))
@@ -102,8 +103,9 @@ def _figures(result: dict[str, Any]) -> tuple[float | None, float | None]:
     return accuracy, int(epochs) if float(epochs).is_integer() else epochs
 
 
-def _apart(recipes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
-    """Of each recipe the values, by their paths, that are not the same in all, and which of them most do not share.
+def _apart(recipes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Of each recipe the values, by their paths, that are not the same in all; and those that most do not share, by the
+    end of its path that no other value of these recipes bears.
 
     The seed, which has its place, is left out. Numbers and words come before lists, and in front what has the most
     values, as the axes of a grid do.
@@ -112,11 +114,29 @@ def _apart(recipes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], tupl
     counts = {path: Counter(map(repr, values)) for path, values in found.items()}
     long = {path for path, values in found.items() if any(isinstance(value, dict | list) for value in values)}
     order = sorted(found, key=lambda path: (path.partition(".")[0] in _MINOR, path in long, -len(counts[path])))
+    bearers = Counter(end for path in {path for each in recipes for path in _paths(each, "")} for end in _ends(path))
+    short = {path: next((end for end in _ends(path) if bearers[end] == 1), path) for path in order}
     apart = []
     for index in range(len(recipes)):
         own = {path: found[path][index] for path in order if found[path][index] is not _MISSING}
-        apart.append((own, tuple(path for path in own if 2 * counts[path][repr(own[path])] <= len(recipes))))
+        unusual = {path: short[path] for path in own if 2 * counts[path][repr(own[path])] <= len(recipes)}
+        apart.append((own, unusual))
     return apart
+
+
+def _paths(value: Any, path: str) -> Iterator[str]:
+    """The paths of all values but sections."""
+    if not isinstance(value, dict):
+        yield path
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in below:
+        yield from _paths(each, f"{path}.{key}" if path else str(key))
+
+
+def _ends(path: str) -> Iterator[str]:
+    """What a path may be cut to, shortest first; no end begins with the number of a list's item."""
+    words = path.split(".")
+    return (".".join(words[at:]) for at in reversed(range(len(words))) if not words[at].isdecimal())
 
 
 def _differing(values: Sequence[Any], path: str) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -158,20 +178,6 @@ def _line(whole: str, differs: str, columns: int) -> str:
 
 
 def _differences(runs: Sequence[Run]) -> list[str]:
-    """``max_lr=0.1 epochs=4``: what most do not share; paths by their last word, where this names one."""
-    texts = []
-    for _, several in groupby(runs, lambda run: run.folder.parent):
-        beside = list(several)
-        paths = {path for run in beside for path in run.differs}
-        ends = Counter(map(_end, paths))
-        named = {path: path if ends[_end(path)] > 1 else _end(path) for path in paths}
-        for run in beside:
-            shown = {path: shortened(flow_text(run.differs[path]), _WIDEST) for path in run.unusual}
-            texts.append(" ".join(f"{named[path]}={value}" for path, value in shown.items()))
-    return texts
-
-
-def _end(path: str) -> str:
-    """A path's last word; of an item of a list the list's too."""
-    words = path.split(".")
-    return words[-1] if not words[-1].isdecimal() else ".".join(words[-2:])
+    """``max_lr=0.1 epochs=4``: what most do not share."""
+    shown = ({end: flow_text(run.differs[path]) for path, end in run.unusual.items()} for run in runs)
+    return [" ".join(f"{end}={shortened(value, _WIDEST)}" for end, value in each.items()) for each in shown]
