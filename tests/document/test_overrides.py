@@ -39,6 +39,7 @@ def test_a_null_that_removes_nothing_stays_for_whoever_judges_the_key() -> None:
     ("path", "kind", "help"),
     [
         ("a.1.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
+        ("a.00.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
         ("a.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
         ("a.0.b.d=1", "a.0.b is 1", "set the whole: --set a.0.b=…"),
         ("c.d=1", "c is 'x'", "set the whole: --set c=…"),

@@ -87,7 +87,7 @@ def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
     if isinstance(node, Mapping):
         return _set(node, keys, value, f"{path}.")
     head, *rest = keys
-    if isinstance(node, Scalar) or not head.isdecimal() or int(head) >= len(node):
+    if isinstance(node, Scalar) or head not in map(str, range(len(node))):  # 00 is no second name for 0
         raise _out_of_reach(node, path, ".".join(keys), value.span.option)
     number = int(head)
     if rest:
