@@ -48,6 +48,14 @@ def test_values_are_cut_and_neither_accuracies_nor_folders(columns: int) -> None
     assert lines[3:] == whole[3:]
 
 
+def test_the_folders_of_all_seeds_are_told() -> None:
+    table = found({"optimizer.lr": 0.1}, seeds=[0, 1])
+    table["points"][0]["runs"] = [{"run_dir": "runs/a/0001"}, {"run_dir": "runs/a/0002"}]
+    assert as_table(table, 80).splitlines()[1].endswith("  runs/a/0001, 0002")
+    table["points"][0]["runs"] = [{"run_dir": "out/lr=1,seed=0"}, {"run_dir": "other/lr=1,seed=1"}]
+    assert as_table(table, 80).splitlines()[1].endswith("  out/lr=1,seed=0, other/lr=1,seed=1")
+
+
 def test_a_title_keeps_its_end() -> None:
     table = found({"optimizer.groups.0.weight_decay": 0, "optimizer.groups.1.weight_decay": 1})
     line = as_table(table, 70).splitlines()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.columns import cells, end_of, in_columns, shortened_within, widest
@@ -37,7 +38,10 @@ def _figures(point: dict[str, Any], by: Sequence[str], several: bool) -> list[st
 
 
 def _where(point: dict[str, Any]) -> str:
-    return point["runs"][0]["run_dir"] if point["runs"] else ""
+    """The folders of a point's runs; what all paths begin with is said once: ``runs/mine/0001, 0002``."""
+    folders = [Path(run["run_dir"]) for run in point["runs"]]
+    beside = all(folder.parent == folders[0].parent for folder in folders)
+    return ", ".join([*map(str, folders[:1]), *(folder.name if beside else str(folder) for folder in folders[1:])])
 
 
 def _fitted(paths: Sequence[str], values: Sequence[Sequence[str]], room: int) -> list[list[str]]:
