@@ -58,6 +58,11 @@ def by_timm(name: str, state: dict[str, Tensor], arguments: dict[str, Any]) -> d
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "larger": (VIT, {"img_size": 384}, "resampled by timm, bicubic: pos_embed 14 x 14 -> 24 x 24"),
     "not square": (VIT, {"img_size": [32, 64]}, "resampled by timm, bicubic: pos_embed 14 x 14 -> 2 x 4"),
+    "as many in other places": (
+        VIT,
+        {"img_size": [112, 448]},
+        "resampled by timm, bicubic: pos_embed 14 x 14 -> 7 x 28",
+    ),
     "smaller patches": (
         VIT,
         {"img_size": 32, "patch_size": 8, "in_chans": 1},
@@ -96,6 +101,19 @@ def test_what_timm_adapts_is_adapted_as_timm_does_and_said(case: str, tmp_path: 
     assert line.endswith(f"w.safetensors; {said}")
     expected = by_timm(name, state, arguments)
     assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items())
+
+
+def test_positions_of_a_checkpoint_of_zoos_own_stay_where_they_are_which_is_told(tmp_path: Path) -> None:
+    """A network that was trained on oblong images goes on with them: its positions are in their places."""
+    foreign = ForeignModel("timm", VIT, (3, 224, 224), SMALL[VIT] | {"img_size": [112, 448]})
+    state, module = made(VIT, img_size=(112, 448)).state_dict(), foreign.build()
+    folder = written(state, "run", tmp_path)
+    assert "resampled by timm, bicubic: pos_embed 14 x 14 -> 7 x 28" in load_weights(module, folder, foreign=foreign)
+    (folder / "manifest.json").write_text("{}")
+    line = load_weights(module, folder, foreign=foreign)
+    assert line.endswith("; pos_embed is taken for 7 x 28: wrong places, if it was trained as 14 x 14")
+    assert torch.equal(module.state_dict()["pos_embed"], state["pos_embed"])
+    assert "pos_embed" not in load_weights(made(VIT), written(made(VIT).state_dict(), "run", tmp_path), foreign=foreign)
 
 
 @pytest.mark.parametrize("form", ["run", "wrapped", "fp16"])

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from zoo.diagnostics import Say, counted
 from zoo.layers.foreign import WITH_AUXILIARY_HEADS, Library, timm_filter
 
+_POSITIONS = "pos_embed"  # as timm calls them
 _MOST_TOKENS = 8  # in front of the positions of a grid: class, distillation, registers
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # as torchvision calls them
 # What a library's function raises at tensors that it was not written for.
@@ -111,7 +112,7 @@ def told(before: Mapping[str, Tensor], conversion: Conversion, module: nn.Module
     changes = Counter(
         f"{name.rpartition('.')[2] if name.endswith('table') else name} {_sizes(before[name], after[name], module)}"
         for name in names
-        if before[name].shape != after[name].shape
+        if before[name].shape != after[name].shape or (name == _POSITIONS and not before[name].equal(after[name]))
     )
     if changes:
         how = f", {conversion.mode}" if conversion.mode else ""
@@ -124,10 +125,16 @@ def _sizes(before: Tensor, after: Tensor, module: nn.Module) -> str:
     """How a tensor's size changed: of the sides of a grid where its positions are one, else its shape."""
     if before.dim() != after.dim():
         return f"{list(before.shape)} -> {list(after.shape)}"
-    pairs = [(old, new) for old, new in zip(before.shape, after.shape, strict=True) if old != new]
+    return " -> ".join(_sides(before, after, module))
+
+
+def _sides(before: Tensor, after: Tensor, module: nn.Module) -> tuple[str, str]:
+    """The sides that differ, or those of both grids; of positions in other places their number is the same."""
+    both = list(zip(before.shape, after.shape, strict=True))
+    pairs = [(old, new) for old, new in both if old != new] or both[1:2]
     grids = _grids(*pairs[0], module) if len(pairs) == 1 else None
-    sides = zip(*(grids or pairs), strict=True)
-    return " -> ".join(" x ".join(map(str, side)) for side in sides)
+    old, new = zip(*(grids or pairs), strict=True)
+    return " x ".join(map(str, old)), " x ".join(map(str, new))
 
 
 def _grids(old: int, new: int, module: nn.Module) -> list[tuple[int, int]] | None:
@@ -140,6 +147,24 @@ def _grids(old: int, new: int, module: nn.Module) -> list[tuple[int, int]] | Non
         if side * side == old - tokens and math.prod(sides) == new - tokens > 0:
             return [(side, sides[0]), (side, sides[1])]
     return None
+
+
+def may_have_stood_in_a_square(module: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether there are as many positions as in the network, whose grid is oblong, and in a square: 7 x 28, 14 x 14.
+
+    Tensors do not say how their positions stood. timm's filters take those of pretrained weights for a square's.
+    """
+    sides, positions = getattr(getattr(module, "patch_embed", None), "grid_size", None), tensors.get(_POSITIONS)
+    if not isinstance(sides, tuple) or positions is None or len(set(sides)) == 1:
+        return False
+    count = math.prod(sides)
+    return math.isqrt(count) ** 2 == count and 0 <= positions.shape[1] - count < _MOST_TOKENS
+
+
+def told_of_oblong(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:
+    """What to say of positions that may have stood in a square, and were left as they are."""
+    square, own = _sides(tensors[_POSITIONS], tensors[_POSITIONS], module)
+    return f"{_POSITIONS} is taken for {own}: wrong places, if it was trained as {square}"
 
 
 def with_channels(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

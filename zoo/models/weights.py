@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from zoo.diagnostics import and_more, counted, first_of
 from zoo.errors import CheckpointError, first_line
-from zoo.layout import CHECKPOINTS, is_dir, is_file
-from zoo.models.conversion import convert, told, with_channels
+from zoo.layout import CHECKPOINTS, MANIFEST, is_dir, is_file
+from zoo.models.conversion import convert, may_have_stood_in_a_square, told, told_of_oblong, with_channels
 from zoo.models.foreign import ForeignModel
 from zoo.registry import listed, nearest
 
@@ -69,7 +69,8 @@ def load_weights(
     where = f", the averages in {average}" if average else ""
     where += f", those below {prefix.removesuffix('.')}" if len(given) < len(tensors) else ""
     _require_same_kind({name: tensor for name, tensor in own.items() if name in given}, given, path)
-    given, notes = _fitted(module, own, head, given, foreign)
+    is_own = is_file(path / MANIFEST)  # zoo's checkpoint, of images of whatever proportions
+    given, notes = _fitted(module, own, head, given, foreign, is_own=is_own)
     is_headless = may_lack_head and 0 < len(head) < len(own) and not head & given.keys()
     absent = (head if is_headless else set()) | _counts_left_out(own, given)
     wanted = {name: tensor for name, tensor in own.items() if name not in absent}
@@ -91,13 +92,14 @@ def _fitted(
     head: Set[str],
     given: dict[str, Tensor],
     foreign: ForeignModel | None,
+    *,
+    is_own: bool,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors as the network takes them, and what was done for it; as they are where nothing helps."""
-    if _fits(own, head, given):
-        return given, []
+    is_open = foreign is not None and may_have_stood_in_a_square(module, given)
     adapted, notes = with_channels(module, given)
-    if _fits(own, head, adapted):
-        return adapted, notes
+    if _fits(own, head, adapted) and (is_own or not is_open):
+        return adapted, [*notes, told_of_oblong(module, given)] if is_open else notes
     if foreign is None:
         return given, []
     conversion = convert(foreign.library, foreign.name, foreign.arguments, module, given)
