@@ -162,6 +162,8 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
     arguments = given(section)
     auxiliary, distillation = (arguments.pop(key, None) for key in ("auxiliary", "distillation"))
     spec = LossSpec(name, arguments, auxiliary or {}, distillation)
+    if distillation is not None:
+        _warn_of_temperature(distillation, node, diagnostics)
     if spec.arguments.get("sum_classes") and spec.arguments.get("reduction") == "sum":
         message = f"{name}: sum_classes takes the mean over the images, reduction: sum does not"
         diagnostics.error("bad-value", message, node.key_span("reduction"), help="one of the two")
@@ -172,6 +174,15 @@ def parse_loss(node: Mapping, diagnostics: Diagnostics) -> LossSpec | None:
         diagnostics.error("bad-value", f"{name}: {first_line(error)}", span)
         return None
     return spec
+
+
+def _warn_of_temperature(distillation: DistillationSection, node: Mapping, diagnostics: Diagnostics) -> None:
+    """Another temperature than the default is an error of the section's; that one stands in every resolved recipe."""
+    section = node.get("distillation")
+    if distillation.kind == "hard" and isinstance(section, Mapping) and "temperature" in section:
+        message = "loss.distillation.temperature: no effect with `kind: hard`"
+        help = "leave it out: the likeliest class is the same at every temperature"
+        diagnostics.warning("no-effect", message, section.key_span("temperature"), help=help)
 
 
 def fitting_loss(
