@@ -85,6 +85,10 @@ CASES = {
     ),
     "teacher_below_train": recipe().replace("epochs: 1", "epochs: 1, distillation: {teacher: big}"),
     "teacher_hard_and_warm": recipe(more="loss: {distillation: {teacher: big, kind: hard, temperature: 2}}"),
+    "teacher_hard_at_the_default": recipe(more="loss: {distillation: {teacher: big, kind: hard, temperature: 4}}"),
+    "teacher_as_a_network": recipe(
+        more="loss: {distillation: {teacher: {architecture: resnet18, weights: r.pth}, timm: resnet18, weights: r.pth}}"
+    ),
     "teacher_by_name_alone": recipe(more="loss: {distillation: big}"),
     "statistics_of_a_new_network": statistics("true"),
     "statistics_of_a_network_without": statistics(

@@ -108,6 +108,9 @@ _PRECISIONS = ("amp", "use_amp", "mixed_precision", "fp16", "bf16", "half")
 # Functions of timm's and torchvision's that make a model by a name that is handed to them.
 _MAKERS = ("create_model", "get_model")
 _MIXED = "write precision: bf16 or fp16; auto, the default, takes what the hardware has"
+# What people write of a teacher, and what it takes for it.
+_NETWORK = ("model", "architecture", "timm", "torchvision", "weights")
+_TEACHER = "a teacher is a run: train that network, from its weights, by a recipe of its own, and name the run"
 # What they call running statistics that stand still.
 _NORMS = ("norm_eval", "bn_eval", "freeze_bn", "freeze_norm", "freeze_norms", "frozen_bn", "frozen_norms")
 # What they call images that grow: FFCV's, Composer's and EfficientNetV2's words.
@@ -150,9 +153,11 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         if item.code == "wrong-type" and said is not None and item.span == said.span:
             return replace(item, help=f"write {form}")
     loss = document.get("loss")
-    teacher = loss.get("distillation") if isinstance(loss, Mapping) else None
-    if item.code == "wrong-type" and teacher is not None and item.span == teacher.span:
-        return replace(item, help=f"write distillation: {{teacher: {text_of(teacher) or 'RUN'}}}")
+    distillation = loss.get("distillation") if isinstance(loss, Mapping) else None
+    if item.code == "wrong-type" and distillation is not None and item.span == distillation.span:
+        return replace(item, help=f"write distillation: {{teacher: {text_of(distillation) or 'RUN'}}}")
+    if isinstance(distillation, Mapping) and _is_network_for_teacher(item, distillation):
+        return replace(item, help=_TEACHER)
     if item.code == "unknown-key":
         if meant_in_train := _of_other_libraries(item, train):
             return replace(item, help=meant_in_train)
@@ -162,6 +167,14 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
         )
         return replace(item, help=f"did you mean {home}?") if home else item
     return item
+
+
+def _is_network_for_teacher(item: Diagnostic, distillation: Mapping) -> bool:
+    """Whether a network stands where a teacher's run is due, or beside it: ``teacher: {timm: resnet18}``."""
+    teacher = distillation.get("teacher")
+    if item.code == "unknown-key":
+        return any(key in distillation and distillation.key_span(key) == item.span for key in _NETWORK)
+    return isinstance(teacher, Mapping) and item.span == teacher.span
 
 
 def _whole(option: str, section: str, name: str) -> str:
