@@ -23,6 +23,12 @@ def statistics(said: str, model: str = MODEL) -> str:
     return recipe(model).replace("epochs: 1", f"epochs: 1, freeze_statistics: {said}")
 
 
+def frozen(match: str, weights: str = "nope.pth") -> str:
+    """A recipe of which a part is frozen for good."""
+    groups = f"lr: 0.1, groups: [{{match: {match}, freeze: true}}]"
+    return recipe(MODEL.replace("10", f"10, weights: {weights}")).replace("lr: 0.1", groups)
+
+
 CASES = {
     "foreign_name": recipe("model: {timm: resnet81}"),
     "foreign_keyword": recipe("model: {timm: resnet18, in_chans: 1, drop_blok_rate: 0.1}"),
@@ -90,6 +96,7 @@ CASES = {
         more="loss: {distillation: {teacher: {architecture: resnet18, weights: r.pth}, timm: resnet18, weights: r.pth}}"
     ),
     "teacher_by_name_alone": recipe(more="loss: {distillation: big}"),
+    "statistics_that_move_under_frozen_norms": frozen("[prep, layer1]"),
     "statistics_of_a_new_network": statistics("true"),
     "statistics_of_a_network_without": statistics(
         "true", "model: {timm: vit_tiny_patch16_224, in_chans: 1, img_size: 8}"
@@ -229,3 +236,23 @@ def test_what_the_files_decide_is_not_guessed(tmp_path: Path) -> None:
     assert not len(check_file(str(file)))
     file.write_text(recipe(MODEL, DATA, crop))
     assert [item.code for item in check_file(str(file)).errors] == ["image-size"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        (frozen("[prep, layer1]"), True),
+        (frozen("'[!f]*'"), True),
+        (frozen("layer1"), False),  # what is in front of it trains
+        (frozen("'*.norm'"), False),
+        (frozen("[prep, layer1]").replace("freeze: true", "freeze: {until: 0.5}"), False),
+        (frozen("[prep, layer1]").replace("epochs: 1", "epochs: 1, freeze_statistics: false"), False),
+        (frozen("[prep, layer1]").replace("epochs: 1", "epochs: 1, freeze_statistics: true"), False),
+        (frozen("[prep, layer1]").replace(", weights: nope.pth", ""), False),
+    ],
+)
+def test_statistics_that_move_are_told_where_nothing_in_front_of_them_trains(
+    text: str, is_told: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert ("moving-statistics" in [item.code for item in check_file(str(tmp_path / "recipe.yaml"))]) == is_told

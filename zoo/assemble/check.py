@@ -178,7 +178,7 @@ def _cross_checks(
     if optimization is not None and network is not None and optimization.names_parameters:
         optimization.check_model(network.build("meta"), diagnostics, parameter_depths)
     if network is not None and {"model", "train"} <= here:
-        check_statistics(resolved, network, diagnostics)
+        check_statistics(resolved, network, optimization, diagnostics)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:

@@ -16,7 +16,7 @@ from zoo.optim.running import Optimization
 from zoo.optim.schedule_length import check_length
 from zoo.optim.schedules import ScheduleSpec
 from zoo.optim.settings import FindSettings
-from zoo.optim.spec import OptimizerSpec
+from zoo.optim.spec import GroupSpec, OptimizerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,12 @@ class OptimizationSpec:
             return
         with suppress(ConfigError):  # what it holds is in the diagnostics
             build_optimization(assigned, Length(1.0, 1), diagnostics).thaw()
+
+    def frozen_for_good(self, model: nn.Module) -> dict[str, GroupSpec]:
+        """The parameters that never train, by name, and the groups that say so."""
+        assigned = assign(self.optimizers, model, Diagnostics())
+        shares = [share for _, several in assigned for share in several if share.is_frozen]
+        return {one.name: share.group for share in shares for one in share.parameters if share.group is not None}
 
     @property
     def names_parameters(self) -> bool:
