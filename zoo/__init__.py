@@ -6,15 +6,18 @@ What stands here is the public surface; each name is imported at its first use, 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing takes longer than all of this: Ctrl-C would find Python in the midst of it
 if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
     from zoo.api import check, explain, load_model, predict, run, summary
     from zoo.assemble.extending import op, source, transform
     from zoo.data import ArraySplit, Dataset
     from zoo.errors import ConfigError, DataError, ZooError
+else:
+    ModuleType = type(sys)
 
 __version__ = "0.1.0"
 
@@ -72,6 +75,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    from importlib import import_module
+
     from zoo.errors import refuse_windows
 
     refuse_windows()

@@ -208,12 +208,13 @@ class Interrupts(MetaPathFinder):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 sys.meta_path.insert(0, Interrupts())
+sys.modules.pop(sys.argv[1], None)  # Python's own may be there already
 from zoo.cli import main
 sys.exit(main(["ls", "recipes"]))
 """
 
 
-@pytest.mark.parametrize("module", ["zoo.cli.streams", "zoo.errors", "zoo.cli.app"])
+@pytest.mark.parametrize("module", ["contextlib", "zoo.cli.streams", "zoo.errors", "zoo.cli.app"])
 def test_ctrl_c_while_we_are_imported_is_told(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", EARLY, module], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (130, "error[stopped]: stopped by the keyboard\n")

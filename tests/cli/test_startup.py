@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import ROOT
 
 # Runs a command and says on the last line which of the libraries it imported.
 COMMAND = """
@@ -57,3 +60,12 @@ def test_a_command_imports_what_it_needs(arguments: list[str], needed: str) -> N
 def test_a_file_is_written_without_what_training_needs(command: str, tmp_path: Path) -> None:
     assert not imported(command, "custom_resnet", "-o", str(tmp_path / "out")) & set(TRAINING.split())
     assert (tmp_path / "out").stat().st_size
+
+
+def test_nothing_but_the_package_is_imported_before_ctrl_c_is_caught() -> None:
+    """Until then it would end in a traceback: each import more is a longer while for it."""
+    script = "import os, sys; before = {*sys.modules}; import zoo.cli; print(*sorted({*sys.modules} - before))"
+    words = [sys.executable, "-S", "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    assert set(done.stdout.split()) <= {"__future__", "zoo", "zoo.cli"}

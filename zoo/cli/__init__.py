@@ -7,10 +7,11 @@ an exit status.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+
+TYPE_CHECKING = False  # what takes a while to import is imported where Ctrl-C is caught
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     status = _main(arguments)
     if arguments is None:
+        import signal
+
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     from zoo.launch import announced
 
@@ -34,18 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    with ExitStack() as stack:
-        try:  # whatever of ours is imported is imported here: Ctrl-C may come as soon as the command is typed
-            from zoo.cli.stopping import signals_that_stop
-            from zoo.cli.streams import lasting_streams
+    stack = None
+    try:  # whatever is imported is imported here: Ctrl-C may come as soon as the command is typed
+        from contextlib import ExitStack
 
-            stack.enter_context(signals_that_stop())
-            stack.enter_context(lasting_streams())
-            return _done(arguments)
-        except BaseException as error:
-            from zoo.cli.failures import report
+        from zoo.cli.stopping import signals_that_stop
+        from zoo.cli.streams import lasting_streams
 
-            return report(error, debug="--debug" in arguments, as_json="--json" in arguments)
+        stack = ExitStack()
+        stack.enter_context(signals_that_stop())
+        stack.enter_context(lasting_streams())
+        return _done(arguments)
+    except BaseException as error:
+        from zoo.cli.failures import report
+
+        return report(error, debug="--debug" in arguments, as_json="--json" in arguments)
+    finally:
+        if stack is not None:
+            stack.close()
 
 
 def _done(arguments: list[str]) -> int:
