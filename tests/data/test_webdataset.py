@@ -216,6 +216,21 @@ def test_where_there_are_none_it_is_told(lonely: Path) -> None:
     assert caught.value.code == "data-not-found"
 
 
+@pytest.mark.parametrize(
+    ("path", "said", "help"),
+    [
+        ("https://hub/train-{000..099}.tar", "is no folder of this machine", "download them"),
+        ("pipe:cat x", "is no folder of this machine", "download them"),
+        ("mine/set-train-{0000..0001}.tar", "names shards", "write path: mine;"),
+    ],
+)
+def test_what_webdatasets_own_loader_takes_is_told(path: str, said: str, help: str, mine: Path) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        opened(f"{{source: webdataset, path: '{path}'}}")
+    assert help in str(caught.value.help)
+    assert str(caught.value.span) == "recipe.yaml:1:28"
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Index]:
     path = write_tar(tmp_path_factory.mktemp("tar") / "x.tar", samples(5))

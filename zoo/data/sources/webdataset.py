@@ -55,6 +55,8 @@ def shards(folder: Path, names: Sequence[str]) -> list[Path]:
 
 def open_webdataset(arguments: WebDataset, places: Places) -> Dataset:
     """A data set of one's own in tar shards. Without ``test``, ``val`` stands in for it."""
+    if arguments.path is not None:
+        _refuse_streams(arguments.path)
     missing = "no tar shards: none of the folders has train*.tar in it"
     folder = places.find(arguments.path, lambda folder: folder.is_dir() and shards(folder, _TRAIN), missing)
     train, test, held = (shards(folder, names) for names in (_TRAIN, _TEST, _VALIDATION))
@@ -63,6 +65,22 @@ def open_webdataset(arguments: WebDataset, places: Places) -> Dataset:
     classes = _class_names(folder) or numbered(splits[0], f"write their names into {folder / _CLASS_FILES[0]}")
     dataset = own_dataset(folder, splits, classes, arguments, places)
     return replace(dataset, notes=indexed.notes)
+
+
+def _refuse_streams(path: str) -> None:
+    """Raises DataError for what WebDataset's own loader takes in place of a folder: addresses, pipes, shards' names."""
+    if "://" in path or path.startswith("pipe:"):
+        raise DataError(
+            f"data.path: {path} is no folder of this machine: shards are read at random, from a disk",
+            code="data-not-found",
+            help="download them, and name the folder that they lie in",
+        )
+    if path.endswith(".tar"):
+        raise DataError(
+            f"data.path: {path} names shards, where their folder is wanted",
+            code="data-not-found",
+            help=f"write path: {Path(path).parent}; a split's shards are found by its name in theirs",
+        )
 
 
 class _Indexed:
