@@ -263,6 +263,14 @@ def test_keys_that_another_optimizer_left_behind_say_so(tmp_path: Path, recipe: 
     assert outcome.status == 2
 
 
+@pytest.mark.parametrize("path", ["model", "model.architecture", "data.source", "optimizer.name", "train.epochs"])
+def test_what_an_option_took_away_names_the_option(path: str, recipe: Path, zoo: Zoo) -> None:
+    outcome = zoo("check", recipe, "--set", f"{path}=null")
+    assert outcome.status == 2
+    assert f"= note: --set {path}=null took it away\n" in outcome.err
+    assert "took it away" not in zoo("check", recipe, "--set", f"{path}=null", "--set", f"{path}=3").err
+
+
 def test_a_missing_argument_is_one_line(zoo: Zoo) -> None:
     outcome = zoo("bench")
     assert outcome.status == 2

@@ -24,7 +24,7 @@ from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.norm_statistics import check_statistics
 from zoo.assemble.one_image import check_one_image
-from zoo.assemble.resolve import Resolved, resolve, told_of_leftovers
+from zoo.assemble.resolve import Resolved, resolve, told_of_what_lies_over
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
@@ -80,7 +80,7 @@ def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
     """What the rooms make of their sections, by the names of :class:`Parts`; of a recipe in part, of what is there."""
     found = Diagnostics()
     answers = _answers(resolved, found)
-    diagnostics.extend(told_of_leftovers(item, resolved.document) for item in found)
+    diagnostics.extend(told_of_what_lies_over(item, resolved) for item in found)
     return answers
 
 

@@ -21,7 +21,7 @@ from zoo.data import DataSettings, sources
 from zoo.diagnostics import Diagnostic, Diagnostics, Note, Span
 from zoo.document import Entry, Mapping, Node, Override, Scalar, lay_over, load, text_of
 from zoo.document.evaluation import NoNames, substitute
-from zoo.document.overrides import saying
+from zoo.document.overrides import saying, told_of_removal
 from zoo.errors import raise_if_errors
 from zoo.layers.foreign import LIBRARIES
 from zoo.optim.catalogue import optimizer_names, optimizers
@@ -43,6 +43,7 @@ class Resolved:
     path: Path
     text: str
     in_part: bool = False
+    overrides: tuple[Override, ...] = ()  # what was laid over it, for messages
 
     @property
     def sections(self) -> frozenset[str]:
@@ -72,7 +73,7 @@ def resolve(
     ``if_wrong`` is handed what is right by itself of a recipe in which some section is wrong, so that its caller can
     tell what else is wrong with it at once.
     """
-    path = find_recipe(name_or_path)
+    path, overrides = find_recipe(name_or_path), tuple(overrides)
     written = load_document(path, overrides, diagnostics)
     if written is None:
         return None
@@ -80,11 +81,11 @@ def resolve(
     told = {entry.key for entry in written if entry.key not in document}  # an expression in it failed
     found = Diagnostics()
     recipe = validate(_only(key for key in Recipe.model_fields if key not in told), document, found, what="")
-    diagnostics.extend(_with_way_out(item, document) for item in found)
+    diagnostics.extend(_with_way_out(told_of_removal(item, document, overrides), document) for item in found)
     if not isinstance(recipe, Recipe):
-        if_wrong(_salvaged(document, path))
+        if_wrong(replace(_salvaged(document, path), overrides=overrides))
         return None
-    return Resolved(recipe, document, path, path.read_text(encoding="utf-8-sig"))
+    return Resolved(recipe, document, path, path.read_text(encoding="utf-8-sig"), overrides=overrides)
 
 
 # Sections that have a name in them, and under which key: people write the name in the section's place.
@@ -181,7 +182,12 @@ def _whole(option: str, section: str, name: str) -> str:
     return saying(option, section, f"{{name: {name}}}")
 
 
-def told_of_leftovers(item: Diagnostic, document: Mapping) -> Diagnostic:
+def told_of_what_lies_over(item: Diagnostic, resolved: Resolved) -> Diagnostic:
+    """The message; where a value that was laid over the recipe is to blame for it, it says so."""
+    return told_of_removal(_told_of_leftovers(item, resolved.document), resolved.document, resolved.overrides)
+
+
+def _told_of_leftovers(item: Diagnostic, document: Mapping) -> Diagnostic:
     """The message; of a key that an optimizer or a schedule of another name left behind, it says where from."""
     for section in _OWN_KEYS if item.code == "unknown-key" else ():
         node = document.get(section)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from zoo.diagnostics import Diagnostics, Note
+from zoo.diagnostics import Diagnostic, Diagnostics, Note
 from zoo.document.nodes import Mapping, Node, Scalar, Sequence, is_null
 from zoo.document.reader import read_value
 from zoo.errors import UsageError
@@ -68,6 +68,19 @@ def lay_over(document: Mapping, overrides: Iterable[Override], diagnostics: Diag
         if value is not None:
             document = _set(document, override.path.split("."), value)
     return document
+
+
+def told_of_removal(item: Diagnostic, document: Mapping, overrides: Iterable[Override]) -> Diagnostic:
+    """The message; where it asks for a key that an option took away, it names the option."""
+    for override in overrides:
+        *above, key = override.path.split(".")
+        node: Node | None = document
+        for word in above:
+            node = node.get(word) if isinstance(node, Mapping) else None
+        is_gone = isinstance(node, Mapping) and key not in node and node.span == item.span
+        if is_gone and re.search(rf"\b{re.escape(key)}\b", item.message):
+            return replace(item, notes=(*item.notes, Note(f"{override.place}={override.written} took it away")))
+    return item
 
 
 def _set(document: Mapping, keys: list[str], value: Node, above: str = "") -> Mapping:
