@@ -274,6 +274,22 @@ def test_a_signal_is_told_wherever_it_comes(number: int, status: int, message: s
     assert json.loads(done.stdout)[0]["message"] == message
 
 
+def test_a_signal_after_the_training_costs_the_report_alone(
+    recipe: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("run", recipe, "--run-dir", recipe.parent / "out", "--set", "reports=[curves]", "-q")
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.report.record", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+        stopped = zoo(*words, "--json")
+    assert stopped.status == 143
+    assert stopped.err.endswith("error[stopped]: stopped by SIGTERM\n")
+    result = (recipe.parent / "out/result.json").read_text()
+    assert not (recipe.parent / "out/report.html").exists()
+    again = zoo(*words, "--json", "--resume")
+    assert (again.status, json.loads(again.out)) == (0, json.loads(result))
+    assert (recipe.parent / "out/report.html").is_file()
+
+
 def test_what_is_ignored_stays_ignored() -> None:
     """As SIGHUP under nohup."""
     words = ["bash", "-c", f"trap '' HUP; exec {sys.executable} -c \"$0\" {int(signal.SIGHUP)} ls ops", INTERRUPTED]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import weakref
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.data_world import section
 from zoo.data import Dataset, LastOpened, open_dataset
@@ -45,6 +47,22 @@ def test_what_is_held_out_for_another_seed_is_other_data() -> None:
     assert same is first
     assert other.validation is not None
     assert other.fingerprint == open_dataset(section(HOLDS_OUT), seed=1).fingerprint != first.fingerprint
+
+
+def test_a_data_set_is_opened_once_for_all_seeds(tmp_path: Path) -> None:
+    for split, label, number in product(("train", "test"), ("a", "b"), range(5)):
+        path = tmp_path / split / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(path)
+    text = f"{{source: image_folder, path: {tmp_path}, validation: 0.4}}"
+    last = LastOpened()
+    first, other = opened(text, last), opened(text, last, seed=1)
+    fewer, whole = opened(text.replace("0.4", "0.2"), last), opened(text.replace("0.4", "0"), last)
+    alone = [open_dataset(section(text), seed=seed).fingerprint for seed in (0, 1)]
+    assert [first.fingerprint, other.fingerprint] == alone
+    assert alone[0] != alone[1]
+    assert other.test is fewer.test is whole.test is first.test  # it stands aside
+    assert opened(HOLDS_OUT, last).test is not first.test
 
 
 def test_another_place_is_other_data(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,30 @@ _OF_BATCHES = {"batch_size", "sampling", "repeats", "drop_last", "workers", "wor
 class LastOpened:
     """The data set that was opened last, for trainings one after another, of which most are on the same data.
 
-    Without what was held out of it for another seed: it takes no more memory than a training alone.
+    Of one that something is held out of, the whole is kept beside what was made of it for the last seed.
     """
 
     def __init__(self) -> None:
         self._key: object = None
         self._dataset: Dataset | None = None
+        self._divided: tuple[object, Dataset] | None = None
 
     def get(self, key: object, open_it: Callable[[], Dataset]) -> Dataset:
         """The data set of this key. One of another key is let go before ``open_it`` is called."""
         if self._dataset is None or key != self._key:
-            self._dataset = None
+            self._dataset = self._divided = None
             self._key, self._dataset = key, open_it()
         return self._dataset
+
+    def divided(
+        self, key: object, by: object, open_it: Callable[[], Dataset], divide: Callable[[Dataset], Dataset]
+    ) -> Dataset:
+        """What ``divide`` makes of the data set of this key, ``by`` says how: the last such division is given again."""
+        whole = self.get(key, open_it)
+        if self._divided is None or self._divided[0] != by:
+            self._divided = None
+            self._divided = by, divide(whole)
+        return self._divided[1]
 
 
 def open_dataset(
@@ -63,12 +75,16 @@ def open_dataset(
     if isinstance(path, Scalar):
         expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known
     places = Places(data_dir, known, folder_of(path), settings.skip_corrupt, quiet)
-    held_out = (settings.validation, seed) if settings.validation else None
-    key = settings.model_dump(exclude=_OF_BATCHES), places, held_out
-    return (last or LastOpened()).get(key, lambda: _opened(settings, places, seed, path))
+    key, store = (settings.model_dump(exclude=_OF_BATCHES), places), last or LastOpened()
+    open_it = partial(_opened, settings, places, path)
+    if not settings.validation:
+        return store.get(key, open_it)
+    return store.divided(
+        key, (settings.validation, seed), open_it, lambda whole: hold_out(whole, settings.validation, seed)
+    )
 
 
-def _opened(settings: DataSettings, places: Places, seed: int, path: Node | None) -> Dataset:
+def _opened(settings: DataSettings, places: Places, path: Node | None) -> Dataset:
     try:
         dataset = sources[settings.source].open(settings, places)
     except DataError as error:
@@ -78,7 +94,7 @@ def _opened(settings: DataSettings, places: Places, seed: int, path: Node | None
     for name, split in (("training", dataset.train), ("test", dataset.test), ("validation", dataset.validation)):
         if split is not None:
             _check_labels(split, name, dataset.classes)
-    return hold_out(dataset, settings.validation, seed)
+    return dataset
 
 
 def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:
