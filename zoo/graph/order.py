@@ -14,6 +14,7 @@ from zoo.graph.context import MOST_ERRORS
 from zoo.graph.texts import BlockText, LayerText
 from zoo.graph.values import unknown_layer
 from zoo.graph.wiring import reference_text
+from zoo.layers import ops
 
 _BACK = re.compile(r"-[1-9]\d{0,5}")  # ultralytics' way to name a layer: how far above it stands
 
@@ -164,7 +165,8 @@ class _Order:
 
 def is_source(layer: LayerText) -> bool:
     """Whether a layer reads no input: a `Parameter` or `Buffer`."""
-    return layer.op in ("Parameter", "Buffer") and layer.block_text is None
+    op = ops.get(layer.op) if layer.op else None
+    return op is not None and op.is_tensor and layer.block_text is None
 
 
 def uses_of(layer: LayerText) -> Iterator[Use]:
