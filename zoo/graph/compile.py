@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from zoo.graph.plan import Block, ParameterSpec, Plan, Step
 from zoo.graph.python_text import class_identifier
-from zoo.graph.source import forward_of, imported_names
+from zoo.graph.source import forward_of, import_lines, imported_names
 from zoo.layers import initialisers, ops
 
 
@@ -103,8 +103,7 @@ def _block_class(name: str, source: str) -> type[BlockModule]:
 
 
 def _class_text(block: Block, name: str) -> str:
-    imports = {line for step in block.steps if step.kind == "function" for line in ops[step.op].imports}
-    return "\n".join([*sorted(imports), "", "", f"class {name}(BlockModule):", forward_of(block).method(), ""])
+    return "\n".join([*import_lines(block), "", "", f"class {name}(BlockModule):", forward_of(block).method(), ""])
 
 
 def _compose(block: Block, name: str) -> nn.Module:

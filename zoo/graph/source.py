@@ -68,10 +68,14 @@ def forward_of(
     return Forward(input_variables(block), tuple(writer.statements()))
 
 
+def import_lines(block: Block) -> list[str]:
+    """The imports by which the block's functions are called, in order."""
+    return sorted({line for step in block.steps if step.kind == "function" for line in ops[step.op].imports})
+
+
 def imported_names(block: Block) -> set[str]:
     """The names by which the block's functions are called: a variable of such a name would hide the function."""
-    lines = {line for step in block.steps if step.kind == "function" for line in ops[step.op].imports}
-    return {bound(alias) for line in lines for alias in imported(line)}
+    return {bound(alias) for line in import_lines(block) for alias in imported(line)}
 
 
 def _is_plain_attribute(step: Step) -> bool:
