@@ -9,10 +9,14 @@ from typing import Any, TypeAlias
 from zoo.schema import ArgsModel
 from zoo.schema.signature import completed
 
-Fits: TypeAlias = Callable[[Mapping[str, Any], tuple[int, ...]], str | None]
+FaultFinder: TypeAlias = Callable[[Mapping[str, Any], tuple[int, ...]], str | None]  # of arguments and a shape
 
 ANY_DIMS = (0, 8)
 FIRST_IMAGES = 5000  # that are measured where nothing says how many
+
+
+def no_fault(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Nothing to check beyond types, dimensions and dtype."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Initialiser:
     needs_images: bool = False
     dims: tuple[int, int] = ANY_DIMS  # the fewest and the most dimensions a tensor may have
     floats_only: bool = False
-    check: Fits = lambda arguments, shape: None
+    check: FaultFinder = no_fault
     doc: str = ""
     imports: tuple[str, ...] = ()
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.layers.bounds import NonNegative, Positive, Probability, Size
-from zoo.layers.initialiser import ANY_DIMS, FIRST_IMAGES, Fits, Initialiser
+from zoo.layers.initialiser import ANY_DIMS, FIRST_IMAGES, FaultFinder, Initialiser, no_fault
 from zoo.schema import ArgsModel, arguments_model
 
 
@@ -128,10 +128,6 @@ def relative_position(tensor: Tensor, window_size: tuple[int, int]) -> Tensor:
     return tensor.copy_((down * (2 * width - 1) + across).reshape(tensor.shape))
 
 
-def _fits(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> None:
-    """Nothing more to check."""
-
-
 def _check_limits(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> str | None:
     low, high = arguments.get("a", -2.0), arguments.get("b", 2.0)
     return None if low < high else f"b {high:g} is not above a {low:g}"
@@ -154,7 +150,7 @@ def _check_window(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> str |
 
 
 _WEIGHTS = (2, 8)
-_CHECKS: dict[str, Fits] = {"trunc_normal": _check_limits, "uniform": _check_interval, "dirac": _check_groups}
+_CHECKS: dict[str, FaultFinder] = {"trunc_normal": _check_limits, "uniform": _check_interval, "dirac": _check_groups}
 _TORCH_DIMS = {
     "dirac": (3, 5),
     "eye": (2, 2),
@@ -191,7 +187,7 @@ def _of_torch(name: str) -> Initialiser:
         fill,
         dims=_TORCH_DIMS.get(name, ANY_DIMS),
         floats_only=name not in _ANY_DTYPE,
-        check=_CHECKS.get(name, _fits),
+        check=_CHECKS.get(name, no_fault),
         doc=arguments.__doc__ or "",
     )
 
