@@ -77,8 +77,7 @@ def build_foreign(
     library: Library, name: str, *, pretrained: bool = False, features: bool = False, **kwargs: Any
 ) -> nn.Module:
     """A foreign model. Raises UsageError for an unknown name or argument, EnvironmentFault where weights stay away."""
-    if stranger := unknown_model(library, name):
-        raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
+    require_model(library, name)
     if refused := _refused(library, name, kwargs):
         raise UsageError(refused.message, help=refused.help)
     options = _options(library, name, kwargs)
@@ -202,6 +201,12 @@ def unknown_model(library: Library, name: str) -> Diagnostic | None:
     if bare not in names and name not in names:
         return unknown(f"{library} model", bare, names)
     return None if bare == name or name in names else _unknown_tag(bare, name)
+
+
+def require_model(library: Library, name: str) -> None:
+    """Raises UsageError for a name that no model of the library bears."""
+    if stranger := unknown_model(library, name):
+        raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
 
 
 def _unknown_tag(bare: str, name: str) -> Diagnostic | None:

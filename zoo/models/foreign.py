@@ -17,7 +17,7 @@ from zoo.diagnostics import Diagnostics, Say
 from zoo.document import Entry, Mapping, Scalar, plain
 from zoo.errors import UsageError
 from zoo.layers import ops
-from zoo.layers.foreign import LIBRARIES, Library, argument_fault, build_foreign, unknown_model
+from zoo.layers.foreign import LIBRARIES, Library, argument_fault, build_foreign, require_model
 from zoo.models.conversion import convert, heard_from_timm, told
 from zoo.schema import validate
 
@@ -74,8 +74,7 @@ def foreign_target(text: str) -> ForeignModel | None:
     library, colon, name = text.partition(":")
     if not colon or library not in LIBRARIES:
         return None
-    if stranger := unknown_model(library, name):
-        raise UsageError(stranger.message, code=stranger.code, help=stranger.help)
+    require_model(library, name)
     return ForeignModel(library, name, _input_shape(library, name))
 
 
