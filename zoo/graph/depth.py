@@ -12,7 +12,7 @@ auxiliary head, is as deep as the head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from zoo.graph.plan import Block, Plan, Step
 from zoo.layers.foreign import LIBRARIES
@@ -45,9 +45,8 @@ class _Counting:
             layers = [step for step in part if not step.is_tensor]
             only = layers[0] if len(layers) == 1 else None
             if only is not None and only.body is not None and self._opens(only.body):
-                self._note(part, prefix)
+                self._note((step for step in part if step is not only), prefix)
                 self.visit(only.body, f"{prefix}{only.name}.")
-                del self.depths[f"{prefix}{only.name}"]
             elif only is not None and only.op in LIBRARIES:
                 self._note(part, prefix)
                 inner = self._within(f"{prefix}{only.name}")
@@ -60,7 +59,7 @@ class _Counting:
     def _opens(self, block: Block) -> bool:
         return not block.class_name or (block.class_name not in self._once and _holds_blocks(block))
 
-    def _note(self, part: list[Step], prefix: str) -> None:
+    def _note(self, part: Iterable[Step], prefix: str) -> None:
         self.depths |= {f"{prefix}{step.name}": max(0, self._depth) for step in part}
 
 
