@@ -108,17 +108,15 @@ class TextReader:
         """A named block, or the whole network."""
         params = node.get("params")
         inner = self.blocks(node.get("blocks"), around) if "blocks" in node and name else around
-        inputs = self._inputs(node.get("inputs"))
-        return BlockText(
-            name,
-            span,
-            self._layers(node.get("layers"), inner, inputs),
-            isinstance(node.get("layers"), Sequence),
-            inputs,
-            _some(node.get("output")),
-            params if isinstance(params, Mapping) else Mapping((), span),
-            inner,
-        )
+        params = params if isinstance(params, Mapping) else Mapping((), span)
+        return self._text(name, span, node, params, _some(node.get("output")), inner)
+
+    def _text(
+        self, name: str, span: Span, node: Mapping, params: Mapping | None, output: Node | None, blocks: Blocks
+    ) -> BlockText:
+        layers, inputs = node.get("layers"), self._inputs(node.get("inputs"))
+        read = self._layers(layers, blocks, inputs)
+        return BlockText(name, span, read, isinstance(layers, Sequence), inputs, output, params, blocks)
 
     def _inputs(self, node: Node | None) -> tuple[str, ...]:
         names: list[str] = []
@@ -203,7 +201,8 @@ class TextReader:
         keys = keys.without(["op", "args", "share", "layers", "inputs", "output"])
         value = node.get(kinds[0])
         if kinds[0] == "layers":
-            return LayerText(name, span, keys, arguments, block=self._anonymous(span, node, blocks))
+            block = self._text("", span, node, None, node.get("output"), blocks)
+            return LayerText(name, span, keys, arguments, block=block)
         assert isinstance(value, Scalar)
         if kinds[0] == "share":
             return LayerText(name, span, keys, arguments, share=value)
@@ -250,19 +249,6 @@ class TextReader:
             "bad-op", "`op` is never an expression", node.span, help="write two layers, each with its `when`"
         )
         return False
-
-    def _anonymous(self, span: Span, node: Mapping, blocks: Blocks) -> BlockText:
-        layers, inputs = node.get("layers"), self._inputs(node.get("inputs"))
-        return BlockText(
-            "",
-            span,
-            self._layers(layers, blocks, inputs),
-            isinstance(layers, Sequence),
-            inputs,
-            node.get("output"),
-            None,
-            blocks,
-        )
 
     def _with_args(self, arguments: Mapping, args: Node | None) -> Mapping:
         if not isinstance(args, Mapping):
