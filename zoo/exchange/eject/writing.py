@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from zoo.exchange.eject.classes import EjectedClass
 from zoo.exchange.eject.forms import StepForm
 from zoo.exchange.eject.layout import docstring, signature, statement
@@ -191,9 +193,7 @@ def init_call(init: InitCall, *targets: str) -> str:
 
 def is_torch_init(name: str) -> bool:
     """Whether an initialiser is one of ``torch.nn.init``."""
-    from torch.nn import init
-
-    return initialisers[name].fill is getattr(init, f"{name}_", None)
+    return initialisers[name].fill is getattr(nn.init, f"{name}_", None)
 
 
 def _loop_by_kind(settings: Settings) -> list[str]:
