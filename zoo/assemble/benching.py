@@ -9,6 +9,7 @@ from types import ModuleType
 
 from torch import nn
 
+from zoo.assemble.activation_checkpointing import checkpointed
 from zoo.assemble.build import build, open_data
 from zoo.assemble.dry_run import with_some_lr
 from zoo.assemble.networks import Network
@@ -23,6 +24,7 @@ from zoo.data.transforms.batched.forms import NotBatchedError
 from zoo.errors import UsageError
 from zoo.exchange.eject import eject
 from zoo.summary import summarize
+from zoo.train.recomputing import recompute
 
 
 def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> EngineBench:
@@ -33,6 +35,7 @@ def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> Eng
     built = build(resolved, parts, dataset, options)
     bare = _bare(built.base.network)
     freeze_as_said(resolved, bare)
+    recompute(bare, checkpointed(resolved, built.base.module))
     teacher = built.base.teacher
     return bench_engine(
         built.training,

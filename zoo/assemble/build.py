@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.assemble.activation_checkpointing import checkpoint_as_said
 from zoo.assemble.check import Parts, check_averages
 from zoo.assemble.distilling import OpenedTeacher, open_teacher
 from zoo.assemble.environment import data_folder
@@ -180,6 +181,7 @@ def build(
     base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
     base = with_image_sizes(base, resolved, parts)
     refuse_single_images(resolved, base)
+    checkpoint_as_said(resolved, base.module)
     base = with_teacher(base, resolved, parts, dataset)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.architectures import architecture_names, architecture_path
+from zoo.assemble.activation_checkpointing import check_checkpointing
 from zoo.assemble.drawing import check_drawing
 from zoo.assemble.fitting import (
     check_early_stopping,
@@ -179,6 +180,7 @@ def _cross_checks(
         optimization.check_model(network.build("meta"), diagnostics, parameter_depths)
     if network is not None and {"model", "train"} <= here:
         check_statistics(resolved, network, optimization, diagnostics)
+        check_checkpointing(resolved, network, diagnostics)
     if "explain" in here:
         _check_maps(resolved, network, diagnostics)
     if network is not None and network.plan is not None and "loss" in here:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.assemble.activation_checkpointing import checkpoint_as_said
 from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images, with_image_sizes, with_teacher
 from zoo.assemble.check import Parts, recheck
 from zoo.assemble.options import RunOptions
@@ -119,6 +120,7 @@ def run_range_test(
     for line in base.notes:
         tell_of(line)
     refuse_single_images(resolved, base)
+    checkpoint_as_said(resolved, base.module)
     optimization = parts.optimization.build_for_range_test(base.module, Diagnostics(), parameter_depths)
     if any_loaded():  # a plugin's code could change what it does
         return _ran(resolved, parts, base, optimization, note)

@@ -101,6 +101,8 @@ def dependencies(
         "teacher": base.teacher.sha256 if base.teacher is not None else None,
         "steps": {name: document["train"][name] for name in ("accumulate", "grad_clip", "freeze_statistics")},
         "image_size": base.image_sizes[:1],
+        # Compiled, other kernels compute what is computed twice; else the numbers are the same.
+        "recomputed": document["train"]["activation_checkpointing"] if runtime.compiled else None,
         "optimizers": _optimizers(optimization),
         "groups": [[group.label, group.optimizer, list(group.names), group.scale] for group in optimization.groups],
         "frozen": [name for name, parameter in base.module.named_parameters() if not parameter.requires_grad],

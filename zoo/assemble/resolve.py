@@ -102,7 +102,11 @@ _FORMS = {"target": "{test_accuracy: 0.9}", "transforms": "{train: […], eval: 
 
 _RESIZING = "progressive_resizing: {epochs: [0, 10], sizes: [16, 32]}"
 # And keys of ``train``.
-_FORMS_IN_TRAIN = {"freeze_statistics": "true, for all of them, or {match: PATTERN}", "progressive_resizing": _RESIZING}
+_FORMS_IN_TRAIN = {
+    "freeze_statistics": "true, for all of them, or {match: PATTERN}",
+    "activation_checkpointing": "true, for the network's blocks, or {match: PATTERN}",
+    "progressive_resizing": _RESIZING,
+}
 
 # What other libraries call mixed precision, in ``train``.
 _PRECISIONS = ("amp", "use_amp", "mixed_precision", "fp16", "bf16", "half")
@@ -116,11 +120,14 @@ _TEACHER = "a teacher is a run: train that network, from its weights, by a recip
 _NORMS = ("norm_eval", "bn_eval", "freeze_bn", "freeze_norm", "freeze_norms", "frozen_bn", "frozen_norms")
 # What they call images that grow: FFCV's, Composer's and EfficientNetV2's words.
 _GROWING = ("min_res", "max_res", "start_ramp", "end_ramp", "initial_scale", "progressive_learning")
+# What they call activation checkpointing.
+_RECOMPUTES = ("grad_checkpointing", "gradient_checkpointing", "grad_checkpoint", "checkpoint_activations", "recompute")
 # Keys that stand in ``train`` elsewhere, and what is written here.
 _OTHERS = {
     **dict.fromkeys(_PRECISIONS, _MIXED),
     **dict.fromkeys(_NORMS, "write freeze_statistics: true"),
     **dict.fromkeys(_GROWING, f"write {_RESIZING}"),
+    **dict.fromkeys(_RECOMPUTES, "write activation_checkpointing: true"),
     "layer_decay": "write it below optimizer",
     **dict.fromkeys(("distillation", "distill", "teacher"), "write loss: {distillation: {teacher: RUN}}"),
 }

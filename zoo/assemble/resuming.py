@@ -1,9 +1,9 @@
 """Going on with a run: where its folder is, and whether the recipe is still the one it began with. Floor 7.
 
 The rule: a resumed run keeps its recipe, its defaults too, though they be others by now. What only describes or shows
-(doc, reports, explain, target, tracking) may change, and where a teacher lies; `train.epochs` may grow, and then the
-schedule is laid out anew over the longer training while the steps taken stay as they are. Anything else that differs is
-an error that names it.
+(doc, reports, explain, target, tracking) may change, where a teacher lies, and which activations are computed twice;
+`train.epochs` may grow, and then the schedule is laid out anew over the longer training while the steps taken stay as
+they are. Anything else that differs is an error that names it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from zoo.models import load_plan
 from zoo.train import RunFolder
 from zoo.train.shelf import Shelf
 
+CHECKPOINTING = "train.activation_checkpointing"  # changes where the memory goes, no number
 FREE = ("doc", "reports", "explain", "target", "tracking")
 
 
@@ -270,6 +271,8 @@ def _place(document: Mapping, path: str) -> Span | None:
 def _may(change: Change) -> bool:
     """Whether a resumed run may have this change."""
     if change.path.partition(".")[0] in FREE:
+        return True
+    if _lies_under(change.path, CHECKPOINTING):
         return True
     if change.path == TEACHER and None not in (change.before, change.after):
         return True  # its weights decide, not where they lie

@@ -7,6 +7,7 @@ from zoo.graph.libraries import find_library, find_parent
 from zoo.graph.plan import Block, Init, ParameterSpec, Plan, Ref, Step, TensorSpec, Value
 from zoo.graph.planner import check_library, is_library, plan_architecture
 from zoo.graph.source import Forward, forward_of
+from zoo.graph.units import blocks_in
 
 __all__ = [
     "Block",
@@ -19,6 +20,7 @@ __all__ = [
     "TensorSpec",
     "Value",
     "becomes_sequential",
+    "blocks_in",
     "check_library",
     "check_over",
     "compile_plan",

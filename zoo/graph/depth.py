@@ -41,7 +41,7 @@ class _Counting:
 
     def visit(self, block: Block, prefix: str, live: Collection[str] | None = None) -> None:
         """Counts what stands in a block, one after another."""
-        for part in _parts(block, live):
+        for part in parts_of(block, live):
             layers = [step for step in part if not step.is_tensor]
             only = layers[0] if len(layers) == 1 else None
             if only is not None and only.body is not None and self._opens(only.body):
@@ -63,7 +63,7 @@ class _Counting:
         self.depths |= {f"{prefix}{step.name}": max(0, self._depth) for step in part}
 
 
-def _parts(block: Block, live: Collection[str] | None = None) -> Iterator[list[Step]]:
+def parts_of(block: Block, live: Collection[str] | None = None) -> Iterator[list[Step]]:
     """A block's steps in order, cut wherever one value alone is read from there on; of those that are live."""
     steps = [step for step in block.steps if live is None or step.name in live]
     last: dict[str, int] = {ref.name: number for number, step in enumerate(steps) for ref in step.refs}
@@ -90,7 +90,7 @@ def _counted_once(plan: Plan) -> set[str]:
 
 def _holds_blocks(block: Block) -> bool:
     """Whether a named block stands in it by itself, in no branch."""
-    for part in _parts(block):
+    for part in parts_of(block):
         layers = [step for step in part if not step.is_tensor]
         body = layers[0].body if len(layers) == 1 else None
         if body is not None and (body.class_name or _holds_blocks(body)):

@@ -213,6 +213,20 @@ class ProgressiveResizingSection(Section):
         return self
 
 
+class ActivationCheckpointingSection(Section):
+    """Modules that compute again in the backward pass what they would have kept for it."""
+
+    match: str | list[str] = Field(
+        ..., description="glob over the dotted name of a module; one inside another counts with it"
+    )
+
+    @model_validator(mode="after")
+    def _selects(self) -> ActivationCheckpointingSection:
+        if not self.match:
+            raise PydanticCustomError("empty", "`match` is empty: which modules?", {"at": "match"})
+        return self
+
+
 class TrainSection(Section):
     """How long and how the network is trained."""
 
@@ -243,6 +257,10 @@ class TrainSection(Section):
     progressive_resizing: ProgressiveResizingSection | None = Field(
         None, description="smaller training images in the first epochs"
     )
+    activation_checkpointing: bool | ActivationCheckpointingSection = Field(
+        False,
+        description="less memory for more time, activations being computed twice: true, of all blocks; or {match}",
+    )
     early_stopping: EarlyStoppingSection | None = Field(
         None, description="the end of a training that has stopped getting better"
     )
@@ -260,7 +278,19 @@ class TrainSection(Section):
         said = self.freeze_statistics
         if isinstance(said, bool):
             return ("*",) if said else ()
-        return (said.match,) if isinstance(said.match, str) else tuple(said.match)
+        return _patterns(said.match)
+
+    @property
+    def checkpointed(self) -> tuple[str, ...] | None:
+        """Patterns of the modules whose activations are computed twice; None: the network's blocks."""
+        said = self.activation_checkpointing
+        if isinstance(said, bool):
+            return None if said else ()
+        return _patterns(said.match)
+
+
+def _patterns(match: str | list[str]) -> tuple[str, ...]:
+    return (match,) if isinstance(match, str) else tuple(match)
 
 
 class EvalSection(Section):

@@ -353,5 +353,6 @@ def _out_of_memory(text: str, batch_size: int, accumulate: int) -> EnvironmentFa
         notes=(
             f"{os.cpu_count()} CPUs, {torch.cuda.device_count()} GPUs; the batch size was left as the recipe has it",
         ),
-        help=f"try {half if batch_size > 1 else ''}--set train.precision=bf16, or a smaller eval.batch_size",
+        help=f"try {half if batch_size > 1 else ''}--set train.precision=bf16, "
+        "--set train.activation_checkpointing=true, or a smaller eval.batch_size",
     )
