@@ -30,6 +30,7 @@ from zoo.optim.running import GroupsView, Optimization, RunningGroup, RunningSch
 from zoo.schema.recipe import EvalSection, TrainSection
 from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit, state
 from zoo.train.ranks import ALONE, Ranks, join
+from zoo.train.recomputing import recompute
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Small:
     precision: str = "fp32"
     ema: bool = False
     frozen: bool = False  # batch norm's statistics, and no dropout
+    recomputed: bool = False  # activations, of each layer by itself
     fused: bool = True
     warms_up: bool = False  # as on a GPU
     forgets_random_state: bool = False  # a control: a resume that leaves out the random state
@@ -159,6 +161,8 @@ def small_training(small: Small, folder: RunFolder | None) -> Training:
     if small.frozen:
         freeze_statistics(model, ["*"])
         model[3].p = 0.0  # type: ignore[index,union-attr]
+    if small.recomputed:
+        recompute(model, [name for name, _ in model.named_children()])
     settings = TrainSection.model_validate(small.train)
     train = SmallBatches(small.samples, small.batch_size, small.seed, ranks=ranks)
     train.poison = small.poison
