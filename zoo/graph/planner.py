@@ -19,12 +19,11 @@ from zoo.graph.libraries import Libraries
 from zoo.graph.params import Call, bind, unknown_params
 from zoo.graph.patterns import initialised_by_kind
 from zoo.graph.plan import Plan, Ref, TensorSpec, Value, specs_in
-from zoo.graph.slips import refuse_input, warn_of_channels_last
+from zoo.graph.slips import refuse_input, warn_of_channels_last, with_layers_indented
 from zoo.graph.texts import BlockText, TextReader
 from zoo.graph.unused import warn_of_unread
 from zoo.graph.values import Feed, Param, Scope, Unknown, shown_sizes
 from zoo.graph.whitening import check_images_reach
-from zoo.registry import listed
 from zoo.schema.architecture import ArchitectureForm, LibraryForm
 from zoo.schema.check import close, validate
 
@@ -45,7 +44,7 @@ def plan_architecture(
     Raises RuntimeError where there is neither plan nor error: a file that cannot be planned must not pass a check.
     """
     found = Diagnostics()
-    network = _Network(_indented(document, found), found, params, input_shape, folder)
+    network = _Network(with_layers_indented(document, found), found, params, input_shape, folder)
     plan = network.plan()
     told = Diagnostics()
     _tell_once(found, told)
@@ -53,21 +52,6 @@ def plan_architecture(
     if plan is None and not found.errors:
         raise RuntimeError(f"{document.span.file} cannot be planned, and nobody said why")
     return None if found.errors else plan
-
-
-def _indented(document: Mapping, diagnostics: Diagnostics) -> Mapping:
-    """The document with the layers under `layers:` where they stand below it unindented, which is told once."""
-    layers = document.get("layers")
-    if layers is None or plain(layers) is not None:
-        return document
-    after = document.entries[document.keys.index("layers") + 1 :]
-    known = ArchitectureForm.model_fields
-    strays = tuple(entry for entry in after if entry.key not in known and not close(known, entry.key))
-    if not strays:
-        return document
-    message = f"layers: nothing stands under it: {listed([entry.key for entry in strays], 'and')} must be indented"
-    diagnostics.error("not-indented", message, strays[0].key_span, help="move the layers two columns to the right")
-    return document.without([entry.key for entry in strays]).replacing("layers", Mapping(strays, strays[0].key_span))
 
 
 def is_library(document: Mapping) -> bool:

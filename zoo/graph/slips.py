@@ -13,6 +13,8 @@ from zoo.layers import Op, ops
 from zoo.layers.absences import ABSENT, SYNONYMS
 from zoo.layers.foreign import foreign_names
 from zoo.registry import LIKELY_KEY, LISTED, listed, meant, offer, unknown
+from zoo.schema.architecture import ArchitectureForm
+from zoo.schema.check import close
 from zoo.schema.habits import tuple_help
 from zoo.schema.signature import fields_of
 from zoo.schema.wording import shown
@@ -56,7 +58,7 @@ def _by_name(op: Op) -> str:
     return f"arguments go by name: {{op: {op.name}, {', '.join(f'{key}: …' for key in due)}}}"
 
 
-def indented(layers: Mapping, diagnostics: Diagnostics) -> list[Entry]:
+def layers_indented(layers: Mapping, diagnostics: Diagnostics) -> list[Entry]:
     """The entries that are layers. Tells once of a layer whose keys stand beside its name instead of below it."""
     found: list[Entry] = []
     waiting = iter(pairwise([*layers, None]))
@@ -69,9 +71,30 @@ def indented(layers: Mapping, diagnostics: Diagnostics) -> list[Entry]:
         while following is not None and not isinstance(following.value, Mapping) and not is_null(following.value):
             beside.append(following.key)
             _, following = next(waiting)
-        message = f"{entry.key}: nothing stands under it: {listed(beside, 'and')} must be indented"
-        diagnostics.error("wrong-type", message, entry.key_span)
+        diagnostics.error("wrong-type", _nothing_under(entry.key, beside), entry.key_span)
     return found
+
+
+def with_layers_indented(document: Mapping, diagnostics: Diagnostics) -> Mapping:
+    """The document with the layers under `layers:` where they stand below it unindented, which is told once."""
+    layers = document.get("layers")
+    if layers is None or not is_null(layers):
+        return document
+    known = ArchitectureForm.model_fields
+    after = document.entries[document.keys.index("layers") + 1 :]
+    strays = tuple(entry for entry in after if entry.key not in known and not close(known, entry.key))
+    if not strays:
+        return document
+    message, help = (
+        _nothing_under("layers", [entry.key for entry in strays]),
+        "move the layers two columns to the right",
+    )
+    diagnostics.error("not-indented", message, strays[0].key_span, help=help)
+    return document.without([entry.key for entry in strays]).replacing("layers", Mapping(strays, strays[0].key_span))
+
+
+def _nothing_under(key: str, beside: list[str]) -> str:
+    return f"{key}: nothing stands under it: {listed(beside, 'and')} must be indented"
 
 
 def module_meant(op: Op, keys: Iterable[str]) -> Op | None:

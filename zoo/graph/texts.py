@@ -11,7 +11,7 @@ from zoo.diagnostics import Diagnostics, Note, Span
 from zoo.document import Entry, Mapping, Node, Scalar, Sequence, is_null
 from zoo.document.evaluation import is_expression
 from zoo.graph.names import check_layer_name, check_param_name
-from zoo.graph.slips import indented
+from zoo.graph.slips import layers_indented
 from zoo.schema.architecture import ANONYMOUS_KEYS, LAYER_KEYS, LayerForm
 from zoo.schema.check import close, validate
 from zoo.schema.habits import name_help, named_inside
@@ -136,7 +136,7 @@ class TextReader:
         elif isinstance(node, Mapping):
             found = [
                 self._layer(entry.key, entry.key_span, entry.value, blocks)
-                for entry in indented(node, self._diagnostics)
+                for entry in layers_indented(node, self._diagnostics)
                 if check_layer_name(entry.key, entry.key_span, self._diagnostics, inputs)
             ]
         else:
