@@ -193,15 +193,20 @@ def _fit(op: Op, arguments: Arguments, wires: Wires, place: Place, told: Told) -
             help=help,
         )
         return False
-    unknown = [name for name in wires.named if name not in op.input_names]
+    return (
+        _are_named(op.name, op.input_names, wires, told)
+        and _are_tensors(op, wires, told)
+        and _keeps_samples_apart(op, arguments, wires, place, told)
+    )
+
+
+def _are_named(what: str, inputs: Sequence[str], wires: Wires, told: Told) -> bool:
+    """Whether what is given by name goes by the names of inputs; tells where not."""
+    unknown = [name for name in wires.named if name not in inputs]
     for name in unknown:
-        told.own.error(
-            "unknown-key",
-            f"{op.name} has no input {name!r}",
-            wires.named[name].span,
-            help=f"its inputs are {', '.join(op.input_names)}",
-        )
-    return not unknown and _are_tensors(op, wires, told) and _keeps_samples_apart(op, arguments, wires, place, told)
+        help = f"its inputs are {', '.join(inputs)}"
+        told.own.error("unknown-key", f"{what} has no input {name!r}", wires.named[name].span, help=help)
+    return not unknown
 
 
 def _naming(op: Op, fewest: int) -> str:
@@ -287,17 +292,12 @@ def _block_inputs(place: Place, text: BlockText, what: str, told: Told) -> dict[
     if len(wires.positional) > len(text.inputs):
         told.own.error(
             "wrong-inputs",
-            f"{what} takes {len(text.inputs)} input{'s' * (len(text.inputs) > 1)}, "
-            f"here it gets {len(wires.positional)}",
+            f"{what} takes {counted(len(text.inputs), 'input')}, here it gets {len(wires.positional)}",
             span,
             help=f"let it take more with inputs: [{', '.join(text.inputs)}, …]",
         )
-    for name, wire in wires.named.items():
-        if name in text.inputs:
-            found[name] = wire
-        else:
-            help = f"its inputs are {', '.join(text.inputs)}"
-            told.own.error("unknown-key", f"{what} has no input {name!r}", wire.span, help=help)
+    _are_named(what, text.inputs, wires, told)
+    found |= {name: wire for name, wire in wires.named.items() if name in text.inputs}
     missing = [name for name in text.inputs if name not in found]
     if missing and not told.own.errors:
         told.own.error(
