@@ -27,8 +27,8 @@ _TERM = r"\s*(?:\$[A-Za-z_]\w*|[\d.]+)\s*"
 _AROUND = re.compile(rf"{_TERM}(?:[-+*/%]{{1,2}}{_TERM})+")
 _SHORT = re.compile(r"\$([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)")
 _TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<path>(?:[A-Za-z_]\w*|\d+(?=(?:\.\w+)*\.(?:channels|features|height|width|shape)\b))(?:\.(?:[A-Za-z_]\w*|\d+))*)
+    rf"""\s*(?:
+      (?P<path>(?:[A-Za-z_]\w*|\d+(?=(?:\.\w+)*\.(?:{"|".join(SHAPE_WORDS)})\b))(?:\.(?:[A-Za-z_]\w*|\d+))*)
     | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)
     | (?P<string>'[^'\\]*'|"[^"\\]*")
     | (?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%<>()\[\],:])
@@ -362,9 +362,7 @@ class _Parser:
         return tuple(items)
 
     def _deeper(self, read: Callable[[], Tree]) -> Tree:
-        self._open += 1
-        if self._open > DEEPEST:
-            raise ExpressionError(f"an expression nested more than {DEEPEST} levels deep", code="expression-too-large")
+        self._open = _require_levels(self._open + 1)
         tree = read()
         self._open -= 1
         return tree
@@ -372,10 +370,13 @@ class _Parser:
 
 def _above(*trees: Tree) -> int:
     """The depth of a node over these; raises ExpressionError where it is too deep to walk."""
-    depth = 1 + max((tree.depth for tree in trees), default=0)
-    if depth > DEEPEST:
+    return _require_levels(1 + max((tree.depth for tree in trees), default=0))
+
+
+def _require_levels(levels: int) -> int:
+    if levels > DEEPEST:
         raise ExpressionError(f"an expression nested more than {DEEPEST} levels deep", code="expression-too-large")
-    return depth
+    return levels
 
 
 def _number(token: _Token) -> int | float:
