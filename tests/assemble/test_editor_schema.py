@@ -106,6 +106,7 @@ def test_mistyped_keys_are_flagged(kind: str, path: Path) -> None:
         ("recipe", {"extends": "x.yaml", "optimizer": {"groups": [{"kind": "bias", "layer_decay": 0.75}]}}),
         ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": "layer1"}}),
         ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": {"kind": "norm"}}}),
+        ("recipe", {"extends": "x.yaml", "train": {"activation_checkpointing": "layer1"}}),
     ],
 )
 def test_mistakes_are_flagged(kind: str, data: Any) -> None:
@@ -130,6 +131,7 @@ def test_mistakes_are_flagged(kind: str, data: Any) -> None:
         ("recipe", {"extends": "x.yaml", "optimizer": [{"name": "Muon", "params": "rest", "layer_decay": "$(3 / 4)"}]}),
         ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": True}}),
         ("recipe", {"extends": "x.yaml", "train": {"freeze_statistics": {"match": ["bn1", "layer1"]}}}),
+        ("recipe", {"extends": "x.yaml", "train": {"activation_checkpointing": {"match": "layer1"}}}),
     ],
 )
 def test_what_is_right_passes(kind: str, data: Any) -> None:

@@ -29,6 +29,10 @@ def frozen(match: str, weights: str = "nope.pth") -> str:
     return recipe(MODEL.replace("10", f"10, weights: {weights}")).replace("lr: 0.1", groups)
 
 
+def twice(said: str, model: str = MODEL) -> str:
+    return recipe(model).replace("epochs: 1", f"epochs: 1, activation_checkpointing: {said}")
+
+
 CASES = {
     "foreign_name": recipe("model: {timm: resnet81}"),
     "foreign_keyword": recipe("model: {timm: resnet18, in_chans: 1, drop_blok_rate: 0.1}"),
@@ -106,6 +110,16 @@ CASES = {
     "statistics_by_kind": statistics("{kind: norm}"),
     "statistics_by_text": statistics("layer1"),
     "statistics_in_the_words_of_others": statistics("false, norm_eval: true, freeze_bn: true, layer_decay: 0.75"),
+    "checkpointing_unmatched": twice("{match: [layer7, fc.weight, layer1]}"),
+    "checkpointing_of_nothing": twice("{match: []}"),
+    "checkpointing_by_text": twice("layer1"),
+    "checkpointing_of_layers": twice("{match: [prep.conv, fc]}"),
+    "checkpointing_without_blocks": twice("true", "model: {architecture: net.yaml}"),
+    "checkpointing_of_what_is_not_called": twice("{match: '*.out_proj'}", "model: {torchvision: vit_b_32}").replace(
+        "digits", "synthetic, shape: [3, 224, 224]"
+    ),
+    "checkpointing_of_what_writes_over": twice("{match: main}", "model: {architecture: inplace.yaml}"),
+    "checkpointing_in_the_words_of_others": twice("false, grad_checkpointing: true"),
     "graph_pretrained": recipe(MODEL.replace("10", "10, weights: pretrained")),
     "weights_of_nobody": recipe(MODEL.replace("10", "10, weights: ~nosuchuser/w.pth")),
     "shares_in_per_cent": recipe(data=DATA.replace("32", "32, validation: 20"), more="target: {test_accuracy: 90}"),
@@ -168,6 +182,16 @@ ROW = NET.replace("[1, 8, 8]", "[1, 1, 8]").replace("kernel_size: 5", "kernel_si
 EXITS = NET.replace("s: 10", "s: $classes").replace("layers:", "params: {classes: 10}\nlayers:")
 EXITS += "  early: {op: Linear, from: flatten, out_features: $classes}\n"
 SEVERAL = {
+    "inplace": """
+input: [1, 8, 8]
+layers:
+  conv: {op: Conv2d, out_channels: 4, kernel_size: 1}
+  main:
+    - {op: SiLU, inplace: true}
+    - {op: Conv2d, out_channels: 4, kernel_size: 1}
+  flatten: {op: flatten, start_dim: 1}
+  fc: {op: Linear, out_features: 10}
+""",
     "inputs": NET.replace("[1, 8, 8]", "{image: [1, 8, 8], table: [5]}")
     .replace("conv: {", "conv: {from: image, ")
     .replace("fc: {", "both: {op: cat, from: [flatten, table], dim: 1}\n  fc: {"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,9 @@ def torchs_own(model: nn.Module, names: Sequence[str]) -> None:
         module = model.get_submodule(name)
         forward = module.forward
         object.__setattr__(
-            module, "forward", lambda *args, forward=forward: checkpoint(forward, *args, use_reentrant=False)
+            module,
+            "forward",
+            lambda *args, forward=forward, **kw: checkpoint(forward, *args, use_reentrant=False, **kw),
         )
 
 
@@ -123,7 +125,7 @@ def test_the_numbers_are_the_same(prepare: Callable[[nn.Module], Any], autocast:
 
 
 def test_control_without_the_copies_statistics_move_twice() -> None:
-    (losses, grads, state), (others, other_grads, other) = trained(), trained(apply=torchs_own)
+    (losses, _, state), (others, _, other) = trained(), trained(apply=torchs_own)
     assert losses == others
     differing = {name for name in state if not torch.equal(state[name], other[name])}
     assert {name.rpartition(".")[2] for name in differing} == {"running_mean", "running_var", "num_batches_tracked"}
@@ -178,12 +180,8 @@ class DenseNet(nn.Module):
 
 def test_lists_dicts_and_keywords_go_in_and_out() -> None:
     assert_same(trained(DenseNet, recompute), trained(DenseNet))
-    with pytest.raises(RuntimeError):  # the list is longer by the time of the second pass
-        torch.manual_seed(1)
-        model = DenseNet()
-        block = model.blocks[0].forward
-        object.__setattr__(model.blocks[0], "forward", lambda *a, **k: checkpoint(block, *a, use_reentrant=False, **k))
-        model(torch.randn(2, 3, 8, 8)).sum().backward()
+    with pytest.raises(RuntimeError):  # a control: the list is longer by the time of the second pass
+        trained(DenseNet, torchs_own)
 
 
 def test_what_is_computed_in_between_is_not_kept() -> None:
@@ -194,7 +192,7 @@ def test_what_is_computed_in_between_is_not_kept() -> None:
             apply(model, outermost_fitting(model, ["blocks"]))
         inside: list[weakref.ref[Tensor]] = []
         for block in model.blocks:
-            block.conv2.register_forward_pre_hook(lambda module, args, inside=inside: inside.append(weakref.ref(args[0])))
+            block.conv2.register_forward_pre_hook(lambda _, args, inside=inside: inside.append(weakref.ref(args[0])))
         loss = model.train()(torch.randn(2, 3, 8, 8)).sum()
         alive.append(sum(ref() is not None for ref in inside))
         loss.backward()
@@ -253,7 +251,7 @@ def test_a_copy_stands_on_its_own(copied: Callable[[nn.Module], nn.Module]) -> N
 def test_what_writes_over_its_input_is_refused() -> None:
     model = Net(lambda: nn.Sequential(nn.SiLU(inplace=True), nn.Conv2d(6, 6, 1)))
     recompute(model, ["blocks.0"])
-    with pytest.raises(UsageError, match="blocks.0 writes over its input"):
+    with pytest.raises(UsageError, match=r"blocks\.0 writes over its input"):
         model.train()(torch.randn(2, 3, 8, 8))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -60,7 +60,12 @@ def _tell_unmatched(node: Node | None, module: nn.Module, diagnostics: Diagnosti
 def _tell_of_picks(
     module: nn.Module, picked: Sequence[str], network: Network, span: Span, diagnostics: Diagnostics
 ) -> None:
-    layers = [name for name in picked if _is_layer(module.get_submodule(name))]
+    ran, writing = _tried(module, picked, network)
+    idle = [name for name in picked if name not in ran]
+    if idle:
+        message = f"{WHAT}: what is computed without a call of the module itself is kept as ever: {_named(idle)}"
+        diagnostics.warning("never-called", message, span, help="pick the module around it")
+    layers = [name for name in ran if _is_layer(module.get_submodule(name))]
     if layers:
         diagnostics.warning(
             "saves-nothing",
@@ -68,11 +73,6 @@ def _tell_of_picks(
             span,
             help="pick modules of several layers: true takes the network's blocks",
         )
-    ran, writing = _tried(module, picked, network)
-    idle = [name for name in picked if name not in ran]
-    if ran and idle:
-        message = f"{WHAT}: what is computed without a call of the module itself stays as it is: {_named(idle)}"
-        diagnostics.warning("never-called", message, span, help="pick the module around it")
     if writing:
         message = f"{WHAT}: what writes over its input cannot be computed again: {_named(list(writing))}"
         help = "inplace: false, where the network takes it; or pick other modules"
@@ -87,10 +87,10 @@ def _named(names: Sequence[str]) -> str:
     return first_of(names[:MOST_NAMED], len(names))
 
 
-def _tried(module: nn.Module, picked: Iterable[str], network: Network) -> tuple[list[str], list[str]]:
+def _tried(module: nn.Module, picked: Sequence[str], network: Network) -> tuple[list[str], list[str]]:
     """Which of these modules run when the network, on ``meta``, trains on images, and which write over what they get.
 
-    None of either where it does not run there.
+    Where it does not run there, all and none.
     """
     ran: dict[str, tuple[int, ...]] = {}
     writing: list[str] = []
@@ -109,5 +109,5 @@ def _tried(module: nn.Module, picked: Iterable[str], network: Network) -> tuple[
         with torch.no_grad():
             into_training(module)(*(torch.zeros((2, *shape), device="meta") for shape in network.inputs.values()))
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError):
-        return [], []  # told elsewhere, or a network for other images
+        return list(picked), []  # told elsewhere, or a network for other images
     return list(ran), writing

@@ -173,7 +173,9 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     for line in built.notes:
         note(line)
     training = built.training
-    with machine_faults(parts.data.batch_size, training.settings.accumulate), training.runtime.tuned():
+    settings = training.settings
+    tuned = training.runtime.tuned(keeps_memory=not settings.activation_checkpointing)
+    with machine_faults(parts.data.batch_size, settings.accumulate), tuned:
         stepper = Stepper(training)
         helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
         loss, step_seconds, sizes = _all_steps(training, stepper, helped)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -211,16 +211,17 @@ class Runtime:
         self.choices["precision"] = str(choice)
 
     @contextmanager
-    def tuned(self) -> Iterator[None]:
+    def tuned(self, *, keeps_memory: bool = True) -> Iterator[None]:
         """Readies the process for training, for the length of a ``with`` block; enter it once all is built.
 
         cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
         keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat.
-        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step.
+        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step, unless it
+        is what is short: blocks of many sizes leave gaps between them.
         """
         give_free_memory_back()
         algorithms = _deterministic_algorithms() if self.deterministic else _fastest_convolutions()
-        with kept_memory(self.device), algorithms:
+        with kept_memory(self.device) if keeps_memory else nullcontext(), algorithms:
             yield
 
     def place(self, module: nn.Module) -> nn.Module:
