@@ -135,6 +135,19 @@ def test_shards_are_indexed_once(mine: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == "indexing 1 tar of mine\n"
 
 
+def test_shards_of_one_name_size_and_time_in_two_folders_are_told_apart(mine: Path) -> None:
+    for path in mine.glob("*.tar"):
+        path.unlink()
+    for split, labels in (("train", (0, 1)), ("test", (1, 0))):
+        members = [
+            (f"{n}.{kind}", data) for n in (0, 1) for kind, data in (("png", images(1)[0]), ("cls", b"%d" % labels[n]))
+        ]
+        os.utime(write_tar(mine / split / "0.tar", members), ns=(10**18, 10**18))
+    for _ in range(2):  # made, then read
+        dataset = opened(MINE)
+        assert (dataset.train.labels.tolist(), dataset.test.labels.tolist()) == ([0, 1], [1, 0])
+
+
 def test_a_cache_that_cannot_be_written_costs_time_alone(mine: Path) -> None:
     (mine.parent / "cache").write_bytes(b"a file")
     dataset = opened(MINE)

@@ -57,18 +57,19 @@ class Index:
 class Kept:
     """The folder in the cache for what is made of one data set's files.
 
-    What is kept of a file bears its name, and a digest of its size and time: of a file that has changed nothing is
-    found, and what was kept of it is removed by :meth:`sweep`.
+    What is kept of a file bears its name, and a digest of its path, size and time: of a file that has changed nothing
+    is found, and what was kept of it is removed by :meth:`sweep`.
     """
 
     def __init__(self, kind: str, folder: Path) -> None:
-        absolute = folder.resolve()
+        self._source, absolute = folder, folder.resolve()
         self.folder = user_cache() / kind / f"{absolute.name[:_LONGEST_STEM]}-{_digest(str(absolute))}"
 
     def place(self, source: Path, facts: Facts) -> Path:
-        """Where the index of a file with this size and time is kept."""
+        """Where the index of a file of the data set, with this size and time, is kept."""
         size, time = facts
-        return self.folder / f"{source.stem[:_LONGEST_STEM]}.{_digest(f'{FORMAT} {source.name} {size} {time}')}{_INDEX}"
+        path = source.relative_to(self._source)  # train/0.tar and test/0.tar may be as large and as old
+        return self.folder / f"{source.stem[:_LONGEST_STEM]}.{_digest(f'{FORMAT} {path} {size} {time}')}{_INDEX}"
 
     @contextmanager
     def held(self, say: Say) -> Iterator[None]:
