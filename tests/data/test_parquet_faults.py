@@ -72,6 +72,19 @@ def test_a_parquet_column_of_another_kind_is_named(
     assert caught.value.help
 
 
+@pytest.mark.parametrize("twice", ["image", "label"])
+def test_two_columns_of_one_name_are_told(twice: str, lonely: Path, pictures: Pictures) -> None:
+    columns = {"image": pyarrow.array(encoded(pictures)), "label": pyarrow.array([0, 1, 0, 1])}
+    names = [*columns, twice]
+    (lonely / "mine").mkdir()
+    for split in ("train", "test"):
+        table = pyarrow.table([columns[name] for name in names], names=names)
+        pyarrow.parquet.write_table(table, lonely / "mine" / f"{split}.parquet")
+    with pytest.raises(DataError, match=rf"train\.parquet: 2 columns are called {twice}") as caught:
+        opened("{source: parquet, path: mine}")
+    assert caught.value.help == "leave all but one out"
+
+
 def test_paths_without_bytes_are_no_images(lonely: Path, pictures: Pictures) -> None:
     kind = pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})
     paths = pyarrow.array([{"bytes": None, "path": "a.png"}] * 4, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -250,7 +251,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Inde
     return path, path.read_bytes(), index_tar(path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_damage_costs_samples_in_silence(archive: tuple[Path, bytes, Index], data: st.DataObject) -> None:
     path, whole, expected = archive
@@ -273,6 +274,37 @@ def test_archives_put_together_by_cat_are_told(mine: Path) -> None:
     path.write_bytes(path.read_bytes() + (mine / "set-train-0000.tar").read_bytes())
     with pytest.raises(DataError, match=r"0001\.tar: not a readable tar: more follows behind its end, from byte"):
         opened(MINE)
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+ONE = header("a.png", 0) + header("a.cls", 1) + b"1".ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (header("b.png", 10 << 30), "its member 'b.png' has 10,737,418,240 bytes, as it says"),
+        (header("b.png", 1 << 60), "its member 'b.png' has 1,152,921,504,606,846,976 bytes, as it says"),
+        (header("b.png", -len(ONE)), "its member 'b.png' has -1,536 bytes, as it says"),
+        (header("b", 1 << 60, tarfile.GNUTYPE_LONGNAME), "a header is larger than memory"),
+        (header("b", 1 << 60, tarfile.XHDTYPE), "a header is larger than memory"),
+        (
+            (header("b", 4, tarfile.GNUTYPE_LONGNAME) + b"abc".ljust(512, b"\0")) * 2000,
+            "maximum recursion depth exceeded",
+        ),
+    ],
+    ids=["10 GB", "2^60", "below 0", "a long name", "a pax header", "names of names"],
+)
+def test_headers_that_claim_too_much_are_damage(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(ONE + content + bytes(10240))
+    with pytest.raises(DataError, match=rf"x\.tar: not a readable tar: {re.escape(said)}") as caught:
+        index_tar(tmp_path / "x.tar")
+    assert caught.value.help == "download it again"
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])

@@ -253,8 +253,10 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: not a readable parquet file: {error}", help="download it again")
 
 
-def _column(names: Sequence[str], candidates: tuple[str, ...], path: Path) -> str:
+def _column(names: list[str], candidates: tuple[str, ...], path: Path) -> str:
     for name in candidates:
+        if names.count(name) > 1:
+            raise DataError(f"{path}: {names.count(name)} columns are called {name}", help="leave all but one out")
         if name in names:
             return name
     raise DataError(f"{path}: no column {' or '.join(candidates)}", notes=[f"its columns are {', '.join(names)}"])

@@ -95,15 +95,21 @@ def _members(path: Path) -> Iterator[_Member]:
     """The files of a tar in their order, hidden ones left out. Raises DataError for what is no plain file or folder."""
     try:
         with tarfile.open(path, "r:") as archive:
+            size = path.stat().st_size
             for member in archive:
                 archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 if not (member.isreg() or member.isdir()) or member.issparse():
                     raise DataError(f"{path}: refused: its member {member.name!r} is a link, a device or sparse")
+                if (
+                    member.isreg() and not 0 <= member.size <= size - member.offset_data
+                ):  # one below 0 leads in a circle
+                    raise _damaged(path, f"its member {member.name!r} has {member.size:,} bytes, as it says")
                 if member.isreg() and not member.name.rpartition("/")[2].startswith("."):
                     yield _Member(member.name, member.offset_data, member.size)
             _refuse_torn(path, archive.offset)
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise _damaged(path, str(error)) from error
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        # Names and the like that are longer than the file are read, and headers about headers are followed.
+        raise _damaged(path, str(error) or "a header is larger than memory") from error
 
 
 def _refuse_torn(path: Path, end: int) -> None:
