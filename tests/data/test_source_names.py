@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.data_world import Pictures, opened, png, write_parquet
+from tests.data.data_world import Pictures, opened, png, section, write_parquet
 from tests.data.test_sources import CIFAR, class_folders, parquet
-from zoo.data import open_dataset, sources
+from zoo.data import open_dataset, parse_data, sources
 from zoo.data.places import Places, cache_folder
 from zoo.data.sources import cifar, mnist
 from zoo.data.sources.cifar import CIFAR10_CLASSES
@@ -20,6 +20,13 @@ from zoo.errors import ConfigError, DataError, EnvironmentFault
 
 def test_every_source_says_what_it_is() -> None:
     assert all(sources[name].doc and sources[name].name == name for name in sources)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("wds", "webdataset"), ("tar", "webdataset"), ("HuggingFace", "parquet")])
+def test_what_others_call_a_source_is_known(name: str, meant: str) -> None:
+    diagnostics = Diagnostics()
+    parse_data(section(f"{{source: {name}}}"), diagnostics)
+    assert [(item.code, item.help) for item in diagnostics] == [("unknown-source", f"did you mean {meant}?")]
 
 
 @pytest.mark.parametrize("source", ["cifar10", "cifar100", "mnist", "fashion_mnist"])

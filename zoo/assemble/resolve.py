@@ -119,7 +119,7 @@ _TEACHER = "a teacher is a run: train that network, from its weights, by a recip
 # What they call running statistics that stand still.
 _NORMS = ("norm_eval", "bn_eval", "freeze_bn", "freeze_norm", "freeze_norms", "frozen_bn", "frozen_norms")
 # What they call images that grow: FFCV's, Composer's and EfficientNetV2's words.
-_GROWING = ("min_res", "max_res", "start_ramp", "end_ramp", "initial_scale", "progressive_learning")
+_GROWING = ("min_res", "max_res", "start_ramp", "end_ramp", "initial_scale", "progressive_learning", "resize_schedule")
 # What they call activation checkpointing.
 _RECOMPUTES = ("grad_checkpointing", "gradient_checkpointing", "grad_checkpoint", "checkpoint_activations", "recompute")
 # Keys that stand in ``train`` elsewhere, and what is written here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, cast
 
@@ -11,9 +12,15 @@ from zoo.data.sampling import Kind
 from zoo.data.sources import sources
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, text_of
+from zoo.registry import offer
 from zoo.schema.check import tell_missing, validate
 
 WORKER_SECONDS = 120.0
+# What others call a source: WebDataset's tars, and what the datasets of Hugging Face are saved as.
+_OTHERS = {
+    **dict.fromkeys(("wds", "tar", "tars", "shards"), "webdataset"),
+    **dict.fromkeys(("hf", "huggingface", "datasets", "load_dataset"), "parquet"),
+}
 
 
 class DataSettings(BaseModel):
@@ -66,6 +73,7 @@ def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
         diagnostics.error("wrong-type", "data: a source is a name", written.span, help=f"one of {', '.join(sources)}")
         return None
     if name not in sources:
-        diagnostics.add(sources.unknown(name, written.span))
+        unknown, other = sources.unknown(name, written.span), _OTHERS.get(name.lower())
+        diagnostics.add(replace(unknown, help=offer([other])) if other else unknown)
         return None
     return validate(settings_of(name), node, diagnostics, what="data")
