@@ -60,7 +60,9 @@ def assert_exact(order: np.ndarray, labels: np.ndarray, share: np.ndarray, repea
     assert len(order) == count
     assert len(np.unique(order)) == count, "samples differ, so their draws do"
     times = np.bincount(order % count, minlength=count)
-    assert order.max() // count == times.max() - 1, "an image's samples are numbered from its first on"
+    last = np.full(count, -1)
+    np.maximum.at(last, order % count, order // count)
+    assert np.array_equal(last, times - 1), "an image's samples are numbered from its first on"
     times[order[-1] % count] += -count % repeats  # what the last pick was cut by
     assert not np.any(times % repeats)
     of_class = np.bincount(labels, weights=times // repeats, minlength=len(share))
@@ -87,6 +89,12 @@ def test_counts_are_exact_but_for_rounding(labels: list[int], kind: Any, repeats
     drawn = Sampling(np.array(labels), seed, kind=kind, repeats=repeats)
     assert_exact(drawn.order(number), drawn.labels, shares(drawn.labels, kind), repeats)
     assert drawn.samples(number).tolist() == sorted(drawn.order(number).tolist())
+
+
+def test_an_image_whose_last_repeats_are_cut_off_is_numbered_without_a_gap() -> None:
+    labels = labelled((1, 10))
+    for seed in range(20):  # image by image 0, 1, 2 and so on, whichever pick of it stands at the end
+        assert_exact(Sampling(labels, seed, kind="balanced", repeats=3).order(1), labels, shares(labels, "balanced"), 3)
 
 
 def test_control_what_draws_otherwise_is_not_exact() -> None:

@@ -67,6 +67,10 @@ class Sampling:
 
     def _repeated(self, picked: Integers) -> Integers:
         """Each of these, the k-th pick of an image in the place of its k-th sample, as often as it repeats."""
+        # The last pick, which may be cut short, is the last one of its image: the times that it comes are 0, 1, 2 …
+        same = np.flatnonzero(picked % len(self.labels) == picked[-1] % len(self.labels))
+        ends = [same[picked[same].argmax()], len(picked) - 1]
+        picked[ends] = picked[ends[::-1]]
         pick, image = np.divmod(picked, len(self.labels))
         occurrence = (pick * self.repeats)[:, None] + np.arange(self.repeats)
         return (occurrence * len(self.labels) + image[:, None]).reshape(-1)[: len(self.labels)]
