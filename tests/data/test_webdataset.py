@@ -223,6 +223,16 @@ def test_a_shard_that_is_missing_among_others_is_told(mine: Path) -> None:
     assert len(opened(MINE).train) == 18
 
 
+def test_a_link_to_a_shard_that_is_gone_is_told(mine: Path) -> None:
+    shard = mine / "set-train-0001.tar"
+    shard.rename(mine / "elsewhere.bin")
+    shard.symlink_to("elsewhere.bin")
+    assert len(opened(MINE).train) == 12
+    (mine / "elsewhere.bin").unlink()
+    with pytest.raises(DataError, match=r"set-train-0001\.tar: cannot be read: No such file"):
+        opened(MINE)
+
+
 def test_where_there_are_none_it_is_told(lonely: Path) -> None:
     (lonely / "mine").mkdir()
     with pytest.raises(DataError, match=r"no tar shards: none of the folders has train\*\.tar in it") as caught:

@@ -50,7 +50,8 @@ def shards(folder: Path, names: Sequence[str]) -> list[Path]:
     packed = sorted(path for path in files if path.name.lower().endswith(_COMPRESSED))
     if packed:
         raise compressed(packed[0])
-    return sorted(path for path in files if path.suffix.lower() == ".tar" and path.is_file())
+    tars = (path for path in files if path.suffix.lower() == ".tar")
+    return sorted(path for path in tars if path.is_file() or path.is_symlink())  # a link that leads nowhere is told
 
 
 def open_webdataset(arguments: WebDataset, places: Places) -> Dataset:
