@@ -13,9 +13,7 @@ from safetensors.torch import save_file
 
 from tests.assemble.test_run import run, same, weights
 from zoo.architectures import architecture_path
-from zoo.assemble.finding import find_run
-from zoo.assemble.resuming import read_result
-from zoo.assemble.series import newest_run
+from zoo.assemble.finding import find_run, newest_run, read_result
 from zoo.assemble.trained import evaluate_run, open_run
 from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.layout import numbered

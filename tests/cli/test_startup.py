@@ -49,6 +49,8 @@ def imported(*arguments: str, status: int = 0, said: str = "") -> set[str]:
         (["summary", "custom_resnet", "--json"], f"{TORCH} pydantic"),
         (["summary", "s8_custom_resnet"], f"{TORCH} pydantic rich"),
         (["check", "s8_custom_resnet"], f"{TORCH} pydantic albumentations cv2 scipy"),
+        (["config", "quickstart"], f"{TORCH} pydantic albumentations cv2 scipy"),
+        (["diff", "custom_resnet", "resnet18"], f"{TORCH} pydantic"),
     ],
     ids=" ".join,
 )

@@ -27,6 +27,7 @@ from zoo.assemble.norm_statistics import check_statistics
 from zoo.assemble.one_image import check_one_image
 from zoo.assemble.resolve import Resolved, resolve, told_of_what_lies_over
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
+from zoo.assemble.teachers import check_teacher
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
 from zoo.document import Mapping, Override, Scalar, Sequence, from_data, plain, read_file
@@ -256,8 +257,6 @@ def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostic
             check_network(resolved, parts.network, shape, sizes, diagnostics)
     known = known_before_opening(parts.data)
     if parts.loss.distillation is not None:
-        from zoo.assemble.teachers import check_teacher  # only here: most recipes learn of none
-
         check_teacher(resolved, None if known is None else known.classes, diagnostics)
     if known is None:
         return

@@ -9,8 +9,8 @@ from zoo.architectures import architecture_names
 from zoo.assemble.check import checked
 from zoo.assemble.complete import complete
 from zoo.assemble.environment import with_plugins_of
+from zoo.assemble.finding import read_result
 from zoo.assemble.resolve import resolve
-from zoo.assemble.resuming import read_result
 from zoo.assemble.shipped import shipped_recipe
 from zoo.assemble.targets import FOREIGN, planned, run_named
 from zoo.diagnostics import Diagnostics

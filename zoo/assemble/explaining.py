@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.assemble.finding import is_of_run
+from zoo.assemble.finding import is_of_run, newest_run
 from zoo.assemble.networks import Shape, foreign_network
 from zoo.assemble.opening import TrainedNetwork
-from zoo.assemble.series import newest_run
 from zoo.assemble.targets import FOREIGN
 from zoo.assemble.trained import (
     TrainedRun,

@@ -13,14 +13,12 @@ from torch import nn
 
 from zoo import __version__
 from zoo.assemble.complete import complete
-from zoo.assemble.finding import find_run, is_of_run, run_and_checkpoint
+from zoo.assemble.finding import find_run, is_of_run, newest_run, read_result, run_and_checkpoint
 from zoo.assemble.known_data import KnownData, read_known_data
 from zoo.assemble.loading import load_checkpoint, load_target
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.opening import recipe_of
 from zoo.assemble.resolve import resolve
-from zoo.assemble.resuming import read_result
-from zoo.assemble.series import newest_run
 from zoo.assemble.shipped import shipped_recipe
 from zoo.assemble.targets import network, run_named
 from zoo.data import TransformSpec

@@ -1,12 +1,17 @@
-"""Where a run is: by its folder, that of one of its checkpoints, or a recipe's name. Floor 7."""
+"""Where a run is, by its folder, a checkpoint's, or a recipe's name; and what came of it. Floor 7; no torch.
+
+The link `latest` is for people. It may hang (its run was removed) or lag (two runs began at once), so nothing is read
+through it.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from zoo.assemble.series import newest_run
 from zoo.errors import CheckpointError, UsageError
-from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RUNS, is_dir, is_run, numbered
+from zoo.layout import CHECKPOINTS, LAST, RESOLVED, RESULT, RUNS, is_dir, is_run, numbered
 from zoo.registry import did_you_mean
 
 
@@ -56,6 +61,13 @@ def find_run(text: str | None) -> Path:
     )
 
 
+def newest_run(series: Path) -> Path | None:
+    """The last run there; one that failed before its first checkpoint only where there is no other."""
+    begun = [path for path in (numbered(series) if is_dir(series) else ()) if is_run(path)]
+    trained = [path for path in begun if (path / CHECKPOINTS / LAST).is_dir()]
+    return next(reversed(trained or begun), None)
+
+
 def _latest_of_all() -> Path:
     runs = [run for series in RUNS.glob("*") for run in numbered(series) if is_run(run)]
     if not runs:
@@ -74,3 +86,18 @@ def run_of(folder: Path) -> Path:
     if whole.parent.name != CHECKPOINTS or is_run(folder):
         return folder
     return folder.parent.parent if len(folder.parts) > 2 else whole.parent.parent
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """A finished run's result.json, the folder as it is called here. Raises CheckpointError where it is not there or
+    broken.
+    """
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"the run in {folder} is not finished: it has no {RESULT}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{folder / RESULT} cannot be read: {error}") from error
+    if not isinstance(result, dict) or not isinstance(result.get("test", {}), dict):
+        raise CheckpointError(f"{folder / RESULT} is no mapping, or its test is none")
+    return {**result, "run_dir": str(folder)}  # a run folder may have been moved, or copied

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
@@ -12,7 +13,9 @@ from zoo.data import Dataset, Description, TransformSpec, wants_statistics
 from zoo.data.dataset import Split
 from zoo.errors import CheckpointError
 from zoo.layout import DATA
-from zoo.train import RunFolder
+
+if TYPE_CHECKING:
+    from zoo.train import RunFolder
 
 LOOKED_AT = 32  # training images that are decoded to learn whether their sizes differ
 

@@ -8,7 +8,6 @@ they are. Anything else that differs is an error that names it.
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from zoo.assemble.complete import complete, resolved_document
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.distilling import OpenedTeacher
 from zoo.assemble.environment import read_environment
+from zoo.assemble.finding import read_result
 from zoo.assemble.keeping import IsWritten, with_own_defaults, written_in
 from zoo.assemble.max_lr import saved_range_test, with_lr
 from zoo.assemble.networks import Network, network_of
@@ -31,8 +31,8 @@ from zoo.diagnostics import Diagnostic, Diagnostics, Note, Say, Span
 from zoo.diff import Change, diff_documents, diff_plans
 from zoo.document import Mapping, Node, Sequence, read_file
 from zoo.document.writer import scalar_text
-from zoo.errors import CheckpointError, ConfigError, raise_if_errors
-from zoo.layout import ARCHITECTURE, LAST, RESOLVED, RESULT, is_run, numbered
+from zoo.errors import ConfigError, raise_if_errors
+from zoo.layout import ARCHITECTURE, LAST, RESOLVED, is_run, numbered
 from zoo.models import load_plan
 from zoo.train import RunFolder
 from zoo.train.shelf import Shelf
@@ -279,18 +279,3 @@ def _may(change: Change) -> bool:
     if change.path != "train.epochs" or change.before is None or change.after is None:
         return False
     return float(change.after) >= float(change.before)
-
-
-def read_result(folder: Path) -> dict[str, Any]:
-    """A finished run's result.json, the folder as it is called here. Raises CheckpointError where it is not there or
-    broken.
-    """
-    try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"the run in {folder} is not finished: it has no {RESULT}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder / RESULT} cannot be read: {error}") from error
-    if not isinstance(result, dict) or not isinstance(result.get("test", {}), dict):
-        raise CheckpointError(f"{folder / RESULT} is no mapping, or its test is none")
-    return {**result, "run_dir": str(folder)}  # a run folder may have been moved, or copied

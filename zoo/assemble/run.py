@@ -16,12 +16,12 @@ from typing import Any
 from zoo.assemble.beginning import write_beginning
 from zoo.assemble.build import Built, Foundation, build, open_data
 from zoo.assemble.check import Parts, checked
+from zoo.assemble.finding import read_result
 from zoo.assemble.max_lr import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.resuming import (
     folder_of,
-    read_result,
     require_same_beginning,
     require_same_teacher,
     resume_command,

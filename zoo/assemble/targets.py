@@ -8,10 +8,9 @@ from zoo.architectures import architecture_names
 from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.check import sure_of_data
 from zoo.assemble.environment import with_plugins_of
-from zoo.assemble.finding import is_of_run, run_of
+from zoo.assemble.finding import is_of_run, newest_run, run_of
 from zoo.assemble.networks import Network, Shape, architecture_network, foreign_network, network_of, with_arguments
 from zoo.assemble.resolve import resolve
-from zoo.assemble.series import newest_run
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, from_data, read_file

@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.assemble.finding import is_checkpoint, run_and_checkpoint
+from zoo.assemble.finding import is_checkpoint, newest_run, run_and_checkpoint
 from zoo.assemble.known_data import KnownData, read_known_data
 from zoo.assemble.resolve import Resolved
-from zoo.assemble.series import newest_run
 from zoo.data.places import expanded
 from zoo.diagnostics import Diagnostic, Diagnostics
 from zoo.document import Mapping, folder_of
 from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.layout import CHECKPOINTS, LAST, is_dir, is_run
-from zoo.train.checkpoint import MODEL, read_manifest
 
 KEY = "loss.distillation.teacher"
 
@@ -40,6 +38,8 @@ class TeacherRun:
 
     def sha256(self) -> str:
         """That of the checkpoint's model.safetensors, as its manifest has it. Raises CheckpointError."""
+        from zoo.train.checkpoint import MODEL, read_manifest  # only here: the rest needs nothing of what trains
+
         return read_manifest(self.folder).files[MODEL].sha256
 
     def data(self) -> KnownData:
