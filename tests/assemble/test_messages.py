@@ -63,6 +63,9 @@ CASES = {
     "repeats_that_batches_cannot_hold": recipe(data=DATA.replace("32", "32, repeats: 17")),
     "repeats_that_tear_at_a_batchs_end": recipe(data=DATA.replace("32", "32, repeats: 3")),
     "sampling_by_no_name": recipe(data=DATA.replace("32", "32, sampling: balancd, repeats: 0")),
+    "folds_beside_validation": recipe(data=DATA.replace("32", "32, validation: 0.1, folds: 5, fold: 5")),
+    "fold_of_no_folds": recipe(data=DATA.replace("32", "32, fold: 1")),
+    "folds_in_the_words_of_others": recipe(data=DATA.replace("32", "32, n_splits: 5, folds: 1")),
     "stopping_by_what_is_not_held_out": recipe().replace("epochs: 1", "epochs: 9, early_stopping: {patience: 3}"),
     "stopping_that_never_comes": recipe(
         data="data: {source: digits, validation: 0.2}", more="eval: {every: 2}"

@@ -65,6 +65,20 @@ def test_a_data_set_is_opened_once_for_all_seeds(tmp_path: Path) -> None:
     assert opened(HOLDS_OUT, last).test is not first.test
 
 
+FOLDS = f"{SYNTHETIC}, folds: 3"
+
+
+def test_folds_are_cut_out_of_what_was_opened_once() -> None:
+    last = LastOpened()
+    folds = [opened(f"{FOLDS}, fold: {fold}}}", last, seed=fold) for fold in range(3)]
+    assert last.get(last._key, lambda: pytest.fail("opened again")) is not folds[0]
+    assert len({each.fingerprint for each in folds}) == 3
+    assert [(len(each.train), len(each.validation or ())) for each in folds] == [(20, 10)] * 3
+    again = opened(f"{FOLDS}, fold: 1}}", LastOpened(), seed=7)  # no seed has a say in it
+    assert again.fingerprint == folds[1].fingerprint
+    assert folds[0].test is folds[1].test
+
+
 def test_another_place_is_other_data(tmp_path: Path) -> None:
     last = LastOpened()
     digits = "{source: digits}"

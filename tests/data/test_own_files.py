@@ -11,6 +11,7 @@ import pytest
 
 from tests.data.data_world import opened, png, write_parquet
 from zoo.data import Dataset
+from zoo.data.sources.own import HOLD_OUT
 from zoo.errors import ConfigError, DataError
 
 COUNTS = {"ant": 10, "bee": 5, "cow": 2, "dog": 1}
@@ -75,7 +76,7 @@ def test_parquet_is_divided_as_well(lonely: Path) -> None:
     assert (train & test, train | test) == (set(), set(range(20)))
     with pytest.raises(DataError, match="has a training split alone") as caught:
         opened("{source: parquet, path: mine}")
-    assert caught.value.help == "data.test: 0.2 holds a fifth of each class out for the test"
+    assert caught.value.help == HOLD_OUT
 
 
 def test_folders_of_classes_alone_say_how_to_divide_them(photos: Path) -> None:
@@ -85,7 +86,7 @@ def test_folders_of_classes_alone_say_how_to_divide_them(photos: Path) -> None:
         caught.value.message
         == "photos holds folders of classes (ant, bee, cow, dog), but no train and test to hold them"
     )
-    assert caught.value.help == "data.test: 0.2 holds a fifth of each class out for the test"
+    assert caught.value.help == HOLD_OUT
     assert str(caught.value.span) == "recipe.yaml:1:30"
 
 
@@ -139,3 +140,43 @@ def test_a_broken_image_met_on_the_way_says_how_to_leave_it_out(photos: Path) ->
     assert caught.value.help is not None
     assert "data.skip_corrupt: 1" in caught.value.help
     assert len(opened("{source: image_folder, path: photos, test: 0.2, skip_corrupt: 1}").skipped) == 1
+
+
+def test_a_fold_stands_in_for_a_test_split(photos: Path) -> None:
+    (photos / "dog" / "1.png").write_bytes(png(np.full((4, 4), 18, np.uint8)))
+    text = "{source: image_folder, path: photos, folds: 3, fold: %d}"
+    folds = [opened(text % fold) for fold in range(3)]
+    for dataset in folds:
+        assert dataset.test is dataset.validation
+        assert "there is no test split: the fold stands in for it" in dataset.notes[-1]
+        train, test, _ = greys(dataset)
+        assert (train & test, train | test) == (set(), set(range(19)))
+    assert set.union(*(greys(dataset)[1] for dataset in folds)) == set(range(19))
+
+
+def test_a_test_split_of_its_own_is_the_same_in_all_folds(photos: Path) -> None:
+    for name in ("cow", "dog"):
+        shutil.rmtree(photos / name)
+    text = "{source: image_folder, path: photos, test: 0.2, folds: 3, fold: %d}"
+    folds = [greys(opened(text % fold)) for fold in range(3)]
+    test = greys(opened("{source: image_folder, path: photos, test: 0.2}"))[1]
+    assert [fold[1] for fold in folds] == [test] * 3
+    assert set.union(*(fold[2] for fold in folds)) == set(range(15)) - test
+
+
+def test_what_folds_cannot_be_cut_of_names_its_place(photos: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.folds: dog: a class of one training image") as caught:
+        opened("{source: image_folder, path: photos, folds: 3}")
+    assert str(caught.value.span) == "recipe.yaml:1:45"
+    shutil.copytree(photos, photos.parent / "mine" / "train")
+    shutil.copytree(photos, photos.parent / "mine" / "test")
+    shutil.copytree(photos, photos.parent / "mine" / "val")
+    with pytest.raises(DataError, match="brings a validation split of its own"):
+        opened("{source: image_folder, path: mine, folds: 3}")
+
+
+def test_parquet_needs_no_test_split_for_folds(lonely: Path) -> None:
+    images = [png(np.full((4, 4), grey, np.uint8)) for grey in range(20)]
+    write_parquet(lonely / "mine" / "train.parquet", images, np.arange(20) % 2, names=("ant", "bee"))
+    train, test, held = greys(opened("{source: parquet, path: mine, folds: 5, fold: 4}"))
+    assert (len(train), test) == (16, held)

@@ -110,7 +110,7 @@ def _answers(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
     if "train" in here:
         _check_length(resolved, answers.get("optimization"), answers.get("data"), diagnostics)
         data = answers.get("data")
-        if data is not None and known_before_opening(data) is not None and not data.validation:
+        if data is not None and known_before_opening(data) is not None and not data.holds_out:
             check_early_stopping(resolved, diagnostics)
         if "transforms" in here and "train_transforms" in answers:
             check_before_opening(resolved, data, answers["train_transforms"], diagnostics)

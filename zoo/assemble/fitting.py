@@ -37,7 +37,7 @@ def epochs_before_opening(resolved: Resolved, data: DataSettings | None) -> floa
 def steps_before_opening(resolved: Resolved, data: DataSettings | None) -> Steps | None:
     """How many steps the training takes; None where the data has to be opened to tell."""
     known = known_before_opening(data) if data is not None else None
-    if data is None or known is None or data.validation or data.skip_corrupt:
+    if data is None or known is None or data.holds_out or data.skip_corrupt:
         return None
     from zoo.train import count_steps  # only here: most recipes count in epochs alone
 

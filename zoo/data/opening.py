@@ -12,19 +12,20 @@ from zoo.data.dataset import Dataset, Split
 from zoo.data.places import Places, expanded
 from zoo.data.settings import DataSettings, parse_data
 from zoo.data.sources import sources
-from zoo.data.splitting import hold_out
+from zoo.data.splitting import hold_out, hold_out_fold
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Node, Scalar, folder_of
 from zoo.errors import ConfigError, DataError
 
-# Settings that say nothing of which images there are; a validation split counts by what it holds out.
-_OF_BATCHES = {"batch_size", "sampling", "repeats", "drop_last", "workers", "worker_timeout", "validation"}
+# Settings that say nothing of which images there are, and those by which some are held out of what was opened.
+_OF_BATCHES = {"batch_size", "sampling", "repeats", "drop_last", "workers", "worker_timeout"}
+_HELD_OUT = {"validation", "folds", "fold"}
 
 
 class LastOpened:
     """The data set that was opened last, for trainings one after another, of which most are on the same data.
 
-    Of one that something is held out of, the whole is kept beside what was made of it for the last seed.
+    Of one that something is held out of, the whole is kept beside what was made of it for the last seed or fold.
     """
 
     def __init__(self) -> None:
@@ -74,14 +75,16 @@ def open_dataset(
     path = node.get("path")
     if isinstance(path, Scalar):
         expanded(str(path.value), "data.path", path.span)  # it is looked up later, where its place is not known
-    places = Places(data_dir, known, folder_of(path), settings.skip_corrupt, quiet)
-    key, store = (settings.model_dump(exclude=_OF_BATCHES), places), last or LastOpened()
+    places = Places(data_dir, known, folder_of(path), settings.skip_corrupt, quiet, settings.folds is not None)
+    key, store = (settings.model_dump(exclude=_OF_BATCHES | _HELD_OUT), places), last or LastOpened()
     open_it = partial(_opened, settings, places, path)
-    if not settings.validation:
-        return store.get(key, open_it)
-    return store.divided(
-        key, (settings.validation, seed), open_it, lambda whole: hold_out(whole, settings.validation, seed)
-    )
+    if settings.folds is not None:
+        divide = partial(_without_fold, settings.folds, settings.fold, node)
+        return store.divided(key, (settings.folds, settings.fold), open_it, divide)
+    if settings.validation:
+        divide = partial(hold_out, share=settings.validation, seed=seed)
+        return store.divided(key, (settings.validation, seed), open_it, divide)
+    return store.get(key, open_it)
 
 
 def _opened(settings: DataSettings, places: Places, path: Node | None) -> Dataset:
@@ -92,9 +95,17 @@ def _opened(settings: DataSettings, places: Places, path: Node | None) -> Datase
             error.span = path.span
         raise
     for name, split in (("training", dataset.train), ("test", dataset.test), ("validation", dataset.validation)):
-        if split is not None:
+        if split is not None and not (split is dataset.test and len(split) == 0 and settings.folds is not None):
             _check_labels(split, name, dataset.classes)
     return dataset
+
+
+def _without_fold(folds: int, fold: int, node: Mapping, dataset: Dataset) -> Dataset:
+    try:
+        return hold_out_fold(dataset, folds, fold)
+    except DataError as error:
+        error.span = node.value_span("folds")
+        raise
 
 
 def _check_labels(split: Split, name: str, classes: tuple[str, ...]) -> None:

@@ -46,7 +46,8 @@ class Places:
     """The places to look in, first to last: ``--data-dir``, ``$ZOO_DATA``, ``known``, ``./data``, the cache.
 
     ``known`` is the folder where a run found its data before. ``beside`` is the folder of the file that names a path.
-    ``skip_corrupt`` is how many corrupt images may be left out; ``quiet`` has downloads show no progress.
+    ``skip_corrupt`` is how many corrupt images may be left out; ``quiet`` has downloads show no progress;
+    ``may_lack_test`` says that a data set without a test split will do: its split is empty then.
     """
 
     data_dir: Path | None = None
@@ -54,6 +55,7 @@ class Places:
     beside: Path | None = None
     skip_corrupt: int = 0
     quiet: bool = False
+    may_lack_test: bool = False
 
     @property
     def roots(self) -> tuple[tuple[str, Path], ...]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from zoo.data.sampling import Kind
 from zoo.data.sources import sources
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, text_of
 from zoo.registry import offer
 from zoo.schema.check import tell_missing, validate
@@ -33,6 +33,12 @@ class DataSettings(BaseModel):
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of each class's training images that is held out for validation"
     )
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="cross-validation: how many parts each class's training images are cut into, one held out"
+    )
+    fold: Annotated[int, Field(ge=0)] = Field(
+        0, description="which of these parts is held out for validation, from 0 on; the others train"
+    )
     sampling: Kind = Field(
         "all",
         description="images of an epoch: all, once each; balanced, every class as often; sqrt, classes by the square "
@@ -51,6 +57,11 @@ class DataSettings(BaseModel):
     skip_corrupt: Annotated[int, Field(ge=0)] = Field(
         0, description="corrupt images that are left out, and counted, before it is an error"
     )
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether part of the training images is held out for validation."""
+        return self.validation > 0 or self.folds is not None
 
 
 @cache
@@ -76,4 +87,29 @@ def parse_data(node: Mapping, diagnostics: Diagnostics) -> DataSettings | None:
         unknown, other = sources.unknown(name, written.span), _OTHERS.get(name.lower())
         diagnostics.add(replace(unknown, help=offer([other])) if other else unknown)
         return None
-    return validate(settings_of(name), node, diagnostics, what="data")
+    before = len(diagnostics.errors)
+    settings = validate(settings_of(name), node, diagnostics, what="data")
+    if settings is not None:
+        _check_folds(settings, node, diagnostics)
+    return settings if len(diagnostics.errors) == before else None
+
+
+def _check_folds(settings: DataSettings, node: Mapping, diagnostics: Diagnostics) -> None:
+    """Tells of a fold that there is not, and of folds beside another share that is held out."""
+    if settings.folds is None:
+        if settings.fold:
+            message = f"data: fold: {settings.fold} of how many folds is not said"
+            diagnostics.error("bad-value", message, node.value_span("fold"), help="add folds: 5")
+        return
+    if settings.fold >= settings.folds:
+        message = f"data: fold: expected less than {settings.folds}, as many folds as there are, got {settings.fold}"
+        help = f"they are numbered from 0 to {settings.folds - 1}"
+        diagnostics.error("bad-value", message, node.value_span("fold"), help=help)
+    if settings.validation:
+        diagnostics.error(
+            "bad-value",
+            "data: validation holds images out, and so do folds",
+            node.key_span("validation"),
+            notes=[Note("folds stand here", node.key_span("folds"))],
+            help="leave one of them out",
+        )

@@ -14,6 +14,8 @@ _KEYS = {  # of Lightning, Keras, timm and mmpretrain, and what is written here
     **dict.fromkeys(("learning_rate", "base_lr", "lr0"), "lr"),
     "wd": "weight_decay",
     **dict.fromkeys(("val_split", "val_size", "valid_size", "val_ratio", "validation_split"), "validation"),
+    **dict.fromkeys(("n_splits", "n_folds", "num_folds", "k_folds", "kfold", "k"), "folds"),
+    "fold_id": "fold",
     **dict.fromkeys(("test_split", "test_size", "test_ratio"), "test"),
     "num_workers": "workers",
     **dict.fromkeys(("aug_repeats", "num_repeats", "repeated_aug", "ra_reps", "num_aug_repeats"), "repeats"),

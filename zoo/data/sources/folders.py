@@ -66,9 +66,9 @@ def _refuse_empty(folder: Path, *, is_train: bool) -> None:
 def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
     """A data set of one's own in image folders. Without ``test``, ``val`` stands in for it.
 
-    With a share for the test split the folder may hold the classes themselves.
+    With a share for the test split, or folds, the folder may hold the classes themselves.
     """
-    takes_classes = arguments.path is not None and arguments.test is not None
+    takes_classes = arguments.path is not None and (arguments.test is not None or places.may_lack_test)
     missing = "no image folders: none of the folders has train/CLASS/… in it"
 
     def holds(folder: Path) -> bool:
@@ -83,7 +83,11 @@ def open_image_folder(arguments: ImageFolder, places: Places) -> Dataset:
     classes = tuple(path.name for path in class_folders(train))
     test, *held = (_if_split(folder / name) for name in ("test", *_VALIDATION_NAMES))
     parts = (train, test, next(filter(None, held), None))
-    splits = read_parts(lambda part: find_split(part, classes, is_train=part == train), parts, arguments.test, folder)
+
+    def read(part: Path) -> EncodedSplit:
+        return find_split(part, classes, is_train=part == train)
+
+    splits = read_parts(read, parts, arguments.test, folder, may_lack_test=places.may_lack_test)
     return own_dataset(folder, splits, classes, arguments, places)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field
 
 from zoo.data.dataset import Dataset
@@ -22,7 +23,7 @@ from zoo.errors import DataError
 Part = TypeVar("Part")  # where a split lies
 
 _MOST_NUMBERED = 100_000  # classes, of more than there are images, that numbers alone may make
-HOLD_OUT = "data.test: 0.2 holds a fifth of each class out for the test"
+HOLD_OUT = "data.test: 0.2 holds a fifth of each class out for the test; data.folds: 5 needs none"
 _TEST = stream_of("test")  # what decides which images are held out, and no seed
 
 
@@ -48,12 +49,14 @@ def read_parts(
     parts: tuple[Part, Part | None, Part | None],
     share: float | None,
     folder: Path,
+    *,
+    may_lack_test: bool = False,
 ) -> list[EncodedSplit]:
     """The training, the test and perhaps a validation split, from where each lies, as far as it is there.
 
     A ``share`` of the training images of every class makes the test split, the same one whatever the run's seed; with
-    none the validation split stands in for a test split that is not there. Raises DataError where there is neither, or
-    both a share and a test split.
+    none the validation split stands in for a test split that is not there. Raises DataError where there is neither,
+    unless there ``may_lack_test``, and where there are both a share and a test split.
     """
     train, test, held = parts
     if share is not None:
@@ -63,6 +66,8 @@ def read_parts(
             )
         return [*_divided(read(train), share), *([read(held)] if held else [])]
     measured = test or held
+    if not measured and may_lack_test:
+        return [read(train)]
     if not measured:
         raise DataError(f"{folder} has a training split alone: nothing to test on", help=HOLD_OUT)
     return [read(part) for part in ([train, measured, held] if test and held else [train, measured])]
@@ -83,8 +88,10 @@ def own_dataset(
 ) -> Dataset:
     """The data set of the splits in the order of :func:`read_parts`. Raises DataError for a corrupt image."""
     decoded, skipped = decode_splits(splits, channels=arguments.channels, skip_corrupt=places.skip_corrupt)
-    validation = decoded[2] if len(decoded) > 2 else None
-    return Dataset(folder.name, decoded[0], decoded[1], classes, validation, skipped, found=str(folder), folder=folder)
+    train, *others = decoded
+    test = others[0] if others else train.subset(np.empty(0, dtype=np.int64))
+    validation = others[1] if len(others) > 1 else None
+    return Dataset(folder.name, train, test, classes, validation, skipped, found=str(folder), folder=folder)
 
 
 def numbered(train: EncodedSplit, naming: str) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ def open_parquet(arguments: Parquet, places: Places) -> Dataset:
     if size > MOST_BYTES:
         tables = [Table(path, size, partial(_unpack, path)) for path, size in sizes.items()]
         unpacked = Unpacked(folder, tables, quiet=places.quiet)
-    splits = read_parts(partial(_split, unpacked), (train, test, held), arguments.test, folder)
+    splits = read_parts(
+        partial(_split, unpacked), (train, test, held), arguments.test, folder, may_lack_test=places.may_lack_test
+    )
     classes = _names_in(train) or numbered(splits[0], _NAMING)
     dataset = own_dataset(folder, splits, classes, arguments, places)
     if unpacked is None:

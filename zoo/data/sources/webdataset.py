@@ -62,7 +62,7 @@ def open_webdataset(arguments: WebDataset, places: Places) -> Dataset:
     folder = places.find(arguments.path, lambda folder: folder.is_dir() and shards(folder, _TRAIN), missing)
     train, test, held = (shards(folder, names) for names in (_TRAIN, _TEST, _VALIDATION))
     indexed = _Indexed(folder, [*train, *test, *held], quiet=places.quiet)
-    splits = read_parts(indexed.split, (train, test, held), arguments.test, folder)
+    splits = read_parts(indexed.split, (train, test, held), arguments.test, folder, may_lack_test=places.may_lack_test)
     classes = _class_names(folder) or numbered(splits[0], f"write their names into {folder / _CLASS_FILES[0]}")
     dataset = own_dataset(folder, splits, classes, arguments, places)
     return replace(dataset, notes=indexed.notes)
