@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,17 +187,18 @@ def explain(
 
 
 def predict(
-    run: str | Path,
+    run: str | Path | Sequence[str | Path],
     images: str | Path | Iterable[str | Path],
     *,
     top: int = 3,
     checkpoint: str | None = None,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
-    """Classifies images with a run's last weights.
+    """Classifies images with a run's last weights, or with several runs, whose probabilities are averaged.
 
     Args:
-        run: A run, by its folder or its recipe's name, or one of its checkpoints.
+        run: A run, by its folder or its recipe's name, or one of its checkpoints; several of them; or a folder of
+            several, as ``--run-dir`` of a grid or of seeds makes it.
         images: Files and folders of images.
         top: How many of the likeliest classes are told.
         checkpoint: Which weights, ``best`` for example.
@@ -208,7 +209,7 @@ def predict(
         ``probability``.
 
     Raises:
-        UsageError: An option is wrong, or there are no images.
+        UsageError: An option is wrong, there are no images, or the classes of two runs differ.
         ConfigError: The run's recipe is wrong.
         DataError: Images cannot be read, or do not fit the network; its ``predictions`` are those of the others.
         CheckpointError: There is no such run or checkpoint, or it cannot be used.
@@ -216,9 +217,10 @@ def predict(
     """
     from zoo.assemble.trained import predict_images
 
-    return predict_images(str(run), _paths(images), top=top, checkpoint=checkpoint, device=device)
+    runs = list(map(str, _paths(run)))
+    return predict_images(runs, _paths(images), top=top, checkpoint=checkpoint, device=device)
 
 
-def _paths(images: str | Path | Iterable[str | Path]) -> list[Path]:
+def _paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """One path or several."""
-    return [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]

@@ -176,6 +176,73 @@ def test_the_validation_set_chooses_where_there_is_one(recipe: Path, monkeypatch
     assert "flatters" not in as_table(found, 80)
 
 
+def test_folds_repeat_a_training_as_seeds_do(recipe: Path) -> None:
+    folds = replace(QUIET, sets=("data.folds=3",))
+    found = trained(recipe, "data.fold=[0, 1, 2]", options=folds)
+    assert [point["values"] for point in found["points"]] == [{"data.fold": fold} for fold in range(3)]
+    each = [point["validation_accuracy"]["mean"] for point in found["points"]]
+    assert len({*each}) > 1
+    (whole,) = found["over_folds"]
+    assert whole["validation_accuracy"]["mean"] == pytest.approx(np.mean(each))
+    assert whole["validation_accuracy"]["spread"] == pytest.approx(np.std(each, ddof=1))
+    assert [run["run_dir"] for run in whole["runs"]] == folders(found)
+    assert found["best"] is None  # a fold is no choice
+    lines = as_table(found, 80).splitlines()
+    assert lines[0].split() == ["data.fold", "validation", "accuracy", "test", "accuracy", "run"]
+    mean = f"{100 * np.mean(each):.2f} %"
+    assert lines[4].startswith(f"validation accuracy over 3 folds: mean {mean}, spread (standard deviation) ")
+    assert lines[5].startswith("test accuracy over 3 folds: ")
+    assert len(lines) == 6
+
+
+def test_the_best_is_that_of_all_folds(recipe: Path) -> None:
+    grid = ("data.fold=[0, 1]", "train.epochs=[1, 2]")
+    found = trained(recipe, *grid, seeds=(0, 1), options=replace(QUIET, sets=("data.folds=2",)))
+    each = {
+        epochs: [
+            run["epochs"] == epochs and point["validation_accuracy"]["mean"]
+            for point in found["points"]
+            for run in point["runs"][:1]
+            if run["epochs"] == epochs
+        ]
+        for epochs in (1, 2)
+    }
+    whole = {point["values"]["train.epochs"]: point for point in found["over_folds"]}
+    assert [point["values"] for point in found["over_folds"]] == [{"train.epochs": 1}, {"train.epochs": 2}]
+    for epochs, point in whole.items():
+        assert len(point["runs"]) == 4
+        assert point["validation_accuracy"]["mean"] == pytest.approx(np.mean(each[epochs]))
+    best = max(whole, key=lambda epochs: whole[epochs]["validation_accuracy"]["mean"])
+    assert (found["best"]["values"], found["best"]["by"]) == ({"train.epochs": best}, "validation")
+    lines = as_table(found, 80).splitlines()
+    titles = ["train.epochs", "validation", "accuracy", "over", "folds", "test", "accuracy", "over", "folds"]
+    assert lines[6].split() == titles
+    assert lines[-2:] == [
+        "spread: the standard deviation over folds and seeds",
+        f"best by the validation set: train.epochs={best}",
+    ]
+
+
+def test_a_fold_resumes_and_learns_from_its_own_part(recipe: Path) -> None:
+    """Stopped early, weighed by its classes, gone on with: as with `validation`."""
+    sets = ("data={source: digits, folds: 3, fold: 2, batch_size: 256}", "loss={weight: balanced}", "schedule=null")
+    stopping = (*sets, "train={epochs: 4, early_stopping: {patience: 1, metric: accuracy, min_delta: 0.9}}")
+    ended = trained(recipe, seeds=(0,), options=replace(QUIET, sets=stopping))["runs"][0]
+    assert (ended["epochs"], ended["stopped_early"] is not None) == (2, True)
+    whole, part = (
+        trained(recipe, seeds=(0,), options=replace(QUIET, sets=sets, run_dir=Path(name), epochs=epochs))
+        for name, epochs in (("whole", 2), ("part", 1))
+    )
+    options = replace(QUIET, sets=sets, run_dir=Path("part"), epochs=2, resume=True)
+    again = trained(recipe, seeds=(0,), options=options)
+    assert part["runs"][0]["epochs"] == 1
+    assert again["runs"][0]["test"] == whole["runs"][0]["test"]
+    assert again["validation_accuracy"] == whole["validation_accuracy"]
+    other = replace(options, sets=(sets[0].replace("fold: 2", "fold: 1"), *sets[1:]))
+    with pytest.raises(ConfigError, match="fold"):
+        trained(recipe, seeds=(0,), options=other)
+
+
 def test_a_point_that_fails_shows_what_is_done(recipe: Path) -> None:
     shown: list[dict[str, Any]] = []
     grid = parse_grid(["data.source=[digits, image_folder]", "optimizer.momentum=[0.9, 0.8]"])

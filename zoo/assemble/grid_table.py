@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.assemble.several import FOLD
 from zoo.columns import cells, end_of, in_columns, shortened_within, widest
 from zoo.diagnostics import counted, percent
 from zoo.document.writer import flow_text
@@ -19,11 +20,29 @@ def as_table(found: dict[str, Any], columns: int) -> str:
     several = len(found["seeds"] or ()) > 1
     titles = [*(f"{split} accuracy" for split in by), "run"]
     rows = [titles, *([*_figures(point, by, several), _where(point)] for point in found["points"])]
+    lines = _table(list(found["grid"]), found["points"], rows, columns)
+    return "\n".join([*lines, *_over_folds(found, by, columns), *_remarks(found, several)])
+
+
+def _table(paths: Sequence[str], points: Sequence[dict[str, Any]], rows: list[list[str]], columns: int) -> list[str]:
+    """The lines of a table: the axes in front of the rows, of which the first has the titles."""
     widths = [widest(column) for column in zip(*rows, strict=True)]
-    values = [[flow_text(point["values"][path]) for point in found["points"]] for path in found["grid"]]
-    axes = _fitted(list(found["grid"]), values, columns - sum(widths) - 2 * len(widths))
-    whole = [[*(axis[at] for axis in axes), *row] for at, row in enumerate(rows)]
-    return "\n".join([*in_columns(whole), *_remarks(found, several)])
+    values = [[flow_text(point["values"][path]) for point in points] for path in paths]
+    axes = _fitted(paths, values, columns - sum(widths) - 2 * len(widths))
+    return in_columns([[*(axis[at] for axis in axes), *row] for at, row in enumerate(rows)])
+
+
+def _over_folds(found: dict[str, Any], by: Sequence[str], columns: int) -> list[str]:
+    """What the folds of each point gave together: of one point in words, of several as a table."""
+    points, paths = found.get("over_folds", []), [path for path in found["grid"] if path != FOLD]
+    if not paths:
+        noun = "run" if len(found["seeds"] or ()) > 1 else "fold"
+        return [spread_in_words(point, f"{split}_accuracy", noun) for point in points for split in by]
+    if not points:
+        return []
+    titles = [f"{split} accuracy over folds" for split in by]
+    rows = [titles, *(_figures(point, by, several=True) for point in points)]
+    return ["", *_table(paths, points, rows, columns), ""]
 
 
 def _figures(point: dict[str, Any], by: Sequence[str], several: bool) -> list[str]:
@@ -35,6 +54,15 @@ def _figures(point: dict[str, Any], by: Sequence[str], several: bool) -> list[st
     if point["diverged"] and point["runs"]:
         said[-1] += f", {counted(len(point['diverged']), 'run')} diverged"
     return said
+
+
+def spread_in_words(figures: dict[str, Any], name: str, noun: str) -> str:
+    """Mean and spread of an accuracy over so many runs, which are seeds or folds, in a line."""
+    of, count = figures[name], counted(len(figures["runs"]), noun)
+    return (
+        f"{name.replace('_', ' ')} over {count}: mean {percent(of['mean'])}, spread (standard deviation) "
+        f"{percent(of['spread'])}, worst {percent(of['min'])}, best {percent(of['max'])}"
+    )
 
 
 def _where(point: dict[str, Any]) -> str:
@@ -70,7 +98,9 @@ def _cut_apart(values: Sequence[str], width: int) -> list[str]:
 
 def _remarks(found: dict[str, Any], several: bool) -> list[str]:
     """The lines below the table."""
-    lines = ["spread: the standard deviation over seeds"] if several else []
+    folds = "over_folds" in found and len(found["grid"]) > 1
+    over = " and ".join(["folds"] * folds + ["seeds"] * several)
+    lines = [f"spread: the standard deviation over {over}"] if over else []
     if found.get("left"):
         lines.append(f"{counted(found['left'], 'run')} left: --resume goes on with those that are not finished")
     best = found["best"]

@@ -25,6 +25,7 @@ from zoo.report.folder import folder_faults
 from zoo.train import RunFolder, Said
 
 ShowDone = Callable[[dict[str, Any]], None]
+FOLD = "data.fold"  # the axis that repeats a training, as seeds do, and is no choice
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def run_several(
     """Trains once for every combination of the axes' values and for every seed; figures are the last epoch's.
 
     Without axes it gives ``seeds``, mean and spread (the sample standard deviation), and the ``runs``; with axes the
-    same for each of the ``points``, and which is ``best``: a point that diverges costs no other.
+    same for each of the ``points``, and which is ``best``: a point that diverges costs no other. An axis of folds
+    repeats the others: ``over_folds`` has each point with all its folds, and of these is the best.
     Raises what a run raises: ConfigError before the first training, DivergedError where every point diverged. Before
     that ``show_done`` is handed what those runs gave that are done, if there are any, and how many are ``left``.
     """
@@ -189,10 +191,27 @@ def _outcome(axes: Sequence[Axis], seeds: Sequence[int], points: Sequence[_Point
     if not axes:
         (point,) = points
         return {"seeds": [run["seed"] for run in point.runs], **point.figures()}
-    found = [point.as_data() for point in points if point.runs or point.diverged]
+    begun = [point for point in points if point.runs or point.diverged]
+    found = [point.as_data() for point in begun]
     grid = {axis.path: list(axis.values) for axis in axes}
-    rest = {"left": left} if left else {}
-    return {"grid": grid, "seeds": list(seeds) or None, "points": found, "best": _best(found), **rest}
+    rest: dict[str, Any] = {"left": left} if left else {}
+    choices = found
+    if FOLD in grid:
+        rest["over_folds"] = choices = [point.as_data() for point in _over_folds(begun)]
+    best = _best(choices) if grid.keys() != {FOLD} else None
+    return {"grid": grid, "seeds": list(seeds) or None, "points": found, "best": best, **rest}
+
+
+def _over_folds(points: Sequence[_Point]) -> list[_Point]:
+    """The points with all their folds in one, in the order in which they begin."""
+    found: dict[str, _Point] = {}
+    for point in points:
+        values = {path: value for path, value in point.values.items() if path != FOLD}
+        whole = found.setdefault(flow_text(values), _Point(values))
+        whole.runs += point.runs
+        whole.accuracies += point.accuracies
+        whole.diverged += point.diverged
+    return list(found.values())
 
 
 def _accuracies(run: dict[str, Any]) -> dict[str, float]:

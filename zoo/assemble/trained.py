@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -16,13 +16,14 @@ from zoo.assemble.build import (
     lay_foundation,
     open_data,
 )
-from zoo.assemble.finding import is_of_run, run_and_checkpoint
+from zoo.assemble.finding import run_and_checkpoint
 from zoo.assemble.fitting import refused_views
 from zoo.assemble.known_data import describe_data
 from zoo.assemble.loading import load_checkpoint
+from zoo.assemble.members import find_members, names_runs, require_same_classes
 from zoo.assemble.opening import TrainedNetwork, open_described, recipe_of, seen_by_network
 from zoo.assemble.options import RunOptions
-from zoo.data import Dataset
+from zoo.data import Dataset, LastOpened
 from zoo.data.dataset import Image
 from zoo.data.decoding import decode
 from zoo.data.encoded import Encoded, images_below
@@ -55,12 +56,17 @@ def open_network(
 
 
 def open_run(
-    run: str | None, *, checkpoint: str | None = None, device: str = "auto", data_dir: Path | None = None
+    run: str | None,
+    *,
+    checkpoint: str | None = None,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    last_opened: LastOpened | None = None,
 ) -> TrainedRun:
     """Opens a run and its data set. Raises CheckpointError, DataError, ConfigError."""
     path, checkpoint = run_and_checkpoint(run, checkpoint)
     resolved, parts = recipe_of(path)
-    options = RunOptions(device=device, data_dir=data_dir)
+    options = RunOptions(device=device, data_dir=data_dir, last_opened=last_opened)
     dataset = open_data(resolved, options)
     base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
@@ -78,13 +84,9 @@ def evaluate_run(
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Loss, accuracy and accuracy class by class of a run on its test set."""
-    if tta is not None and tta not in get_args(TTA):
-        raise UsageError(f"--tta wants one of {', '.join(get_args(TTA))}, got {tta!r}")
+    require_views(tta)
     opened = open_run(run, checkpoint=checkpoint, device=device, data_dir=data_dir)
-    views: Any = tta or opened.resolved.recipe.eval.tta
-    if refusal := refused_views(views, opened.input_shape):
-        raise UsageError(f"--tta {refusal}, not {list(opened.input_shape)}")
-    base = opened.base
+    base, views = opened.base, views_of(opened, tta)
     found = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=views, keep=True)
     return {
         "run": str(opened.path),
@@ -98,31 +100,68 @@ def evaluate_run(
     }
 
 
+def require_views(tta: str | None) -> None:
+    """Raises UsageError for views that there are not."""
+    if tta is not None and tta not in get_args(TTA):
+        raise UsageError(f"--tta wants one of {', '.join(get_args(TTA))}, got {tta!r}")
+
+
+def views_of(opened: TrainedRun, tta: str | None) -> TTA:
+    """The views of a test, the recipe's unless others are asked for. Raises UsageError for such as cannot be."""
+    views: Any = tta or opened.resolved.recipe.eval.tta
+    if refusal := refused_views(views, opened.input_shape):
+        raise UsageError(f"--tta {refusal}, not {list(opened.input_shape)}")
+    found: TTA = views
+    return found
+
+
 def predict_images(
-    run: str, images: Sequence[Path], *, top: int = 3, checkpoint: str | None = None, device: str = "auto"
+    runs: str | Sequence[str],
+    images: Sequence[Path],
+    *,
+    top: int = 3,
+    checkpoint: str | None = None,
+    device: str = "auto",
 ) -> list[dict[str, Any]]:
     """For each image, those in folders too, its path and its likeliest classes with their probabilities.
 
+    Those of several runs are averaged; one network after the other is opened, and gets the images as it was trained to.
     Raises UnreadableImagesError, which has what was found for the others, where some cannot be read.
     """
     files = image_files(images)
-    opened = open_network(run, checkpoint=checkpoint, device=device)
-    told: list[dict[str, Any]] = []
-    refused: list[DataError] = []
+    members = find_members([runs] if isinstance(runs, str) else runs, checkpoint)
+    refused: dict[int, DataError] = {}
+    sums: dict[int, Tensor] = {}
+    classes: tuple[str, ...] = ()
+    for member in members:
+        opened = open_network(str(member.path), checkpoint=member.checkpoint, device=device)
+        require_same_classes([(members[0].path, classes or None), (member.path, opened.data.classes)])
+        classes = opened.data.classes
+        for at, row in _rows(opened, files, refused):
+            sums[at] = sums[at] + row if at in sums else row
+    told = [
+        {"image": str(path), "classes": _likeliest(sums[at] / len(members), classes, top)}
+        for at, path in enumerate(files)
+        if at not in refused
+    ]
+    if refused:
+        raise UnreadableImagesError([refused[at] for at in sorted(refused)], told)
+    return told
+
+
+def _rows(opened: TrainedNetwork, files: Sequence[Path], refused: dict[int, DataError]) -> Iterator[tuple[int, Tensor]]:
+    """Each image's place and its probabilities K, on the CPU; what cannot be read is put to what was refused."""
     with torch.inference_mode():
         forward = opened.runtime.forward(opened.module)
-        for path in files:
+        for at, path in enumerate(files):
+            if at in refused:
+                continue
             try:
                 image_BCHW = network_images(opened, [path])
             except DataError as error:
-                refused.append(error)
+                refused[at] = error
                 continue
-            logits = forward(opened.runtime.images(image_BCHW))
-            likeliest = _likeliest(logits.softmax(dim=1)[0].cpu(), opened.data.classes, top)
-            told.append({"image": str(path), "classes": likeliest})
-    if refused:
-        raise UnreadableImagesError(refused, told)
-    return told
+            yield at, forward(opened.runtime.images(image_BCHW)).softmax(dim=1)[0].cpu()
 
 
 def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str, Any]]:
@@ -136,7 +175,7 @@ def _likeliest(row: Tensor, classes: tuple[str, ...], top: int) -> list[dict[str
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Files as they are; of folders the images in them. Raises UsageError where there are none, and for a run."""
     for path in paths:
-        if is_of_run(path):
+        if names_runs(path):
             raise UsageError(f"{path} is a run, where images are named", help="name the run before the images")
     files = [file for path in paths for file in (images_below(path) if is_dir(path) else [path])]
     if not files:

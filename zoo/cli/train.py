@@ -100,11 +100,14 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
 
 
 def _run_several(session: Session, recipe: str, options: Any, grid: list[str], seeds: list[int]) -> None:
-    from zoo.assemble.grid_table import as_table
+    from zoo.assemble.grid_table import as_table, spread_in_words
     from zoo.assemble.several import parse_grid, run_several
 
     def text(found: dict[str, Any]) -> str:
-        return as_table(found, shutil.get_terminal_size().columns) if grid else _spread(found)
+        if grid:
+            return as_table(found, shutil.get_terminal_size().columns)
+        lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in found["runs"]]
+        return "\n".join([*lines, spread_in_words(found, "test_accuracy", "seed")])
 
     def show_done(found: dict[str, Any]) -> None:
         if session.speaks and not session.as_json:  # the error that follows is the one document
@@ -113,17 +116,6 @@ def _run_several(session: Session, recipe: str, options: Any, grid: list[str], s
     result = run_several(recipe, options, parse_grid(grid), seeds, session.settle, session.note, show_done)
     if session.speaks:
         session.show(result, text(result))
-
-
-def _spread(result: dict[str, Any]) -> str:
-    """What several seeds gave."""
-    lines = [f"seed {run['seed']}: {percent(run['test']['accuracy'])}  {run['run_dir']}" for run in result["runs"]]
-    figures, count = result["test_accuracy"], len(result["seeds"])
-    lines.append(
-        f"test accuracy over {count} seeds: mean {percent(figures['mean'])}, spread (standard deviation) "
-        f"{percent(figures['spread'])}, worst {percent(figures['min'])}, best {percent(figures['max'])}"
-    )
-    return "\n".join(lines)
 
 
 def _refuse_twice(sets: list[str], grid: list[str], epochs: bool, seeds: bool) -> None:

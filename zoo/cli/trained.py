@@ -18,6 +18,14 @@ from zoo.errors import UnreadableImagesError, UsageError
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, one of its checkpoints, or a recipe's name: its latest run.")
 ]
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, one of its checkpoints, or a recipe's name: its latest run; of several, or of a folder of "
+        "runs, the probabilities are averaged.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     session: Session,
-    run: RunArgument,
+    runs: RunsArgument,
     checkpoint: Checkpoint = None,
     tta: Annotated[
         str | None, typer.Option("--tta", metavar="none|flip|flip_translate", help="Default: as trained.")
@@ -38,17 +46,25 @@ def evaluate(
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Test a run: loss, accuracy, accuracy class by class."""
-    from zoo.assemble.trained import evaluate_run
+    """Test a run, or the mean of several: loss, accuracy, accuracy class by class."""
+    from zoo.assemble.ensembles import evaluate_runs
 
-    found = evaluate_run(run, checkpoint=checkpoint, tta=tta, device=device, data_dir=data_dir)
+    found = evaluate_runs(runs, checkpoint=checkpoint, tta=tta, device=device, data_dir=data_dir)
     lines = in_columns([(name, percent(value)) for name, value in found["per_class"].items()])
     lines.append(_also(found))
-    low, high = (f"{100 * bound:.2f}" for bound in found["accuracy_interval"])
-    lines.append(f"loss {found['loss']:.4f}, accuracy {percent(found['accuracy'])} (95 % interval {low} to {high} %)")
+    members = found.get("members", [])
+    lines += in_columns([(member["run"], _tested("loss", member["loss"], member)) for member in members])
+    what, loss = ("cross-entropy", "cross_entropy") if members else ("loss", "loss")
+    lines.append("mean of them: " * bool(members) + _tested(what, found[loss], found))
     if found.get("accuracy_tta") is not None:
         lines.append(f"accuracy with TTA {percent(found['accuracy_tta'])}")
     session.show(found, "\n".join(lines))
+
+
+def _tested(what: str, loss: float, found: dict[str, Any]) -> str:
+    """Loss and accuracy with its interval, in a line."""
+    low, high = (f"{100 * bound:.2f}" for bound in found["accuracy_interval"])
+    return f"{what} {loss:.4f}, accuracy {percent(found['accuracy'])} (95 % interval {low} to {high} %)"
 
 
 def _also(found: dict[str, Any]) -> str:
@@ -60,7 +76,13 @@ def _also(found: dict[str, Any]) -> str:
 def predict(
     session: Session,
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files or folders.")],
+    words: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[RUN...] IMAGE",
+            help="Image files or folders; of the runs in front of them and the first the probabilities are averaged.",
+        ),
+    ],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many classes are told.")] = 3,
     csv: Annotated[
         bool, typer.Option("--csv", help="A table on stdout: image, class, probability, and so on.")
@@ -68,13 +90,15 @@ def predict(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
 ) -> None:
-    """Classify images."""
+    """Classify images, by a run or by the mean of several."""
+    from zoo.assemble.members import runs_and_images
     from zoo.assemble.trained import predict_images
 
     if csv and session.as_json:
         raise UsageError("--csv and --json are two forms of the same", help="leave one of them out")
+    runs, images = runs_and_images(run, words)
     try:
-        found = predict_images(run, images, top=top, checkpoint=checkpoint, device=device)
+        found = predict_images(runs, images, top=top, checkpoint=checkpoint, device=device)
     except UnreadableImagesError as error:
         if error.predictions and not session.as_json:  # there the messages are the one document
             session.show(error.predictions, _predictions(error.predictions, csv))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,12 @@ def _layout(images_BCHW: Tensor) -> torch.memory_format:
 
 
 _VIEWS: dict[str, Callable[[Forward, Tensor], Tensor]] = {"flip": flip_views, "flip_translate": flip_translate_views}
+
+
+def with_views(forward: Forward, tta: TTA) -> Forward:
+    """The forward pass that gives the mean logits of such views."""
+    views = _VIEWS.get(tta)
+    return forward if views is None else partial(views, forward)
 
 
 @contextmanager
