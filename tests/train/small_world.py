@@ -25,12 +25,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 from zoo.data.progressive import image_sizes
 from zoo.errors import ZooError
 from zoo.events import Event
+from zoo.models.recomputing import recompute
 from zoo.optim.frozen_statistics import freeze_statistics
 from zoo.optim.running import GroupsView, Optimization, RunningGroup, RunningSchedule
 from zoo.schema.recipe import EvalSection, TrainSection
 from zoo.train import MetricsFile, RunFolder, Runtime, Training, fit, state
 from zoo.train.ranks import ALONE, Ranks, join
-from zoo.train.recomputing import recompute
 
 
 @dataclass

@@ -14,6 +14,7 @@ from tests.train.small_world import Small, small_net, small_training
 from zoo.cli.failures import as_zoo_error
 from zoo.errors import EnvironmentFault, UsageError
 from zoo.events import TrainingStarted
+from zoo.schema.recipe import TrainSection
 from zoo.train import Runtime, fit
 from zoo.train.runtime import choose_precision, cpu_bf16_unit, machine_faults
 
@@ -118,7 +119,7 @@ def test_an_operation_that_cannot_repeat_itself_is_told_though_warnings_are_off(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("ignore")
         for deterministic in (False, True):
-            with Runtime.choose("cpu", deterministic=deterministic).tuned():
+            with Runtime.choose("cpu", deterministic=deterministic).tuned(TrainSection(epochs=1)):
                 torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
                 assert len(told) == deterministic
 
@@ -166,9 +167,17 @@ def test_out_of_memory_is_exit_6_with_advice() -> None:
 @pytest.mark.parametrize(
     ("batch_size", "accumulate", "advice"),
     [
-        (512, 1, "try --set data.batch_size=256 with --set train.accumulate=2, --set train.precision=bf16, or"),
-        (512, 4, "try --set data.batch_size=256 with --set train.accumulate=8, --set train.precision=bf16, or"),
-        (1, 4, "try --set train.precision=bf16, or"),
+        (
+            512,
+            1,
+            "try --set data.batch_size=256 with --set train.accumulate=2, --set train.precision=bf16, --set train.activation_checkpointing=true, or",
+        ),
+        (
+            512,
+            4,
+            "try --set data.batch_size=256 with --set train.accumulate=8, --set train.precision=bf16, --set train.activation_checkpointing=true, or",
+        ),
+        (1, 4, "try --set train.precision=bf16, --set train.activation_checkpointing=true, or"),
     ],
 )
 def test_the_advice_keeps_the_images_of_a_step(batch_size: int, accumulate: int, advice: str) -> None:

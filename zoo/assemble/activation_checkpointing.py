@@ -14,9 +14,9 @@ from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics, Span, first_of
 from zoo.document import Mapping, Node
 from zoo.models import blocks_of
+from zoo.models.recomputing import outermost_fitting, recompute, versions_of
 from zoo.optim.frozen_statistics import into_training
 from zoo.optim.selection import fits, names_help, parse_selector
-from zoo.train.recomputing import outermost_fitting, recompute, versions_of
 
 WHAT = "train.activation_checkpointing"
 MOST_NAMED = 3  # of modules in a message

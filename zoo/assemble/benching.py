@@ -23,8 +23,8 @@ from zoo.data.progressive import Size
 from zoo.data.transforms.batched.forms import NotBatchedError
 from zoo.errors import UsageError
 from zoo.exchange.eject import eject
+from zoo.models.recomputing import recompute
 from zoo.summary import summarize
-from zoo.train.recomputing import recompute
 
 
 def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> EngineBench:

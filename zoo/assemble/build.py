@@ -186,9 +186,8 @@ def build(
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
-    diagnostics = Diagnostics()
+    diagnostics, epochs = Diagnostics(), steps.total / steps.per_epoch
     check_views(resolved, base.network.input_shape, diagnostics)
-    epochs = steps.total / steps.per_epoch
     check_averages(resolved, epochs, diagnostics)
     if dataset.validation is None:
         check_early_stopping(resolved, diagnostics)

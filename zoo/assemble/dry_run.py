@@ -172,10 +172,8 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     built = build(resolved, parts, dataset, options)
     for line in built.notes:
         note(line)
-    training = built.training
-    settings = training.settings
-    tuned = training.runtime.tuned(keeps_memory=not settings.activation_checkpointing)
-    with machine_faults(parts.data.batch_size, settings.accumulate), tuned:
+    training, settings = built.training, built.training.settings
+    with machine_faults(parts.data.batch_size, settings.accumulate), training.runtime.tuned(settings):
         stepper = Stepper(training)
         helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
         loss, step_seconds, sizes = _all_steps(training, stepper, helped)
@@ -192,7 +190,7 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         samples={name: len(split) for name, split in splits.items() if split is not None},
         epochs=training.steps.total / training.steps.per_epoch,
         steps=training.steps.total,
-        may_stop_early=training.settings.early_stopping is not None,
+        may_stop_early=settings.early_stopping is not None,
         batch_size=parts.data.batch_size,
         sampling=parts.data.sampling,
         repeats=parts.data.repeats,

@@ -144,8 +144,7 @@ def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optim
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
         + (f", of {by(size)} as in the first epoch" if size else "")
     )
-    tuned = base.runtime.tuned(keeps_memory=not train.activation_checkpointing)
-    with machine_faults(parts.data.batch_size, train.accumulate), tuned:
+    with machine_faults(parts.data.batch_size, train.accumulate), base.runtime.tuned(train):
         test = lr_range_test(
             base.module,
             base.loss,

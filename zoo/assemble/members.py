@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from zoo.assemble.finding import is_of_run, run_and_checkpoint
+from zoo.assemble.finding import is_of_run, newest_run, run_and_checkpoint
 from zoo.assemble.known_data import read_known_data
-from zoo.assemble.series import newest_run
 from zoo.errors import UsageError
 from zoo.layout import DATA, RUNS, is_dir, is_file, is_run
 

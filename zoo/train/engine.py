@@ -60,8 +60,7 @@ def fit(training: Training) -> Generator[Event, None, None]:
     """
     runtime = training.runtime
     faults = machine_faults(training.train.batch_size, training.settings.accumulate)
-    tuned = runtime.tuned(keeps_memory=not training.settings.activation_checkpointing)
-    with faults, tuned, SignalWatch(runtime.ranks) as signals:
+    with faults, runtime.tuned(training.settings), SignalWatch(runtime.ranks) as signals:
         loop = _Loop(training, signals)
         yield from loop.begin()
         try:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from zoo.diagnostics import counted
 from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.launch import Place
-from zoo.schema.recipe import Compile
+from zoo.schema.recipe import Compile, TrainSection
 from zoo.train.allocator import give_free_memory_back, kept_memory
 from zoo.train.ranks import ALONE, Ranks
 
@@ -211,17 +211,17 @@ class Runtime:
         self.choices["precision"] = str(choice)
 
     @contextmanager
-    def tuned(self, *, keeps_memory: bool = True) -> Iterator[None]:
+    def tuned(self, train: TrainSection) -> Iterator[None]:
         """Readies the process for training, for the length of a ``with`` block; enter it once all is built.
 
         cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
         keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat.
         What reading the data left free goes back to the machine; a CPU's memory is kept from step to step, unless it
-        is what is short: blocks of many sizes leave gaps between them.
+        is short, as ``activation_checkpointing`` says: blocks of many sizes leave gaps between them.
         """
         give_free_memory_back()
         algorithms = _deterministic_algorithms() if self.deterministic else _fastest_convolutions()
-        with kept_memory(self.device) if keeps_memory else nullcontext(), algorithms:
+        with nullcontext() if train.activation_checkpointing else kept_memory(self.device), algorithms:
             yield
 
     def place(self, module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Activation checkpointing: what a module computes on the way is computed again when its gradients are due. Floor 5.
+"""Activation checkpointing: what a module computes on the way is computed again when its gradients are due. Floor 4.
 
 Of a module picked for it only the inputs are kept until the backward pass, which runs its forward pass a second time:
 memory for time (Chen et al. 2016, arXiv:1604.06174; ``torch.utils.checkpoint``, not reentrant). The training is bit for

@@ -17,9 +17,9 @@ from torchvision.ops import StochasticDepth
 
 from tests.train.small_world import Small, in_ranks, small_training
 from zoo.errors import UsageError
+from zoo.models.recomputing import outermost_fitting, recompute
 from zoo.optim.frozen_statistics import freeze_statistics, into_training
 from zoo.train import fit, read_checkpoint
-from zoo.train.recomputing import outermost_fitting, recompute
 
 State = dict[str, Tensor]
 
