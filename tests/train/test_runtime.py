@@ -164,20 +164,23 @@ def test_out_of_memory_is_exit_6_with_advice() -> None:
     assert one.train.steps == 6  # the batch is as it was
 
 
+REST = "--set train.precision=bf16, --set train.activation_checkpointing=true, or"
+
+
 @pytest.mark.parametrize(
     ("batch_size", "accumulate", "advice"),
     [
         (
             512,
             1,
-            "try --set data.batch_size=256 with --set train.accumulate=2, --set train.precision=bf16, --set train.activation_checkpointing=true, or",
+            f"try --set data.batch_size=256 with --set train.accumulate=2, {REST}",
         ),
         (
             512,
             4,
-            "try --set data.batch_size=256 with --set train.accumulate=8, --set train.precision=bf16, --set train.activation_checkpointing=true, or",
+            f"try --set data.batch_size=256 with --set train.accumulate=8, {REST}",
         ),
-        (1, 4, "try --set train.precision=bf16, --set train.activation_checkpointing=true, or"),
+        (1, 4, f"try {REST}"),
     ],
 )
 def test_the_advice_keeps_the_images_of_a_step(batch_size: int, accumulate: int, advice: str) -> None:
