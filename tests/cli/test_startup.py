@@ -58,6 +58,11 @@ def test_a_command_imports_what_it_needs(arguments: list[str], needed: str) -> N
     assert imported(*arguments) == set(needed.split())
 
 
+@pytest.mark.parametrize("command", ["run", "run --devices 2", "find-lr", "bench engine", "config"])
+def test_a_mistyped_recipe_is_told_before_torch_is_imported(command: str) -> None:
+    assert "torch" not in imported(*command.split(), "quikstart", status=2, said="did you mean quickstart?")
+
+
 @pytest.mark.parametrize("command", ["draw", "eject"])
 def test_a_file_is_written_without_what_training_needs(command: str, tmp_path: Path) -> None:
     assert not imported(command, "custom_resnet", "-o", str(tmp_path / "out")) & set(TRAINING.split())

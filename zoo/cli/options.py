@@ -12,7 +12,17 @@ import typer
 from zoo.errors import UsageError
 from zoo.layout import is_dir
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file or a shipped recipe's name.")]
+
+def recipe_file(text: str) -> str:
+    """A recipe's file. A mistyped name is told here, before torch, which takes its time, is imported."""
+    from zoo.assemble.shipped import find_recipe
+
+    return str(find_recipe(text))
+
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", parser=recipe_file, help="A recipe file or a shipped recipe's name.")
+]
 TargetArgument = Annotated[
     str,
     typer.Argument(

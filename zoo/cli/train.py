@@ -67,9 +67,6 @@ def run(
     elif devices > 1:
         raise typer.Exit(start_ranks(devices, as_json=session.as_json))
     session.speaks = announced().is_first
-    from zoo.assemble.shipped import find_recipe
-
-    find_recipe(recipe)  # a mistyped name is told before torch, which takes its time, is imported
     from zoo.assemble.options import RunOptions
 
     options = RunOptions(
