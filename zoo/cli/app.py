@@ -1,4 +1,4 @@
-"""The `zoo` command: the families of commands, in the order in which `zoo --help` lists them. Roof."""
+"""The `zoo` command: all that there are. Roof."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 from typer.main import get_command
 
 from zoo.cli import bench, catalogue, check, export, inspect, train, trained
+from zoo.cli.session import Body, add_command
 
 app = typer.Typer(
     name="zoo",
@@ -38,8 +39,29 @@ def _root(
     pass
 
 
-for family in (train, inspect, export, trained, check, catalogue, bench):
-    family.add_to(app)
+_COMMANDS: dict[str, Body] = {  # in the order in which `zoo --help` lists them
+    "run": train.run,
+    "find-lr": train.find_lr,
+    "summary": inspect.summary,
+    "draw": inspect.draw,
+    "eject": inspect.eject,
+    "diff": inspect.diff,
+    "export": export.export,
+    "eval": trained.evaluate,
+    "predict": trained.predict,
+    "explain": trained.explain,
+    "report": trained.report,
+    "check": check.check,
+    "config": check.config,
+    "schema": check.schema,
+    "ls": catalogue.ls,
+    "cp": catalogue.cp,
+    "bench": bench.bench,
+}
+_PRINT_A_FILE = ("draw", "eject")  # not a result that has a form as data
+
+for _name, _body in _COMMANDS.items():
+    add_command(app, _name, _body, json=_name not in _PRINT_A_FILE)
 
 
 def invoke(arguments: list[str]) -> int:

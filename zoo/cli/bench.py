@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, RecipeArgument, Sets
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 
 
 class What(StrEnum):
@@ -16,11 +16,6 @@ class What(StrEnum):
 
     transforms = "transforms"
     engine = "engine"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this family."""
-    command(app, "bench")(bench)
 
 
 def bench(

@@ -10,16 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 from zoo.columns import in_columns, padded, widest
 
 _NARROWEST = 24  # columns: with less room for its text a row is left to the terminal
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this family."""
-    command(app, "ls")(ls)
-    command(app, "cp")(cp)
 
 
 def ls(

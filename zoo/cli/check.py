@@ -9,7 +9,7 @@ import typer
 
 from zoo.cli.options import RecipeArgument, Sets
 from zoo.cli.output import print_json, print_messages, print_note
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 from zoo.diagnostics import Diagnostics, count_line
 
 
@@ -18,13 +18,6 @@ class SchemaKind(StrEnum):
 
     architecture = "architecture"
     recipe = "recipe"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this family."""
-    command(app, "check")(check)
-    command(app, "config")(config)
-    command(app, "schema")(schema)
 
 
 def check(

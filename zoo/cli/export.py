@@ -8,17 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import Checkpoint, InputShape, file_to_write, shape_of
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 
 _EXPORTED = (
     "A run folder or name, one of its checkpoints, a recipe or an architecture (file or name), timm:NAME, "
     "torchvision:NAME; default: the latest run."
 )
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
-    command(app, "export")(export)
 
 
 def export(

@@ -11,17 +11,9 @@ import typer
 
 from zoo.cli.options import InputShape, OutFile, TargetArgument, shape_of
 from zoo.cli.output import print_text
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 from zoo.diagnostics import Diagnostics
 from zoo.errors import UsageError
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this family."""
-    command(app, "summary")(summary)
-    command(app, "draw", json=False)(draw)
-    command(app, "eject", json=False)(eject)
-    command(app, "diff")(diff)
 
 
 class TableFormat(StrEnum):

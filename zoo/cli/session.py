@@ -105,25 +105,20 @@ def _one_each(words: Sequence[str], gathers: Container[str]) -> list[str]:
     return found
 
 
-def command(app: typer.Typer, name: str, *, json: bool = True) -> Callable[[Body], Body]:
+def add_command(app: typer.Typer, name: str, body: Body, *, json: bool) -> None:
     """Adds a command whose body takes a :class:`Session` first, then the arguments and options it declares."""
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    common = [_parameter(*option) for option in (*_FILES, *(_JSON if json else ()), *_ALL)]
 
-    def register(body: Body) -> Body:
-        own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
-        common = [_parameter(*option) for option in (*_FILES, *(_JSON if json else ()), *_ALL)]
+    def run(**values: Any) -> None:
+        session = _session({option.name: values.pop(option.name) for option in common})
+        _prepare(session)
+        body(session, **values)
 
-        def run(**values: Any) -> None:
-            session = _session({option.name: values.pop(option.name) for option in common})
-            _prepare(session)
-            body(session, **values)
-
-        run.__doc__, run.__name__ = body.__doc__, body.__name__
-        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # typer reads it
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common)}
-        app.command(name, cls=_Command)(run)
-        return body
-
-    return register
+    run.__doc__, run.__name__ = body.__doc__, body.__name__
+    run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common)}
+    app.command(name, cls=_Command)(run)
 
 
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:

@@ -12,7 +12,7 @@ import typer
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
 from zoo.cli.output import print_text
 from zoo.cli.ranks import start_ranks
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 from zoo.diagnostics import percent
 from zoo.errors import UsageError
 from zoo.launch import announced
@@ -28,12 +28,6 @@ Grid = Annotated[
     list[str] | None,
     typer.Option("--grid", metavar="PATH=[A,B]", help="Train once per value; of several, once per combination."),
 ]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this family."""
-    command(app, "run")(run)
-    command(app, "find-lr")(find_lr)
 
 
 def run(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import Checkpoint, DataDir, Device, Out
-from zoo.cli.session import Session, command
+from zoo.cli.session import Session
 from zoo.columns import in_columns
 from zoo.diagnostics import percent
 from zoo.errors import UnreadableImagesError, UsageError
@@ -26,14 +26,6 @@ RunsArgument = Annotated[
         "runs, the probabilities are averaged.",
     ),
 ]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands of this family."""
-    command(app, "eval")(evaluate)
-    command(app, "predict")(predict)
-    command(app, "explain")(explain)
-    command(app, "report")(report)
 
 
 def evaluate(
