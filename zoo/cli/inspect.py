@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from zoo.cli.output import print_text
 from zoo.cli.session import Session
 from zoo.diagnostics import Diagnostics
 from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.graph import Plan
 
 
 class TableFormat(StrEnum):
@@ -102,13 +105,9 @@ def draw(
     input_shape: InputShape = None,
 ) -> None:
     """Draw a network's graph as SVG or Mermaid."""
-    from zoo.assemble.targets import planned
     from zoo.draw import drawing, mermaid, svg
 
-    diagnostics = Diagnostics()
-    plan = planned(target, diagnostics, input_shape=shape_of(input_shape))
-    session.settle(diagnostics)
-    assert plan is not None
+    plan = _plan(session, target, input_shape)
     suffix = out.suffix.lower() if out is not None else ""
     if form is None and out is not None and suffix not in _DRAWN:
         raise UsageError(f"a drawing is SVG or Mermaid, not {out.suffix or out.name}", help="name it .svg, .mmd or .md")
@@ -127,14 +126,20 @@ def eject(
     input_shape: InputShape = None,
 ) -> None:
     """Write a network as one plain Python file without zoo in it."""
-    from zoo.assemble.targets import planned
     from zoo.exchange.eject import eject as source_of
+
+    _deliver(session, source_of(_plan(session, target, input_shape)), out, target)
+
+
+def _plan(session: Session, target: str, input_shape: str | None) -> Plan:
+    """A target's plan; its warnings are shown. Raises ConfigError and UsageError."""
+    from zoo.assemble.targets import planned
 
     diagnostics = Diagnostics()
     plan = planned(target, diagnostics, input_shape=shape_of(input_shape))
     session.settle(diagnostics)
     assert plan is not None
-    _deliver(session, source_of(plan), out, target)
+    return plan
 
 
 def _deliver(session: Session, text: str, out: Path | None, target: str) -> None:

@@ -39,9 +39,9 @@ class Session:
 
     def show(self, data: Any, text: str | Callable[[], str]) -> None:
         """The result, to stdout: as data under ``--json``, else as text, or as what makes the text."""
-        if self.as_json:
+        if self.as_json and self.speaks:
             print_json(data)
-        else:
+        elif self.speaks:
             print_text(text if isinstance(text, str) else text())
 
     def settle(self, diagnostics: Diagnostics) -> None:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.options import DataDir, Device, Out, RecipeArgument, Sets
-from zoo.cli.output import print_text
 from zoo.cli.ranks import start_ranks
 from zoo.cli.session import Session
 from zoo.diagnostics import percent
@@ -85,9 +84,7 @@ def _run_once(session: Session, recipe: str, options: Any) -> None:
     from zoo.assemble.run import run_recipe
 
     result = run_recipe(recipe, options, session.settle, session.note)
-    if not session.speaks:
-        return
-    session.show(result, _outcome(result))
+    session.show(result, lambda: _outcome(result))
 
 
 def _run_several(session: Session, recipe: str, options: Any, grid: list[str], seeds: list[int]) -> None:
@@ -101,12 +98,11 @@ def _run_several(session: Session, recipe: str, options: Any, grid: list[str], s
         return "\n".join([*lines, spread_in_words(found, "test_accuracy", "seed")])
 
     def show_done(found: dict[str, Any]) -> None:
-        if session.speaks and not session.as_json:  # the error that follows is the one document
-            print_text(text(found))
+        if not session.as_json:  # there the error that follows is the one document
+            session.show(found, text(found))
 
     result = run_several(recipe, options, parse_grid(grid), seeds, session.settle, session.note, show_done)
-    if session.speaks:
-        session.show(result, text(result))
+    session.show(result, text(result))
 
 
 def _refuse_twice(sets: list[str], grid: list[str], epochs: bool, seeds: bool) -> None:

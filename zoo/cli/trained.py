@@ -171,5 +171,5 @@ def report(session: Session, run: RunArgument) -> None:
     from zoo.assemble.finding import find_run
     from zoo.report import render
 
-    path: Any = render(find_run(run), note=session.note)
-    session.show({"report": str(path)}, str(path))
+    path = str(render(find_run(run), note=session.note))
+    session.show({"report": path}, path)
