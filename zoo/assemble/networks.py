@@ -27,10 +27,9 @@ from zoo.layout import is_file
 from zoo.models import ForeignModel, foreign_target, load_plan, parse_arguments
 from zoo.models.heads import Heads
 from zoo.registry import offer
-from zoo.schema.recipe import NETWORK_KEYS, ModelSection
+from zoo.schema.recipe import ModelSection
 
 Shape = tuple[int, ...]
-_NOT_PARAMS = (*NETWORK_KEYS, "weights")
 
 
 @dataclass(frozen=True)

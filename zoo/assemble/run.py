@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ from zoo.train import (
     fit,
     make_result,
 )
-from zoo.train.ranks import ALONE
 from zoo.train.shelf import Shelf
 
 
@@ -82,7 +81,7 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
             why = f"it stopped early, after epoch {result.get('epochs')}, and " if result.get("stopped_early") else ""
             note(f"the run in {folder.path} is finished: {why}there is nothing to resume")
             if options.ranks.is_first:
-                _report_late(folder, resolved, replace(options, ranks=ALONE), note)
+                _report_late(folder, resolved, options, note)
             return result
         return _run(folder, resolved, parts, options, note, started)
 
