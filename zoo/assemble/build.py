@@ -27,7 +27,7 @@ from zoo.assemble.fitting import (
     placed,
     steps_before_opening,
 )
-from zoo.assemble.image_sizes import check_before_opening, check_network, sizes_for
+from zoo.assemble.image_sizes import check_network, sizes_before_opening, sizes_for
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.norm_statistics import freeze_as_said
@@ -156,7 +156,7 @@ def with_image_sizes(base: Foundation, resolved: Resolved, parts: Parts) -> Foun
     sizes = sizes_for(resolved, shape, steps.total / steps.per_epoch, found)
     check_network(resolved, base.network, shape, sizes, found)
     raise_if_errors(found)
-    check_before_opening(resolved, parts.data, parts.train_transforms, told)
+    sizes_before_opening(resolved, parts.data, parts.train_transforms, told)
     notes = [f"warning: {item.message}" for item in found.warnings if item not in told.warnings]
     return replace(base, image_sizes=sizes, notes=(*base.notes, *notes))
 

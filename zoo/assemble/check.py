@@ -9,7 +9,6 @@ from typing import Any
 
 from zoo.architectures import architecture_names, architecture_path
 from zoo.assemble.activation_checkpointing import check_checkpointing
-from zoo.assemble.drawing import check_drawing
 from zoo.assemble.fitting import (
     check_early_stopping,
     check_fit,
@@ -20,12 +19,13 @@ from zoo.assemble.fitting import (
     shape_after,
     steps_before_opening,
 )
-from zoo.assemble.image_sizes import check_before_opening, check_network
+from zoo.assemble.image_sizes import check_network, sizes_before_opening
 from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.norm_statistics import check_statistics
 from zoo.assemble.one_image import check_one_image
-from zoo.assemble.resolve import Resolved, resolve, told_of_what_lies_over
+from zoo.assemble.resolve import Resolved, resolve, told_of_leftovers
+from zoo.assemble.sampling import check_sampling
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.assemble.teachers import check_teacher
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
@@ -102,7 +102,7 @@ def _answers(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
     if "data" in here:
         answers["data"] = parse_data(resolved.section("data"), diagnostics)
         if answers["data"] is not None:
-            check_drawing(resolved, answers["data"], answers.get("loss"), diagnostics)
+            check_sampling(resolved, answers["data"], answers.get("loss"), diagnostics)
     if "transforms" in here:
         answers |= _ask_transforms(resolved, answers.get("data"), diagnostics)
     if "eval" in here and answers.get("image_shape") is not None:
@@ -113,7 +113,7 @@ def _answers(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
         if data is not None and known_before_opening(data) is not None and not data.holds_out:
             check_early_stopping(resolved, diagnostics)
         if "transforms" in here and "train_transforms" in answers:
-            check_before_opening(resolved, data, answers["train_transforms"], diagnostics)
+            sizes_before_opening(resolved, data, answers["train_transforms"], diagnostics)
     _cross_checks(resolved, answers.get("network"), answers.get("optimization"), diagnostics)
     return answers
 
@@ -251,7 +251,7 @@ def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostic
             diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
     check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
     if resolved.recipe.train.progressive_resizing is not None:
-        sizes = check_before_opening(resolved, parts.data, parts.train_transforms, Diagnostics())
+        sizes = sizes_before_opening(resolved, parts.data, parts.train_transforms, Diagnostics())
         shape = shape_after(parts.data, parts.train_transforms, Diagnostics())
         if shape is not None:
             check_network(resolved, parts.network, shape, sizes, diagnostics)

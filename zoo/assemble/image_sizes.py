@@ -31,7 +31,7 @@ _ANY_SIZE = "larger sizes; or a network for images of any size: an adaptive pool
 _REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, AttributeError)
 
 
-def check_before_opening(
+def sizes_before_opening(
     resolved: Resolved, data: DataSettings | None, train: Sequence[TransformSpec], diagnostics: Diagnostics
 ) -> tuple[Size, ...]:
     """As :func:`sizes_for`, where the images' own size is sure before the data is opened; else nothing is."""

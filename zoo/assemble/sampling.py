@@ -8,7 +8,7 @@ from zoo.data import DataSettings
 from zoo.diagnostics import Diagnostics, Note
 
 
-def check_drawing(resolved: Resolved, data: DataSettings, loss: LossSpec | None, diagnostics: Diagnostics) -> None:
+def check_sampling(resolved: Resolved, data: DataSettings, loss: LossSpec | None, diagnostics: Diagnostics) -> None:
     """Tells of batches that repeats do not fit into, and of classes of unequal size that are corrected for twice."""
     if data.repeats > 1:
         _check_repeats(resolved, data.batch_size, data.repeats, diagnostics)
