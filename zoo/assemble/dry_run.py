@@ -130,26 +130,25 @@ class Estimate:
 
     def as_text(self) -> str:
         """What people read."""
+        return "\n".join(f"{name:<9} {text}" for name, text in self._rows())
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
         samples = ", ".join(f"{count:,} {name}" for name, count in self.samples.items())
         shape = " x ".join(map(str, self.input_shape))
         early = " at most: it may stop early" if self.may_stop_early else ""
-        lines = [
-            f"recipe    {self.recipe}: right, nothing was written",
-            f"model     {self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes",
-            f"data      {samples}; batches of {self.batch_size}{self._drawn}",
-            f"training  {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}{early}",
-            f"one batch loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s",
-            f"memory    about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})",
-            f"time      about {duration(self.total_seconds)}, tests included",
-        ]
+        yield "recipe", f"{self.recipe}: right, nothing was written"
+        yield "model", f"{self.model}, {self.params:,} parameters, images {shape}, {self.classes} classes"
         if self.teacher is not None:
-            lines.insert(2, f"teacher   {self.teacher}")
-        lines[-3:-3] = [
-            f"{name:<9} {line}" for name, line in zip_longest(["groups"], group_lines(self.groups), fillvalue="")
-        ]
+            yield "teacher", str(self.teacher)
+        yield "data", f"{samples}; batches of {self.batch_size}{self._drawn}"
+        yield "training", f"{counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')}{early}"
+        yield from zip_longest(["groups"], group_lines(self.groups), fillvalue="")
+        yield "one batch", f"loss {self.loss:.4f}, {self.step_seconds:.3f} s, {self.images_per_second:,.0f} images/s"
         if self.sizes:
-            lines.insert(-2, f"a step    {', '.join(map(str, self.sizes))}; above is the mean")
-        return "\n".join([*lines, *(f"{name:<9} {choice}" for name, choice in self.choices.items())])
+            yield "a step", f"{', '.join(map(str, self.sizes))}; above is the mean"
+        yield "memory", f"about {self.memory_bytes / 2**20:,.0f} MiB ({self.memory_of})"
+        yield "time", f"about {duration(self.total_seconds)}, tests included"
+        yield from self.choices.items()
 
 
 def with_some_lr(resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts]:
