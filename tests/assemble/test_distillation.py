@@ -78,10 +78,10 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def foundation(*sets: str) -> Foundation:
     diagnostics, options = Diagnostics(), RunOptions(sets=sets)
-    resolved, parts = checked("small.yaml", diagnostics, overrides=options.overrides)
+    found = checked("small.yaml", diagnostics, overrides=options.overrides)
     raise_if_errors(diagnostics)
-    assert resolved is not None
-    assert parts is not None
+    assert found is not None
+    resolved, parts = found
     dataset = open_data(resolved, options)
     return with_teacher(lay_foundation(resolved, parts, dataset, options), resolved, parts, dataset)
 
@@ -236,10 +236,10 @@ def test_the_dry_run_and_the_range_test_ask_the_teacher(folder: Path) -> None:
 
     options = RunOptions(("optimizer={name: SGD, lr: {find: {steps: 20, start_lr: 0.001}}}",))
     diagnostics = Diagnostics()
-    resolved, parts = checked("small.yaml", diagnostics, overrides=options.overrides)
+    found = checked("small.yaml", diagnostics, overrides=options.overrides)
     raise_if_errors(diagnostics)
-    assert resolved is not None
-    assert parts is not None
+    assert found is not None
+    resolved, parts = found
     dataset = open_data(resolved, options)
 
     def find() -> Found:

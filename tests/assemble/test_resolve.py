@@ -135,16 +135,16 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     optimizer = "{name: Adagrad}" if "max_lr" in SCHEDULES[name] else "{name: SGD, lr: 0.3, momentum: 0.9}"
     sets = [f"optimizer={optimizer}", f"schedule={SCHEDULES[name]}", "train.epochs=5"]
     written = Diagnostics()
-    resolved, parts = checked(str(base), written, overrides=read_sets(sets))
-    assert resolved is not None
-    assert parts is not None
+    found = checked(str(base), written, overrides=read_sets(sets))
+    assert found is not None
     again = tmp_path / "resolved.yaml"
-    again.write_text(write(complete(resolved, parts)))
+    again.write_text(write(complete(*found)))
     diagnostics = Diagnostics()
-    resolved, parts_again = checked(str(again), diagnostics)
+    found_again = checked(str(again), diagnostics)
     assert [item.message for item in diagnostics] == [item.message for item in written]
     assert not diagnostics.errors
-    assert parts_again is not None
+    assert found_again is not None
+    parts, parts_again = found[1], found_again[1]
     length: dict[str, Any] = {"steps_per_epoch": 7, "epochs": 5}
     assert preview(parts_again.optimization, **length) == preview(parts.optimization, **length)
     assert [s.arguments.get("mode") for s in parts_again.optimization.schedules()] == [

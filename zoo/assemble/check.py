@@ -59,8 +59,8 @@ class Parts:
 
 def checked(
     name_or_path: str, diagnostics: Diagnostics, *, overrides: Iterable[Override] = ()
-) -> tuple[Resolved, Parts] | tuple[None, None]:
-    """A recipe read and checked, or nothing: then every error that can be told at once is in the diagnostics.
+) -> tuple[Resolved, Parts] | None:
+    """A recipe read and checked, or None: then every error that can be told at once is in the diagnostics.
 
     Raises UsageError for a recipe there is not.
     """
@@ -68,7 +68,7 @@ def checked(
         name_or_path, overrides, diagnostics, if_wrong=lambda salvaged: _ask_rooms(salvaged, diagnostics)
     )
     parts = check_recipe(resolved, diagnostics) if resolved is not None else None
-    return (resolved, parts) if resolved is not None and parts is not None else (None, None)
+    return (resolved, parts) if resolved is not None and parts is not None else None
 
 
 def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
@@ -318,9 +318,9 @@ def _find(name: str) -> Path | None:
 def _check_document(path: Path, document: Mapping, overrides: Iterable[Override], diagnostics: Diagnostics) -> None:
     try:
         if is_recipe(document.keys):
-            resolved, parts = checked(str(path), diagnostics, overrides=overrides)
-            if resolved is not None and parts is not None:
-                check_against_data(resolved, parts, diagnostics)
+            found = checked(str(path), diagnostics, overrides=overrides)
+            if found is not None:
+                check_against_data(*found, diagnostics)
         else:
             plan = checked_plan(path, diagnostics)
             if plan is not None:

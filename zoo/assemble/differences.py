@@ -79,9 +79,9 @@ def _compared(documents: list[Mapping | None]) -> list[Change]:
 
 def _recipe(name: str, run: Path | None, diagnostics: Diagnostics) -> Mapping | None:
     found = Diagnostics()
-    resolved, parts = checked(name, found)
+    recipe = checked(name, found)
     diagnostics.extend(found if run is None else with_plugins_of(run, found))
-    return complete(resolved, parts) if resolved is not None and parts is not None else None
+    return complete(*recipe) if recipe is not None else None
 
 
 def _results(*runs: Path) -> list[Change]:

@@ -71,12 +71,10 @@ def recipe_of(path: Path) -> tuple[Resolved, Parts]:
     model = document.get("model")
     has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
     own_graph = [Override("model.architecture", ARCHITECTURE)] if has_graph else []
-    resolved, parts = checked(str(path / RESOLVED), diagnostics, overrides=own_graph)
-    if diagnostics.errors:
+    found = checked(str(path / RESOLVED), diagnostics, overrides=own_graph)
+    if found is None:
         raise ConfigError(with_plugins_of(path, diagnostics))
-    assert resolved is not None
-    assert parts is not None
-    return resolved, parts
+    return found
 
 
 def seen_by_network(

@@ -52,13 +52,12 @@ from zoo.train.shelf import Shelf
 def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
-    resolved, parts = checked(recipe, diagnostics, overrides=options.overrides)
-    if resolved is not None:
-        require_installed(resolved, diagnostics)
+    found = checked(recipe, diagnostics, overrides=options.overrides)
+    if found is not None:
+        require_installed(found[0], diagnostics)
     settle(diagnostics)
-    assert resolved is not None
-    assert parts is not None
-    return resolved, parts
+    assert found is not None
+    return found
 
 
 def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> dict[str, Any]:

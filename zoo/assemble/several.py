@@ -103,9 +103,9 @@ def _runs(options: RunOptions, point: dict[str, Any], axes: Sequence[Axis], seed
 
 def _check(recipe: str, options: RunOptions) -> None:
     diagnostics = Diagnostics()
-    resolved, parts = checked(recipe, diagnostics, overrides=options.overrides)
-    if resolved is not None and parts is not None:
-        check_against_data(resolved, parts, diagnostics)
+    found = checked(recipe, diagnostics, overrides=options.overrides)
+    if found is not None:
+        check_against_data(*found, diagnostics)
     raise_if_errors(diagnostics)
 
 

@@ -53,11 +53,10 @@ def config(
     from zoo.document import plain, read_sets
 
     diagnostics = Diagnostics()
-    resolved, parts = checked(recipe, diagnostics, overrides=read_sets(sets or ()))
+    found = checked(recipe, diagnostics, overrides=read_sets(sets or ()))
     session.settle(diagnostics)
-    assert resolved is not None
-    assert parts is not None
-    document = complete(resolved, parts)
+    assert found is not None
+    document = complete(*found)
     session.show({"recipe": plain(document), "origins": origins(document)}, annotated(document))
 
 
