@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.report_world import AUGMENTED, RECIPE, batches, digits, range_test, result, trained, transforms
-from zoo.report import record, render
+from zoo.report import Finished, record, render
 from zoo.schema.recipe import REPORTS, ExplainSection
 
 
@@ -23,13 +23,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     augmented, plain = transforms(*AUGMENTED), transforms("Normalize")
     remarks = record(
         folder,
-        model=model,
-        dataset=dataset,
-        train=batches(dataset, dataset.train, augmented),
-        test=batches(dataset, dataset.test, plain),
-        train_transforms=augmented,
-        eval_transforms=plain,
-        evaluation=found,
+        Finished(
+            model,
+            dataset,
+            train=batches(dataset, dataset.train, augmented),
+            test=batches(dataset, dataset.test, plain),
+            train_transforms=augmented,
+            eval_transforms=plain,
+            evaluation=found,
+        ),
         steps=30,
         reports=REPORTS,
         explain=ExplainSection(),

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,9 @@ from tests.report.report_world import AUGMENTED, NAMES, batches, digits, network
 from zoo.data.batches import Backend, Batches
 from zoo.data.sampling import Sampling
 from zoo.explain import cams
-from zoo.report import record
+from zoo.report import Finished, record
 from zoo.report.choice import from_every_class, most_confident
 from zoo.report.classes import ClassRow, accuracy_text, class_rows
-from zoo.report.collect import Finished
 from zoo.report.evidence import has_evidence, read_arrays, read_json
 from zoo.schema.recipe import REPORTS, ExplainSection
 
@@ -209,21 +209,19 @@ def without_memory() -> Batches:
     return Batches(Renderer(), sampling, batch_size=100, drop_last=False, backend="batched", reason="a test")
 
 
-def written(folder: Path, model: nn.Module, **given: object) -> dict[str, str]:
+def written(folder: Path, model: nn.Module, **given: Any) -> dict[str, str]:
     data, augmented, plain = digits(), transforms(*AUGMENTED), transforms("Normalize")
-    arguments = {
-        "train": batches(data, data.train, augmented),
-        "test": batches(data, data.test, plain),
-        "train_transforms": augmented,
-        "eval_transforms": plain,
-        "evaluation": outcome(copy.deepcopy(model), data),
-        "steps": 30,
-        "reports": REPORTS,
-        "explain": ExplainSection(),
-        "range_test": None,
-        "model_name": "",
-    }
-    return record(folder, model=model, dataset=data, **(arguments | given))
+    finished = Finished(
+        model,
+        data,
+        train=given.pop("train", None) or batches(data, data.train, augmented),
+        test=given.pop("test", None) or batches(data, data.test, plain),
+        train_transforms=augmented,
+        eval_transforms=plain,
+        evaluation=given.pop("evaluation", None) or outcome(copy.deepcopy(model), data),
+    )
+    asked = {"steps": 30, "reports": REPORTS, "explain": ExplainSection(), "range_test": None, "model_name": ""}
+    return record(folder, finished, **(asked | given))
 
 
 def test_class_rows_count_and_rank() -> None:

@@ -224,17 +224,12 @@ class _Run:
         if not recipe.reports:
             return
         with _costing_no_result(folder, note):
-            from zoo.report import record, render
+            from zoo.report import Finished, record, render
 
+            transforms = self.parts.train_transforms, self.parts.eval_transforms
             remarks = record(
                 folder.path,
-                model=base.module,
-                dataset=dataset,
-                train=base.train,
-                test=base.test,
-                train_transforms=self.parts.train_transforms,
-                eval_transforms=self.parts.eval_transforms,
-                evaluation=evaluation,
+                Finished(base.module, dataset, base.train, base.test, *transforms, evaluation),
                 steps=steps,
                 reports=recipe.reports,
                 explain=recipe.explain,

@@ -8,7 +8,8 @@ Two halves that meet only on disk::
 ``draw_range_test`` draws an LR range test that belongs to no run.
 """
 
+from zoo.report.collect import Finished
 from zoo.report.page import render
 from zoo.report.record import draw_range_test, record
 
-__all__ = ["draw_range_test", "record", "render"]
+__all__ = ["Finished", "draw_range_test", "record", "render"]

@@ -33,14 +33,18 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Finished:
-    """What a recording looks at."""
+    """What a recording looks at: the trained network, which is left as found, and what it was trained and tested on.
+
+    ``train`` and ``test`` are the batches, made by those transforms; ``evaluation`` is the last test, in any order,
+    whose predictions were kept.
+    """
 
     model: nn.Module
     dataset: Dataset
     train: Batches
     test: Batches
-    train_transforms: tuple[TransformSpec, ...]
-    eval_transforms: tuple[TransformSpec, ...]
+    train_transforms: Sequence[TransformSpec]
+    eval_transforms: Sequence[TransformSpec]
     evaluation: Evaluation
 
     def seen(self, indices: NDArray[np.int64]) -> Tensor:
@@ -71,9 +75,10 @@ def predictions(finished: Finished) -> Arrays:
     }
 
 
-def mistakes(finished: Finished, explained: int) -> tuple[Arrays, list[str]]:
-    """The mistakes to show with their images, the ``explained`` surest among them, and what each image is called."""
-    found = predictions(finished)
+def mistakes(finished: Finished, found: Arrays, explained: int) -> tuple[Arrays, list[str]]:
+    """Of the predictions that were ``found`` the mistakes to show with their images, the ``explained`` surest among
+    them, and what each image is called.
+    """
     columns = found["labels"], found["predictions"], found["confidence"]
     chosen = np.union1d(from_every_class(*columns, GALLERY), most_confident(*columns, explained))
     chosen = chosen[np.argsort(-found["confidence"][chosen], kind="stable")]

@@ -14,28 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import EnvironmentFault, ZooError, in_a_line
 from zoo.report import charts, evidence
-from zoo.report.collect import Finished, augmentations, layer_table, maps, mistakes, predictions
+from zoo.report.collect import Arrays, Finished, augmentations, layer_table, maps, mistakes, predictions
 from zoo.report.theme import save_png
 from zoo.schema.recipe import ExplainSection
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from zoo.data import Batches, Dataset, TransformSpec
     from zoo.optim.range_test import LRRangeTest
-    from zoo.train import Evaluation
 
 
 def record(
     run_dir: Path,
+    finished: Finished,
     *,
-    model: nn.Module,
-    dataset: Dataset,
-    train: Batches,
-    test: Batches,
-    train_transforms: Sequence[TransformSpec],
-    eval_transforms: Sequence[TransformSpec],
-    evaluation: Evaluation,
     steps: int,
     reports: Sequence[str],
     explain: ExplainSection,
@@ -44,17 +34,16 @@ def record(
 ) -> dict[str, str]:
     """Records the evidence for the named reports in the run folder; says which of them have none, and why.
 
-    ``model`` is the trained network (left as found); ``train`` and ``test`` are the batches it was trained and tested
-    on, made by those transforms; ``evaluation`` is its last test, in any order, after so many ``steps``; ``range_test``
-    the LR range test where one ran. Curves and the LR schedule need no evidence: they are drawn from metrics.jsonl.
-    Whatever a report fails of, the others are recorded. Raises EnvironmentFault where the folder cannot be written.
+    ``steps`` is how many the training had, ``range_test`` the LR range test where one ran. Curves and the LR schedule
+    need no evidence: they are drawn from metrics.jsonl. Whatever a report fails of, the others are recorded. Raises
+    EnvironmentFault where the folder cannot be written.
     """
-    finished = Finished(model, dataset, train, test, tuple(train_transforms), tuple(eval_transforms), evaluation)
     wanted, remarks = set(reports), dict[str, str]()
-    data: dict[str, Any] = {"reports": list(reports), "model": model_name, "classes": list(dataset.classes)}
+    data: dict[str, Any] = {"reports": list(reports), "model": model_name, "classes": list(finished.dataset.classes)}
     evidence.begin(run_dir)
-    evidence.write_arrays(run_dir, "predictions", predictions(finished))
-    _record_mistakes(run_dir, finished, wanted, explain, data, remarks)
+    found = predictions(finished)
+    evidence.write_arrays(run_dir, "predictions", found)
+    _record_mistakes(run_dir, finished, found, wanted, explain, data, remarks)
     if "augmentations" in wanted:
         with _remarking(remarks, "augmentations"):
             evidence.write_arrays(run_dir, "augmentations", augmentations(finished))
@@ -70,6 +59,7 @@ def record(
 def _record_mistakes(
     run_dir: Path,
     finished: Finished,
+    found: Arrays,
     wanted: set[str],
     settings: ExplainSection,
     data: dict[str, Any],
@@ -80,7 +70,7 @@ def _record_mistakes(
     if not of_them:
         return
     with _remarking(remarks, *of_them):
-        shown, data["ids"] = mistakes(finished, settings.images)
+        shown, data["ids"] = mistakes(finished, found, settings.images)
         evidence.write_arrays(run_dir, "mistakes", shown)
         if "gradcam" in wanted:
             with _remarking(remarks, "gradcam"):
