@@ -24,7 +24,7 @@ from zoo.assemble.losses import LossSpec, fitting_loss, parse_loss
 from zoo.assemble.networks import Network, Shape, network_of
 from zoo.assemble.norm_statistics import check_statistics
 from zoo.assemble.one_image import check_one_image
-from zoo.assemble.resolve import Resolved, resolve, told_of_leftovers
+from zoo.assemble.resolve import Resolved, resolve, told_of_what_lies_over
 from zoo.assemble.sampling import check_sampling
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.assemble.teachers import check_teacher
