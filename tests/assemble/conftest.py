@@ -1,5 +1,5 @@
-"""A small recipe for whole runs, the one of the command line's tests."""
+"""A small recipe for whole runs and the command line, those of its own tests."""
 
-from tests.cli.conftest import recipe
+from tests.cli.conftest import recipe, zoo
 
-__all__ = ["recipe"]
+__all__ = ["recipe", "zoo"]
