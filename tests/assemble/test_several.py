@@ -200,10 +200,9 @@ def test_the_best_is_that_of_all_folds(recipe: Path) -> None:
     found = trained(recipe, *grid, seeds=(0, 1), options=replace(QUIET, sets=("data.folds=2",)))
     each = {
         epochs: [
-            run["epochs"] == epochs and point["validation_accuracy"]["mean"]
+            point["validation_accuracy"]["mean"]
             for point in found["points"]
-            for run in point["runs"][:1]
-            if run["epochs"] == epochs
+            if point["values"]["train.epochs"] == epochs
         ]
         for epochs in (1, 2)
     }
