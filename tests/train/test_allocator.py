@@ -21,7 +21,7 @@ import json, resource
 from contextlib import suppress
 from pathlib import Path
 import torch
-from zoo.train.allocator import kept_memory
+from zoo.train.allocator import kept_memory, spared_memory
 
 CPU, MEGABYTES = torch.device("cpu"), 96  # above 32, from which glibc maps every block anew
 
@@ -73,6 +73,23 @@ told["after"] = faults()
     assert told["inside"] <= FEW < told["on a GPU"]
     assert told["still inside"] <= FEW < told["after"]
     assert told["given back"] > 90
+
+
+def test_spared_memory_goes_back_block_by_block_though_kept_within() -> None:
+    """Left alone, glibc raises the size from which on a block goes back, to that of blocks which were freed."""
+    told = told_by("""
+MEGABYTES = 24
+with suppress(ValueError), kept_memory(CPU):
+    raise ValueError
+torch.empty(30 << 20, dtype=torch.uint8)
+with spared_memory(CPU):
+    told["spared"] = faults()
+    with kept_memory(CPU):
+        told["within"] = faults()
+with kept_memory(CPU):
+    told["kept"] = faults()
+""")
+    assert told["kept"] <= FEW < min(told["spared"], told["within"])
 
 
 def test_settings_of_the_user_stay() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -26,7 +26,7 @@ from zoo.diagnostics import counted
 from zoo.errors import EnvironmentFault, UsageError, first_line, is_out_of_memory
 from zoo.launch import Place
 from zoo.schema.recipe import Compile, TrainSection
-from zoo.train.allocator import give_free_memory_back, kept_memory
+from zoo.train.allocator import give_free_memory_back, kept_memory, spared_memory
 from zoo.train.ranks import ALONE, Ranks
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats itself only where its work space is fixed
@@ -216,12 +216,13 @@ class Runtime:
 
         cuDNN tries its convolutions once for each shape and keeps the fastest, or where ``deterministic`` is asked for,
         keeps to those that repeat themselves; so does torch then, and warns of operations that it cannot repeat.
-        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step, unless it
-        is short, as ``activation_checkpointing`` says: blocks of many sizes leave gaps between them.
+        What reading the data left free goes back to the machine; a CPU's memory is kept from step to step, which saves
+        time and takes some more of it, or spared where it is short, as ``activation_checkpointing`` says.
         """
         give_free_memory_back()
         algorithms = _deterministic_algorithms() if self.deterministic else _fastest_convolutions()
-        with nullcontext() if train.activation_checkpointing else kept_memory(self.device), algorithms:
+        memory = spared_memory if train.activation_checkpointing else kept_memory
+        with memory(self.device), algorithms:
             yield
 
     def place(self, module: nn.Module) -> nn.Module:
