@@ -114,13 +114,15 @@ def test_an_empty_evaluation_is_no_division_by_zero() -> None:
 def test_the_clock_gives_the_median_interval_and_leaves_out_warm_up_and_pauses() -> None:
     now = 0.0
     clock = StepClock(lambda: now)
+    taken = 0.0
     for seconds, pause in ((50, 0), (1, 100), (2, 0), (1, 0), (1, 0)):
         clock.start()
         for _ in range(4):
             clock.step(25)
         now += seconds
-        clock.stop()
+        taken += clock.stop()
         now += pause
     assert clock.images_per_second == 100
-    assert clock.seconds == 55
+    assert taken == 55
+    assert clock.stop() == 0  # no interval is under way
     assert clock.step_seconds == 0.25

@@ -26,26 +26,22 @@ bit, where the device's kernels repeat themselves (on a GPU: ``train.determinist
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Literal
 
 from torch import Tensor
 
 from zoo.diagnostics import duration
 from zoo.errors import StoppedBySignal, WorkerError
-from zoo.events import CheckpointSaved, EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
-from zoo.layout import LAST
+from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.optim.frozen_statistics import into_training
 from zoo.schema.recipe import TTA
 from zoo.train import state
-from zoo.train.checkpoint import read_checkpoint
 from zoo.train.evaluation import Evaluation, evaluate
 from zoo.train.metrics import StepClock
 from zoo.train.result import outcome
 from zoo.train.runtime import machine_faults
-from zoo.train.shelf import Shelf
+from zoo.train.saving import Saver
 from zoo.train.signals import Interrupted, SignalWatch
 from zoo.train.step import Stepper
 from zoo.train.training import BatchesLike, BatchLike, Training
@@ -81,7 +77,8 @@ def fit(training: Training) -> Generator[Event, None, None]:
                 yield from loop.save_last()
             raise loop.stopped_by(Interrupted(signals.caught)) from None
         state.keep_averages(training)
-        yield TrainingFinished(outcome(training, loop.progress, training.final, loop.total_seconds()))
+        seconds = loop.saver.total_seconds(loop.progress)
+        yield TrainingFinished(outcome(training, loop.progress, training.final, seconds))
 
 
 class _Loop:
@@ -95,14 +92,12 @@ class _Loop:
         self.steps = training.steps
         self.progress = state.Progress()
         self.clock = StepClock()
-        self.shelf = Shelf(training.folder.checkpoints, training.settings.checkpoint.keep) if training.folder else None
         self.runtime.place(training.model)
         self.stepper = Stepper(training)
+        self.saver = Saver(training, self.stepper.meter)
         self._is_cold = self.runtime.warms_up
         self._test_seconds = 0.0  # of the last test, with what came before it
         self._refresh_seconds = 0.0  # what the averages' statistics took before it
-        self._since = self._saved_at = time.monotonic()
-        self._saved_position: tuple[int, int, bool] | None = None
 
     # ── beginning and end ────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,10 +105,9 @@ class _Loop:
         """Seeds, restores where there is something to resume, and tells what is about to happen."""
         training = self.training
         state.seed_everything(training.seed, self.ranks.rank)
-        if self.shelf is not None:
-            self.shelf.tidy()
+        self.saver.tidy()
         if training.resume:
-            yield from self._restore()
+            self.progress = yield from self.saver.restore()
         self.ranks.meet()  # from here on none keeps the others waiting for long
         if training.validation is None:
             yield Message("info", "best is chosen by the test set: there is no validation split (data.validation)")
@@ -126,22 +120,6 @@ class _Loop:
             precision=self.runtime.precision,
             choices={**self.runtime.choices, **training.choices},
         )
-
-    def _restore(self) -> Iterator[Event]:
-        warnings: list[str] = []
-        checkpoint = self.shelf.newest(warnings.append) if self.shelf is not None else None
-        yield from (Message("warning", text) for text in warnings)
-        path = self.ranks.told(lambda: None if checkpoint is None else str(checkpoint.path))
-        if path is not None and checkpoint is None:  # not the first rank
-            checkpoint = read_checkpoint(Path(path))
-        if checkpoint is None:
-            state.cut_journals(self.training, {})
-            yield Message("info", "there is no checkpoint to resume from yet: starting from the beginning")
-            return
-        self.progress = state.restore(self.training, self.stepper.meter, checkpoint)
-        self._saved_position = self._position if checkpoint.path.name == LAST else None
-        self.ranks.meet()  # all have read it: it may be replaced
-        yield Message("info", f"resumed from {checkpoint.path} at step {self.progress.step}")
 
     def stopped_by(self, interruption: Interrupted) -> StoppedBySignal:
         """What ends a training that a signal stopped."""
@@ -206,7 +184,7 @@ class _Loop:
                 yield self._log()
             if self._is_trained:
                 break
-            if self._minutes_are_up():
+            if self.saver.minutes_are_up():
                 yield from self.save_last()
             self.signals.check()
 
@@ -346,55 +324,21 @@ class _Loop:
 
     def save_last(self) -> Iterator[Event]:
         """Saves the present state as ``last``, unless it is saved already."""
-        if self._saved_position != self._position:
+        if not self.saver.is_saved(self.progress):
             yield from self._save("last")
-            self._saved_position = self._position
 
-    def _save(self, name: Literal["best", "last"]) -> Iterator[CheckpointSaved]:
-        """Saves the state, which is gathered from all ranks: the first writes it, and none goes on before it is there.
-
-        Does nothing without a folder.
-        """
-        if self.shelf is None and self.ranks.is_alone:
+    def _save(self, name: Literal["best", "last"]) -> Iterator[Event]:
+        if self.saver.is_idle:
             return
-        training, progress = self.training, self.progress
         self._stop_clock()
-        self.stepper.guard.check_state(progress.step, progress.lr, self._tensors())
-        progress.total_seconds = self.total_seconds()
-        self._since = time.monotonic()
-        write = partial(state.save, training, progress, self.ranks.gather(state.own_state(self.stepper.meter)))
-        path = self.ranks.told(lambda: self._write(name, write))
-        self._saved_at = time.monotonic()
+        self.stepper.guard.check_state(self.progress.step, self.progress.lr, self._tensors())
+        yield from self.saver.save(name, self.progress)
         self.clock.start()
-        if self.shelf is not None:
-            yield CheckpointSaved(name, progress.step, path)
-
-    def _write(self, name: Literal["best", "last"], write: Callable[[Path], None]) -> str:
-        assert self.shelf is not None
-        return str(self.shelf.save_best(write) if name == "best" else self.shelf.save_last(write))
 
     def _tensors(self) -> list[dict[str, Any]]:
         """What has to be finite: the network's tensors, and the averages'."""
         return [self.training.model.state_dict(), *(averaging.state_dict() for averaging in self.training.averaging)]
 
-    @property
-    def _position(self) -> tuple[int, int, bool]:
-        return self.progress.epoch, self.progress.batch, self.progress.steps_closed
-
-    def _minutes_are_up(self) -> bool:
-        minutes = self.training.settings.checkpoint.every_minutes
-        if minutes is None:
-            return False
-        return bool(self.ranks.highest(int(time.monotonic() - self._saved_at >= 60 * minutes)))
-
-    def total_seconds(self) -> float:
-        """Wall-clock seconds of the training so far, those before an interruption included."""
-        return self.progress.total_seconds + time.monotonic() - self._since
-
     def _stop_clock(self) -> None:
-        before = self.clock.seconds
         self.runtime.synchronize()
-        self.clock.stop()
-        self.progress.images_per_second = self.clock.images_per_second or self.progress.images_per_second
-        self.progress.epoch_seconds += self.clock.seconds - before
-        self.progress.train_seconds += self.clock.seconds - before
+        self.progress.count_seconds(self.clock.stop(), self.clock.images_per_second)

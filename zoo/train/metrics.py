@@ -80,7 +80,6 @@ class StepClock:
         self._first: float | None = None  # the interval that warms up
         self._rates: deque[float] = deque(maxlen=10_000)
         self._recent: deque[float] = deque(maxlen=5)
-        self.seconds = 0.0  # of training steps, this process
 
     def turn_to(self, size: tuple[int, int] | None) -> None:
         """Steps are on images of this size from here on: those on another say nothing of them."""
@@ -103,18 +102,18 @@ class StepClock:
         self._images += images
         self._steps += 1
 
-    def stop(self) -> None:
-        """Ends the interval; call it where the device has been waited for."""
+    def stop(self) -> float:
+        """Ends the interval, where the device has been waited for; gives its seconds, 0 of one without a step."""
         if self._began is None or not self._steps:
-            return
+            return 0.0
         seconds = max(self._now() - self._began, 1e-9)
         self._began = None
-        self.seconds += seconds
         self._recent.append(seconds / self._steps)
         if self._first is None:
             self._first = self._images / seconds
         else:
             self._rates.append(self._images / seconds)
+        return seconds
 
     @property
     def images_per_second(self) -> float:

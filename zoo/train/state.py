@@ -65,6 +65,17 @@ class Progress:
         for label, lr in list(lrs.items())[1:]:
             self.group_lrs.setdefault(label, []).append(lr)
 
+    def count_seconds(self, seconds: float, images_per_second: float) -> None:
+        """Training steps took so many more; their speed, 0 where too few were seen to know."""
+        self.images_per_second = images_per_second or self.images_per_second
+        self.epoch_seconds += seconds
+        self.train_seconds += seconds
+
+    @property
+    def position(self) -> tuple[int, int, bool]:
+        """What tells this state from any other of the training."""
+        return self.epoch, self.batch, self.steps_closed
+
     @property
     def behind(self) -> int:
         """Whole epochs gone through, the last one perhaps not tested yet."""
