@@ -22,8 +22,8 @@ from zoo.train.training import BatchesLike, BatchLike
 
 
 @dataclass(frozen=True)
-class WatchedBatches:
-    """A split's batches, the wait for each measured."""
+class TimedBatches:
+    """A split's batches, the wait for each measured by the turns."""
 
     batches: BatchesLike
     turns: Turns
@@ -47,7 +47,7 @@ class WatchedBatches:
 def train(task: Task, turns: Turns) -> None:
     """Trains turn after turn; the test in the last epoch is not reached."""
     training = training_of(task)
-    training.train = WatchedBatches(training.train, turns)
+    training.train = TimedBatches(training.train, turns)
     with tempfile.TemporaryDirectory() as folder, ConsoleProgress(quiet=True) as console:
         listeners: list[Listener] = [MetricsFile(RunFolder.at(folder)), console]
         events = fit(training)
