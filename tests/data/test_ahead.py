@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,9 +46,9 @@ def test_an_error_comes_where_its_epoch_is_asked_for() -> None:
 @pytest.mark.parametrize("drawn", [{}, {"sampling": "balanced", "repeats": 2}])
 def test_batches_drawn_ahead_are_the_same_and_end_with_their_last_reference(drawn: dict[str, Any]) -> None:
     plain, ahead = (batches(noise(60), "[Normalize, MixUp]", batch_size=20, **drawn) for _ in range(2))
-    renderer = ahead._renderer
+    renderer = ahead.renderer
     assert isinstance(renderer, BatchedRenderer)
-    ahead._ahead, renderer._drawn = Ahead(ahead.sampling.order), Ahead(renderer._drawn)
+    ahead, renderer._drawn = replace(ahead, order=Ahead(ahead.order)), Ahead(renderer._drawn)
     for epoch in (1, 2, 5):
         first, second = (list(made.epoch(epoch)) for made in (plain, ahead))
         assert [batch.indices.tolist() for batch in first] == [batch.indices.tolist() for batch in second]

@@ -50,7 +50,7 @@ def test_a_gpu_makes_the_same_batches(text: str) -> None:
 
 
 def together(made: Batches) -> int:
-    renderer = made._renderer
+    renderer = made.renderer
     assert isinstance(renderer, BatchedRenderer)
     return renderer._together(made.batch_size)
 
@@ -60,7 +60,7 @@ def test_the_largest_shape_on_the_way_counts(monkeypatch: pytest.MonkeyPatch) ->
     plain, grown = batches(noise(200, 8), "[Normalize]"), batches(noise(200, 8), GROWING)
     for made in (plain, grown):
         on_a_cpu = together(made)
-        monkeypatch.setattr(made._renderer, "_device", torch.device("cuda"))
+        monkeypatch.setattr(made.renderer, "_device", torch.device("cuda"))
         assert together(made) // 8 == on_a_cpu > 1
     assert together(plain) // 64 == together(grown) > 0
 

@@ -206,7 +206,9 @@ def without_memory() -> Batches:
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
 
     sampling = Sampling(np.zeros(300, dtype=np.int64), seed=0, shuffle=False)
-    return Batches(Renderer(), sampling, batch_size=100, drop_last=False, backend="batched", reason="a test")
+    return Batches(
+        Renderer(), sampling, sampling.order, batch_size=100, drop_last=False, backend="batched", reason="a test"
+    )
 
 
 def written(folder: Path, model: nn.Module, **given: Any) -> dict[str, str]:

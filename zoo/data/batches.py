@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -61,25 +60,29 @@ class Renderer(Protocol):
         """Images and labels of each of an epoch's batches from ``start`` on, in order."""
 
 
+@dataclass(frozen=True, eq=False)
 class Batches:
     """A split in batches, epoch after epoch; order and draws are a function of (seed, epoch, sample) alone.
 
-    ``backend`` says how transforms run, ``reason`` why they run so. ``steps``, ``samples`` and ``batch_size`` are those
-    of the whole split, whoever shares it; ``sampling`` has what a sample is.
+    ``sampling`` has what a sample is, ``order`` gives an epoch's, as ``sampling`` has them. ``backend`` says how
+    transforms run, ``reason`` why they run so. ``steps``, ``samples`` and ``batch_size`` are those of the whole split,
+    of each batch of which one of several ``ranks`` takes its part: every so many-th image.
     """
 
-    def __init__(
-        self, renderer: Renderer, sampling: Sampling, *, batch_size: int, drop_last: bool,
-        backend: Literal["batched", "albumentations"], reason: str, ahead: bool = False,
-    ) -> None:  # fmt: skip
-        self.sampling, self.batch_size, self.backend, self.reason = sampling, batch_size, backend, reason
-        self._renderer, self._drop_last = renderer, drop_last
-        self._rank, self._ranks = 0, 1
-        # It does not hold this object, which would then not end with its last reference, nor would its workers.
-        self._ahead = Ahead(sampling.order) if ahead else None
+    renderer: Renderer
+    sampling: Sampling
+    order: Callable[[int], Integers]
+    batch_size: int
+    drop_last: bool
+    backend: Literal["batched", "albumentations"]
+    reason: str
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
         if self.steps == 0:
             raise DataError(
-                f"drop_last leaves nothing: a batch is {batch_size} images, the split has {self.samples}",
+                f"drop_last leaves nothing: a batch is {self.batch_size} images, the split has {self.samples}",
                 help=f"data.batch_size of {self.samples} at most",
             )
 
@@ -91,19 +94,17 @@ class Batches:
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
-        return batches_of(self.samples, self.batch_size, drop_last=self._drop_last)
+        return batches_of(self.samples, self.batch_size, drop_last=self.drop_last)
 
     def part(self, rank: int, ranks: int) -> Batches:
-        """The same batches, of each of which one of several ranks takes its part: every so many-th image."""
-        own = copy.copy(self)
-        own._rank, own._ranks = rank, ranks
-        return own
+        """The same batches, of each of which one of several ranks takes its part."""
+        return replace(self, rank=rank, ranks=ranks)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the one numbered ``start`` (from 0) on."""
-        order = self.sampling.order(epoch) if self._ahead is None else self._ahead(epoch)
+        order = self.order(epoch)
         batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in range(self.steps)]
-        return self._batches(epoch, batches, self._rank, self._ranks, start)
+        return self._batches(epoch, batches, self.rank, self.ranks, start)
 
     def batch(self, epoch: int, samples: Sequence[int]) -> Batch:
         """One batch of the samples asked for, as they come in that epoch; an index: that image the first time."""
@@ -115,7 +116,7 @@ class Batches:
         sharing = [sharers(len(samples), ranks) for samples in batches]
         parts = [samples[rank::of] if rank < of else samples[:0] for samples, of in zip(batches, sharing, strict=True)]
         given = [part if len(part) else whole for part, whole in zip(parts, batches, strict=True)]
-        rendered = self._renderer.render(epoch, given, start)
+        rendered = self.renderer.render(epoch, given, start)
         rows = zip(batches[start:], parts[start:], given[start:], rendered, strict=True)
         for whole, part, samples, (images, labels) in rows:
             indices = torch.from_numpy(samples % self.samples)
@@ -160,10 +161,8 @@ def make_batches(
         renderer = SampleRenderer(
             pipeline, device=device, workers=workers, worker_timeout=worker_timeout, setup=worker_setup
         )
-    return Batches(
-        renderer, drawn, batch_size=batch_size, drop_last=drop_last, backend=chosen, reason=reason,
-        ahead=ahead and chosen == "batched",
-    )  # fmt: skip
+    order = Ahead(drawn.order) if ahead and chosen == "batched" else drawn.order
+    return Batches(renderer, drawn, order, batch_size=batch_size, drop_last=drop_last, backend=chosen, reason=reason)
 
 
 def batches_of(samples: int, batch_size: int, *, drop_last: bool) -> int:
