@@ -7,10 +7,11 @@ to the averaged weights; whole numbers are copied. No host sync.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -93,12 +94,19 @@ def _columns(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list
     return list(first), list(second)
 
 
-class _Averaging:
+class _Averaging(ABC):
     """What the three have in common: an average, the number of updates that went into it, and its state."""
+
+    takes_statistics: ClassVar[bool] = False  # batch norm's, anew for the average; else they are averaged too
 
     def __init__(self, model: nn.Module) -> None:
         self._average = WeightAverage(model)
+        self._refreshed = 0  # the updates that statistics taken anew know of
         self.updates = 0
+
+    @abstractmethod
+    def after_step(self, step: int) -> None:
+        """Follows optimizer step ``step``, counted from 1."""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -110,15 +118,30 @@ class _Averaging:
             yield
 
     def refresh_statistics(self, images: Iterable[Tensor]) -> None:
-        """Nothing, and reads no image: batch norm's statistics are averaged with the weights."""
+        """Batch norm's statistics of the average over batches BCHW, as ``torch.optim.swa_utils.update_bn`` takes them.
+
+        Statistics that stand still are left alone, and used. Nothing, and no image is read, where statistics are
+        averaged with the weights, no weights joined the average since the last time, or no batch norm learns. The model
+        and the random state stay as they are.
+        """
+        if not self.takes_statistics or self._refreshed == self.updates:
+            return
+        if _learning_norms(self._average.model):
+            with self._average.applied():
+                mean = deepcopy(self._average.model)
+            with same_randomness(mean):  # dropout draws
+                _take_statistics(mean, images)
+            self._average.load(mean.state_dict())
+        self._refreshed = self.updates
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors under ``average``, and the number of updates."""
-        return {"updates": self.updates, "average": self._average.tensors()}
+        """Tensors under ``average``, the number of updates, and of those that statistics taken anew know of."""
+        return {"updates": self.updates, "refreshed": self._refreshed, "average": self._average.tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up a saved state."""
         self.updates = int(state["updates"])
+        self._refreshed = int(state.get("refreshed", 0))  # older checkpoints have it of SWA alone
         self._average.load(state["average"])
 
 
@@ -188,42 +211,18 @@ class SWA(_Averaging):
     (:meth:`refresh_statistics`); until that is done it has the mean of the weights' own.
     """
 
+    takes_statistics = True
+
     def __init__(self, model: nn.Module, steps_per_epoch: int, start_epoch: float, every_epochs: float = 1.0) -> None:
         super().__init__(model)
         self._start = max(1, round(start_epoch * steps_per_epoch))
         self._every = max(1, round(every_epochs * steps_per_epoch))
-        self._refreshed = 0  # the updates that the statistics know of
 
     def after_step(self, step: int) -> None:
         """Takes the weights into the mean where ``step`` is due."""
         if step >= self._start and (step - self._start) % self._every == 0:
             self._average.pull(1.0 / (self.updates + 1))
             self.updates += 1
-
-    def refresh_statistics(self, images: Iterable[Tensor]) -> None:
-        """Batch norm's statistics of the mean over these batches BCHW, as ``torch.optim.swa_utils.update_bn`` has them.
-
-        Statistics that stand still are left alone, and used. Nothing where no weights joined the mean since the last
-        time, or no batch norm learns. The model and the random state stay as they are.
-        """
-        if self._refreshed == self.updates:
-            return
-        if _learning_norms(self._average.model):
-            with self._average.applied():
-                mean = deepcopy(self._average.model)
-            with same_randomness(mean):  # dropout draws
-                _take_statistics(mean, images)
-            self._average.load(mean.state_dict())
-        self._refreshed = self.updates
-
-    def state_dict(self) -> dict[str, Any]:
-        """As the others', and for how many updates the statistics were taken."""
-        return {**super().state_dict(), "refreshed": self._refreshed}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up a saved state."""
-        super().load_state_dict(state)
-        self._refreshed = int(state["refreshed"])
 
 
 def _learning_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
