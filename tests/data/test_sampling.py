@@ -71,6 +71,16 @@ def assert_exact(order: np.ndarray, labels: np.ndarray, share: np.ndarray, repea
         assert np.ptp(times[labels == label]) <= repeats
 
 
+@pytest.mark.parametrize("start", [0.0, np.nextafter(1, 0)])
+@pytest.mark.parametrize("kind", ["balanced", "sqrt"])
+def test_a_class_without_images_is_never_picked(kind: Kind, start: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the marks begin: where rounding counts, that is one draw in billions."""
+    monkeypatch.setattr(Draws, "uniform", lambda self: np.full(len(self), start))
+    labels = labelled((300, 500, 0, 0, 0, 200, 7))
+    for epoch in range(1, 20):
+        assert_exact(Sampling(labels, 0, kind=kind).order(epoch), labels, shares(labels, kind), 1)
+
+
 def shares(labels: np.ndarray, kind: str) -> np.ndarray:
     counts = np.bincount(labels)
     weights = {"all": counts, "sqrt": np.sqrt(counts), "balanced": np.sign(counts)}[kind]

@@ -93,7 +93,8 @@ class Sampling:
         ends = np.cumsum(self._weights[classes])
         # Marks at whole numbers, along a line of all the shares that begins anywhere between two (systematic sampling).
         marks: Integers = np.floor(start + ends * self.picks / ends[-1]).astype(np.int64)
-        marks[-1] = self.picks
+        marks = np.minimum(marks, self.picks)
+        marks[ends == ends[-1]] = self.picks  # floating point may put it before the classes without images behind it
         quota: Integers = np.empty_like(marks)
         quota[classes] = np.diff(marks, prepend=0)
         return quota
