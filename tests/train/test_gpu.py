@@ -18,6 +18,7 @@ from zoo.optim.muon import Muon
 from zoo.optim.running import Optimization, RunningGroup
 from zoo.schema.recipe import TrainSection
 from zoo.train import Runtime, Training, fit
+from zoo.train.recomputing import recompute
 from zoo.train.step import Stepper
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -107,6 +108,23 @@ def test_warming_up_leaves_no_trace(name: str, precision: str, monkeypatch: pyte
 def test_a_gpu_is_looked_at_once_an_epoch() -> None:
     steps = [event.step for event in fit(training()) if isinstance(event, StepLogged)]
     assert steps == [6, 12, 18]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_activations_computed_twice_are_the_same(precision: str) -> None:
+    plain, twice = training(precision=precision), training(precision=precision)
+    recompute(twice.model, [name for name, _ in twice.model.named_children()])
+    learned = trained(plain)
+    assert all(torch.equal(learned[name], tensor) for name, tensor in trained(twice).items())
+
+
+def test_to_compute_them_twice_makes_nobody_wait() -> None:
+    model = small_net().cuda().train()
+    recompute(model, [name for name, _ in model.named_children()])
+    images = torch.randn(8, 3, 8, 8, device="cuda")
+    model(images).sum().backward()
+    with no_waiting():
+        model(images).sum().backward()
 
 
 @pytest.mark.slow
