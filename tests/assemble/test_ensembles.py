@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from sklearn.preprocessing import LabelEncoder
 
 import zoo
 from tests.cli.conftest import Zoo
+from zoo.assemble import ensembles, trained
 from zoo.assemble.ensembles import evaluate_runs
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
@@ -150,6 +153,26 @@ def test_predictions_are_the_mean_of_those_of_each() -> None:
         mean = {name: np.mean([one[name] for one in by_class]) for name in by_class[0]}
         assert {one["class"]: one["probability"] for one in item["classes"]} == pytest.approx(mean, rel=1e-5)
         assert item["classes"] == sorted(item["classes"], key=lambda one: -one["probability"])
+
+
+def test_one_network_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[torch.nn.Module]] = []
+
+    def watched(open_it: Any) -> Any:
+        def opening(*arguments: Any, **options: Any) -> Any:
+            gc.collect()
+            assert [each() for each in held] == [None] * len(held)
+            opened = open_it(*arguments, **options)
+            held.append(weakref.ref(opened.module))
+            return opened
+
+        return opening
+
+    monkeypatch.setattr(ensembles, "open_run", watched(open_run))
+    monkeypatch.setattr(trained, "open_network", watched(trained.open_network))
+    evaluate_runs(RUNS, tta="none", device="cpu")
+    zoo.predict(RUNS, ["0.png"], device="cpu")
+    assert len(held) == 2 * len(RUNS)
 
 
 def test_images_that_no_member_can_read_cost_the_others_nothing(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,9 @@ def evaluate_runs(
         (one,) = members
         return evaluate_run(str(one.path), checkpoint=one.checkpoint, tta=tta, device=device, data_dir=data_dir)
     votes, last = _Votes(), LastOpened()
-    for member in members:
-        opened = open_run(
-            str(member.path), checkpoint=member.checkpoint, device=device, data_dir=data_dir, last_opened=last
-        )
-        votes.add(member, opened, tta)
+    open_it = partial(open_run, device=device, data_dir=data_dir, last_opened=last)
+    for member in members:  # no name here holds a network while the next one is opened
+        votes.add(member, open_it(str(member.path), checkpoint=member.checkpoint), tta)
     return votes.outcome()
 
 

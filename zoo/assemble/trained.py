@@ -139,6 +139,7 @@ def predict_images(
         classes = opened.data.classes
         for at, row in _rows(opened, files, refused):
             sums[at] = sums[at] + row if at in sums else row
+        del opened  # before the next one is opened: memory is that of one network
     told = [
         {"image": str(path), "classes": _likeliest(sums[at] / len(members), classes, top)}
         for at, path in enumerate(files)
