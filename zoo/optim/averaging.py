@@ -32,12 +32,14 @@ class WeightAverage:
     @torch.no_grad()
     def pull(self, share: float) -> None:
         """Moves the average towards the model by a share of the way: average + share x (model - average)."""
-        pairs = [(average, self._present(name)) for name, average in self._tensors.items()]
-        moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        # All together: a GPU takes as long to start a small kernel as to run it.
+        moving: list[tuple[Tensor, Tensor]] = []
+        counted: list[tuple[Tensor, Tensor]] = []
+        for name, average in self._tensors.items():
+            (moving if average.is_floating_point() else counted).append((average, self._present(name)))
         torch._foreach_lerp_(*_columns(moving), share)
-        for average, value in pairs:
-            if not average.is_floating_point():
-                average.copy_(value)
+        if counted:
+            torch._foreach_copy_(*_columns(counted))
 
     @torch.no_grad()
     def write(self) -> None:
