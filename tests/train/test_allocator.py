@@ -129,9 +129,10 @@ def test_what_reading_the_data_left_free_goes_back_on_every_device() -> None:
     told = told_by("""
 from contextlib import nullcontext
 from types import SimpleNamespace
+from zoo.schema.recipe import TrainSection
 from zoo.train.runtime import Runtime
 def tuned(device):
-    return Runtime.tuned(SimpleNamespace(device=torch.device(device), deterministic=False))
+    return Runtime.tuned(SimpleNamespace(device=torch.device(device), deterministic=False), TrainSection(epochs=1))
 for device, training in ("none", nullcontext()), ("cuda", tuned("cuda")), ("cpu", tuned("cpu")):
     # Below what glibc maps, so parts of its heap; the small ones between stay, and keep the heap from shrinking.
     blocks, *keepers = zip(*((bytearray(100_000), bytearray(1000)) for _ in range(1000)))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import NAdam
+from zoo.train.recomputing import recompute
 
 from tests.train.small_world import SmallBatches, one_cycle, small_net
 from zoo.events import StepLogged
@@ -18,7 +19,6 @@ from zoo.optim.muon import Muon
 from zoo.optim.running import Optimization, RunningGroup
 from zoo.schema.recipe import TrainSection
 from zoo.train import Runtime, Training, fit
-from zoo.train.recomputing import recompute
 from zoo.train.step import Stepper
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
