@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 import zoo
+from zoo.assemble.architecture_copy import foreign_as_built
 from zoo.assemble.dry_run import dry_run
 from zoo.assemble.find_lr import find_learning_rate
 from zoo.assemble.options import RunOptions
 from zoo.assemble.run import run_recipe
-from zoo.errors import ConfigError, raise_if_errors
+from zoo.errors import CheckpointError, ConfigError, raise_if_errors
 from zoo.train import read_checkpoint
 
 RECIPE = """
@@ -181,3 +182,24 @@ train: {max_steps: 1}
         "resampled by timm, bicubic: pos_embed 10 x 10 -> 2 x 2; "
         "patch_embed.proj takes 1 channel here, 3 in the file: summed"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("input: 3\nlayers: {model: {op: timm}}", "input"),
+        ("input: [3, 32, wide]", "input.2"),
+        ("input: [3, 32, 32]\nlayers: [timm]", "layers"),
+        ("input: [3, 32, 32]\nlayers: {model: {num_classes: ten}}", "layers.model.num_classes"),
+    ],
+)
+def test_a_foreign_models_damaged_copy_is_told_at_its_place(text: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "architecture.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match=rf"architecture\.yaml is damaged: at {place} it says"):
+        foreign_as_built(tmp_path)
+
+
+def test_a_foreign_models_copy_says_what_it_was_built_for(tmp_path: Path) -> None:
+    assert foreign_as_built(tmp_path) == (None, None)
+    (tmp_path / "architecture.yaml").write_text("input: [1, 8, 8]\nlayers: {model: {op: timm, num_classes: 7}}")
+    assert foreign_as_built(tmp_path) == ((1, 8, 8), 7)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from zoo.architectures import FOLDER
 from zoo.assemble.defaults import DEFAULT, with_value
 from zoo.assemble.networks import Network, architecture_of
@@ -13,6 +15,7 @@ from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
 from zoo.document import Mapping, Node, Scalar, each_of, from_data, plain, read_file
 from zoo.document.writer import escaped, write, write_data
+from zoo.errors import CheckpointError
 from zoo.graph import find_library
 from zoo.layout import ARCHITECTURE, LIBRARIES
 from zoo.models import read_architecture
@@ -74,12 +77,34 @@ def _foreign(network: Network) -> dict[str, Any]:
     return {"name": name.replace(".", "_"), "input": list(network.inputs["input"]), "layers": {"model": layer}}
 
 
+@dataclass(frozen=True)
+class _ForeignLayer:
+    num_classes: int | None = None
+
+
+@dataclass(frozen=True)
+class _ForeignCopy:
+    """What is read of a foreign model's copy."""
+
+    input: tuple[int, ...] | None = None
+    layers: dict[str, _ForeignLayer] = field(default_factory=dict)
+
+
 def foreign_as_built(run: Path) -> tuple[tuple[int, ...] | None, int | None]:
-    """The images' shape and the classes that a run's foreign model was built for; None for what its copy lacks."""
+    """The images' shape and the classes that a run's foreign model was built for; None for what its copy lacks.
+
+    Raises CheckpointError where the copy says what no run writes.
+    """
     document = read_file(run / ARCHITECTURE, Diagnostics())
-    data = plain(document) if document is not None else {}
-    shape, layers = data.get("input"), data.get("layers") or {}
-    return (tuple(shape) if shape else None), layers.get("model", {}).get("num_classes")
+    try:
+        copy = TypeAdapter(_ForeignCopy).validate_python(plain(document) if document is not None else {})
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise CheckpointError(
+            f"{run / ARCHITECTURE} is damaged: at {place} it says what no run writes",
+            help="put the file back as the run wrote it; without it the model is built as its recipe says",
+        ) from None
+    return copy.input, copy.layers.get("model", _ForeignLayer()).num_classes
 
 
 def plain_arguments(network: Network) -> dict[str, Any]:
