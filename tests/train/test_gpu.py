@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import NAdam
-from zoo.train.recomputing import recompute
 
 from tests.train.small_world import SmallBatches, one_cycle, small_net
 from zoo.events import StepLogged
+from zoo.models.recomputing import recompute
 from zoo.optim.averaging import EMA, Lookahead
 from zoo.optim.muon import Muon
 from zoo.optim.running import Optimization, RunningGroup
