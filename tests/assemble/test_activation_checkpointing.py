@@ -85,6 +85,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert all(torch.equal(tensor, others[name]) for name, tensor in mine.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sets",
     [
@@ -107,6 +108,7 @@ def test_a_pupils_too(recipe: str) -> None:
     assert_same(run(recipe, *sets, ON), run(recipe, *sets))
 
 
+@pytest.mark.slow
 def test_a_range_test_is_the_same_and_found_again(recipe: str) -> None:
     found = [
         find_learning_rate(
@@ -118,6 +120,7 @@ def test_a_range_test_is_the_same_and_found_again(recipe: str) -> None:
     assert [one.is_new for one in found] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_it_and_without(recipe: str) -> None:
     longer = "train={epochs: 3, precision: fp32}"
     whole, parts = run(recipe, longer), run(recipe, longer, "train.epochs=1")
@@ -136,6 +139,7 @@ def test_nothing_else_knows_of_it(recipe: str) -> None:
     assert not [module for module in zoo.load_model(str(twice)).modules() if "forward" in vars(module)]
 
 
+@pytest.mark.slow
 def test_a_bench_has_the_bare_loop_do_the_same(recipe: str) -> None:
     bench = bench_recipe_engine(recipe, RunOptions(sets=(ON,), quiet=True), raise_if_errors)
     assert bench.engine_images_per_second > 0

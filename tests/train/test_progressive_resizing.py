@@ -77,6 +77,7 @@ def test_all_epochs_at_their_own_size_are_a_training_without_the_key_to_the_last
     assert not torch.equal(plain["0.weight"], small["0.weight"])  # control
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["step=2,", "step=4,", "EpochFinished(epoch=1", "EpochFinished(epoch=2"])
 def test_a_killed_run_goes_on_at_the_size_it_was_at(tmp_path: Path, moment: str) -> None:
     small = replace(GROWING, train={**GROWING.train, "checkpoint": {"every_minutes": 1e-9}})
