@@ -12,11 +12,11 @@ from torch import nn
 from zoo.assemble.networks import Network
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics, Span, first_of
-from zoo.document import Mapping, Node
+from zoo.document import Mapping
 from zoo.models import blocks_of
 from zoo.models.recomputing import outermost_fitting, recompute, versions_of
 from zoo.optim.frozen_statistics import into_training
-from zoo.optim.selection import fits, names_help, parse_selector
+from zoo.optim.selection import parse_selector, told_unmatched
 
 WHAT = "train.activation_checkpointing"
 MOST_NAMED = 3  # of modules in a message
@@ -39,22 +39,16 @@ def check_checkpointing(resolved: Resolved, network: Network, diagnostics: Diagn
         return
     section, module = resolved.section("train"), network.build("meta")
     span, node = section.key_span("activation_checkpointing"), section.get("activation_checkpointing")
-    _tell_unmatched(node, module, diagnostics)
+    if isinstance(node, Mapping):
+        names = [name for name, _ in module.named_modules() if name]
+        selector = parse_selector(node, diagnostics, what=WHAT)
+        told_unmatched(selector, names, diagnostics, what=WHAT, of="module of the network")
     picked = checkpointed(resolved, module)
     if picked:
         _tell_of_picks(module, picked, network, span, diagnostics)
     elif not isinstance(node, Mapping):
         message = f"{WHAT}: {network.name} has no blocks that can be told from its other modules"
         diagnostics.error("no-blocks", message, span, help="{match: …} picks modules by their names")
-
-
-def _tell_unmatched(node: Node | None, module: nn.Module, diagnostics: Diagnostics) -> None:
-    selector = parse_selector(node, diagnostics, what=WHAT) if isinstance(node, Mapping) else None
-    names = [name for name, _ in module.named_modules() if name]
-    for text, place in selector.patterns if selector is not None else ():
-        if not any(fits(name, text) for name in names):
-            message = f"{WHAT}: no module of the network fits {text!r}"
-            diagnostics.error("unmatched-pattern", message, place, help=names_help(text, names))
 
 
 def _tell_of_picks(

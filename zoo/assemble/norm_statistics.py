@@ -12,7 +12,7 @@ from zoo.diagnostics import Diagnostics, first_of
 from zoo.document import Mapping
 from zoo.optim import OptimizationSpec
 from zoo.optim.frozen_statistics import freeze_statistics, layers_with_statistics
-from zoo.optim.selection import fits, names_help, parse_selector
+from zoo.optim.selection import parse_selector, told_unmatched
 
 WHAT = "train.freeze_statistics"
 _MOST_NAMED = 4  # layers that a message lists
@@ -68,11 +68,9 @@ def check_statistics(
         message = f"{WHAT}: {network.name} has no layer with running statistics"
         diagnostics.error("no-statistics", message, span, help="leave it out: batch norms have some, others have none")
         return
-    selector = parse_selector(node, diagnostics, what=WHAT) if isinstance(node, Mapping) else None
-    for text, place in selector.patterns if selector is not None else ():
-        if not any(fits(name, text) for name in names):
-            message = f"{WHAT}: no layer with running statistics fits {text!r}"
-            diagnostics.error("unmatched-pattern", message, place, help=names_help(text, names))
+    if isinstance(node, Mapping):
+        selector = parse_selector(node, diagnostics, what=WHAT)
+        told_unmatched(selector, names, diagnostics, what=WHAT, of="layer with running statistics")
     if not _begins_with_weights(resolved, network):
         diagnostics.warning(
             "fresh-statistics",

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from torch import nn
 
 from zoo.graph import blocks_in, plan_of
+from zoo.models.depths import MATRICES
 
-_MATRICES = 2  # of a block: a convolution with its norm is a layer, and a list of those may be a block's inside
 _LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -46,4 +46,4 @@ def _side_by_side(module: nn.Module) -> list[nn.Module]:
 def _is_large(module: nn.Module) -> bool:
     if isinstance(module, _LISTS) or not any(True for _ in module.children()):
         return False
-    return sum(tensor.ndim > 1 for tensor in module.parameters()) >= _MATRICES
+    return sum(tensor.ndim > 1 for tensor in module.parameters()) >= MATRICES

@@ -14,7 +14,7 @@ from torch import nn
 from zoo.graph import depths_in, plan_of
 
 _STACKED = 2  # modules of one class in a list, from which on a module that holds the list is opened
-_MATRICES = 2  # of a block: a convolution with its norm is a layer, and a list of those may be a block's inside
+MATRICES = 2  # of a block: a convolution with its norm is a layer, and a list of those may be a block's inside
 
 
 def parameter_depths(model: nn.Module) -> dict[str, int]:
@@ -82,4 +82,4 @@ def _is_stack(module: nn.Module, least: int = 1) -> bool:
     blocks = list(module.children())
     is_list = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
     is_of_one = is_list and len(blocks) >= least and len({*map(type, blocks)}) == 1
-    return is_of_one and sum(tensor.ndim > 1 for tensor in blocks[0].parameters()) >= _MATRICES
+    return is_of_one and sum(tensor.ndim > 1 for tensor in blocks[0].parameters()) >= MATRICES

@@ -79,8 +79,9 @@ def _owners(
             unowned.append(parameter)
     if unowned:
         _tell_unowned(optimizers, unowned, diagnostics)
+    names = [parameter.name for parameter in everything]
     for optimizer, mine in zip(optimizers, owned, strict=True):
-        if not mine and not told_unmatched(optimizer.selector, everything, diagnostics, what=optimizer.name):
+        if not mine and not told_unmatched(optimizer.selector, names, diagnostics, what=optimizer.name):
             _tell_empty(optimizer, diagnostics)
     return owned
 
@@ -91,12 +92,13 @@ def _shares(
     everything: list[NamedParameter],
     diagnostics: Diagnostics,
 ) -> list[Share]:
+    names = [parameter.name for parameter in everything]
     taken: dict[int, list[NamedParameter]] = {index: [] for index in range(-1, len(optimizer.groups))}
     for parameter in mine:
         first = next((i for i, group in enumerate(optimizer.groups) if group.selector.takes(parameter)), -1)
         taken[first].append(parameter)
     for index, group in enumerate(optimizer.groups):
-        lost = told_unmatched(group.selector, everything, diagnostics, what=f"{optimizer.name}: groups[{index}]")
+        lost = told_unmatched(group.selector, names, diagnostics, what=f"{optimizer.name}: groups[{index}]")
         if not taken[index] and not lost:
             _tell_idle(optimizer, group, index, mine, everything, diagnostics)
         elif group.freeze is not None:

@@ -105,15 +105,14 @@ def parse_selector(node: Mapping, diagnostics: Diagnostics, *, what: str) -> Sel
 
 
 def told_unmatched(
-    selector: Selector, parameters: list[NamedParameter], diagnostics: Diagnostics, *, what: str
+    selector: Selector, names: list[str], diagnostics: Diagnostics, *, what: str, of: str = "parameter of the model"
 ) -> bool:
-    """Tells of each pattern that fits no parameter of the model at all; whether there was one."""
-    names = [parameter.name for parameter in parameters]
+    """Tells of each pattern that fits none of these names, which are ``of`` what it says; whether there was one."""
     lost = [(text, span) for text, span in selector.patterns if not any(fits(name, text) for name in names)]
     for text, span in lost:
         diagnostics.error(
             "unmatched-pattern",
-            f"{what}: no parameter of the model fits {text!r}",
+            f"{what}: no {of} fits {text!r}",
             span,
             help=names_help(text, names) if names else None,
         )

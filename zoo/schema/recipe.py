@@ -193,8 +193,7 @@ class FreezeStatisticsSection(Section):
 
     @model_validator(mode="after")
     def _selects(self) -> FreezeStatisticsSection:
-        if not self.match:
-            raise PydanticCustomError("empty", "`match` is empty: which layers?", {"at": "match"})
+        _require_patterns(self.match, "layers")
         return self
 
 
@@ -222,8 +221,7 @@ class ActivationCheckpointingSection(Section):
 
     @model_validator(mode="after")
     def _selects(self) -> ActivationCheckpointingSection:
-        if not self.match:
-            raise PydanticCustomError("empty", "`match` is empty: which modules?", {"at": "match"})
+        _require_patterns(self.match, "modules")
         return self
 
 
@@ -287,6 +285,11 @@ class TrainSection(Section):
         if isinstance(said, bool):
             return None if said else ()
         return _patterns(said.match)
+
+
+def _require_patterns(match: str | list[str], what: str) -> None:
+    if not match:
+        raise PydanticCustomError("empty", "`match` is empty: which {what}?", {"at": "match", "what": what})
 
 
 def _patterns(match: str | list[str]) -> tuple[str, ...]:
