@@ -14,7 +14,7 @@ import torch
 from tests.conftest import CheckGolden
 from zoo.assemble.benching import bench_recipe_engine
 from zoo.assemble.build import Foundation, lay_foundation, open_data, with_teacher
-from zoo.assemble.check import checked
+from zoo.assemble.check import checked_recipe
 from zoo.assemble.dry_run import dry_run
 from zoo.assemble.max_lr import Found, run_range_test
 from zoo.assemble.opening import open_described
@@ -78,7 +78,7 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def foundation(*sets: str) -> Foundation:
     diagnostics, options = Diagnostics(), RunOptions(sets=sets)
-    found = checked("small.yaml", diagnostics, overrides=options.overrides)
+    found = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
     raise_if_errors(diagnostics)
     assert found is not None
     resolved, parts = found
@@ -236,7 +236,7 @@ def test_the_dry_run_and_the_range_test_ask_the_teacher(folder: Path) -> None:
 
     options = RunOptions(("optimizer={name: SGD, lr: {find: {steps: 20, start_lr: 0.001}}}",))
     diagnostics = Diagnostics()
-    found = checked("small.yaml", diagnostics, overrides=options.overrides)
+    found = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
     raise_if_errors(diagnostics)
     assert found is not None
     resolved, parts = found

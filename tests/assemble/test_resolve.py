@@ -10,7 +10,7 @@ import pytest
 import zoo
 from tests.optim.rates import preview
 from tests.optim.test_schedules import EVERY
-from zoo.assemble.check import check_file, check_recipe, checked
+from zoo.assemble.check import check, check_file, checked_recipe
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT, annotated, origins
 from zoo.assemble.options import RunOptions
@@ -34,7 +34,7 @@ def completed(name: str, *sets: str) -> Mapping:
     diagnostics = Diagnostics()
     resolved = resolve(name, read_sets(sets), diagnostics)
     assert resolved is not None, "\n".join(map(render, diagnostics))
-    parts = check_recipe(resolved, diagnostics)
+    parts = check(resolved, diagnostics)
     assert parts is not None, "\n".join(map(render, diagnostics))
     return complete(resolved, parts)
 
@@ -135,12 +135,12 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     optimizer = "{name: Adagrad}" if "max_lr" in SCHEDULES[name] else "{name: SGD, lr: 0.3, momentum: 0.9}"
     sets = [f"optimizer={optimizer}", f"schedule={SCHEDULES[name]}", "train.epochs=5"]
     written = Diagnostics()
-    found = checked(str(base), written, overrides=read_sets(sets))
+    found = checked_recipe(str(base), written, overrides=read_sets(sets))
     assert found is not None
     again = tmp_path / "resolved.yaml"
     again.write_text(write(complete(*found)))
     diagnostics = Diagnostics()
-    found_again = checked(str(again), diagnostics)
+    found_again = checked_recipe(str(again), diagnostics)
     assert [item.message for item in diagnostics] == [item.message for item in written]
     assert not diagnostics.errors
     assert found_again is not None

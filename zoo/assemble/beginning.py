@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo.assemble.architecture_copy import architecture_files
 from zoo.assemble.build import Built
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Checked
 from zoo.assemble.complete import resolved_document
 from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
@@ -22,7 +22,7 @@ from zoo.train import RunFolder
 def write_beginning(
     folder: RunFolder,
     resolved: Resolved,
-    parts: Parts,
+    parts: Checked,
     built: Built,
     options: RunOptions,
     range_test: dict[str, Any] | None = None,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.assemble.activation_checkpointing import checkpoint_as_said
-from zoo.assemble.check import Parts, check_averages
+from zoo.assemble.check import Checked, check_averages
 from zoo.assemble.distilling import OpenedTeacher, open_teacher
 from zoo.assemble.environment import data_folder
 from zoo.assemble.fitting import (
@@ -102,7 +102,7 @@ def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) 
 
 
 def lay_foundation(
-    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
+    resolved: Resolved, parts: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
 ) -> Foundation:
     """Builds batches and network from the recipe's seed. Raises ConfigError and DataError where they do not fit.
 
@@ -147,7 +147,7 @@ def lay_foundation(
     )
 
 
-def with_image_sizes(base: Foundation, resolved: Resolved, parts: Parts) -> Foundation:
+def with_image_sizes(base: Foundation, resolved: Resolved, parts: Checked) -> Foundation:
     """The foundation with each epoch's image size, where the recipe has them change. Raises ConfigError."""
     if resolved.recipe.train.progressive_resizing is None:
         return base
@@ -161,7 +161,7 @@ def with_image_sizes(base: Foundation, resolved: Resolved, parts: Parts) -> Foun
     return replace(base, image_sizes=sizes, notes=(*base.notes, *notes))
 
 
-def with_teacher(base: Foundation, resolved: Resolved, parts: Parts, dataset: Dataset) -> Foundation:
+def with_teacher(base: Foundation, resolved: Resolved, parts: Checked, dataset: Dataset) -> Foundation:
     """The foundation with the teacher that the recipe's loss names, if any. Raises CheckpointError, ConfigError."""
     settings = parts.loss.distillation
     if settings is None:
@@ -172,7 +172,7 @@ def with_teacher(base: Foundation, resolved: Resolved, parts: Parts, dataset: Da
 
 
 def build(
-    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
+    resolved: Resolved, parts: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
 ) -> Built:
     """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit.
 
@@ -220,7 +220,7 @@ def build(
     return Built(training, dataset, base, groups, (*base.notes, *_length_notes(resolved, parts, steps)))
 
 
-def _length_notes(resolved: Resolved, parts: Parts, steps: Steps) -> tuple[str, ...]:
+def _length_notes(resolved: Resolved, parts: Checked, steps: Steps) -> tuple[str, ...]:
     """What to say of a training of this length, where the check could not know it."""
     if steps_before_opening(resolved, parts.data) == steps:
         return ()
@@ -268,7 +268,7 @@ def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:
 
 
 def _batches(
-    resolved: Resolved, parts: Parts, dataset: Dataset, device: torch.device
+    resolved: Resolved, parts: Checked, dataset: Dataset, device: torch.device
 ) -> tuple[Batches, Batches | None, Batches]:
     recipe, data = resolved.recipe, parts.data
     batches = partial(

@@ -45,8 +45,8 @@ Specs = tuple[TransformSpec, ...]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A recipe's sections, each checked by its room and ready to be built."""
+class Checked:
+    """What each room made of its section of a recipe: checked, and ready to be built."""
 
     network: Network
     loss: LossSpec
@@ -57,9 +57,9 @@ class Parts:
     image_shape: Shape | None = None  # of what the network will get; None: the data's files decide
 
 
-def checked(
+def checked_recipe(
     name_or_path: str, diagnostics: Diagnostics, *, overrides: Iterable[Override] = ()
-) -> tuple[Resolved, Parts] | None:
+) -> tuple[Resolved, Checked] | None:
     """A recipe read and checked, or None: then every error that can be told at once is in the diagnostics.
 
     Raises UsageError for a recipe there is not.
@@ -67,19 +67,19 @@ def checked(
     resolved = resolve(
         name_or_path, overrides, diagnostics, if_wrong=lambda salvaged: _ask_rooms(salvaged, diagnostics)
     )
-    parts = check_recipe(resolved, diagnostics) if resolved is not None else None
+    parts = check(resolved, diagnostics) if resolved is not None else None
     return (resolved, parts) if resolved is not None and parts is not None else None
 
 
-def check_recipe(resolved: Resolved, diagnostics: Diagnostics) -> Parts | None:
+def check(resolved: Resolved, diagnostics: Diagnostics) -> Checked | None:
     """Checks every section against its room; None where the diagnostics hold errors."""
     before = len(diagnostics.errors)
     answers = _ask_rooms(resolved, diagnostics)
-    return None if len(diagnostics.errors) > before else Parts(**answers)
+    return None if len(diagnostics.errors) > before else Checked(**answers)
 
 
 def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
-    """What the rooms make of their sections, by the names of :class:`Parts`; of a recipe in part, of what is there."""
+    """What the rooms make of their sections, by :class:`Checked`'s names; of a recipe in part, of what is there."""
     found = Diagnostics()
     answers = _answers(resolved, found)
     diagnostics.extend(told_of_what_lies_over(item, resolved) for item in found)
@@ -145,10 +145,10 @@ def sure_of_data(resolved: Resolved) -> tuple[Shape | None, int | None]:
     return _ask_transforms(resolved, data, found)["image_shape"], known.classes
 
 
-def recheck(resolved: Resolved) -> Parts:
+def recheck(resolved: Resolved) -> Checked:
     """The parts of a recipe in which only a checked value changed. Raises ConfigError."""
     diagnostics = Diagnostics()
-    parts = check_recipe(resolved, diagnostics)
+    parts = check(resolved, diagnostics)
     raise_if_errors(diagnostics)
     assert parts is not None
     return parts
@@ -241,7 +241,7 @@ def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
         )
 
 
-def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostics) -> None:
+def check_against_data(resolved: Resolved, parts: Checked, diagnostics: Diagnostics) -> None:
     """Tells what a run would say once data and weights are read, where it is sure already."""
     if parts.network.weights is not None:
         try:
@@ -268,7 +268,7 @@ def check_against_data(resolved: Resolved, parts: Parts, diagnostics: Diagnostic
         _check_batched(resolved, parts, known, diagnostics)
 
 
-def _check_batched(resolved: Resolved, parts: Parts, known: Known, diagnostics: Diagnostics) -> None:
+def _check_batched(resolved: Resolved, parts: Checked, known: Known, diagnostics: Diagnostics) -> None:
     """Tells of a transform without a batched form where that form is asked for."""
     for specs in (parts.train_transforms, parts.eval_transforms):
         try:
@@ -318,7 +318,7 @@ def _find(name: str) -> Path | None:
 def _check_document(path: Path, document: Mapping, overrides: Iterable[Override], diagnostics: Diagnostics) -> None:
     try:
         if is_recipe(document.keys):
-            found = checked(str(path), diagnostics, overrides=overrides)
+            found = checked_recipe(str(path), diagnostics, overrides=overrides)
             if found is not None:
                 check_against_data(*found, diagnostics)
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Checked
 from zoo.assemble.defaults import DEFAULT, default_entry, fill, with_value
 from zoo.assemble.losses import loss_arguments
 from zoo.assemble.networks import architecture_of
@@ -31,7 +31,7 @@ _GIVEN_ANOTHER_WAY = {"peak_epoch": "pct_start", "annihilation": "final_div_fact
 _OF_THE_DATA = {"Normalize": ("mean", "std")}  # left out, they are the training images' own
 
 
-def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
+def resolved_document(resolved: Resolved, parts: Checked) -> Mapping:
     """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change.
 
     A file of weights is named by its whole path: it stays where it is. So is a teacher's run, if it is there.
@@ -49,13 +49,13 @@ def resolved_document(resolved: Resolved, parts: Parts) -> Mapping:
     return kept
 
 
-def complete(resolved: Resolved, parts: Parts) -> Mapping:
+def complete(resolved: Resolved, parts: Checked) -> Mapping:
     """The recipe's document with every default in it; still a recipe."""
     document = fill(resolved.document, resolved.recipe)
     return Mapping(tuple(Entry(e.key, e.key_span, _section(e.key, e.value, parts)) for e in document), document.span)
 
 
-def _section(key: str, node: Node, parts: Parts) -> Node:
+def _section(key: str, node: Node, parts: Checked) -> Node:
     if key == "optimizer" and isinstance(node, Sequence):
         return Sequence(tuple(_section(key, item, parts) for item in node), node.span)
     if not isinstance(node, Mapping):
@@ -73,7 +73,7 @@ def _section(key: str, node: Node, parts: Parts) -> Node:
     return _transforms(node) if key == "transforms" else node
 
 
-def _model(node: Mapping, parts: Parts) -> Mapping:
+def _model(node: Mapping, parts: Checked) -> Mapping:
     """With the architecture's params that were left at its defaults."""
     params = parts.network.plan.params if parts.network.plan is not None else {}
     missing = [default_entry(name, value) for name, value in params.items() if name not in node]

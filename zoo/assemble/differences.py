@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.architectures import architecture_names
-from zoo.assemble.check import checked
+from zoo.assemble.check import checked_recipe
 from zoo.assemble.complete import complete
 from zoo.assemble.environment import with_plugins_of
 from zoo.assemble.finding import read_result
@@ -79,7 +79,7 @@ def _compared(documents: list[Mapping | None]) -> list[Change]:
 
 def _recipe(name: str, run: Path | None, diagnostics: Diagnostics) -> Mapping | None:
     found = Diagnostics()
-    recipe = checked(name, found)
+    recipe = checked_recipe(name, found)
     diagnostics.extend(found if run is None else with_plugins_of(run, found))
     return complete(*recipe) if recipe is not None else None
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Checked
 from zoo.assemble.networks import Network
 from zoo.assemble.normalization import Normalization
 from zoo.assemble.opening import TrainedNetwork, open_described
@@ -47,7 +47,7 @@ class OpenedTeacher:
 
 
 def open_teacher(
-    resolved: Resolved, parts: Parts, dataset: Dataset, runtime: Runtime, image_1CHW: Tensor
+    resolved: Resolved, parts: Checked, dataset: Dataset, runtime: Runtime, image_1CHW: Tensor
 ) -> OpenedTeacher:
     """The teacher that a recipe names, ready on the runtime's device. Draws no random number.
 

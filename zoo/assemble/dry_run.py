@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from zoo.assemble.build import Foundation, build, open_data
-from zoo.assemble.check import Parts, recheck
+from zoo.assemble.check import Checked, recheck
 from zoo.assemble.max_lr import with_lr
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.resolve import Resolved
@@ -151,7 +151,7 @@ class Estimate:
         yield from self.choices.items()
 
 
-def with_some_lr(resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts]:
+def with_some_lr(resolved: Resolved, parts: Checked) -> tuple[Resolved, Checked]:
     """The recipe with some learning rate where a run would find one first: what is timed does not depend on it."""
     if not parts.optimization.finds_lr:
         return resolved, parts

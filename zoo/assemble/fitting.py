@@ -17,7 +17,7 @@ from zoo.errors import DataError, UsageError, ZooError, raise_if_errors
 from zoo.graph.plan import TensorSpec
 
 if TYPE_CHECKING:
-    from zoo.assemble.check import Parts
+    from zoo.assemble.check import Checked
     from zoo.train.training import Steps
 
 
@@ -103,7 +103,7 @@ def check_patience(resolved: Resolved, epochs: float, diagnostics: Diagnostics) 
         )
 
 
-def fitting_network(resolved: Resolved, parts: Parts, dataset: Dataset | Description, shape: Shape) -> Network:
+def fitting_network(resolved: Resolved, parts: Checked, dataset: Dataset | Description, shape: Shape) -> Network:
     """The network for images of this shape, with as many logits as the data has classes. Raises DataError if not."""
     network = parts.network
     if tuple(network.inputs.values()) != (shape,):

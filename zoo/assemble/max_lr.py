@@ -16,7 +16,7 @@ from typing import Any
 
 from zoo.assemble.activation_checkpointing import checkpoint_as_said
 from zoo.assemble.build import Foundation, lay_foundation, refuse_single_images, with_image_sizes, with_teacher
-from zoo.assemble.check import Parts, recheck
+from zoo.assemble.check import Checked, recheck
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
@@ -77,8 +77,8 @@ def saved_range_test(folder: Path) -> Found | None:
 
 
 def find_and_set(
-    resolved: Resolved, parts: Parts, dataset: Dataset, options: RunOptions, note: Say
-) -> tuple[Resolved, Parts, Found | None]:
+    resolved: Resolved, parts: Checked, dataset: Dataset, options: RunOptions, note: Say
+) -> tuple[Resolved, Checked, Found | None]:
     """Runs the range test where the recipe asks for it, and puts the number it found into the recipe."""
     if not parts.optimization.finds_lr:
         return resolved, parts, None
@@ -103,7 +103,7 @@ def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> 
 
 def run_range_test(
     resolved: Resolved,
-    parts: Parts,
+    parts: Checked,
     dataset: Dataset,
     options: RunOptions,
     note: Say,
@@ -135,7 +135,7 @@ def run_range_test(
     return replace(found, kept=kept.path if kept.write(found.range_test) else None)
 
 
-def _ran(resolved: Resolved, parts: Parts, base: Foundation, optimization: Optimization, note: Say) -> Found:
+def _ran(resolved: Resolved, parts: Checked, base: Foundation, optimization: Optimization, note: Say) -> Found:
     settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
     images, minimised = base.runtime.images, objective(base.loss, base.distillation)
     train, size = resolved.recipe.train, base.image_sizes[0] if base.image_sizes else None

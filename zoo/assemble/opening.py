@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from zoo.assemble.check import Parts, checked
+from zoo.assemble.check import Checked, checked_recipe
 from zoo.assemble.environment import with_plugins_of
 from zoo.assemble.fitting import fitting_network
 from zoo.assemble.known_data import KnownData, read_known_data
@@ -33,7 +33,7 @@ class TrainedNetwork:
     path: Path
     checkpoint: str
     resolved: Resolved
-    parts: Parts
+    parts: Checked
     data: KnownData
     runtime: Runtime
     network: Network
@@ -57,7 +57,7 @@ def open_described(path: Path, checkpoint: str, *, device: str = "auto") -> Trai
     return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, network, module.eval(), shape)
 
 
-def recipe_of(path: Path) -> tuple[Resolved, Parts]:
+def recipe_of(path: Path) -> tuple[Resolved, Checked]:
     """The run's recipe, its network that of the graph which it keeps: a shipped one may be another by now."""
     diagnostics = Diagnostics()
     document = read_file(path / RESOLVED, diagnostics)
@@ -71,7 +71,7 @@ def recipe_of(path: Path) -> tuple[Resolved, Parts]:
     model = document.get("model")
     has_graph = isinstance(model, Mapping) and "architecture" in model and (path / ARCHITECTURE).is_file()
     own_graph = [Override("model.architecture", ARCHITECTURE)] if has_graph else []
-    found = checked(str(path / RESOLVED), diagnostics, overrides=own_graph)
+    found = checked_recipe(str(path / RESOLVED), diagnostics, overrides=own_graph)
     if found is None:
         raise ConfigError(with_plugins_of(path, diagnostics))
     return found
@@ -81,7 +81,7 @@ def seen_by_network(
     pixels: Sequence[Image],
     names: Sequence[str],
     resolved: Resolved,
-    parts: Parts,
+    parts: Checked,
     data: KnownData,
     runtime: Runtime,
 ) -> Tensor:

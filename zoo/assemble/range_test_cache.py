@@ -22,7 +22,7 @@ from torch import nn
 
 from zoo.assemble.architecture_copy import plain_arguments
 from zoo.assemble.build import Foundation
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Checked
 from zoo.assemble.complete import resolved_document
 from zoo.assemble.environment import device_name, versions
 from zoo.assemble.networks import Network
@@ -85,7 +85,7 @@ def range_test_of(data: dict[str, Any]) -> LRRangeTest:
 
 
 def dependencies(
-    resolved: Resolved, parts: Parts, dataset: Dataset, base: Foundation, optimization: Optimization
+    resolved: Resolved, parts: Checked, dataset: Dataset, base: Foundation, optimization: Optimization
 ) -> dict[str, Any]:
     """Everything a range test depends on, as plain data."""
     document = plain(resolved_document(resolved, parts))

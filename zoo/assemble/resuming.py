@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.check import Parts, recheck
+from zoo.assemble.check import Checked, recheck
 from zoo.assemble.complete import complete, resolved_document
 from zoo.assemble.defaults import DEFAULT
 from zoo.assemble.distilling import OpenedTeacher
@@ -41,7 +41,7 @@ CHECKPOINTING = "train.activation_checkpointing"  # changes where the memory goe
 FREE = ("doc", "reports", "explain", "target", "tracking")
 
 
-def folder_of(runs: Path, resolved: Resolved, parts: Parts, options: RunOptions) -> RunFolder | None:
+def folder_of(runs: Path, resolved: Resolved, parts: Checked, options: RunOptions) -> RunFolder | None:
     """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made.
 
     Of several runs of one command each has a folder of its own: the latest with the values that tell it apart.
@@ -57,7 +57,7 @@ def folder_of(runs: Path, resolved: Resolved, parts: Parts, options: RunOptions)
     return RunFolder.planned(latest, resume=True) if latest is not None else None
 
 
-def _agrees(folder: Path, resolved: Resolved, parts: Parts, paths: list[str]) -> bool:
+def _agrees(folder: Path, resolved: Resolved, parts: Checked, paths: list[str]) -> bool:
     """Whether a run has the recipe's values at these paths, each with its defaults, and below and above them."""
     stored = _stored(folder) if paths else None
     if stored is None:
@@ -74,7 +74,7 @@ def _lies_under(path: str, other: str) -> bool:
     return f"{path}.".startswith(f"{other}.")
 
 
-def _has_network(folder: Path, resolved: Resolved, parts: Parts) -> bool:
+def _has_network(folder: Path, resolved: Resolved, parts: Checked) -> bool:
     """Whether a run's network is that of the recipe's file, of which the run has a copy under a name of its own."""
     kept = load_plan(folder / ARCHITECTURE, Diagnostics()) if parts.network.plan is not None else None
     if kept is None:
@@ -100,7 +100,7 @@ def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str
     return shlex.join([*words, "--resume"])
 
 
-def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolved, Parts, str]:
+def take_up(folder: RunFolder, resolved: Resolved, parts: Checked) -> tuple[Resolved, Checked, str]:
     """The recipe to go on with, a rate that was found put in, and how things stand: `begin`, `resume` or `finished`.
 
     Raises ConfigError where the recipe is not the one that the run began with.
@@ -119,8 +119,8 @@ def take_up(folder: RunFolder, resolved: Resolved, parts: Parts) -> tuple[Resolv
 
 
 def _as_begun(
-    folder: Path, resolved: Resolved, parts: Parts, stored: Mapping
-) -> tuple[Resolved, Parts, Mapping, IsWritten]:
+    folder: Path, resolved: Resolved, parts: Checked, stored: Mapping
+) -> tuple[Resolved, Checked, Mapping, IsWritten]:
     """The recipe with the rate that a run found, if any; then complete, with the run's own defaults.
 
     The last says what was written of the run's recipe.

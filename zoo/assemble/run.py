@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo.assemble.beginning import write_beginning
 from zoo.assemble.build import Built, Foundation, build, open_data
-from zoo.assemble.check import Parts, checked
+from zoo.assemble.check import Checked, checked_recipe
 from zoo.assemble.finding import read_result
 from zoo.assemble.max_lr import Found, find_and_set, save_range_test, saved_range_test
 from zoo.assemble.options import RunOptions, Settle
@@ -49,10 +49,10 @@ from zoo.train import (
 from zoo.train.shelf import Shelf
 
 
-def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Parts]:
+def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Checked]:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
-    found = checked(recipe, diagnostics, overrides=options.overrides)
+    found = checked_recipe(recipe, diagnostics, overrides=options.overrides)
     if found is not None:
         require_installed(found[0], diagnostics)
     settle(diagnostics)
@@ -85,7 +85,7 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
         return _run(folder, resolved, parts, options, note, started)
 
 
-def _folder(resolved: Resolved, parts: Parts, options: RunOptions) -> tuple[RunFolder | None, bool]:
+def _folder(resolved: Resolved, parts: Checked, options: RunOptions) -> tuple[RunFolder | None, bool]:
     """The run's folder where there is one yet, as the first rank finds it, and whether a run has begun there."""
 
     def find() -> tuple[str | None, bool]:
@@ -131,7 +131,7 @@ def _saying_how_to_go_on(folder: RunFolder, resolved: Resolved, options: RunOpti
 
 
 def _run(
-    folder: RunFolder | None, resolved: Resolved, parts: Parts, options: RunOptions, note: Say, started: float
+    folder: RunFolder | None, resolved: Resolved, parts: Checked, options: RunOptions, note: Say, started: float
 ) -> dict[str, Any]:
     dataset = _opened(resolved, options, folder.path if folder is not None and options.resume else None)
     resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
@@ -175,7 +175,7 @@ class _Run:
 
     folder: RunFolder
     resolved: Resolved
-    parts: Parts
+    parts: Checked
     found: Found | None
     options: RunOptions
     note: Say

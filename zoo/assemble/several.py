@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from zoo.assemble.check import check_against_data, checked
+from zoo.assemble.check import check_against_data, checked_recipe
 from zoo.assemble.options import RunOptions, Settle
 from zoo.assemble.run import run_recipe
 from zoo.data import LastOpened
@@ -103,7 +103,7 @@ def _runs(options: RunOptions, point: dict[str, Any], axes: Sequence[Axis], seed
 
 def _check(recipe: str, options: RunOptions) -> None:
     diagnostics = Diagnostics()
-    found = checked(recipe, diagnostics, overrides=options.overrides)
+    found = checked_recipe(recipe, diagnostics, overrides=options.overrides)
     if found is not None:
         check_against_data(*found, diagnostics)
     raise_if_errors(diagnostics)

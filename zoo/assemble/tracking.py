@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Checked
 from zoo.assemble.complete import resolved_document
 from zoo.assemble.resolve import Resolved
 from zoo.diagnostics import Diagnostics
@@ -36,7 +36,7 @@ def require_installed(resolved: Resolved, diagnostics: Diagnostics) -> None:
             )
 
 
-def trackers_of(resolved: Resolved, parts: Parts, folder: RunFolder, say: Callable[[Event], None]) -> Trackers:
+def trackers_of(resolved: Resolved, parts: Checked, folder: RunFolder, say: Callable[[Event], None]) -> Trackers:
     """A run's trackers; ``say`` takes what they tell, as messages."""
     tracking, recipe = resolved.recipe.tracking, resolved.recipe.name
     trackers = [

@@ -47,13 +47,13 @@ def config(
     sets: Sets = None,
 ) -> None:
     """Print the fully resolved recipe, each value with its origin."""
-    from zoo.assemble.check import checked
+    from zoo.assemble.check import checked_recipe
     from zoo.assemble.complete import complete
     from zoo.assemble.defaults import annotated, origins
     from zoo.document import plain, read_sets
 
     diagnostics = Diagnostics()
-    found = checked(recipe, diagnostics, overrides=read_sets(sets or ()))
+    found = checked_recipe(recipe, diagnostics, overrides=read_sets(sets or ()))
     session.settle(diagnostics)
     assert found is not None
     document = complete(*found)

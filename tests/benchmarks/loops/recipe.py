@@ -13,7 +13,7 @@ import torch
 
 from loops.task import Augment, Task
 from zoo.assemble.build import open_data
-from zoo.assemble.check import Parts
+from zoo.assemble.check import Checked
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
@@ -119,7 +119,7 @@ def _even(length: Length, *, augmented: bool) -> tuple[str, ...]:
     return sets if augmented else (*sets, "transforms.train=[Normalize]")
 
 
-def _require_plain(resolved: Resolved, parts: Parts) -> None:
+def _require_plain(resolved: Resolved, parts: Checked) -> None:
     """Raises UsageError where not every form could do the same."""
     recipe = resolved.recipe
     settings = recipe.train
@@ -133,7 +133,7 @@ def _require_plain(resolved: Resolved, parts: Parts) -> None:
         raise UsageError("the forms know one optimizer with one group of parameters")
 
 
-def _data(resolved: Resolved, parts: Parts, options: RunOptions, count: int) -> tuple[Dataset, int]:
+def _data(resolved: Resolved, parts: Checked, options: RunOptions, count: int) -> tuple[Dataset, int]:
     """So many training images as a data set of their own, and how many there are in full."""
     if options.data_dir is not None or parts.data.source in NEEDS_NO_FILES:
         found = open_data(resolved, options)
