@@ -78,12 +78,11 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def foundation(*sets: str) -> Foundation:
     diagnostics, options = Diagnostics(), RunOptions(sets=sets)
-    found = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
+    checked = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
     raise_if_errors(diagnostics)
-    assert found is not None
-    resolved, parts = found
-    dataset = open_data(resolved, options)
-    return with_teacher(lay_foundation(resolved, parts, dataset, options), resolved, parts, dataset)
+    assert checked is not None
+    dataset = open_data(checked.resolved, options)
+    return with_teacher(lay_foundation(checked, dataset, options), checked, dataset)
 
 
 def test_a_run_records_its_teacher_and_goes_on_bit_for_bit(folder: Path) -> None:
@@ -236,14 +235,13 @@ def test_the_dry_run_and_the_range_test_ask_the_teacher(folder: Path) -> None:
 
     options = RunOptions(("optimizer={name: SGD, lr: {find: {steps: 20, start_lr: 0.001}}}",))
     diagnostics = Diagnostics()
-    found = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
+    checked = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
     raise_if_errors(diagnostics)
-    assert found is not None
-    resolved, parts = found
-    dataset = open_data(resolved, options)
+    assert checked is not None
+    dataset = open_data(checked.resolved, options)
 
     def find() -> Found:
-        return run_range_test(resolved, parts, dataset, options, lambda text: None)
+        return run_range_test(checked, dataset, options, lambda text: None)
 
     assert find().range_test.raw_losses[0] == pytest.approx(estimate.loss, rel=1e-4)
     assert not find().is_new  # kept in the cache

@@ -114,11 +114,11 @@ SAME = {"the epochs": "train.epochs=2", "the schedule": "schedule.pct_start=0.4"
 
 def key_of(recipe: Path, *sets: str) -> dict[str, Any]:
     options = RunOptions(sets=(FIND, "train.precision=fp32", *sets))  # not what this CPU would choose
-    resolved, parts = prepare(str(recipe), options, raise_if_errors)
-    dataset = open_data(resolved, options)
-    base = lay_foundation(resolved, parts, dataset, options)
-    optimization = parts.optimization.build_for_range_test(base.module, Diagnostics())
-    return dependencies(resolved, parts, dataset, base, optimization)
+    checked = prepare(str(recipe), options, raise_if_errors)
+    dataset = open_data(checked.resolved, options)
+    base = lay_foundation(checked, dataset, options)
+    optimization = checked.optimization.build_for_range_test(base.module, Diagnostics())
+    return dependencies(checked, dataset, base, optimization)
 
 
 def test_all_it_depends_on_is_in_the_key_and_nothing_else(recipe: Path) -> None:

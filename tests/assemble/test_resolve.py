@@ -34,9 +34,9 @@ def completed(name: str, *sets: str) -> Mapping:
     diagnostics = Diagnostics()
     resolved = resolve(name, read_sets(sets), diagnostics)
     assert resolved is not None, "\n".join(map(render, diagnostics))
-    parts = check(resolved, diagnostics)
-    assert parts is not None, "\n".join(map(render, diagnostics))
-    return complete(resolved, parts)
+    checked = check(resolved, diagnostics)
+    assert checked is not None, "\n".join(map(render, diagnostics))
+    return complete(checked)
 
 
 @pytest.fixture
@@ -138,17 +138,16 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     found = checked_recipe(str(base), written, overrides=read_sets(sets))
     assert found is not None
     again = tmp_path / "resolved.yaml"
-    again.write_text(write(complete(*found)))
+    again.write_text(write(complete(found)))
     diagnostics = Diagnostics()
     found_again = checked_recipe(str(again), diagnostics)
     assert [item.message for item in diagnostics] == [item.message for item in written]
     assert not diagnostics.errors
     assert found_again is not None
-    parts, parts_again = found[1], found_again[1]
     length: dict[str, Any] = {"steps_per_epoch": 7, "epochs": 5}
-    assert preview(parts_again.optimization, **length) == preview(parts.optimization, **length)
-    assert [s.arguments.get("mode") for s in parts_again.optimization.schedules()] == [
-        s.arguments.get("mode") for s in parts.optimization.schedules()
+    assert preview(found_again.optimization, **length) == preview(found.optimization, **length)
+    assert [s.arguments.get("mode") for s in found_again.optimization.schedules()] == [
+        s.arguments.get("mode") for s in found.optimization.schedules()
     ]
 
 

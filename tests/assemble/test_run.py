@@ -213,8 +213,8 @@ def test_the_command_that_goes_on_names_the_plugins(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoo.assemble.plugins._files", [tmp_path / "my ops.py"])
-    resolved, _ = prepare(str(recipe), RunOptions(), settle)
-    command = resume_command(resolved, Path("runs/tiny/0001"), RunOptions())
+    checked = prepare(str(recipe), RunOptions(), settle)
+    command = resume_command(checked.resolved, Path("runs/tiny/0001"), RunOptions())
     assert ["--plugin", str(tmp_path / "my ops.py")] == shlex.split(command)[3:5]
 
 

@@ -12,7 +12,6 @@ from zoo.assemble.environment import environment, read_environment
 from zoo.assemble.keeping import written_paths
 from zoo.assemble.known_data import describe_data, write_known_data
 from zoo.assemble.options import RunOptions
-from zoo.assemble.resolve import Resolved
 from zoo.disk import write_atomically
 from zoo.document.writer import write
 from zoo.layout import ENVIRONMENT, RECIPE, RESOLVED
@@ -21,8 +20,7 @@ from zoo.train import RunFolder
 
 def write_beginning(
     folder: RunFolder,
-    resolved: Resolved,
-    parts: Checked,
+    checked: Checked,
     built: Built,
     options: RunOptions,
     range_test: dict[str, Any] | None = None,
@@ -32,14 +30,15 @@ def write_beginning(
     Of ``options`` env.json keeps what repeating the run needs; ``range_test`` is what it says of the LR range test
     that gave the run its rate.
     """
+    resolved = checked.resolved
     write_atomically(folder.path / RECIPE, resolved.text)
-    write_atomically(folder.path / RESOLVED, write(resolved_document(resolved, parts)))
+    write_atomically(folder.path / RESOLVED, write(resolved_document(checked)))
     for name, text in architecture_files(resolved, built.base.network).items():
         (folder.path / name).parent.mkdir(exist_ok=True)
         write_atomically(folder.path / name, text)
-    write_known_data(folder, describe_data(built.dataset, parts.eval_transforms))
+    write_known_data(folder, describe_data(built.dataset, checked.eval_transforms))
     runtime = built.training.runtime
-    facts = environment(device=runtime.device, seed=resolved.recipe.seed, fingerprint=built.dataset.fingerprint)
+    facts = environment(device=runtime.device, seed=checked.recipe.seed, fingerprint=built.dataset.fingerprint)
     facts["written"] = written_paths(resolved.document)
     facts["options"] = options.surroundings
     facts["parameter_groups"] = list(built.groups)

@@ -29,13 +29,13 @@ from zoo.summary import summarize
 
 def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> EngineBench:
     """The engine with a recipe's network and data against a bare loop; nothing is written."""
-    resolved, parts = prepare(recipe, options, settle)
-    dataset = open_data(resolved, options)
-    resolved, parts = with_some_lr(resolved, parts)
-    built = build(resolved, parts, dataset, options)
+    checked = prepare(recipe, options, settle)
+    dataset = open_data(checked.resolved, options)
+    checked = with_some_lr(checked)
+    built = build(checked, dataset, options)
     bare = _bare(built.base.network)
-    freeze_as_said(resolved, bare)
-    recompute(bare, checkpointed(resolved, built.base.module))
+    freeze_as_said(checked.resolved, bare)
+    recompute(bare, checkpointed(checked.resolved, built.base.module))
     teacher = built.base.teacher
     return bench_engine(
         built.training,
@@ -50,17 +50,17 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
 
     Raises UsageError where there is no batched form to compare.
     """
-    resolved, parts = prepare(recipe, options, settle)
-    dataset = open_data(resolved, options)
+    checked = prepare(recipe, options, settle)
+    dataset = open_data(checked.resolved, options)
     batches = partial(
         make_batches,
         dataset.train,
-        parts.train_transforms,
-        batch_size=parts.data.batch_size,
+        checked.train_transforms,
+        batch_size=checked.data.batch_size,
         shuffle=True,
-        sampling=parts.data.sampling,
-        repeats=parts.data.repeats,
-        seed=resolved.recipe.seed,
+        sampling=checked.data.sampling,
+        repeats=checked.data.repeats,
+        seed=checked.recipe.seed,
         dataset=dataset,
     )
     try:

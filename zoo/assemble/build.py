@@ -101,14 +101,12 @@ def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) 
     )
 
 
-def lay_foundation(
-    resolved: Resolved, parts: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
-) -> Foundation:
+def lay_foundation(checked: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True) -> Foundation:
     """Builds batches and network from the recipe's seed. Raises ConfigError and DataError where they do not fit.
 
     ``with_weights=False`` leaves the recipe's `weights` and initialisers from images out: a checkpoint follows.
     """
-    recipe = resolved.recipe
+    resolved, recipe = checked.resolved, checked.recipe
     settings = recipe.train
     runtime = Runtime.choose(
         options.device,
@@ -122,8 +120,8 @@ def lay_foundation(
         placed(resolved.section("data"), "drop_last", DataError),
         placed(resolved.section("transforms"), "backend", UsageError),
     ):
-        train, validation, test = _batches(resolved, parts, dataset, runtime.device)
-    network = fitting_network(resolved, parts, dataset, image_shape(test))
+        train, validation, test = _batches(checked, dataset, runtime.device)
+    network = fitting_network(checked, dataset, image_shape(test))
     if with_weights and network.download is not None and options.ranks.is_first:
         print(network.download, file=sys.stderr, flush=True)
     seed_everything(recipe.seed)
@@ -134,7 +132,7 @@ def lay_foundation(
     notes = (*notes, *settle_precision(runtime, settings.precision, module, network))
     classes = len(dataset.classes)
     counts = np.bincount(dataset.train.labels, minlength=classes).tolist()
-    loss = fitting_loss(parts.loss, classes, parts.train_transforms, resolved.section("loss"), counts)
+    loss = fitting_loss(checked.loss, classes, checked.train_transforms, resolved.section("loss"), counts)
     return Foundation(
         runtime,
         train,
@@ -147,44 +145,43 @@ def lay_foundation(
     )
 
 
-def with_image_sizes(base: Foundation, resolved: Resolved, parts: Checked) -> Foundation:
+def with_image_sizes(base: Foundation, checked: Checked) -> Foundation:
     """The foundation with each epoch's image size, where the recipe has them change. Raises ConfigError."""
-    if resolved.recipe.train.progressive_resizing is None:
+    resolved, settings = checked.resolved, checked.recipe.train
+    if settings.progressive_resizing is None:
         return base
-    shape, steps = image_shape(base.train), count_steps(base.train.steps, resolved.recipe.train)
+    shape, steps = image_shape(base.train), count_steps(base.train.steps, settings)
     found, told = Diagnostics(), Diagnostics()
     sizes = sizes_for(resolved, shape, steps.total / steps.per_epoch, found)
     check_network(resolved, base.network, shape, sizes, found)
     raise_if_errors(found)
-    sizes_before_opening(resolved, parts.data, parts.train_transforms, told)
+    sizes_before_opening(resolved, checked.data, checked.train_transforms, told)
     notes = [f"warning: {item.message}" for item in found.warnings if item not in told.warnings]
     return replace(base, image_sizes=sizes, notes=(*base.notes, *notes))
 
 
-def with_teacher(base: Foundation, resolved: Resolved, parts: Checked, dataset: Dataset) -> Foundation:
+def with_teacher(base: Foundation, checked: Checked, dataset: Dataset) -> Foundation:
     """The foundation with the teacher that the recipe's loss names, if any. Raises CheckpointError, ConfigError."""
-    settings = parts.loss.distillation
+    settings = checked.loss.distillation
     if settings is None:
         return base
-    teacher = open_teacher(resolved, parts, dataset, base.runtime, base.train.batch(1, [0]).images)
+    teacher = open_teacher(checked, dataset, base.runtime, base.train.batch(1, [0]).images)
     distillation = Distillation(base.loss, teacher.ask, settings)
     return replace(base, teacher=teacher, distillation=distillation, notes=(*base.notes, *teacher.notes))
 
 
-def build(
-    resolved: Resolved, parts: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True
-) -> Built:
+def build(checked: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True) -> Built:
     """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit.
 
     ``with_weights=False`` is for a run that a checkpoint follows, as in :func:`lay_foundation`.
     """
-    base = lay_foundation(resolved, parts, dataset, options, with_weights=with_weights)
-    base = with_image_sizes(base, resolved, parts)
+    base = lay_foundation(checked, dataset, options, with_weights=with_weights)
+    base = with_image_sizes(base, checked)
+    resolved, settings = checked.resolved, checked.recipe.train
     refuse_single_images(resolved, base)
     checkpoint_as_said(resolved, base.module)
-    base = with_teacher(base, resolved, parts, dataset)
+    base = with_teacher(base, checked, dataset)
     options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
-    settings = resolved.recipe.train
     steps = count_steps(base.train.steps, settings)
     diagnostics, epochs = Diagnostics(), steps.total / steps.per_epoch
     check_views(resolved, base.network.input_shape, diagnostics)
@@ -192,7 +189,7 @@ def build(
     if dataset.validation is None:
         check_early_stopping(resolved, diagnostics)
     raise_if_errors(diagnostics)
-    optimization = parts.optimization.build(
+    optimization = checked.optimization.build(
         base.module,
         steps_per_epoch=steps.per_epoch,
         epochs=epochs,
@@ -211,25 +208,25 @@ def build(
         validation=base.validation and _part(base.validation, options.ranks),
         runtime=base.runtime,
         settings=settings,
-        evaluation=resolved.recipe.eval,
+        evaluation=checked.recipe.eval,
         averaging=_averaging(resolved, base.module, steps.total, steps.per_epoch),
-        seed=resolved.recipe.seed,
+        seed=checked.recipe.seed,
         choices=_choices(base, optimization.choices),
     )
     groups = tuple(group.label for group in optimization.groups)
-    return Built(training, dataset, base, groups, (*base.notes, *_length_notes(resolved, parts, steps)))
+    return Built(training, dataset, base, groups, (*base.notes, *_length_notes(checked, steps)))
 
 
-def _length_notes(resolved: Resolved, parts: Checked, steps: Steps) -> tuple[str, ...]:
+def _length_notes(checked: Checked, steps: Steps) -> tuple[str, ...]:
     """What to say of a training of this length, where the check could not know it."""
-    if steps_before_opening(resolved, parts.data) == steps:
+    if steps_before_opening(checked.resolved, checked.data) == steps:
         return ()
-    settings, told, found = resolved.recipe.train, Diagnostics(), Diagnostics()
+    settings, told, found = checked.recipe.train, Diagnostics(), Diagnostics()
     epochs = steps.total / steps.per_epoch
     if settings.max_steps is None and settings.epochs is not None:
         epochs = settings.epochs
-        parts.optimization.check(epochs, told)
-    parts.optimization.check(epochs, found, steps=steps.total)
+        checked.optimization.check(epochs, told)
+    checked.optimization.check(epochs, found, steps=steps.total)
     return tuple(f"warning: {item.message}" for item in found.warnings if item not in told.warnings)
 
 
@@ -267,10 +264,8 @@ def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:
     return {**base.runtime.choices, "transforms": transforms, **resizing, **optimizers}
 
 
-def _batches(
-    resolved: Resolved, parts: Checked, dataset: Dataset, device: torch.device
-) -> tuple[Batches, Batches | None, Batches]:
-    recipe, data = resolved.recipe, parts.data
+def _batches(checked: Checked, dataset: Dataset, device: torch.device) -> tuple[Batches, Batches | None, Batches]:
+    recipe, data = checked.recipe, checked.data
     batches = partial(
         make_batches,
         seed=recipe.seed,
@@ -282,9 +277,9 @@ def _batches(
         backend=recipe.transforms.backend,
     )
     size = recipe.eval.batch_size or max(data.batch_size, SMALLEST_EVAL_BATCH)
-    held_out = partial(batches, specs=parts.eval_transforms, batch_size=size, shuffle=False)
+    held_out = partial(batches, specs=checked.eval_transforms, batch_size=size, shuffle=False)
     train = batches(
-        dataset.train, parts.train_transforms, batch_size=data.batch_size, shuffle=True, drop_last=data.drop_last,
+        dataset.train, checked.train_transforms, batch_size=data.batch_size, shuffle=True, drop_last=data.drop_last,
         sampling=data.sampling, repeats=data.repeats,
     )  # fmt: skip
     validation = held_out(dataset.validation) if dataset.validation is not None else None

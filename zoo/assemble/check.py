@@ -39,15 +39,19 @@ from zoo.models import checked_plan, parameter_depths, weights_file
 from zoo.optim import OptimizationSpec, parse_optimization
 from zoo.optim.averaging import check_start
 from zoo.registry import listed
-from zoo.schema.recipe import is_recipe
+from zoo.schema.recipe import Recipe, is_recipe
 
 Specs = tuple[TransformSpec, ...]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What each room made of its section of a recipe: checked, and ready to be built."""
+    """A recipe that was checked: as it was resolved, and what each room made of its section, ready to be built.
 
+    One belongs to the other: with a value changed, a recipe is checked anew (:func:`recheck`).
+    """
+
+    resolved: Resolved
     network: Network
     loss: LossSpec
     optimization: OptimizationSpec
@@ -56,10 +60,15 @@ class Checked:
     eval_transforms: Specs
     image_shape: Shape | None = None  # of what the network will get; None: the data's files decide
 
+    @property
+    def recipe(self) -> Recipe:
+        """Its sections, as the schema has them."""
+        return self.resolved.recipe
+
 
 def checked_recipe(
     name_or_path: str, diagnostics: Diagnostics, *, overrides: Iterable[Override] = ()
-) -> tuple[Resolved, Checked] | None:
+) -> Checked | None:
     """A recipe read and checked, or None: then every error that can be told at once is in the diagnostics.
 
     Raises UsageError for a recipe there is not.
@@ -67,15 +76,14 @@ def checked_recipe(
     resolved = resolve(
         name_or_path, overrides, diagnostics, if_wrong=lambda salvaged: _ask_rooms(salvaged, diagnostics)
     )
-    parts = check(resolved, diagnostics) if resolved is not None else None
-    return (resolved, parts) if resolved is not None and parts is not None else None
+    return check(resolved, diagnostics) if resolved is not None else None
 
 
 def check(resolved: Resolved, diagnostics: Diagnostics) -> Checked | None:
     """Checks every section against its room; None where the diagnostics hold errors."""
     before = len(diagnostics.errors)
     answers = _ask_rooms(resolved, diagnostics)
-    return None if len(diagnostics.errors) > before else Checked(**answers)
+    return None if len(diagnostics.errors) > before else Checked(resolved, **answers)
 
 
 def _ask_rooms(resolved: Resolved, diagnostics: Diagnostics) -> dict[str, Any]:
@@ -146,12 +154,12 @@ def sure_of_data(resolved: Resolved) -> tuple[Shape | None, int | None]:
 
 
 def recheck(resolved: Resolved) -> Checked:
-    """The parts of a recipe in which only a checked value changed. Raises ConfigError."""
+    """A recipe checked once more, in which only a checked value changed. Raises ConfigError."""
     diagnostics = Diagnostics()
-    parts = check(resolved, diagnostics)
+    checked = check(resolved, diagnostics)
     raise_if_errors(diagnostics)
-    assert parts is not None
-    return parts
+    assert checked is not None
+    return checked
 
 
 def _list(resolved: Resolved, key: str, default: tuple[object, ...]) -> Sequence:
@@ -241,40 +249,41 @@ def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
         )
 
 
-def check_against_data(resolved: Resolved, parts: Checked, diagnostics: Diagnostics) -> None:
+def check_against_data(checked: Checked, diagnostics: Diagnostics) -> None:
     """Tells what a run would say once data and weights are read, where it is sure already."""
-    if parts.network.weights is not None:
+    resolved, network, data = checked.resolved, checked.network, checked.data
+    if network.weights is not None:
         try:
-            weights_file(parts.network.weights)
+            weights_file(network.weights)
         except CheckpointError as error:
             span = resolved.section("model").value_span("weights")
             diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
-    check_fit(resolved, parts.network, parts.data, parts.image_shape, diagnostics)
-    if resolved.recipe.train.progressive_resizing is not None:
-        sizes = sizes_before_opening(resolved, parts.data, parts.train_transforms, Diagnostics())
-        shape = shape_after(parts.data, parts.train_transforms, Diagnostics())
+    check_fit(resolved, network, data, checked.image_shape, diagnostics)
+    if checked.recipe.train.progressive_resizing is not None:
+        sizes = sizes_before_opening(resolved, data, checked.train_transforms, Diagnostics())
+        shape = shape_after(data, checked.train_transforms, Diagnostics())
         if shape is not None:
-            check_network(resolved, parts.network, shape, sizes, diagnostics)
-    known = known_before_opening(parts.data)
-    if parts.loss.distillation is not None:
+            check_network(resolved, network, shape, sizes, diagnostics)
+    known = known_before_opening(data)
+    if checked.loss.distillation is not None:
         check_teacher(resolved, None if known is None else known.classes, diagnostics)
     if known is None:
         return
     try:
-        fitting_loss(parts.loss, known.classes, parts.train_transforms, resolved.section("loss"))
+        fitting_loss(checked.loss, known.classes, checked.train_transforms, resolved.section("loss"))
     except ConfigError as error:
         diagnostics.extend(error.diagnostics)
-    if resolved.recipe.transforms.backend == "batched":
-        _check_batched(resolved, parts, known, diagnostics)
+    if checked.recipe.transforms.backend == "batched":
+        _check_batched(checked, known, diagnostics)
 
 
-def _check_batched(resolved: Resolved, parts: Checked, known: Known, diagnostics: Diagnostics) -> None:
+def _check_batched(checked: Checked, known: Known, diagnostics: Diagnostics) -> None:
     """Tells of a transform without a batched form where that form is asked for."""
-    for specs in (parts.train_transforms, parts.eval_transforms):
+    for specs in (checked.train_transforms, checked.eval_transforms):
         try:
             require_batched(specs, known)
         except UsageError as error:
-            span = resolved.section("transforms").key_span("backend")
+            span = checked.resolved.section("transforms").key_span("backend")
             diagnostics.extend(replace(item, span=span) for item in error.diagnostics)
             return
 
@@ -320,7 +329,7 @@ def _check_document(path: Path, document: Mapping, overrides: Iterable[Override]
         if is_recipe(document.keys):
             found = checked_recipe(str(path), diagnostics, overrides=overrides)
             if found is not None:
-                check_against_data(*found, diagnostics)
+                check_against_data(found, diagnostics)
         else:
             plan = checked_plan(path, diagnostics)
             if plan is not None:

@@ -14,7 +14,6 @@ from zoo.assemble.check import Checked
 from zoo.assemble.defaults import DEFAULT, default_entry, fill, with_value
 from zoo.assemble.losses import loss_arguments
 from zoo.assemble.networks import architecture_of
-from zoo.assemble.resolve import Resolved
 from zoo.assemble.teachers import KEY, known_teacher
 from zoo.data import settings_of, transforms
 from zoo.diagnostics import Diagnostics
@@ -31,17 +30,17 @@ _GIVEN_ANOTHER_WAY = {"peak_epoch": "pct_start", "annihilation": "final_div_fact
 _OF_THE_DATA = {"Normalize": ("mean", "std")}  # left out, they are the training images' own
 
 
-def resolved_document(resolved: Resolved, parts: Checked) -> Mapping:
+def resolved_document(checked: Checked) -> Mapping:
     """The recipe with every default. An architecture given as a file is the run's own copy: it cannot change.
 
     A file of weights is named by its whole path: it stays where it is. So is a teacher's run, if it is there.
     """
-    document = complete(resolved, parts)
-    if resolved.recipe.model.architecture is not None and isinstance(architecture_of(resolved), Path):
+    document = complete(checked)
+    if checked.recipe.model.architecture is not None and isinstance(architecture_of(checked.resolved), Path):
         document = with_value(document, ("model", "architecture"), ARCHITECTURE)
-    if parts.network.weights is not None:
-        document = with_value(document, ("model", "weights"), str(parts.network.weights.absolute()))
-    teacher = known_teacher(resolved)
+    if checked.network.weights is not None:
+        document = with_value(document, ("model", "weights"), str(checked.network.weights.absolute()))
+    teacher = known_teacher(checked.resolved)
     if teacher is not None:
         document = with_value(document, tuple(KEY.split(".")), teacher.whole_path)
     kept = escaped(document)
@@ -49,23 +48,23 @@ def resolved_document(resolved: Resolved, parts: Checked) -> Mapping:
     return kept
 
 
-def complete(resolved: Resolved, parts: Checked) -> Mapping:
+def complete(checked: Checked) -> Mapping:
     """The recipe's document with every default in it; still a recipe."""
-    document = fill(resolved.document, resolved.recipe)
-    return Mapping(tuple(Entry(e.key, e.key_span, _section(e.key, e.value, parts)) for e in document), document.span)
+    document = fill(checked.resolved.document, checked.recipe)
+    return Mapping(tuple(Entry(e.key, e.key_span, _section(e.key, e.value, checked)) for e in document), document.span)
 
 
-def _section(key: str, node: Node, parts: Checked) -> Node:
+def _section(key: str, node: Node, checked: Checked) -> Node:
     if key == "optimizer" and isinstance(node, Sequence):
-        return Sequence(tuple(_section(key, item, parts) for item in node), node.span)
+        return Sequence(tuple(_section(key, item, checked) for item in node), node.span)
     if not isinstance(node, Mapping):
         return node
     if key == "model":
-        return _model(node, parts)
+        return _model(node, checked)
     if key == "data":
-        return with_defaults(node, settings_of(parts.data.source))
+        return with_defaults(node, settings_of(checked.data.source))
     if key == "loss":
-        return with_defaults(node, loss_arguments(parts.loss.name))
+        return with_defaults(node, loss_arguments(checked.loss.name))
     if key == "optimizer":
         return _optimizer(node)
     if key == "schedule":
@@ -73,9 +72,9 @@ def _section(key: str, node: Node, parts: Checked) -> Node:
     return _transforms(node) if key == "transforms" else node
 
 
-def _model(node: Mapping, parts: Checked) -> Mapping:
+def _model(node: Mapping, checked: Checked) -> Mapping:
     """With the architecture's params that were left at its defaults."""
-    params = parts.network.plan.params if parts.network.plan is not None else {}
+    params = checked.network.plan.params if checked.network.plan is not None else {}
     missing = [default_entry(name, value) for name, value in params.items() if name not in node]
     return Mapping((*node.entries, *missing), node.span)
 

@@ -81,7 +81,7 @@ def _recipe(name: str, run: Path | None, diagnostics: Diagnostics) -> Mapping | 
     found = Diagnostics()
     recipe = checked_recipe(name, found)
     diagnostics.extend(found if run is None else with_plugins_of(run, found))
-    return complete(*recipe) if recipe is not None else None
+    return complete(recipe) if recipe is not None else None
 
 
 def _results(*runs: Path) -> list[Change]:

@@ -46,15 +46,14 @@ class OpenedTeacher:
         }
 
 
-def open_teacher(
-    resolved: Resolved, parts: Checked, dataset: Dataset, runtime: Runtime, image_1CHW: Tensor
-) -> OpenedTeacher:
+def open_teacher(checked: Checked, dataset: Dataset, runtime: Runtime, image_1CHW: Tensor) -> OpenedTeacher:
     """The teacher that a recipe names, ready on the runtime's device. Draws no random number.
 
     ``image_1CHW`` is a training image as the network sees it: the teacher is tried on it.
 
     Raises CheckpointError for a run that cannot be used, ConfigError for one that cannot teach this network.
     """
+    resolved = checked.resolved
     with placed_at_teacher(resolved):
         run = teacher_run(resolved)
         require_usable(run)
@@ -64,7 +63,7 @@ def open_teacher(
     _require_same_classes(resolved, run, opened.data.classes, dataset)
     _require_same_channels(resolved, run, opened.input_shape[0], image_1CHW.shape[1])
     params = sum(parameter.numel() for parameter in opened.module.parameters())
-    module = _for_images_of(resolved, run, opened, Normalization.of(parts.train_transforms, dataset))
+    module = _for_images_of(resolved, run, opened, Normalization.of(checked.train_transforms, dataset))
     ask = Teacher(module, runtime)
     _try(resolved, run, module, runtime, runtime.images(image_1CHW), len(dataset.classes))
     notes = tuple(_notes(run, opened, tuple(image_1CHW.shape[1:]), is_turned=module is not opened.module))
@@ -96,7 +95,7 @@ def _require_same_channels(resolved: Resolved, run: TeacherRun, taught: int, own
 
 def _for_images_of(resolved: Resolved, run: TeacherRun, opened: TrainedNetwork, own: Normalization) -> nn.Module:
     """The teacher's module for images that are normalised as the network's are."""
-    taught = Normalization.of(opened.parts.eval_transforms, opened.data)
+    taught = Normalization.of(opened.checked.eval_transforms, opened.data)
     if own.makers == taught.makers or (own.scale is not None and own.scale == taught.scale):
         return opened.module
     if own.scale is None or taught.scale is None:

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from zoo.assemble.build import Foundation, build, open_data
-from zoo.assemble.check import Checked, recheck
+from zoo.assemble.check import Checked
 from zoo.assemble.max_lr import with_lr
 from zoo.assemble.options import RunOptions, Settle
-from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.data.batches import Batch, Batches
 from zoo.data.progressive import Size, by
@@ -151,12 +150,11 @@ class Estimate:
         yield from self.choices.items()
 
 
-def with_some_lr(resolved: Resolved, parts: Checked) -> tuple[Resolved, Checked]:
+def with_some_lr(checked: Checked) -> Checked:
     """The recipe with some learning rate where a run would find one first: what is timed does not depend on it."""
-    if not parts.optimization.finds_lr:
-        return resolved, parts
-    resolved = with_lr(resolved, PLACEHOLDER_LR)
-    return resolved, recheck(resolved)
+    if not checked.optimization.finds_lr:
+        return checked
+    return with_lr(checked, PLACEHOLDER_LR)
 
 
 def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Estimate:
@@ -164,24 +162,24 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
 
     ``note`` is told what the run would say of its data and its weights.
     """
-    resolved, parts = prepare(recipe, options, settle)
-    dataset = open_data(resolved, options)
-    declared = parts.optimization
-    resolved, parts = with_some_lr(resolved, parts)
-    built = build(resolved, parts, dataset, options)
+    checked = prepare(recipe, options, settle)
+    dataset = open_data(checked.resolved, options)
+    declared = checked.optimization
+    checked = with_some_lr(checked)
+    built = build(checked, dataset, options)
     for line in built.notes:
         note(line)
     training, settings = built.training, built.training.settings
-    with machine_faults(parts.data.batch_size, settings.accumulate), training.runtime.tuned(settings):
+    with machine_faults(checked.data.batch_size, settings.accumulate), training.runtime.tuned(settings):
         stepper = Stepper(training)
-        helped = parts.data.workers > 0 and built.base.train.backend == "albumentations"
+        helped = checked.data.workers > 0 and built.base.train.backend == "albumentations"
         loss, step_seconds, sizes = _all_steps(training, stepper, helped)
         teacher = _teacher_cost(built.base)
         evaluation_seconds = _evaluation_seconds(training, built.base, stepper.forward)
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     memory, memory_of = _peak_memory(training.runtime.device)
     return Estimate(
-        recipe=resolved.recipe.name,
+        recipe=checked.recipe.name,
         model=built.base.network.name,
         params=sum(parameter.numel() for parameter in training.model.parameters()),
         input_shape=built.base.network.input_shape,
@@ -190,9 +188,9 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
         epochs=training.steps.total / training.steps.per_epoch,
         steps=training.steps.total,
         may_stop_early=settings.early_stopping is not None,
-        batch_size=parts.data.batch_size,
-        sampling=parts.data.sampling,
-        repeats=parts.data.repeats,
+        batch_size=checked.data.batch_size,
+        sampling=checked.data.sampling,
+        repeats=checked.data.repeats,
         batches_per_step=training.batches_per_step,
         loss=loss,
         step_seconds=step_seconds,

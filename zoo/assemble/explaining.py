@@ -80,7 +80,7 @@ def explain_target(target: str | None, options: ExplainOptions, note: Say) -> di
         shown = _test_images(opened, options, question.target_class)
     out = _made(options.out or opened.path / FIGURES)
     explanations = [question.answered(opened.module, images) for images in shown]
-    return _deliver(explanations, options, out, opened.resolved.recipe.name, note)
+    return _deliver(explanations, options, out, opened.checked.recipe.name, note)
 
 
 def _refuse_target_among(images: Sequence[Path]) -> None:
@@ -159,7 +159,7 @@ class _Question:
 
 
 def _question_of(opened: TrainedNetwork, options: ExplainOptions) -> _Question:
-    settings = opened.resolved.recipe.explain
+    settings = opened.checked.recipe.explain
     return _Question.checked(opened.module, opened.input_shape, opened.data.classes, options, settings)
 
 
@@ -179,7 +179,7 @@ def _test_images(opened: TrainedRun, options: ExplainOptions, target_class: int 
 
 
 def _as_seen(opened: TrainedNetwork, seen: Tensor) -> list[Image]:
-    return list(seen_pixels(seen, opened.parts.eval_transforms, opened.data))
+    return list(seen_pixels(seen, opened.checked.eval_transforms, opened.data))
 
 
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -202,7 +202,7 @@ def _chosen(opened: TrainedRun, options: ExplainOptions, target_class: int | Non
     chosen = [int(found.indices[place]) for place in confident if wanted[place]]
     if not chosen:
         raise _nothing_to_explain(options)
-    return chosen[: options.misclassified or opened.resolved.recipe.explain.images]
+    return chosen[: options.misclassified or opened.checked.recipe.explain.images]
 
 
 def _nothing_to_explain(options: ExplainOptions) -> UsageError:

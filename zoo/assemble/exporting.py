@@ -81,19 +81,19 @@ def _of_run(run: Path, checkpoint: str, out: Path, options: ExportOptions, note:
     with _of_this_input(run, options.input_shape):
         load_checkpoint(module, run, checkpoint)
     _require_fit(found)
-    resolved, parts = recipe_of(run)
-    inputs, transforms = _inputs(found), _that_do_something(plain(_eval_of(complete(resolved, parts))))
+    checked = recipe_of(run)
+    inputs, transforms = _inputs(found), _that_do_something(plain(_eval_of(complete(checked))))
     data = read_known_data(run) if (run / DATA).is_file() else None  # old runs have none
     if data is not None:
         transforms = [_with_statistics(each, data) for each in transforms]
     _tell_of_gaps(run, options.input_shape, data, note)
     if options.pixels:
-        module = _of_pixels(module, [each for each in parts.eval_transforms if each.name != _NOTHING], data)
+        module = _of_pixels(module, [each for each in checked.eval_transforms if each.name != _NOTHING], data)
         inputs = {key: Port((*one.shape[1:], one.shape[0]), torch.uint8) for key, one in inputs.items()}
         transforms = [each for each in transforms if "Normalize" not in each]
     facts = {
         "network": found.name,
-        "recipe": resolved.recipe.name,
+        "recipe": checked.recipe.name,
         "run": str(run),
         "checkpoint": checkpoint,
         "test_accuracy": _accuracy(run) if checkpoint == LAST else None,

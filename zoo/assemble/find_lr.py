@@ -85,13 +85,13 @@ def find_learning_rate(
     recipe: str, options: RunOptions, settle: Settle, note: Say, *, out: Path | None = None
 ) -> FoundRate:
     """Runs the LR range test of a recipe, whether or not it says `find`; ``out`` is a folder for the figure."""
-    resolved, parts = prepare(recipe, options, settle)
+    checked = prepare(recipe, options, settle)
     if out is not None:
         make_folder(out)
-    dataset = open_data(resolved, options)
-    found = run_range_test(resolved, parts, dataset, options, note, tell_of=note)
+    dataset = open_data(checked.resolved, options)
+    found = run_range_test(checked, dataset, options, note, tell_of=note)
     if out is None:
         return FoundRate(found)
-    figure = out / f"lr_find_{resolved.recipe.name}.png"
+    figure = out / f"lr_find_{checked.recipe.name}.png"
     draw_range_test(found.range_test, figure)
     return FoundRate(found, figure)

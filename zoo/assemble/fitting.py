@@ -103,9 +103,9 @@ def check_patience(resolved: Resolved, epochs: float, diagnostics: Diagnostics) 
         )
 
 
-def fitting_network(resolved: Resolved, parts: Checked, dataset: Dataset | Description, shape: Shape) -> Network:
+def fitting_network(checked: Checked, dataset: Dataset | Description, shape: Shape) -> Network:
     """The network for images of this shape, with as many logits as the data has classes. Raises DataError if not."""
-    network = parts.network
+    resolved, network = checked.resolved, checked.network
     if tuple(network.inputs.values()) != (shape,):
         diagnostics = Diagnostics()
         planned = planned_for(resolved, shape, dataset.name, diagnostics)

@@ -20,7 +20,7 @@ from zoo.assemble.check import Checked, recheck
 from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import any_loaded
 from zoo.assemble.range_test_cache import KeptRangeTest, dependencies, range_test_of
-from zoo.assemble.resolve import Resolved, with_document
+from zoo.assemble.resolve import with_document
 from zoo.data import Dataset
 from zoo.data.progressive import by, resized
 from zoo.diagnostics import Diagnostics, Say, Source, Span
@@ -76,15 +76,12 @@ def saved_range_test(folder: Path) -> Found | None:
     return Found(test, test.chosen)
 
 
-def find_and_set(
-    resolved: Resolved, parts: Checked, dataset: Dataset, options: RunOptions, note: Say
-) -> tuple[Resolved, Checked, Found | None]:
+def find_and_set(checked: Checked, dataset: Dataset, options: RunOptions, note: Say) -> tuple[Checked, Found | None]:
     """Runs the range test where the recipe asks for it, and puts the number it found into the recipe."""
-    if not parts.optimization.finds_lr:
-        return resolved, parts, None
-    found = _of_first_rank(lambda alone: run_range_test(resolved, parts, dataset, alone, note), options)
-    resolved = with_lr(resolved, found.lr)
-    return resolved, recheck(resolved), found
+    if not checked.optimization.finds_lr:
+        return checked, None
+    found = _of_first_rank(lambda alone: run_range_test(checked, dataset, alone, note), options)
+    return with_lr(checked, found.lr), found
 
 
 def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> Found:
@@ -102,8 +99,7 @@ def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> 
 
 
 def run_range_test(
-    resolved: Resolved,
-    parts: Checked,
+    checked: Checked,
     dataset: Dataset,
     options: RunOptions,
     note: Say,
@@ -115,36 +111,36 @@ def run_range_test(
     ``tell_of`` gets what there is to say of data and weights, which a training that follows says itself.
     Raises what :func:`lay_foundation` and :func:`refuse_single_images` raise.
     """
-    base = with_image_sizes(lay_foundation(resolved, parts, dataset, options), resolved, parts)
-    base = with_teacher(base, resolved, parts, dataset)
+    base = with_image_sizes(lay_foundation(checked, dataset, options), checked)
+    base = with_teacher(base, checked, dataset)
     for line in base.notes:
         tell_of(line)
-    refuse_single_images(resolved, base)
-    checkpoint_as_said(resolved, base.module)
-    optimization = parts.optimization.build_for_range_test(base.module, Diagnostics(), parameter_depths)
+    refuse_single_images(checked.resolved, base)
+    checkpoint_as_said(checked.resolved, base.module)
+    optimization = checked.optimization.build_for_range_test(base.module, Diagnostics(), parameter_depths)
     if any_loaded():  # a plugin's code could change what it does
-        return _ran(resolved, parts, base, optimization, note)
-    kept = KeptRangeTest(dependencies(resolved, parts, dataset, base, optimization), note)
+        return _ran(checked, base, optimization, note)
+    kept = KeptRangeTest(dependencies(checked, dataset, base, optimization), note)
     known = kept.read() if options.cache else None
     if known is not None:
-        known = known.by(parts.optimization.find_settings.rule)
+        known = known.by(checked.optimization.find_settings.rule)
         note(f"LR range test: {known.chosen:.6g} ({known.rule}), run before and kept in {kept.path}")
         _doubt(known, note)
         return Found(known, known.chosen, kept.path)
-    found = _ran(resolved, parts, base, optimization, note)
+    found = _ran(checked, base, optimization, note)
     return replace(found, kept=kept.path if kept.write(found.range_test) else None)
 
 
-def _ran(resolved: Resolved, parts: Checked, base: Foundation, optimization: Optimization, note: Say) -> Found:
-    settings, forward = parts.optimization.find_settings, base.runtime.forward(base.module)
+def _ran(checked: Checked, base: Foundation, optimization: Optimization, note: Say) -> Found:
+    settings, forward = checked.optimization.find_settings, base.runtime.forward(base.module)
     images, minimised = base.runtime.images, objective(base.loss, base.distillation)
-    train, size = resolved.recipe.train, base.image_sizes[0] if base.image_sizes else None
+    train, size = checked.recipe.train, base.image_sizes[0] if base.image_sizes else None
     note(
-        f"LR range test: at most {settings.steps} steps of {parts.data.batch_size * train.accumulate} images, "
+        f"LR range test: at most {settings.steps} steps of {checked.data.batch_size * train.accumulate} images, "
         f"learning rate {settings.start_lr:g} to {settings.end_lr:g}"
         + (f", of {by(size)} as in the first epoch" if size else "")
     )
-    with machine_faults(parts.data.batch_size, train.accumulate), base.runtime.tuned(train):
+    with machine_faults(checked.data.batch_size, train.accumulate), base.runtime.tuned(train):
         test = lr_range_test(
             base.module,
             base.loss,
@@ -183,11 +179,11 @@ def _progress(settings: FindSettings, note: Say) -> Callable[[int, float, float]
     return on_step
 
 
-def with_lr(resolved: Resolved, lr: float) -> Resolved:
-    """The recipe with this rate wherever `lr: find` or `max_lr: find` stands."""
-    document = _replaced(resolved.document, lr)
+def with_lr(checked: Checked, lr: float) -> Checked:
+    """The recipe with this rate wherever `lr: find` or `max_lr: find` stands. Raises ConfigError."""
+    document = _replaced(checked.resolved.document, lr)
     assert isinstance(document, Mapping)
-    return with_document(resolved, document)
+    return recheck(with_document(checked.resolved, document))
 
 
 def _says_find(node: Node) -> bool:

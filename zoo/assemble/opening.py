@@ -16,7 +16,6 @@ from zoo.assemble.known_data import KnownData, read_known_data
 from zoo.assemble.loading import load_checkpoint
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.precision import settle_precision
-from zoo.assemble.resolve import Resolved
 from zoo.data import make_batches
 from zoo.data.dataset import ArraySplit, Image, LazySplit
 from zoo.diagnostics import Diagnostics
@@ -32,8 +31,7 @@ class TrainedNetwork:
 
     path: Path
     checkpoint: str
-    resolved: Resolved
-    parts: Checked
+    checked: Checked
     data: KnownData
     runtime: Runtime
     network: Network
@@ -44,20 +42,20 @@ class TrainedNetwork:
 def open_described(path: Path, checkpoint: str, *, device: str = "auto") -> TrainedNetwork:
     """Opens a run by its data.json. Raises CheckpointError, ConfigError."""
     data = read_known_data(path)
-    resolved, parts = recipe_of(path)
-    settings = resolved.recipe.train
+    checked = recipe_of(path)
+    settings = checked.recipe.train
     runtime = Runtime.choose(device, settings.precision, settings.channels_last, settings.compile)
     channels, height, width = data.image_shape
     blank = np.zeros((height, width, channels), dtype=np.uint8)
-    shape = tuple(seen_by_network([blank], ["an image"], resolved, parts, data, runtime).shape[1:])
-    network = fitting_network(resolved, parts, data, shape)
+    shape = tuple(seen_by_network([blank], ["an image"], checked, data, runtime).shape[1:])
+    network = fitting_network(checked, data, shape)
     module = runtime.place(network.untrained.build())
     settle_precision(runtime, settings.precision, module, network)  # as the training did
     load_checkpoint(module, path, checkpoint)
-    return TrainedNetwork(path, checkpoint, resolved, parts, data, runtime, network, module.eval(), shape)
+    return TrainedNetwork(path, checkpoint, checked, data, runtime, network, module.eval(), shape)
 
 
-def recipe_of(path: Path) -> tuple[Resolved, Checked]:
+def recipe_of(path: Path) -> Checked:
     """The run's recipe, its network that of the graph which it keeps: a shipped one may be another by now."""
     diagnostics = Diagnostics()
     document = read_file(path / RESOLVED, diagnostics)
@@ -80,8 +78,7 @@ def recipe_of(path: Path) -> tuple[Resolved, Checked]:
 def seen_by_network(
     pixels: Sequence[Image],
     names: Sequence[str],
-    resolved: Resolved,
-    parts: Checked,
+    checked: Checked,
     data: KnownData,
     runtime: Runtime,
 ) -> Tensor:
@@ -90,11 +87,11 @@ def seen_by_network(
     pick = pixels.__getitem__
     batches = make_batches(
         ArraySplit(np.stack(pixels), labels, names) if data.one_size else LazySplit(pick, labels, names, names),
-        parts.eval_transforms,
+        checked.eval_transforms,
         batch_size=len(pixels),
         shuffle=False,
         device=runtime.device,
         dataset=data,
-        backend=resolved.recipe.transforms.backend,
+        backend=checked.recipe.transforms.backend,
     )
     return next(iter(batches.epoch(1))).images

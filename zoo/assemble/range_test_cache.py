@@ -26,7 +26,6 @@ from zoo.assemble.check import Checked
 from zoo.assemble.complete import resolved_document
 from zoo.assemble.environment import device_name, versions
 from zoo.assemble.networks import Network
-from zoo.assemble.resolve import Resolved
 from zoo.data import Dataset
 from zoo.data.places import user_cache
 from zoo.diagnostics import Say
@@ -84,14 +83,12 @@ def range_test_of(data: dict[str, Any]) -> LRRangeTest:
     return LRRangeTest(**{**data, **curves})
 
 
-def dependencies(
-    resolved: Resolved, parts: Checked, dataset: Dataset, base: Foundation, optimization: Optimization
-) -> dict[str, Any]:
+def dependencies(checked: Checked, dataset: Dataset, base: Foundation, optimization: Optimization) -> dict[str, Any]:
     """Everything a range test depends on, as plain data."""
-    document = plain(resolved_document(resolved, parts))
+    document = plain(resolved_document(checked))
     runtime = base.runtime
     return {
-        "test": parts.optimization.find_settings.model_dump(exclude={"rule"}),
+        "test": checked.optimization.find_settings.model_dump(exclude={"rule"}),
         "network": _network(base.network),
         "weights": _tensors_digest(base.module),
         "data": {name: value for name, value in document["data"].items() if name not in _OF_THE_DATA},
@@ -106,7 +103,7 @@ def dependencies(
         "optimizers": _optimizers(optimization),
         "groups": [[group.label, group.optimizer, list(group.names), group.scale] for group in optimization.groups],
         "frozen": [name for name, parameter in base.module.named_parameters() if not parameter.requires_grad],
-        "seed": resolved.recipe.seed,
+        "seed": checked.recipe.seed,
         "device": [runtime.device.type, device_name(runtime.device)],
         "threads": torch.get_num_threads(),
         "arithmetic": [runtime.precision, runtime.channels_last, runtime.compile_mode, runtime.deterministic],

@@ -34,6 +34,7 @@ from zoo.document.writer import scalar_text
 from zoo.errors import ConfigError, raise_if_errors
 from zoo.layout import ARCHITECTURE, LAST, RESOLVED, is_run, numbered
 from zoo.models import load_plan
+from zoo.schema.recipe import Recipe
 from zoo.train import RunFolder
 from zoo.train.shelf import Shelf
 
@@ -41,7 +42,7 @@ CHECKPOINTING = "train.activation_checkpointing"  # changes where the memory goe
 FREE = ("doc", "reports", "explain", "target", "tracking")
 
 
-def folder_of(runs: Path, resolved: Resolved, parts: Checked, options: RunOptions) -> RunFolder | None:
+def folder_of(runs: Path, checked: Checked, options: RunOptions) -> RunFolder | None:
     """The folder that `--run-dir` names, or, on `--resume`, the recipe's latest; None: a new one is to be made.
 
     Of several runs of one command each has a folder of its own: the latest with the values that tell it apart.
@@ -52,35 +53,35 @@ def folder_of(runs: Path, resolved: Resolved, parts: Checked, options: RunOption
     if not options.resume:
         return None
     paths = [override.path for override in options.varied]
-    found = (run for run in reversed(numbered(runs / resolved.recipe.name)) if _agrees(run, resolved, parts, paths))
+    found = (run for run in reversed(numbered(runs / checked.recipe.name)) if _agrees(run, checked, paths))
     latest = next(found, None)
     return RunFolder.planned(latest, resume=True) if latest is not None else None
 
 
-def _agrees(folder: Path, resolved: Resolved, parts: Checked, paths: list[str]) -> bool:
+def _agrees(folder: Path, checked: Checked, paths: list[str]) -> bool:
     """Whether a run has the recipe's values at these paths, each with its defaults, and below and above them."""
     stored = _stored(folder) if paths else None
     if stored is None:
         return not paths
-    resolved, parts, own, is_written = _as_begun(folder, resolved, parts, stored)
+    checked, own, is_written = _as_begun(folder, checked, stored)
     changes = [change.path for change in _changes(stored, own, is_written)]
     if any(_lies_under(change, path) or _lies_under(path, change) for change in changes for path in paths):
         return False
     names_network = any(_lies_under("model.architecture", path) for path in paths)
-    return not names_network or _has_network(folder, resolved, parts)
+    return not names_network or _has_network(folder, checked)
 
 
 def _lies_under(path: str, other: str) -> bool:
     return f"{path}.".startswith(f"{other}.")
 
 
-def _has_network(folder: Path, resolved: Resolved, parts: Checked) -> bool:
+def _has_network(folder: Path, checked: Checked) -> bool:
     """Whether a run's network is that of the recipe's file, of which the run has a copy under a name of its own."""
-    kept = load_plan(folder / ARCHITECTURE, Diagnostics()) if parts.network.plan is not None else None
+    kept = load_plan(folder / ARCHITECTURE, Diagnostics()) if checked.network.plan is not None else None
     if kept is None:
         return True
     image = next(iter(kept.inputs.values())).shape[1:]
-    network = network_of(resolved, Diagnostics(), input_shape=image)
+    network = network_of(checked.resolved, Diagnostics(), input_shape=image)
     return network is not None and network.plan is not None and not diff_plans(kept, network.plan)
 
 
@@ -100,38 +101,34 @@ def resume_command(resolved: Resolved, folder: Path, options: RunOptions) -> str
     return shlex.join([*words, "--resume"])
 
 
-def take_up(folder: RunFolder, resolved: Resolved, parts: Checked) -> tuple[Resolved, Checked, str]:
+def take_up(folder: RunFolder, checked: Checked) -> tuple[Checked, str]:
     """The recipe to go on with, a rate that was found put in, and how things stand: `begin`, `resume` or `finished`.
 
     Raises ConfigError where the recipe is not the one that the run began with.
     """
     stored = _stored(folder.path)
     if stored is None:
-        return resolved, parts, "begin"
-    resolved, parts, own, is_written = _as_begun(folder.path, resolved, parts, stored)
+        return checked, "begin"
+    checked, own, is_written = _as_begun(folder.path, checked, stored)
     _require_same(stored, own, folder, is_written)
-    complete_now = complete(resolved, parts)
+    complete_now = complete(checked)
     document = with_own_defaults(complete_now, stored, is_written, but=FREE)
     if diff_documents(complete_now, document):
-        resolved = with_document(resolved, document)
-        parts = recheck(resolved)
-    return resolved, parts, "finished" if _is_finished(folder, resolved) else "resume"
+        checked = recheck(with_document(checked.resolved, document))
+    return checked, "finished" if _is_finished(folder, checked.recipe) else "resume"
 
 
-def _as_begun(
-    folder: Path, resolved: Resolved, parts: Checked, stored: Mapping
-) -> tuple[Resolved, Checked, Mapping, IsWritten]:
+def _as_begun(folder: Path, checked: Checked, stored: Mapping) -> tuple[Checked, Mapping, IsWritten]:
     """The recipe with the rate that a run found, if any; then complete, with the run's own defaults.
 
     The last says what was written of the run's recipe.
     """
-    found = saved_range_test(folder) if parts.optimization.finds_lr else None
+    found = saved_range_test(folder) if checked.optimization.finds_lr else None
     if found is not None:
-        resolved = with_lr(resolved, found.lr)
-        parts = recheck(resolved)
+        checked = with_lr(checked, found.lr)
     is_written = written_in(folder)
-    own = with_own_defaults(resolved_document(resolved, parts), stored, is_written, but=FREE)
-    return resolved, parts, own, is_written
+    own = with_own_defaults(resolved_document(checked), stored, is_written, but=FREE)
+    return checked, own, is_written
 
 
 def require_same_beginning(folder: Path, network: Network, fingerprint: str, say: Say) -> None:
@@ -187,12 +184,12 @@ def _stored(folder: Path) -> Mapping | None:
     return read_file(folder / RESOLVED, Diagnostics()) if is_run(folder) else None
 
 
-def _is_finished(folder: RunFolder, resolved: Resolved) -> bool:
+def _is_finished(folder: RunFolder, recipe: Recipe) -> bool:
     """Whether the result is of a training as long as the recipe's; that of a shorter one stands until its own is made.
 
     `resolved.yaml` cannot tell: it has the longer training from the moment that one begins.
     """
-    epochs, most = resolved.recipe.train.epochs, resolved.recipe.train.max_steps
+    epochs, most = recipe.train.epochs, recipe.train.max_steps
     if not folder.result.is_file():
         return False
     result = read_result(folder.path)

@@ -49,12 +49,12 @@ from zoo.train import (
 from zoo.train.shelf import Shelf
 
 
-def prepare(recipe: str, options: RunOptions, settle: Settle) -> tuple[Resolved, Checked]:
+def prepare(recipe: str, options: RunOptions, settle: Settle) -> Checked:
     """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
     diagnostics = Diagnostics()
     found = checked_recipe(recipe, diagnostics, overrides=options.overrides)
     if found is not None:
-        require_installed(found[0], diagnostics)
+        require_installed(found.resolved, diagnostics)
     settle(diagnostics)
     assert found is not None
     return found
@@ -66,13 +66,13 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
     Of several ranks the first alone writes. Raises the errors of :mod:`zoo.errors`, each of which knows its exit code.
     """
     started = time.perf_counter()
-    resolved, parts = prepare(recipe, options, settle)
-    options = options.joined(parts.data.worker_timeout)
-    folder, has_begun = _folder(resolved, parts, options)
+    checked = prepare(recipe, options, settle)
+    options = options.joined(checked.data.worker_timeout)
+    folder, has_begun = _folder(checked, options)
     if folder is None or not has_begun:
-        return _run(folder, resolved, parts, options, note, started)
+        return _run(folder, checked, options, note, started)
     with folder if options.ranks.is_first else contextlib.nullcontext():
-        resolved, parts, state = take_up(folder, resolved, parts)
+        checked, state = take_up(folder, checked)
         if len(set(options.ranks.gather(state))) > 1:  # all have read the folder: the first may write to it
             raise UsageError("the ranks find different things in the run folder", help="take a disk that all share")
         if state == "finished":
@@ -80,18 +80,18 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
             why = f"it stopped early, after epoch {result.get('epochs')}, and " if result.get("stopped_early") else ""
             note(f"the run in {folder.path} is finished: {why}there is nothing to resume")
             if options.ranks.is_first:
-                _report_late(folder, resolved, options, note)
+                _report_late(folder, checked, options, note)
             return result
-        return _run(folder, resolved, parts, options, note, started)
+        return _run(folder, checked, options, note, started)
 
 
-def _folder(resolved: Resolved, parts: Checked, options: RunOptions) -> tuple[RunFolder | None, bool]:
+def _folder(checked: Checked, options: RunOptions) -> tuple[RunFolder | None, bool]:
     """The run's folder where there is one yet, as the first rank finds it, and whether a run has begun there."""
 
     def find() -> tuple[str | None, bool]:
-        folder = folder_of(RUNS, resolved, parts, options)
+        folder = folder_of(RUNS, checked, options)
         if folder is None:
-            RunFolder.require_room(RUNS, resolved.recipe.name)
+            RunFolder.require_room(RUNS, checked.recipe.name)
         return (None, False) if folder is None else (str(folder.path), folder.has_begun)
 
     path, has_begun = options.ranks.told(find)
@@ -130,16 +130,14 @@ def _saying_how_to_go_on(folder: RunFolder, resolved: Resolved, options: RunOpti
         ) from None
 
 
-def _run(
-    folder: RunFolder | None, resolved: Resolved, parts: Checked, options: RunOptions, note: Say, started: float
-) -> dict[str, Any]:
-    dataset = _opened(resolved, options, folder.path if folder is not None and options.resume else None)
-    resolved, parts, found = find_and_set(resolved, parts, dataset, options, note)
+def _run(folder: RunFolder | None, checked: Checked, options: RunOptions, note: Say, started: float) -> dict[str, Any]:
+    dataset = _opened(checked.resolved, options, folder.path if folder is not None and options.resume else None)
+    checked, found = find_and_set(checked, dataset, options, note)
     is_resumed = folder is not None and options.resume and not Shelf(folder.checkpoints).is_empty
-    built = build(resolved, parts, dataset, options, with_weights=not is_resumed)
+    built = build(checked, dataset, options, with_weights=not is_resumed)
     if is_resumed and folder is not None:
         require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)
-        require_same_teacher(folder.path, resolved, built.base.teacher)
+        require_same_teacher(folder.path, checked.resolved, built.base.teacher)
     for line in built.notes:
         note(line)
     if not options.ranks.is_first:
@@ -149,15 +147,15 @@ def _run(
         return _result_of_first(options, dict)
     with contextlib.ExitStack() as stack:
         if folder is None:
-            folder = stack.enter_context(RunFolder.create(RUNS, resolved.recipe.name))
+            folder = stack.enter_context(RunFolder.create(RUNS, checked.recipe.name))
         elif not folder.is_held:  # it was empty, and has to be so still
             folder = stack.enter_context(RunFolder.at(folder.path))
         if found is not None:
             save_range_test(folder.path, found)
         elif options.resume:
             found = saved_range_test(folder.path)
-        write_beginning(folder, resolved, parts, built, options, found.as_facts() if found is not None else None)
-        run = _Run(folder, resolved, parts, found, options, note)
+        write_beginning(folder, checked, built, options, found.as_facts() if found is not None else None)
+        run = _Run(folder, checked, found, options, note)
         # Told when all is done: the others' end would be taken for the whole command's.
         return _result_of_first(options, lambda: run.train(built, started))
 
@@ -174,20 +172,19 @@ class _Run:
     """A run that has its folder: it trains, and reports of what came out."""
 
     folder: RunFolder
-    resolved: Resolved
-    parts: Checked
+    checked: Checked
     found: Found | None
     options: RunOptions
     note: Say
 
     def train(self, built: Built, started: float) -> dict[str, Any]:
         """Trains, tests and reports; returns what `result.json` holds. ``started`` is when the command did."""
-        folder, recipe, training = self.folder, self.resolved.recipe, built.training
+        folder, recipe, training = self.folder, self.checked.recipe, built.training
         training.folder, training.resume = folder, self.options.resume
         setup_seconds = time.perf_counter() - started
         with contextlib.ExitStack() as stack:
             progress = stack.enter_context(ConsoleProgress(quiet=self.options.quiet, said=self.options.said))
-            trackers = stack.enter_context(trackers_of(self.resolved, self.parts, folder, progress))
+            trackers = stack.enter_context(trackers_of(self.checked, folder, progress))
             finished = self._fitted(training, [MetricsFile(folder), progress, trackers])
             progress.close()
             assert training.final is not None
@@ -210,7 +207,8 @@ class _Run:
     def _fitted(self, training: Training, listeners: list[Listener]) -> TrainingFinished:
         """Goes through the training while console, metrics files and trackers listen."""
         finished: TrainingFinished | None = None
-        with _recording_the_end(self.folder), _saying_how_to_go_on(self.folder, self.resolved, self.options):
+        resolved = self.checked.resolved
+        with _recording_the_end(self.folder), _saying_how_to_go_on(self.folder, resolved, self.options):
             for event in fit(training):
                 for listener in listeners:
                     listener(event)
@@ -220,13 +218,13 @@ class _Run:
 
     def report(self, dataset: Dataset, base: Foundation, evaluation: Evaluation, *, steps: int) -> None:
         """Records and renders the reports. What fails here is told; the run, which went well, is not lost."""
-        recipe, folder, note = self.resolved.recipe, self.folder, self.note
+        recipe, folder, note = self.checked.recipe, self.folder, self.note
         if not recipe.reports:
             return
         with _costing_no_result(folder, note):
             from zoo.report import Finished, record, render
 
-            transforms = self.parts.train_transforms, self.parts.eval_transforms
+            transforms = self.checked.train_transforms, self.checked.eval_transforms
             remarks = record(
                 folder.path,
                 Finished(base.module, dataset, base.train, base.test, *transforms, evaluation),
@@ -252,14 +250,14 @@ def _costing_no_result(folder: RunFolder, note: Say) -> Iterator[None]:
         note(f"warning: the report could not be made: {in_a_line(error)}; try `zoo report {folder.path}`")
 
 
-def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, note: Say) -> None:
+def _report_late(folder: RunFolder, checked: Checked, options: RunOptions, note: Say) -> None:
     """Makes the reports of a finished run that was killed before they were recorded: its last weights are tested again.
 
     The run is opened from its own folder, so that what is tested is what was trained.
     """
     from zoo.report.evidence import has_evidence
 
-    recipe, steps = resolved.recipe, read_result(folder.path).get("steps", 0)
+    recipe, steps = checked.recipe, read_result(folder.path).get("steps", 0)
     if not recipe.reports or has_evidence(folder.path, steps):
         return
     note("its report was not made yet: testing its last weights for it")
@@ -267,5 +265,5 @@ def _report_late(folder: RunFolder, resolved: Resolved, options: RunOptions, not
         opened = open_run(str(folder.path), device=options.device, data_dir=options.data_dir)
         base = opened.base
         evaluation = evaluate(base.module, base.test, base.loss, runtime=base.runtime, tta=recipe.eval.tta, keep=True)
-        run = _Run(folder, resolved, opened.parts, saved_range_test(folder.path), options, note)
+        run = _Run(folder, checked, saved_range_test(folder.path), options, note)
         run.report(opened.dataset, base, evaluation, steps=steps)

@@ -105,7 +105,7 @@ def _check(recipe: str, options: RunOptions) -> None:
     diagnostics = Diagnostics()
     found = checked_recipe(recipe, diagnostics, overrides=options.overrides)
     if found is not None:
-        check_against_data(*found, diagnostics)
+        check_against_data(found, diagnostics)
     raise_if_errors(diagnostics)
 
 

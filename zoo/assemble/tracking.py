@@ -36,14 +36,14 @@ def require_installed(resolved: Resolved, diagnostics: Diagnostics) -> None:
             )
 
 
-def trackers_of(resolved: Resolved, parts: Checked, folder: RunFolder, say: Callable[[Event], None]) -> Trackers:
+def trackers_of(checked: Checked, folder: RunFolder, say: Callable[[Event], None]) -> Trackers:
     """A run's trackers; ``say`` takes what they tell, as messages."""
-    tracking, recipe = resolved.recipe.tracking, resolved.recipe.name
+    tracking, recipe = checked.recipe.tracking, checked.recipe.name
     trackers = [
         *([TensorBoardFiles()] if tracking.tensorboard else []),
         *([TrackerProcess("wandb", "W&B")] if tracking.wandb else []),
         *([TrackerProcess("mlflow", "MLflow")] if tracking.mlflow else []),
     ]
-    config = plain(resolved_document(resolved, parts)) if trackers else {}
+    config = plain(resolved_document(checked)) if trackers else {}
     run = TrackedRun(recipe, f"{recipe}/{folder.path.name}", str(folder.path), config)
     return Trackers(trackers, run, folder, say)

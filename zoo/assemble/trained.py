@@ -65,14 +65,14 @@ def open_run(
 ) -> TrainedRun:
     """Opens a run and its data set. Raises CheckpointError, DataError, ConfigError."""
     path, checkpoint = run_and_checkpoint(run, checkpoint)
-    resolved, parts = recipe_of(path)
+    checked = recipe_of(path)
     options = RunOptions(device=device, data_dir=data_dir, last_opened=last_opened)
-    dataset = open_data(resolved, options)
-    base = lay_foundation(resolved, parts, dataset, options, with_weights=False)
+    dataset = open_data(checked.resolved, options)
+    base = lay_foundation(checked, dataset, options, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
-    data, shape = describe_data(dataset, parts.eval_transforms), image_shape(base.test)
+    data, shape = describe_data(dataset, checked.eval_transforms), image_shape(base.test)
     module = base.module.eval()
-    return TrainedRun(path, checkpoint, resolved, parts, data, base.runtime, base.network, module, shape, dataset, base)
+    return TrainedRun(path, checkpoint, checked, data, base.runtime, base.network, module, shape, dataset, base)
 
 
 def evaluate_run(
@@ -108,7 +108,7 @@ def require_views(tta: str | None) -> None:
 
 def views_of(opened: TrainedRun, tta: str | None) -> TTA:
     """The views of a test, the recipe's unless others are asked for. Raises UsageError for such as cannot be."""
-    views: Any = tta or opened.resolved.recipe.eval.tta
+    views: Any = tta or opened.checked.recipe.eval.tta
     if refusal := refused_views(views, opened.input_shape):
         raise UsageError(f"--tta {refusal}, not {list(opened.input_shape)}")
     found: TTA = views
@@ -194,7 +194,7 @@ def network_images(opened: TrainedNetwork, files: Sequence[Path]) -> Tensor:
     if opened.data.one_size:
         pixels = [resized(image, height, width) for image in pixels]
     names = [str(file) for file in files]
-    return seen_by_network(pixels, names, opened.resolved, opened.parts, opened.data, opened.runtime)
+    return seen_by_network(pixels, names, opened.checked, opened.data, opened.runtime)
 
 
 def resized(image: Image, height: int, width: int) -> Image:

@@ -56,7 +56,7 @@ def config(
     found = checked_recipe(recipe, diagnostics, overrides=read_sets(sets or ()))
     session.settle(diagnostics)
     assert found is not None
-    document = complete(*found)
+    document = complete(found)
     session.show({"recipe": plain(document), "origins": origins(document)}, annotated(document))
 
 

@@ -15,7 +15,6 @@ from loops.task import Augment, Task
 from zoo.assemble.build import open_data
 from zoo.assemble.check import Checked
 from zoo.assemble.options import RunOptions
-from zoo.assemble.resolve import Resolved
 from zoo.assemble.run import prepare
 from zoo.data import Dataset, TransformSpec
 from zoo.data.dataset import ArraySplit
@@ -63,45 +62,45 @@ def make_task(
     Raises UsageError for a recipe that has parts which not every form knows.
     """
     options = RunOptions(sets=(*sets, *_even(length, augmented=augmented)), device=device, data_dir=data_dir)
-    resolved, parts = prepare(recipe, options, settle)
-    _require_plain(resolved, parts)
-    assert parts.network.plan is not None
-    dataset, in_full = _data(resolved, parts, options, length.steps * parts.data.batch_size)
+    checked = prepare(recipe, options, settle)
+    _require_plain(checked)
+    assert checked.network.plan is not None
+    dataset, in_full = _data(checked, options, length.steps * checked.data.batch_size)
     assert dataset.train.images is not None
-    settings = resolved.recipe.train
+    settings = checked.recipe.train
     runtime = Runtime.choose(device, settings.precision)
     if runtime.precision == "fp16":
         raise UsageError("the forms know fp32 and bf16", help="--set train.precision=fp32")
-    torch.manual_seed(resolved.recipe.seed)
-    network = parts.network.build()
+    torch.manual_seed(checked.recipe.seed)
+    network = checked.network.build()
     state = network.state_dict()
-    shape = next(iter(parts.network.inputs.values()))
+    shape = next(iter(checked.network.inputs.values()))
     if runtime.precision == "bf16" and runtime.device.type == "cpu" and misread_layer(network, torch.zeros(1, *shape)):
         raise UsageError("zoo would leave bf16 for this network, the others not", help="--set train.precision=fp32")
-    optimizer = resolved.recipe.optimizer
+    optimizer = checked.recipe.optimizer
     assert isinstance(optimizer, dict)
-    summary = summarize(parts.network.build("meta"), parts.network.inputs, name=parts.network.name)
+    summary = summarize(checked.network.build("meta"), checked.network.inputs, name=checked.network.name)
     task = Task(
         recipe=recipe,
         sets=options.sets,
-        source=eject(parts.network.plan),
+        source=eject(checked.network.plan),
         weights=safetensors.torch.save(state),
         images=dataset.train.images,
         labels=dataset.train.labels,
         classes=dataset.classes,
         mean=dataset.mean,
         std=dataset.std,
-        augment=augment_of(parts.train_transforms, parts.network.inputs),
-        loss=(parts.loss.name, parts.loss.arguments),
+        augment=augment_of(checked.train_transforms, checked.network.inputs),
+        loss=(checked.loss.name, checked.loss.arguments),
         optimizer=(optimizer["name"], {key: value for key, value in optimizer.items() if key != "name"}),
-        batch_size=parts.data.batch_size,
+        batch_size=checked.data.batch_size,
         steps=length.steps,
         turns=length.turns,
         device=str(runtime.device),
         precision=runtime.precision,
         threads=threads or torch.get_num_threads(),
         workers=workers,
-        log_every=max(1, min(50, in_full // parts.data.batch_size // 20)),
+        log_every=max(1, min(50, in_full // checked.data.batch_size // 20)),
         shared_data=shared_data,
         clock=clock,
     )
@@ -119,12 +118,12 @@ def _even(length: Length, *, augmented: bool) -> tuple[str, ...]:
     return sets if augmented else (*sets, "transforms.train=[Normalize]")
 
 
-def _require_plain(resolved: Resolved, parts: Checked) -> None:
+def _require_plain(checked: Checked) -> None:
     """Raises UsageError where not every form could do the same."""
-    recipe = resolved.recipe
+    recipe = checked.recipe
     settings = recipe.train
     extras = (settings.ema, settings.lookahead, settings.swa, settings.grad_clip)
-    if parts.network.plan is None or recipe.model.weights is not None:
+    if checked.network.plan is None or recipe.model.weights is not None:
         raise UsageError("the network must be an architecture of zoo's, and untrained")
     if any(extra is not None for extra in extras) or settings.accumulate > 1:
         raise UsageError("the forms know no averaged weights, no clipping and no accumulation")
@@ -133,16 +132,16 @@ def _require_plain(resolved: Resolved, parts: Checked) -> None:
         raise UsageError("the forms know one optimizer with one group of parameters")
 
 
-def _data(resolved: Resolved, parts: Checked, options: RunOptions, count: int) -> tuple[Dataset, int]:
+def _data(checked: Checked, options: RunOptions, count: int) -> tuple[Dataset, int]:
     """So many training images as a data set of their own, and how many there are in full."""
-    if options.data_dir is not None or parts.data.source in NEEDS_NO_FILES:
-        found = open_data(resolved, options)
+    if options.data_dir is not None or checked.data.source in NEEDS_NO_FILES:
+        found = open_data(checked.resolved, options)
         if found.train.images is None:
             raise UsageError("the images must be of one size and fit into memory")
         these = np.arange(count) % len(found.train)  # a small set's images come more than once
         split = ArraySplit(found.train.images[these], found.train.labels[these])
         return Dataset(found.name, split, split, found.classes), len(found.train)
-    (channels, height, width), (_, classes) = next(iter(parts.network.inputs.values())), parts.network.output_shape
+    (channels, height, width), (_, classes) = next(iter(checked.network.inputs.values())), checked.network.output_shape
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, height, width, channels), dtype=np.uint8)
     split = ArraySplit(images, random.integers(0, classes, count))
