@@ -73,11 +73,11 @@ def test_a_loss_for_another_number_of_classes(recipe: Path) -> None:
 
 
 def test_balanced_weights_are_of_the_training_images(recipe: Path) -> None:
-    options = RunOptions(sets=("loss.weight=balanced", "data.validation=0.1"), quiet=True)
+    options = RunOptions(sets=("loss.weight=balanced", "data.validation=0.1"))
     checked = prepare(str(recipe), options, raise_if_errors)
-    dataset = open_data(checked.resolved, options)
+    dataset = open_data(checked.resolved)
     counts = torch.bincount(torch.from_numpy(dataset.train.labels)).float()
-    loss = lay_foundation(checked, dataset, options).loss
+    loss = lay_foundation(checked, dataset, "auto").loss
     torch.testing.assert_close(loss.weight, counts.sum() / (10 * counts))
 
 
@@ -138,9 +138,9 @@ def test_bf16_is_left_where_its_gradient_is_wrong(recipe: Path, asked: str, monk
     model = next(line for line in text.splitlines() if line.startswith("model:"))
 
     def foundation() -> Foundation:
-        options = RunOptions(device="cpu", sets=(f"train.precision={asked}",))
+        options = RunOptions(sets=(f"train.precision={asked}",))
         checked = prepare(str(recipe), options, raise_if_errors)
-        return lay_foundation(checked, open_data(checked.resolved, options), options)
+        return lay_foundation(checked, open_data(checked.resolved), "cpu")
 
     assert foundation().runtime.precision == "bf16"  # the control: no map of this network is as small
     recipe.write_text(text.replace(model, "model: {timm: test_resnet, in_chans: 1}"))

@@ -14,15 +14,13 @@ import torch
 from tests.conftest import CheckGolden
 from zoo.assemble.benching import bench_recipe_engine
 from zoo.assemble.build import Foundation, lay_foundation, open_data, with_teacher
-from zoo.assemble.check import checked_recipe
 from zoo.assemble.dry_run import dry_run
 from zoo.assemble.max_lr import Found, run_range_test
 from zoo.assemble.opening import open_described
 from zoo.assemble.options import RunOptions
-from zoo.assemble.run import run_recipe
+from zoo.assemble.run import prepare, run_recipe
 from zoo.assemble.trained import evaluate_run
 from zoo.cli import main
-from zoo.diagnostics import Diagnostics
 from zoo.errors import CheckpointError, ConfigError, raise_if_errors
 from zoo.train import read_checkpoint
 from zoo.train.distillation import Teacher
@@ -77,12 +75,9 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def foundation(*sets: str) -> Foundation:
-    diagnostics, options = Diagnostics(), RunOptions(sets=sets)
-    checked = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
-    raise_if_errors(diagnostics)
-    assert checked is not None
-    dataset = open_data(checked.resolved, options)
-    return with_teacher(lay_foundation(checked, dataset, options), checked, dataset)
+    checked = prepare("small.yaml", RunOptions(sets=sets), raise_if_errors)
+    dataset = open_data(checked.resolved)
+    return with_teacher(lay_foundation(checked, dataset, "auto"), checked, dataset)
 
 
 def test_a_run_records_its_teacher_and_goes_on_bit_for_bit(folder: Path) -> None:
@@ -234,14 +229,11 @@ def test_the_dry_run_and_the_range_test_ask_the_teacher(folder: Path) -> None:
     assert estimate.loss != alone.loss
 
     options = RunOptions(("optimizer={name: SGD, lr: {find: {steps: 20, start_lr: 0.001}}}",))
-    diagnostics = Diagnostics()
-    checked = checked_recipe("small.yaml", diagnostics, overrides=options.overrides)
-    raise_if_errors(diagnostics)
-    assert checked is not None
-    dataset = open_data(checked.resolved, options)
+    checked = prepare("small.yaml", options, raise_if_errors)
+    dataset = open_data(checked.resolved)
 
     def find() -> Found:
-        return run_range_test(checked, dataset, options, lambda text: None)
+        return run_range_test(checked, dataset, "auto", lambda text: None)
 
     assert find().range_test.raw_losses[0] == pytest.approx(estimate.loss, rel=1e-4)
     assert not find().is_new  # kept in the cache

@@ -115,8 +115,8 @@ SAME = {"the epochs": "train.epochs=2", "the schedule": "schedule.pct_start=0.4"
 def key_of(recipe: Path, *sets: str) -> dict[str, Any]:
     options = RunOptions(sets=(FIND, "train.precision=fp32", *sets))  # not what this CPU would choose
     checked = prepare(str(recipe), options, raise_if_errors)
-    dataset = open_data(checked.resolved, options)
-    base = lay_foundation(checked, dataset, options)
+    dataset = open_data(checked.resolved)
+    base = lay_foundation(checked, dataset, "auto")
     optimization = checked.optimization.build_for_range_test(base.module, Diagnostics())
     return dependencies(checked, dataset, base, optimization)
 

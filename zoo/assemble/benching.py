@@ -30,9 +30,9 @@ from zoo.summary import summarize
 def bench_recipe_engine(recipe: str, options: RunOptions, settle: Settle) -> EngineBench:
     """The engine with a recipe's network and data against a bare loop; nothing is written."""
     checked = prepare(recipe, options, settle)
-    dataset = open_data(checked.resolved, options)
+    dataset = open_data(checked.resolved, data_dir=options.data_dir, quiet=options.quiet)
     checked = with_some_lr(checked)
-    built = build(checked, dataset, options)
+    built = build(checked, dataset, options.device)
     bare = _bare(built.base.network)
     freeze_as_said(checked.resolved, bare)
     recompute(bare, checkpointed(checked.resolved, built.base.module))
@@ -51,7 +51,7 @@ def bench_recipe_transforms(recipe: str, options: RunOptions, settle: Settle) ->
     Raises UsageError where there is no batched form to compare.
     """
     checked = prepare(recipe, options, settle)
-    dataset = open_data(checked.resolved, options)
+    dataset = open_data(checked.resolved, data_dir=options.data_dir, quiet=options.quiet)
     batches = partial(
         make_batches,
         dataset.train,

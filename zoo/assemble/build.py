@@ -31,11 +31,10 @@ from zoo.assemble.image_sizes import check_network, sizes_before_opening, sizes_
 from zoo.assemble.losses import fitting_loss
 from zoo.assemble.networks import Network, Shape
 from zoo.assemble.norm_statistics import freeze_as_said
-from zoo.assemble.options import RunOptions
 from zoo.assemble.plugins import reload_elsewhere
 from zoo.assemble.precision import settle_precision
 from zoo.assemble.resolve import Resolved
-from zoo.data import Batches, Dataset, make_batches, open_dataset
+from zoo.data import Batches, Dataset, LastOpened, make_batches, open_dataset
 from zoo.data.progressive import Size, stretches
 from zoo.diagnostics import Diagnostic, Diagnostics, and_more
 from zoo.errors import CheckpointError, ConfigError, DataError, UsageError, raise_if_errors
@@ -46,7 +45,7 @@ from zoo.optim import EMA, SWA, Lookahead
 from zoo.optim.frozen_statistics import into_training
 from zoo.train import Averaging, Runtime, Steps, Training, count_steps
 from zoo.train.distillation import Distillation
-from zoo.train.ranks import Ranks
+from zoo.train.ranks import ALONE, Ranks
 from zoo.train.state import seed_everything
 
 SMALLEST_EVAL_BATCH = 500
@@ -84,37 +83,47 @@ class Built:
     notes: tuple[str, ...]  # the foundation's, and of a training's length that only the open data could tell
 
 
-def open_data(resolved: Resolved, options: RunOptions, run: Path | None = None) -> Dataset:
+def open_data(
+    resolved: Resolved,
+    *,
+    data_dir: Path | None = None,
+    run: Path | None = None,
+    quiet: bool = False,
+    last: LastOpened | None = None,
+) -> Dataset:
     """Opens the recipe's data set; of a run's `resolved.yaml` also where the run found it.
 
-    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere. Raises what :func:`open_dataset`
-    does: ConfigError, UsageError and DataError.
+    ``run`` is the folder of the run that goes on with a recipe which lies elsewhere; the others are as for
+    :func:`open_dataset`. Raises what that does: ConfigError, UsageError and DataError.
     """
     run = run or (resolved.path.parent if resolved.path.name == RESOLVED else None)
     return open_dataset(
         resolved.section("data"),
-        data_dir=options.data_dir,
+        data_dir=data_dir,
         known=None if run is None else data_folder(run),
         seed=resolved.recipe.seed,
-        quiet=options.quiet,
-        last=options.last_opened,
+        quiet=quiet,
+        last=last,
     )
 
 
-def lay_foundation(checked: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True) -> Foundation:
+def lay_foundation(
+    checked: Checked, dataset: Dataset, device: str, *, ranks: Ranks = ALONE, with_weights: bool = True
+) -> Foundation:
     """Builds batches and network from the recipe's seed. Raises ConfigError and DataError where they do not fit.
 
+    ``device`` is what `--device` says; of the ``ranks`` that train together this process is one.
     ``with_weights=False`` leaves the recipe's `weights` and initialisers from images out: a checkpoint follows.
     """
     resolved, recipe = checked.resolved, checked.recipe
     settings = recipe.train
     runtime = Runtime.choose(
-        options.device,
+        device,
         settings.precision,
         settings.channels_last,
         settings.compile,
         settings.deterministic,
-        options.ranks,
+        ranks,
     )
     with (
         placed(resolved.section("data"), "drop_last", DataError),
@@ -122,7 +131,7 @@ def lay_foundation(checked: Checked, dataset: Dataset, options: RunOptions, *, w
     ):
         train, validation, test = _batches(checked, dataset, runtime.device)
     network = fitting_network(checked, dataset, image_shape(test))
-    if with_weights and network.download is not None and options.ranks.is_first:
+    if with_weights and network.download is not None and ranks.is_first:
         print(network.download, file=sys.stderr, flush=True)
     seed_everything(recipe.seed)
     with placed(resolved.section("model"), "weights", CheckpointError):
@@ -170,18 +179,19 @@ def with_teacher(base: Foundation, checked: Checked, dataset: Dataset) -> Founda
     return replace(base, teacher=teacher, distillation=distillation, notes=(*base.notes, *teacher.notes))
 
 
-def build(checked: Checked, dataset: Dataset, options: RunOptions, *, with_weights: bool = True) -> Built:
+def build(checked: Checked, dataset: Dataset, device: str, *, ranks: Ranks = ALONE, with_weights: bool = True) -> Built:
     """Builds everything that trains. Raises ConfigError and DataError where recipe and data do not fit.
 
-    ``with_weights=False`` is for a run that a checkpoint follows, as in :func:`lay_foundation`.
+    ``device`` and ``ranks`` are as in :func:`lay_foundation`; ``with_weights=False`` is for a run that a checkpoint
+    follows.
     """
-    base = lay_foundation(checked, dataset, options, with_weights=with_weights)
+    base = lay_foundation(checked, dataset, device, ranks=ranks, with_weights=with_weights)
     base = with_image_sizes(base, checked)
     resolved, settings = checked.resolved, checked.recipe.train
     refuse_single_images(resolved, base)
     checkpoint_as_said(resolved, base.module)
     base = with_teacher(base, checked, dataset)
-    options.ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
+    ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     steps = count_steps(base.train.steps, settings)
     diagnostics, epochs = Diagnostics(), steps.total / steps.per_epoch
     check_views(resolved, base.network.input_shape, diagnostics)
@@ -203,9 +213,9 @@ def build(checked: Checked, dataset: Dataset, options: RunOptions, *, with_weigh
         distillation=base.distillation,
         image_sizes=base.image_sizes,
         optimization=optimization,
-        train=_part(base.train, options.ranks),
-        test=_part(base.test, options.ranks),
-        validation=base.validation and _part(base.validation, options.ranks),
+        train=_part(base.train, ranks),
+        test=_part(base.test, ranks),
+        validation=base.validation and _part(base.validation, ranks),
         runtime=base.runtime,
         settings=settings,
         evaluation=checked.recipe.eval,

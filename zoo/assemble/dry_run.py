@@ -152,9 +152,7 @@ class Estimate:
 
 def with_some_lr(checked: Checked) -> Checked:
     """The recipe with some learning rate where a run would find one first: what is timed does not depend on it."""
-    if not checked.optimization.finds_lr:
-        return checked
-    return with_lr(checked, PLACEHOLDER_LR)
+    return with_lr(checked, PLACEHOLDER_LR) if checked.optimization.finds_lr else checked
 
 
 def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Estimate:
@@ -163,10 +161,10 @@ def dry_run(recipe: str, options: RunOptions, settle: Settle, note: Say) -> Esti
     ``note`` is told what the run would say of its data and its weights.
     """
     checked = prepare(recipe, options, settle)
-    dataset = open_data(checked.resolved, options)
+    dataset = open_data(checked.resolved, data_dir=options.data_dir, quiet=options.quiet)
     declared = checked.optimization
     checked = with_some_lr(checked)
-    built = build(checked, dataset, options)
+    built = build(checked, dataset, options.device)
     for line in built.notes:
         note(line)
     training, settings = built.training, built.training.settings

@@ -88,8 +88,8 @@ def find_learning_rate(
     checked = prepare(recipe, options, settle)
     if out is not None:
         make_folder(out)
-    dataset = open_data(checked.resolved, options)
-    found = run_range_test(checked, dataset, options, note, tell_of=note)
+    dataset = open_data(checked.resolved, data_dir=options.data_dir, quiet=options.quiet)
+    found = run_range_test(checked, dataset, options.device, note, cache=options.cache, tell_of=note)
     if out is None:
         return FoundRate(found)
     figure = out / f"lr_find_{checked.recipe.name}.png"

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from zoo.layout import RANGE_TEST
 from zoo.models import parameter_depths
 from zoo.optim import FindSettings, LRRangeTest, Optimization, lr_range_test
 from zoo.train.console import clock
-from zoo.train.ranks import ALONE
+from zoo.train.ranks import Ranks
 from zoo.train.runtime import machine_faults
 from zoo.train.step import apply_gradients
 from zoo.train.training import objective
@@ -80,20 +81,21 @@ def find_and_set(checked: Checked, dataset: Dataset, options: RunOptions, note: 
     """Runs the range test where the recipe asks for it, and puts the number it found into the recipe."""
     if not checked.optimization.finds_lr:
         return checked, None
-    found = _of_first_rank(lambda alone: run_range_test(checked, dataset, alone, note), options)
+    find = partial(run_range_test, checked, dataset, options.device, note, cache=options.cache)
+    found = _of_first_rank(find, options.ranks)
     return with_lr(checked, found.lr), found
 
 
-def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> Found:
+def _of_first_rank(find: Callable[[], Found], ranks: Ranks) -> Found:
     """Of several ranks the first runs the test, on whole batches: its outcome is that of one device."""
-    if options.ranks.is_alone:
-        return find(options)
+    if ranks.is_alone:
+        return find()
 
     def tell() -> dict[str, Any]:
-        found = find(replace(options, ranks=ALONE))
+        found = find()
         return {**asdict(found), "kept": found.kept and str(found.kept)}
 
-    facts = options.ranks.told(tell)
+    facts = ranks.told(tell)
     kept = facts["kept"] and Path(facts["kept"])
     return Found(range_test_of(facts["range_test"]), facts["lr"], kept, facts["is_new"])
 
@@ -101,17 +103,18 @@ def _of_first_rank(find: Callable[[RunOptions], Found], options: RunOptions) -> 
 def run_range_test(
     checked: Checked,
     dataset: Dataset,
-    options: RunOptions,
+    device: str,
     note: Say,
     *,
+    cache: bool = True,
     tell_of: Say = lambda text: None,
 ) -> Found:
-    """The LR range test of a recipe, in isolation; from the cache where it was run before.
+    """The LR range test of a recipe on one device, in isolation; from the ``cache`` where it was run before.
 
     ``tell_of`` gets what there is to say of data and weights, which a training that follows says itself.
     Raises what :func:`lay_foundation` and :func:`refuse_single_images` raise.
     """
-    base = with_image_sizes(lay_foundation(checked, dataset, options), checked)
+    base = with_image_sizes(lay_foundation(checked, dataset, device), checked)
     base = with_teacher(base, checked, dataset)
     for line in base.notes:
         tell_of(line)
@@ -121,7 +124,7 @@ def run_range_test(
     if any_loaded():  # a plugin's code could change what it does
         return _ran(checked, base, optimization, note)
     kept = KeptRangeTest(dependencies(checked, dataset, base, optimization), note)
-    known = kept.read() if options.cache else None
+    known = kept.read() if cache else None
     if known is not None:
         known = known.by(checked.optimization.find_settings.rule)
         note(f"LR range test: {known.chosen:.6g} ({known.rule}), run before and kept in {kept.path}")

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,12 @@ def _folder(checked: Checked, options: RunOptions) -> tuple[RunFolder | None, bo
 
 def _opened(resolved: Resolved, options: RunOptions, run: Path | None) -> Dataset:
     """The data; of several ranks the first opens it first, which may have to download it."""
+    open_it = partial(
+        open_data, resolved, data_dir=options.data_dir, run=run, quiet=options.quiet, last=options.last_opened
+    )
     opened: list[Dataset] = []
-    options.ranks.told(lambda: opened.append(open_data(resolved, options, run)))
-    return opened[0] if opened else open_data(resolved, options, run)
+    options.ranks.told(lambda: opened.append(open_it()))
+    return opened[0] if opened else open_it()
 
 
 @contextlib.contextmanager
@@ -134,7 +138,7 @@ def _run(folder: RunFolder | None, checked: Checked, options: RunOptions, note: 
     dataset = _opened(checked.resolved, options, folder.path if folder is not None and options.resume else None)
     checked, found = find_and_set(checked, dataset, options, note)
     is_resumed = folder is not None and options.resume and not Shelf(folder.checkpoints).is_empty
-    built = build(checked, dataset, options, with_weights=not is_resumed)
+    built = build(checked, dataset, options.device, ranks=options.ranks, with_weights=not is_resumed)
     if is_resumed and folder is not None:
         require_same_beginning(folder.path, built.base.network, dataset.fingerprint, note)
         require_same_teacher(folder.path, checked.resolved, built.base.teacher)

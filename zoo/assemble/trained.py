@@ -22,7 +22,6 @@ from zoo.assemble.known_data import describe_data
 from zoo.assemble.loading import load_checkpoint
 from zoo.assemble.members import find_members, names_runs, require_same_classes
 from zoo.assemble.opening import TrainedNetwork, open_described, recipe_of, seen_by_network
-from zoo.assemble.options import RunOptions
 from zoo.data import Dataset, LastOpened
 from zoo.data.dataset import Image
 from zoo.data.decoding import decode
@@ -66,9 +65,8 @@ def open_run(
     """Opens a run and its data set. Raises CheckpointError, DataError, ConfigError."""
     path, checkpoint = run_and_checkpoint(run, checkpoint)
     checked = recipe_of(path)
-    options = RunOptions(device=device, data_dir=data_dir, last_opened=last_opened)
-    dataset = open_data(checked.resolved, options)
-    base = lay_foundation(checked, dataset, options, with_weights=False)
+    dataset = open_data(checked.resolved, data_dir=data_dir, last=last_opened)
+    base = lay_foundation(checked, dataset, device, with_weights=False)
     load_checkpoint(base.module, path, checkpoint)
     data, shape = describe_data(dataset, checked.eval_transforms), image_shape(base.test)
     module = base.module.eval()

@@ -65,7 +65,7 @@ def make_task(
     checked = prepare(recipe, options, settle)
     _require_plain(checked)
     assert checked.network.plan is not None
-    dataset, in_full = _data(checked, options, length.steps * checked.data.batch_size)
+    dataset, in_full = _data(checked, data_dir, length.steps * checked.data.batch_size)
     assert dataset.train.images is not None
     settings = checked.recipe.train
     runtime = Runtime.choose(device, settings.precision)
@@ -132,10 +132,10 @@ def _require_plain(checked: Checked) -> None:
         raise UsageError("the forms know one optimizer with one group of parameters")
 
 
-def _data(checked: Checked, options: RunOptions, count: int) -> tuple[Dataset, int]:
+def _data(checked: Checked, data_dir: Path | None, count: int) -> tuple[Dataset, int]:
     """So many training images as a data set of their own, and how many there are in full."""
-    if options.data_dir is not None or checked.data.source in NEEDS_NO_FILES:
-        found = open_data(checked.resolved, options)
+    if data_dir is not None or checked.data.source in NEEDS_NO_FILES:
+        found = open_data(checked.resolved, data_dir=data_dir)
         if found.train.images is None:
             raise UsageError("the images must be of one size and fit into memory")
         these = np.arange(count) % len(found.train)  # a small set's images come more than once

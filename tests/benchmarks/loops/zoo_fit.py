@@ -67,11 +67,10 @@ def train(task: Task, turns: Turns) -> None:
 
 def training_of(task: Task) -> Training:
     """The recipe's training on the task's images, from the task's weights."""
-    options = RunOptions(sets=task.sets, device=task.device)
-    checked = prepare(task.recipe, options, settle)
+    checked = prepare(task.recipe, RunOptions(sets=task.sets), settle)
     split = ArraySplit(task.images, task.labels)
     dataset = Dataset("benchmark", split, split, task.classes)
-    training = build(checked, dataset, options).training
+    training = build(checked, dataset, task.device).training
     training.model.load_state_dict(safetensors.torch.load(task.weights))
     training.log_every = task.log_every
     return training
