@@ -13,6 +13,7 @@ from tests.optim.test_schedules import EVERY
 from zoo.assemble.check import check, check_file, checked_recipe
 from zoo.assemble.complete import complete
 from zoo.assemble.defaults import DEFAULT, annotated, origins
+from zoo.assemble.max_lr import with_lr
 from zoo.assemble.options import RunOptions
 from zoo.assemble.resolve import resolve
 from zoo.assemble.run import prepare
@@ -149,6 +150,16 @@ def test_the_complete_recipe_has_the_schedule_that_is_run(name: str, base: Path,
     assert [s.arguments.get("mode") for s in found_again.optimization.schedules()] == [
         s.arguments.get("mode") for s in found.optimization.schedules()
     ]
+
+
+def test_a_rate_that_was_found_is_in_the_recipe_and_in_what_was_made_of_it(base: Path) -> None:
+    checked = prepare(str(base), RunOptions(sets=("optimizer.lr=find",)), raise_if_errors)
+    found = with_lr(checked, 0.25)
+    assert (checked.optimization.finds_lr, found.optimization.finds_lr) == (True, False)
+    (rates,) = preview(found.optimization, steps_per_epoch=2, epochs=1).values()
+    assert rates[0] == 0.25
+    assert isinstance(found.recipe.optimizer, dict)
+    assert found.recipe.optimizer["lr"] == plain(complete(found))["optimizer"]["lr"] == 0.25
 
 
 def test_an_optimizer_under_its_name_is_completed_as_one_with_a_name(base: Path) -> None:

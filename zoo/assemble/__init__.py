@@ -2,9 +2,10 @@
 
 ::
 
-    file ─▶ resolve ─▶ check ─▶ open_data ─▶ build ─▶ run
-            one document  one spec   uint8      Training  events, files, report
-            with places   a section  splits
+    file ─▶ resolve ───────▶ check ──────────▶ open_data ─▶ build ───▶ run
+            Resolved:        Checked: that,    Dataset:     Built:     events, files, report
+            one document     and one spec      uint8        Training
+            with places      a section         splits
 
 Modules are imported where they are needed: listing or resolving does not wait for torch.
 """
