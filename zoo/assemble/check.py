@@ -28,6 +28,7 @@ from zoo.assemble.resolve import Resolved, resolve, told_of_what_lies_over
 from zoo.assemble.sampling import check_sampling
 from zoo.assemble.shipped import file_or_name_meant, recipe_names, shipped_recipe
 from zoo.assemble.teachers import check_teacher
+from zoo.assemble.tracker_packages import require_installed
 from zoo.data import DataSettings, Known, TransformSpec, check_both, parse_data, parse_transforms, require_batched
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
 from zoo.document import Mapping, Override, Scalar, Sequence, from_data, plain, read_file
@@ -250,8 +251,9 @@ def _check_two_averages(resolved: Resolved, diagnostics: Diagnostics) -> None:
 
 
 def check_against_data(checked: Checked, diagnostics: Diagnostics) -> None:
-    """Tells what a run would say once data and weights are read, where it is sure already."""
+    """Tells what a run would say once data and weights are read, where it is sure already; trackers are looked for."""
     resolved, network, data = checked.resolved, checked.network, checked.data
+    require_installed(resolved, diagnostics)
     if network.weights is not None:
         try:
             weights_file(network.weights)

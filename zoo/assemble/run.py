@@ -28,7 +28,8 @@ from zoo.assemble.resuming import (
     resume_command,
     take_up,
 )
-from zoo.assemble.tracking import require_installed, trackers_of
+from zoo.assemble.tracker_packages import require_installed
+from zoo.assemble.tracking import trackers_of
 from zoo.assemble.trained import open_run
 from zoo.data import Dataset
 from zoo.diagnostics import Diagnostics, Say
@@ -50,11 +51,14 @@ from zoo.train import (
 from zoo.train.shelf import Shelf
 
 
-def prepare(recipe: str, options: RunOptions, settle: Settle) -> Checked:
-    """Resolves and checks a recipe. Raises ConfigError with everything that is wrong."""
+def prepare(recipe: str, options: RunOptions, settle: Settle, *, tracks: bool = False) -> Checked:
+    """Resolves and checks a recipe. Raises ConfigError with everything that is wrong.
+
+    ``tracks`` is for a run that its trackers follow: their packages have to be there.
+    """
     diagnostics = Diagnostics()
     found = checked_recipe(recipe, diagnostics, overrides=options.overrides)
-    if found is not None:
+    if found is not None and tracks:
         require_installed(found.resolved, diagnostics)
     settle(diagnostics)
     assert found is not None
@@ -67,7 +71,7 @@ def run_recipe(recipe: str, options: RunOptions, settle: Settle, note: Say) -> d
     Of several ranks the first alone writes. Raises the errors of :mod:`zoo.errors`, each of which knows its exit code.
     """
     started = time.perf_counter()
-    checked = prepare(recipe, options, settle)
+    checked = prepare(recipe, options, settle, tracks=True)
     options = options.joined(checked.data.worker_timeout)
     folder, has_begun = _folder(checked, options)
     if folder is None or not has_begun:
