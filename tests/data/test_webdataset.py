@@ -164,6 +164,9 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(mine: Path) -> None:
         ([("a.jpg", b"x"), ("b.cls", b"1")], "a.jpg: no label beside it"),
         ([("b.cls", b"1")], "b.cls: a label without an image"),
         ([("a.jpg", b"x"), ("a.png", b"x"), ("a.cls", b"1")], "a.jpg: its sample has another image, a.png"),
+        ([("a.jpg", b"x"), ("a.cls", b"1"), ("a.cls", b"0")], "a.cls: its sample has another label, a.cls"),
+        ([("a.cls", b"1"), ("a.jpg", b"x"), ("a.CLS", b"1")], "a.cls: its sample has another label, a.CLS"),
+        ([("a.jpg", b"x"), ("a.json", b"{}"), ("a.json", b"{}")], "a.json: its sample has another label, a.json"),
         ([("a.jpg", b"x"), ("a.cls", b"cat")], "a.cls: not a number: 'cat'"),
         ([("a.jpg", b"x"), ("a.cls", b"1.0")], r"a.cls: not a number: '1\.0'"),
         ([("a.jpg", b"x"), ("a.cls", b"\xff" * 100)], "a.cls: not a number: '"),
@@ -192,6 +195,15 @@ def test_what_is_no_sample_is_passed_over(mine: Path) -> None:
         members = [(m.name, archive.extractfile(m).read()) for m in archive]  # type: ignore[union-attr]
     write_tar(path, [*more, *members, ("./a/900.txt", b"")])
     assert all_of(opened(MINE)) == expected
+
+
+@pytest.mark.parametrize("number_first", [True, False])
+def test_a_number_counts_before_what_json_says(number_first: bool, mine: Path) -> None:
+    (mine / "set-train-0001.tar").unlink()
+    two = [("a.cls", b"1"), ("a.json", b'{"label": 0}')]
+    other = [("b.jpg", images(2)[1]), ("b.cls", b"0")]
+    write_tar(mine / "set-train-0000.tar", [*(two if number_first else two[::-1]), ("a.jpg", images(2)[0]), *other])
+    assert opened(MINE).train.labels.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("name", ["set-train-0001.tar.gz", "set-train-0001.tgz", "set-train-0001.tar"])

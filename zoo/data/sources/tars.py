@@ -1,8 +1,8 @@
 """The samples of an uncompressed tar as WebDataset packs them: where each image lies, and its label. Floor 2; no torch.
 
 A sample is the members that follow each other under one KEY: ``KEY.jpg`` and ``KEY.cls``, a number as text, or
-``KEY.json`` with ``label`` or ``cls``. The KEY ends at the first dot of the file's name
-(https://github.com/webdataset/webdataset).
+``KEY.json`` with ``label`` or ``cls``; where both are there the former counts, and the JSON tells of other things. The
+KEY ends at the first dot of the file's name (https://github.com/webdataset/webdataset).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Sample:
 
     key: str
     images: list[_Member] = field(default_factory=list)
-    labels: dict[str, _Member] = field(default_factory=dict)  # by suffix
+    labels: dict[str, list[_Member]] = field(default_factory=dict)  # by suffix
 
 
 def index_tar(path: Path) -> Index:
@@ -131,21 +131,27 @@ def _damaged(path: Path, why: str) -> DataError:
 
 
 def _samples(members: Iterator[_Member], path: Path) -> Iterator[_Sample]:
-    """The samples that have an image. Raises DataError where one has several, or a label and no image."""
+    """The samples that have an image. Raises DataError where one has several, or labels, or a label and no image."""
     for key, together in groupby(members, key=lambda member: member.key):
         sample = _Sample(key)
         for member in together:
             if member.suffix in IMAGE_EXTENSIONS:
                 sample.images.append(member)
             elif member.suffix in (".cls", ".json"):
-                sample.labels[member.suffix] = member
-        if len(sample.images) > 1:
-            first, second, *_ = sample.images
-            raise DataError(f"{path}/{first.name}: its sample has another image, {second.name}", help=_HELP)
+                sample.labels.setdefault(member.suffix, []).append(member)
         if not sample.images and ".cls" in sample.labels:
-            raise DataError(f"{path}/{sample.labels['.cls'].name}: a label without an image", help=_HELP)
+            raise DataError(f"{path}/{sample.labels['.cls'][0].name}: a label without an image", help=_HELP)
         if sample.images:
+            _refuse_second(sample.images, "image", path)
+            for labels in sample.labels.values():
+                _refuse_second(labels, "label", path)
             yield sample
+
+
+def _refuse_second(members: list[_Member], what: str, path: Path) -> None:
+    if len(members) > 1:
+        first, second, *_ = members
+        raise DataError(f"{path}/{first.name}: its sample has another {what}, {second.name}", help=_HELP)
 
 
 _HELP = "a sample is one image and its label, side by side: KEY.jpg, KEY.cls"
@@ -153,9 +159,10 @@ _HELP = "a sample is one image and its label, side by side: KEY.jpg, KEY.cls"
 
 def _row(sample: _Sample, path: Path, descriptor: int) -> tuple[_Member, int]:
     (image,) = sample.images
-    member = sample.labels.get(".cls") or sample.labels.get(".json")
-    if member is None:
+    labels = sample.labels.get(".cls") or sample.labels.get(".json")
+    if not labels:
         raise DataError(f"{path}/{image.name}: no label beside it", help=_HELP)
+    (member,) = labels
     text = os.pread(descriptor, min(member.size, _MOST_LABEL_BYTES), member.start)
     label = _number(text) if member.suffix == ".cls" else _number_in(text)
     if label is None:
