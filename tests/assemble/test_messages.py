@@ -60,6 +60,12 @@ CASES = {
     "loss_and_sampling_balanced": recipe(
         data=DATA.replace("32", "32, sampling: sqrt"), more="loss: {weight: balanced}"
     ),
+    "loss_weighted_and_sampling_balanced": recipe(
+        data=DATA.replace("32", "32, sampling: balanced"), more=f"loss: {{weight: [2{', 1' * 9}]}}"
+    ),
+    "loss_weighted_alike_and_sampling_balanced": recipe(
+        data=DATA.replace("32", "32, sampling: balanced"), more=f"loss: {{weight: [2{', 2' * 9}]}}"
+    ),
     "repeats_that_batches_cannot_hold": recipe(data=DATA.replace("32", "32, repeats: 17")),
     "repeats_that_tear_at_a_batchs_end": recipe(data=DATA.replace("32", "32, repeats: 3")),
     "sampling_by_no_name": recipe(data=DATA.replace("32", "32, sampling: balancd, repeats: 0")),

@@ -12,15 +12,24 @@ def check_sampling(resolved: Resolved, data: DataSettings, loss: LossSpec | None
     """Tells of batches that repeats do not fit into, and of classes of unequal size that are corrected for twice."""
     if data.repeats > 1:
         _check_repeats(resolved, data.batch_size, data.repeats, diagnostics)
-    if data.sampling != "all" and loss is not None and loss.arguments.get("weight") == "balanced":
-        diagnostics.warning(
-            "balanced-twice",
-            f"loss.weight: balanced, and data.sampling: {data.sampling} beside it: classes with few images get more of "
-            "the loss, and come more often as well",
-            resolved.section("loss").value_span("weight"),
-            notes=[Note("the sampling stands here", resolved.section("data").value_span("sampling"))],
-            help="leave one of them out",
-        )
+    if data.sampling != "all" and loss is not None:
+        _check_weights(resolved, data.sampling, loss.arguments.get("weight"), diagnostics)
+
+
+def _check_weights(resolved: Resolved, sampling: str, weight: object, diagnostics: Diagnostics) -> None:
+    by_hand = isinstance(weight, tuple) and len(set(weight)) > 1  # equal weights favour no class
+    if weight != "balanced" and not by_hand:
+        return
+    said, why = "balanced", "classes with few images get more of the loss, and come more often as well"
+    if by_hand:
+        said, why = "a list", "if it makes up for classes of unequal size, these are corrected for twice"
+    diagnostics.warning(
+        "balanced-twice",
+        f"loss.weight: {said}, and data.sampling: {sampling} beside it: {why}",
+        resolved.section("loss").value_span("weight"),
+        notes=[Note("the sampling stands here", resolved.section("data").value_span("sampling"))],
+        help="leave one of them out",
+    )
 
 
 def _check_repeats(resolved: Resolved, size: int, repeats: int, diagnostics: Diagnostics) -> None:
