@@ -121,6 +121,17 @@ def test_the_way_back_is_told(page: Page) -> None:
     assert "5a" * 32 in page.words
 
 
+def test_labels_stand_beside_all_that_they_are_of(rendered: Path) -> None:
+    text = (rendered / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<p>(.*?)</p>", text[text.index('<div class="again">') : text.index("<nav")])
+    assert [re.findall(r"<(?:span|code)\b", row) for row in rows] == [["<span", "<code"], ["<span", "<span"]]
+    assert re.search(r"\.again p \{[^}]*grid-template-columns: \S+ minmax\(0, 1fr\)", text)  # one column for each
+    _, files = rows[1].split("</span>", 1)
+    assert len(re.findall("<a ", rows[1])) == len(re.findall("<a ", files)) > 3
+    assert files.strip().startswith("<span>")
+    assert files.endswith("</span>")
+
+
 def test_other_runs_are_linked(page: Page) -> None:
     assert "../0001/report.html" in page.all("href")
     assert "25.00 %" in page.words
