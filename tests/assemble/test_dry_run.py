@@ -89,6 +89,18 @@ def test_every_test_and_validation_counts(tmp_path: Path, monkeypatch: pytest.Mo
     assert found.total_seconds == pytest.approx(found.steps * found.step_seconds + found.evaluation_seconds)
 
 
+def test_a_fold_that_is_tested_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), 40 * number).save(tmp_path / "photos" / name / f"{number}.png")
+    monkeypatch.setattr(module, "_seconds_of", lambda *arguments: 10.0)
+    data = f"data={{source: image_folder, path: {tmp_path / 'photos'}, batch_size: 4, folds: 2}}"
+    found = estimate(tmp_path, data, "model.classes=2")
+    assert found.samples == {"training": 4, "validation": 4, "test": 4}
+    assert found.evaluation_seconds == 5 * 10
+
+
 def test_a_test_is_timed_by_one_batch_that_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches_of, made = Batches._batches, []
 

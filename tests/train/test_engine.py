@@ -7,15 +7,17 @@ import json
 import signal
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.train.small_world import SmallBatches, one_cycle, only, run, small_net
+from tests.train.small_world import SmallBatches, one_cycle, only, run, small_net, tensors_of
 from zoo.errors import StoppedBySignal
 from zoo.events import EpochFinished, Message, StepLogged, TrainingFinished, TrainingStarted
 from zoo.optim import SWA
@@ -219,6 +221,38 @@ def test_best_is_chosen_by_validation_where_there_is_one(training: MakeTraining)
         accuracies = [getattr(event, by)["accuracy"] for event in chosen]
         best = [accuracy > max(accuracies[:number], default=-1) for number, accuracy in enumerate(accuracies)]
         assert [event.is_best for event in chosen] == best
+
+
+@pytest.mark.parametrize(
+    ("stopping", "ended", "times"),
+    [(None, 4, 4), ({"metric": "accuracy", "patience": 1, "min_delta": 1.0}, 2, 3)],  # then once more, with all views
+)
+def test_a_split_that_is_both_is_evaluated_once_for_both(
+    stopping: dict[str, Any] | None, ended: int, times: int, training: MakeTraining
+) -> None:
+    class Counted(SmallBatches):
+        times = 0
+
+        def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+            self.times += 1
+            return super().epoch(epoch, start)
+
+    found = []
+    for is_both in (True, False):
+        one = training(train={"epochs": 4, "early_stopping": stopping}, evaluation={"tta": "flip"}, ema=True)
+        one.folder, one.test = None, Counted(40, 16, 0, shuffle=False)
+        one.validation = one.test if is_both else Counted(40, 16, 0, shuffle=False)
+        events = list(fit(one))
+        epochs = [replace(event, seconds=0.0, images_per_second=0.0) for event in only(events, EpochFinished)]
+        assert one.final is not None
+        found.append((epochs, tensors_of(one), one.final, one.test.times))
+    (both, weights, final, counted), (apart, weights_apart, final_apart, control) = found
+    assert both == apart
+    assert [each.validation == each.test for each in both] == [True] * (ended - 1) + [False]
+    assert both[-1].test == {**(both[-1].validation or {}), "accuracy_tta": final.accuracy_tta}
+    assert all(torch.equal(weights[name], tensor) for name, tensor in weights_apart.items())
+    assert np.array_equal(final.probabilities, final_apart.probabilities)  # type: ignore[arg-type]
+    assert (counted, control) == (times, ended)
 
 
 def test_tests_come_every_so_many_epochs_and_at_the_end(training: MakeTraining) -> None:

@@ -194,11 +194,7 @@ def build(checked: Checked, dataset: Dataset, device: str, *, ranks: Ranks = ALO
     ranks.take_over(base.module.state_dict().values())  # kernels may differ from one device to the next
     steps = count_steps(base.train.steps, settings)
     diagnostics, epochs = Diagnostics(), steps.total / steps.per_epoch
-    check_views(resolved, base.network.input_shape, diagnostics)
-    check_averages(resolved, epochs, diagnostics)
-    if dataset.validation is None:
-        check_early_stopping(resolved, diagnostics)
-    raise_if_errors(diagnostics)
+    _check_opened(resolved, base, epochs, diagnostics)
     optimization = checked.optimization.build(
         base.module,
         steps_per_epoch=steps.per_epoch,
@@ -207,6 +203,7 @@ def build(checked: Checked, dataset: Dataset, device: str, *, ranks: Ranks = ALO
         clips=settings.grad_clip is not None,
         depths=parameter_depths,
     )
+    validation, test = _held_out(base, ranks)
     training = Training(
         model=base.module,
         loss=base.loss,
@@ -214,8 +211,8 @@ def build(checked: Checked, dataset: Dataset, device: str, *, ranks: Ranks = ALO
         image_sizes=base.image_sizes,
         optimization=optimization,
         train=_part(base.train, ranks),
-        test=_part(base.test, ranks),
-        validation=base.validation and _part(base.validation, ranks),
+        test=test,
+        validation=validation,
         runtime=base.runtime,
         settings=settings,
         evaluation=checked.recipe.eval,
@@ -225,6 +222,15 @@ def build(checked: Checked, dataset: Dataset, device: str, *, ranks: Ranks = ALO
     )
     groups = tuple(group.label for group in optimization.groups)
     return Built(training, dataset, base, groups, (*base.notes, *_length_notes(checked, steps)))
+
+
+def _check_opened(resolved: Resolved, base: Foundation, epochs: float, diagnostics: Diagnostics) -> None:
+    """Raises ConfigError for what is wrong once images, splits and the training's length are known."""
+    check_views(resolved, base.network.input_shape, diagnostics)
+    check_averages(resolved, epochs, diagnostics)
+    if base.validation is None:
+        check_early_stopping(resolved, diagnostics)
+    raise_if_errors(diagnostics)
 
 
 def _length_notes(checked: Checked, steps: Steps) -> tuple[str, ...]:
@@ -268,6 +274,14 @@ def _part(batches: Batches, ranks: Ranks) -> Batches:
     return batches if ranks.is_alone else batches.part(ranks.rank, ranks.count)
 
 
+def _held_out(base: Foundation, ranks: Ranks) -> tuple[Batches | None, Batches]:
+    """A rank's part of validation and test: one object where one split is both."""
+    test = _part(base.test, ranks)
+    if base.validation is base.test:
+        return test, test
+    return base.validation and _part(base.validation, ranks), test
+
+
 def _choices(base: Foundation, optimizers: dict[str, str]) -> dict[str, str]:
     resizing = {"resizing": ", ".join(map(str, stretches(base.image_sizes)))} if base.image_sizes else {}
     transforms = f"{base.train.backend} ({base.train.reason})"
@@ -292,8 +306,10 @@ def _batches(checked: Checked, dataset: Dataset, device: torch.device) -> tuple[
         dataset.train, checked.train_transforms, batch_size=data.batch_size, shuffle=True, drop_last=data.drop_last,
         sampling=data.sampling, repeats=data.repeats,
     )  # fmt: skip
-    validation = held_out(dataset.validation) if dataset.validation is not None else None
-    return train, validation, held_out(dataset.test)
+    test = held_out(dataset.test)
+    if dataset.validation is dataset.test:  # a fold that stands in for the test
+        return train, test, test
+    return train, held_out(dataset.validation) if dataset.validation is not None else None, test
 
 
 def _left_out(dataset: Dataset) -> tuple[str, ...]:

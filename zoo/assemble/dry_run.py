@@ -265,7 +265,8 @@ def _making_seconds(batches: Iterator[BatchLike], size: int, runtime: Runtime) -
 def _evaluation_seconds(training: Training, base: Foundation, forward: Forward) -> float:
     """The seconds of all tests and validations that the training would take; each split's first batch is measured."""
     test = _seconds_of(training, base.test, forward)
-    validation = 0.0 if base.validation is None else _seconds_of(training, base.validation, forward)
+    apart = None if base.validation is base.test else base.validation  # one split that is both is gone through once
+    validation = 0.0 if apart is None else _seconds_of(training, apart, forward)
     views = training.evaluation.tta
     last = test if views == "none" else _seconds_of(training, base.test, forward, views)
     tests = math.ceil(training.steps.epochs / training.evaluation.every)  # the last epoch is always tested

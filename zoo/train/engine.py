@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from torch import Tensor
@@ -268,10 +269,11 @@ class _Loop:
         last, watched = self._is_last(progress.epoch), progress.watched
         began = time.monotonic()
         if self._is_tested(progress.epoch):
-            validation = self._evaluate(training.validation) if training.validation is not None else None
+            validation, test = self._validate(last=last)
             held_out, stopping = validation.figures if validation else None, training.settings.early_stopping
             watched = watched.after(progress.epoch, progress.last_train, held_out, stopping, last=last)
-            test = self.test(last=last or watched.has_stopped)
+            if test is None or (watched.has_stopped and not last):  # the last test has all views
+                test = self.test(last=last or watched.has_stopped)
         progress.watched = watched  # not before: a signal within the test has the next process repeat all of this
         if self._is_last(progress.epoch):
             training.final = test
@@ -292,6 +294,16 @@ class _Loop:
             lr_span=tuple(progress.lr_span),
             image_size=training.size_of(progress.epoch),
         )
+
+    def _validate(self, *, last: bool) -> tuple[Evaluation | None, Evaluation | None]:
+        """The validation, where there is one, and the test, where one split is both: it is gone through once."""
+        validation = self.training.validation
+        if validation is None:
+            return None, None
+        if validation is not self.training.test:
+            return self._evaluate(validation), None
+        test = self.test(last=last)
+        return replace(test, accuracy_tta=None), test
 
     def test(self, *, last: bool) -> Evaluation:
         """Tests the network; the last time with all views of ``eval.tta``, and the predictions are kept."""

@@ -159,7 +159,8 @@ class Training:
 
     ``loss`` is what tests tell, and what is trained where there is no ``distillation``. The model is to be placed
     (``runtime.place(model)``) before ``optimization`` is built from it. ``image_sizes`` has the height and width of
-    each epoch's training images where they are resized, behind their transforms: only the steps know of it.
+    each epoch's training images where they are resized, behind their transforms: only the steps know of it. One split
+    may be both ``validation`` and ``test``: where they are one object it is evaluated once, for both.
     """
 
     model: nn.Module
