@@ -83,6 +83,19 @@ def test_figures_stand_in_columns_and_only_the_classes_that_differ_most(golden: 
     golden("figures.txt", text(diff_data(before, after)) + "\n")
 
 
+def test_two_runs_have_settings_results_and_network_in_this_order(golden: Callable[[str, str], None]) -> None:
+    layers = "".join(f"  conv{number}: {{op: Conv2d, out_channels: $w, kernel_size: 1}}\n" for number in range(8))
+    nets = [plan(f"input: [3, 8, 8]\nparams: {{w: {width}}}\nlayers:\n{layers}", "net.yaml") for width in (4, 6)]
+    recipes = [document(f"optimizer: {{name: SGD, lr: {lr}}}\n", f"{lr}.yaml") for lr in (0.1, 0.2)]
+    classes = {f"class {number}": number / 10 for number in range(6)}
+    test = {"accuracy": 0.5, "accuracy_interval": [0.25, 0.75], "per_class": classes}
+    other = {"accuracy": 0.75, "accuracy_interval": [0.5, 0.875], "per_class": {"cat": 1.0, "class 5": 0.125}}
+    results = [{"result.test": test, "result.params": 11173962}, {"result.test": other, "result.params": 1}]
+    changes = [*diff_plans(*nets), *diff_data(*results), *diff_documents(*recipes)]
+    golden("diff_of_runs.txt", text(changes) + "\n")
+    assert text(changes[:8]).count("~ conv") == 8  # a network by itself is told whole
+
+
 WIRED = """
 name: wired
 input: {image: [4, 6, 6], mask: [4, 6, 6]}

@@ -21,11 +21,22 @@ _FREE = ("Parameter", "Buffer")
 
 _PER_CLASS = ".per_class."
 _CLASSES_SHOWN = 3
+_LAYERS_SHOWN = 5  # beside results
+
+Part = Literal["setting", "result", "layer"]
+_HEADS: dict[Part, str] = {
+    "setting": "recipe",
+    "result": "results",
+    "layer": "network",
+}  # in the order that they are told
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: where, and what stands on either side (None: nothing), with places where there are any."""
+    """One difference: where, and what stands on either side (None: nothing), with places where there are any.
+
+    ``part`` says what it is one of: a recipe's settings, a run's results, a network's layers.
+    """
 
     path: str
     kind: Literal["added", "removed", "changed"]
@@ -33,6 +44,7 @@ class Change:
     after: Any = None
     before_place: str = ""
     after_place: str = ""
+    part: Part = "setting"
 
     def as_data(self) -> dict[str, Any]:
         """The change as plain data, for ``--json``."""
@@ -48,32 +60,32 @@ class Change:
 
 def diff_plans(a: Plan, b: Plan) -> list[Change]:
     """Layers added, removed, and changed in anything that makes another network, by dotted path; also the output."""
-    return list(_compare(_layers(a), _layers(b)))
+    return list(_compare(_layers(a), _layers(b), "layer"))
 
 
 def diff_documents(a: Node, b: Node) -> list[Change]:
     """Values added, removed and changed, by dotted path, each with its place in its file."""
-    return list(_compare(dict(_values(a, "")), dict(_values(b, ""))))
+    return list(_compare(dict(_values(a, "")), dict(_values(b, "")), "setting"))
 
 
 def diff_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
     """The same for plain nested data, such as two ``result.json``."""
-    return list(_compare(dict(_flatten(a, "")), dict(_flatten(b, ""))))
+    return list(_compare(dict(_flatten(a, "")), dict(_flatten(b, "")), "result"))
 
 
 _Placed = tuple[Any, str]  # a value, and where it stands
 
 
-def _compare(a: Mapping[str, _Placed], b: Mapping[str, _Placed]) -> Iterator[Change]:
+def _compare(a: Mapping[str, _Placed], b: Mapping[str, _Placed], part: Part) -> Iterator[Change]:
     for path in [*a, *(path for path in b if path not in a)]:
         before, before_place = a.get(path, (None, ""))
         after, after_place = b.get(path, (None, ""))
         if path not in b:
-            yield Change(path, "removed", before, None, before_place)
+            yield Change(path, "removed", before, None, before_place, part=part)
         elif path not in a:
-            yield Change(path, "added", None, after, "", after_place)
+            yield Change(path, "added", None, after, "", after_place, part)
         elif before != after or isinstance(before, bool) != isinstance(after, bool):  # True == 1 in Python
-            yield Change(path, "changed", before, after, before_place, after_place)
+            yield Change(path, "changed", before, after, before_place, after_place, part)
 
 
 def _layers(plan: Plan) -> dict[str, _Placed]:
@@ -194,38 +206,82 @@ def _flatten(data: Any, path: str) -> Iterator[tuple[str, _Placed]]:
 
 
 def text(changes: list[Change]) -> str:
-    """The changes as lines: ``-`` what went, ``+`` what came, ``~`` what changed, and how; figures last, in columns."""
-    lines = []
+    """The changes as lines: ``-`` what went, ``+`` what came, ``~`` what changed, and how; figures in columns.
+
+    Settings come first, then results, then layers, each under its heading where there are several of these. What would
+    bury the rest is cut, and counted: the classes' figures, and layers beside results.
+    """
+    parts = {part: [change for change in changes if change.part == part] for part in _HEADS}
+    parts = {part: found for part, found in parts.items() if found}
+    blocks = {part: "\n".join(_lines(found)) for part, found in parts.items()}
+    layers = parts.get("layer", [])
+    if "result" in parts and len(layers) > _LAYERS_SHOWN:
+        rest = f"  and {len(layers) - _LAYERS_SHOWN} more of the layers; --json has them all"
+        blocks["layer"] = "\n".join([*_lines(layers[:_LAYERS_SHOWN]), rest])
+    if len(blocks) == 1:
+        return next(iter(blocks.values()))
+    return "\n\n".join(f"{_HEADS[part]}\n{block}" for part, block in blocks.items())
+
+
+def _lines(changes: list[Change]) -> list[str]:
     figures = [change for change in changes if _is_figure(change)]
-    for change in changes:
-        if change.kind == "removed":
-            lines.append(f"- {change.path}: {_text(change.before)}{_at(change.before_place)}")
-        elif change.kind == "added":
-            lines.append(f"+ {change.path}: {_text(change.after)}{_at(change.after_place)}")
-        elif not _is_figure(change):
-            lines.append(f"~ {change.path}")
-            lines.append(f"    - {_text(change.before)}{_at(change.before_place)}")
-            lines.append(f"    + {_text(change.after)}{_at(change.after_place)}")
-    return "\n".join([*lines, *_table(figures)])
+    others = [change for change in changes if not _is_figure(change)]
+    lines = [line for change in others if not _is_of_class(change) for line in _told(change)]
+    lines += _table(figures)
+    for kind in ("removed", "added"):  # where the runs have other classes
+        own = [change for change in others if change.kind == kind and _is_of_class(change)]
+        if len(own) <= _CLASSES_SHOWN:
+            lines += [line for change in own for line in _told(change)]
+            continue
+        sign, path = "-" if kind == "removed" else "+", own[0].path.partition(_PER_CLASS)[0] + _PER_CLASS[:-1]
+        lines.append(f"{sign} {path}: {len(own)} classes that the other has not; --json has them all")
+    return lines
+
+
+def _told(change: Change) -> list[str]:
+    if change.kind == "removed":
+        return [f"- {change.path}: {_text(change.before)}{_at(change.before_place)}"]
+    if change.kind == "added":
+        return [f"+ {change.path}: {_text(change.after)}{_at(change.after_place)}"]
+    before, after = (change.before, change.before_place), (change.after, change.after_place)
+    sides = [f"    {sign} {_text(value)}{_at(place)}" for sign, (value, place) in (("-", before), ("+", after))]
+    return [f"~ {change.path}", *sides]
+
+
+def _is_of_class(change: Change) -> bool:
+    return change.part == "result" and _PER_CLASS in change.path
 
 
 def _is_figure(change: Change) -> bool:
-    """Whether it is a number that came out otherwise, rather than one that somebody wrote in a file."""
-    numbers = (type(change.before), type(change.after))
-    return change.kind == "changed" and not change.before_place and all(number in (int, float) for number in numbers)
+    """Whether it is a number, or an interval, that came out otherwise: not one that somebody wrote in a file."""
+    return change.kind == "changed" and change.part == "result" and all(map(_is_number, (change.before, change.after)))
+
+
+def _is_number(value: Any) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return bool(numbers) and all(type(number) in (int, float) for number in numbers)
 
 
 def _table(figures: list[Change]) -> list[str]:
     """Figures, one a line, with their difference; of those of the classes, the ones that differ most."""
-    of_classes = [one for one in figures if _PER_CLASS in one.path]
+    of_classes = [one for one in figures if _is_of_class(one)]
     of_classes.sort(key=lambda one: -abs(one.after - one.before))
-    shown = [one for one in figures if _PER_CLASS not in one.path] + of_classes[:_CLASSES_SHOWN]
-    rows = [[f"~ {one.path}", f"{one.before:.6g}", "->", f"{one.after:.6g}", _step(one)] for one in shown]
+    shown = [one for one in figures if not _is_of_class(one)] + of_classes[:_CLASSES_SHOWN]
+    rows = [[f"~ {one.path}", _figure(one.before), "->", _figure(one.after), _step(one)] for one in shown]
     left_out = len(figures) - len(shown)
-    return [*in_columns(rows), *([f"  and {left_out} more of the classes, by less"] if left_out else [])]
+    rest = f"  and {left_out} more of the classes, by less; --json has them all"
+    return [*in_columns(rows), *([rest] if left_out else [])]
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, list):  # of an interval three digits tell enough, and two of them fit into a line
+        return f"[{', '.join(f'{number:.3g}' for number in value)}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _step(figure: Change) -> str:
+    if isinstance(figure.before, list) or isinstance(figure.after, list):
+        return ""
     step = figure.after - figure.before
     return f"{step:+.4g}" if isinstance(step, float) else ""
 

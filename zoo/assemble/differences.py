@@ -20,6 +20,8 @@ from zoo.graph import Plan
 from zoo.layout import RESOLVED, RESULT, is_file
 from zoo.schema.recipe import is_recipe
 
+_FIRST = ("test", "best", "train", "target")  # of what a run reached
+
 
 def differences(a: str, b: str, diagnostics: Diagnostics) -> list[Change]:
     """What differs between two TARGETs: of recipes and runs every setting, of two runs what came out too.
@@ -93,5 +95,7 @@ def _results(*runs: Path) -> list[Change]:
 
 
 def _result(run: Path) -> dict[str, object]:
-    """What a run reached; not which it is, nor its seed, which its recipe says."""
-    return {key: value for key, value in read_result(run).items() if key not in ("run_dir", "seed")}
+    """What a run reached, the test first; not which it is, nor its seed, which its recipe says."""
+    found = read_result(run)
+    keys = dict.fromkeys((*(key for key in _FIRST if key in found), *found))
+    return {key: found[key] for key in keys if key not in ("run_dir", "seed")}
