@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from zoo.assemble.check import Checked
 from zoo.assemble.complete import resolved_document
-from zoo.assemble.resolve import Resolved
 from zoo.document import plain
 from zoo.events import Event
 from zoo.trackers import TrackedRun, TrackerProcess
