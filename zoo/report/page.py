@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from zoo import __version__
 from zoo.disk import disk_faults, write_atomically
@@ -48,11 +49,24 @@ def _drawn(run: Run, reports: Sequence[str] | None, note: Callable[[str], None])
     figures = run.path / FIGURES
     with disk_faults(figures):
         figures.mkdir(exist_ok=True)
+    words = _words(run)  # first: a run that is damaged is told of before anything is drawn
+    ending = [about.recipe(run), about.environment(run), about.reproduce(run), about.linked(run)]
+    with disk_faults(figures):
         made = [_section(name, run, figures, note) for name in _BUILDERS if name in wanted]
-    made += [about.recipe(run), about.environment(run), about.reproduce(run), about.linked(run)]
     page = run.path / REPORT
-    write_atomically(page, _html(run, [section for section in made if section is not None]))
+    write_atomically(page, _html(words, [section for section in (*made, *ending) if section is not None]))
     return page
+
+
+def _words(run: Run) -> dict[str, Any]:
+    """What the page says outside its sections."""
+    return {
+        "head": headline(run),
+        "again": about.command_to_repeat(run),
+        "files": about.files(run),
+        "version": __version__,
+        "folder": str(run.result.get("run_dir") or run.path),
+    }
 
 
 def _section(name: str, run: Run, figures: Path, note: Callable[[str], None]) -> Section | None:
@@ -69,7 +83,7 @@ def _section(name: str, run: Run, figures: Path, note: Callable[[str], None]) ->
         return recorded(name, remark=f"Not drawn: {reason}.")
 
 
-def _html(run: Run, made: list[Section]) -> str:
+def _html(words: dict[str, Any], made: list[Section]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -81,12 +95,5 @@ def _html(run: Run, made: list[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(
-        head=headline(run),
-        again=about.command_to_repeat(run),
-        files=about.files(run),
-        page=made,
-        css=Markup((templates / "page.css").read_text(encoding="utf-8")),
-        version=__version__,
-        folder=str(run.result.get("run_dir") or run.path),
-    )
+    css = Markup((templates / "page.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html.j2").render(**words, page=made, css=css)
