@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from PIL import Image
 
 from zoo.assemble.editor_schema import json_schema
