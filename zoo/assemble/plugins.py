@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
-from importlib.metadata import entry_points
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from zoo.errors import UsageError, ZooError
@@ -23,7 +23,7 @@ _files: list[Path] = []  # those among them
 
 def load_plugins(files: Iterable[Path] = ()) -> None:
     """Imports what is installed under the entry point, then these files; each once. Raises UsageError."""
-    for point in entry_points(group=GROUP):
+    for point in _installed(tuple(sys.path)):
         if point.value not in _loaded:
             _loaded.add(point.value)
             _guarded(point.name, point.load)
@@ -33,6 +33,12 @@ def load_plugins(files: Iterable[Path] = ()) -> None:
             _loaded.add(key)
             _guarded(str(path), partial(_run_file, path))
             _files.append(path.resolve())
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The packages' entry points: every distribution on the path is read for them, which takes a while."""
+    return tuple(entry_points(group=GROUP))
 
 
 def reload_elsewhere() -> Callable[[], None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -64,12 +65,17 @@ for _name, _body in _COMMANDS.items():
     add_command(app, _name, _body, json=_name not in _PRINT_A_FILE)
 
 
+@cache
+def _parser() -> Any:  # of a class that typer keeps to itself
+    return get_command(app)
+
+
 def invoke(arguments: list[str]) -> int:
     """Runs the command that the arguments name; its exit status where it ends well, else whatever it raises.
 
     The parser's own way would turn Ctrl-C and a closed stdout into an exit without a word.
     """
-    root = get_command(app)
+    root = _parser()
     try:
         with root.make_context("zoo", arguments) as context:
             root.invoke(context)
