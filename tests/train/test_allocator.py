@@ -125,6 +125,23 @@ told["between"] = [faults() for event in steps if isinstance(event, StepLogged)]
     assert max(told["between"]) <= FEW
 
 
+def test_what_the_steps_left_free_is_not_kept_beside_what_a_test_takes() -> None:
+    told = told_by("""
+from tests.train.small_world import Small, small_training
+from zoo.events import EpochFinished, StepLogged
+from zoo.train import fit
+told["given back"] = []
+for event in fit(small_training(Small(train={"epochs": 2}), None)):
+    if isinstance(event, StepLogged):
+        block()
+        held = megabytes()
+    elif isinstance(event, EpochFinished):
+        told["given back"].append(held - megabytes())
+""")
+    assert len(told["given back"]) == 2
+    assert min(told["given back"]) > 90
+
+
 def test_what_reading_the_data_left_free_goes_back_on_every_device() -> None:
     told = told_by("""
 from contextlib import nullcontext

@@ -77,5 +77,21 @@ def give_free_memory_back() -> None:
         trim(0)
 
 
+@contextmanager
+def from_free_memory(device: torch.device) -> Iterator[None]:
+    """Gives a CPU's free memory back before a ``with`` block and behind it: for work whose blocks have other sizes.
+
+    Steps fit into what steps left free, and tests into what tests did; one after the other they would add up.
+    """
+    is_kept = device.type == "cpu"
+    if is_kept:
+        give_free_memory_back()
+    try:
+        yield
+    finally:
+        if is_kept:
+            give_free_memory_back()
+
+
 def _is_set_by_user() -> bool:
     return any(name in os.environ for name in _OF_THE_USER) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")

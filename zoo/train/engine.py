@@ -38,6 +38,7 @@ from zoo.events import EpochFinished, Event, Message, StepLogged, TrainingFinish
 from zoo.optim.frozen_statistics import into_training
 from zoo.schema.recipe import TTA
 from zoo.train import state
+from zoo.train.allocator import from_free_memory
 from zoo.train.evaluation import Evaluation, evaluate
 from zoo.train.metrics import StepClock
 from zoo.train.result import outcome
@@ -311,7 +312,7 @@ class _Loop:
 
     def _evaluate(self, batches: BatchesLike, *, tta: TTA = "none", keep: bool = False) -> Evaluation:
         training = self.training
-        with state.averaged(training):
+        with state.averaged(training), from_free_memory(self.runtime.device):
             self.ranks.take_over(training.model.buffers())  # batch statistics are of each rank's own images
             evaluation = evaluate(
                 training.model,
