@@ -182,6 +182,24 @@ def test_the_first_convolution_of_an_architecture_is_adapted_too(channels: int, 
     assert torch.equal(target.prep.conv.weight, adapt_input_conv(1, given, base_chans=channels))
 
 
+def test_a_reparametrized_first_convolution_takes_weights_of_its_own_names(tmp_path: Path) -> None:
+    """A plugin's op may build one: its weight is computed, and no parameter."""
+
+    def made() -> nn.Module:
+        return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.Flatten(), nn.Linear(4, 2))
+
+    source, target = made(), made()
+    line = load_weights(target, written(source.state_dict(), "safetensors", tmp_path))
+    assert line == f"loaded 5 tensors from {tmp_path / 'w.safetensors'}"
+    assert all(map(torch.equal, source.state_dict().values(), target.state_dict().values()))
+
+
+def test_a_first_convolution_of_no_channels_is_of_another_shape(tmp_path: Path) -> None:
+    state = {**tiny().state_dict(), "prep.conv.weight": torch.zeros(32, 0, 3, 3)}
+    with pytest.raises(CheckpointError, match="1 tensor of another shape"):
+        load_weights(tiny(), written(state, "safetensors", tmp_path))
+
+
 def test_what_nothing_fits_is_refused_as_it_came_and_changes_nothing(tmp_path: Path) -> None:
     foreign = ForeignModel("timm", VIT, (3, 32, 32), {**SMALL[VIT], "img_size": 32, "embed_dim": 24})
     module = foreign.build()

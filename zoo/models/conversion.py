@@ -173,10 +173,11 @@ def with_channels(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str
     For one channel the weights of all are summed; for others they are repeated, and scaled so that their sum stays:
     timm's ``adapt_input_conv``.
     """
-    said = []
+    said, state = [], module.state_dict()
     for name in _first_convolutions(module):
-        own, weight_OIHW = module.get_parameter(f"{name}.weight"), given.get(f"{name}.weight")
-        if weight_OIHW is None or not _differ_in_channels(own, weight_OIHW):
+        # A reparametrized convolution keeps its weights under other names.
+        own, weight_OIHW = state.get(f"{name}.weight"), given.get(f"{name}.weight")
+        if own is None or weight_OIHW is None or not _differ_in_channels(own, weight_OIHW):
             continue
         channels, had = own.shape[1], weight_OIHW.shape[1]
         from timm.models import adapt_input_conv  # takes seconds: imported where channels differ
@@ -197,4 +198,7 @@ def _first_convolutions(module: nn.Module) -> tuple[str, ...]:
 
 
 def _differ_in_channels(own: Tensor, given: Tensor) -> bool:
-    return own.dim() == given.dim() == 4 and own.shape[1] != given.shape[1] and own[:, 0].shape == given[:, 0].shape
+    """Whether these are weights (O, I, H, W) of one form but for the channels, of which there are some."""
+    if not own.dim() == given.dim() == 4 or own.shape[1] == given.shape[1] or given.shape[1] == 0:
+        return False
+    return own[:, 0].shape == given[:, 0].shape
