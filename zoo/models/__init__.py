@@ -4,7 +4,8 @@ from zoo.models.blocks import blocks_of
 from zoo.models.catalogue import checked_plan, load_plan, read_architecture
 from zoo.models.depths import parameter_depths
 from zoo.models.foreign import ForeignModel, foreign_target, parse_arguments
-from zoo.models.weights import load_weights, read_weights, weights_file
+from zoo.models.weight_files import weights_file
+from zoo.models.weights import load_weights
 
 __all__ = [
     "ForeignModel",
@@ -16,6 +17,5 @@ __all__ = [
     "parameter_depths",
     "parse_arguments",
     "read_architecture",
-    "read_weights",
     "weights_file",
 ]

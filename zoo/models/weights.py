@@ -1,49 +1,25 @@
-"""Weights from files: safetensors, or a PyTorch pickle that holds nothing but tensors. Floor 4.
-
-A pickle is read with ``torch.load(weights_only=True)`` and in no other way: what that refuses stays unread.
-"""
+"""First weights of a network, from a file: as they fit, and what is told where they do not. Floor 4."""
 
 from __future__ import annotations
 
-import argparse
-import pickle
-import re
-import struct
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
 
 from zoo.diagnostics import and_more, counted, first_of
-from zoo.errors import CheckpointError, first_line
-from zoo.layout import CHECKPOINTS, MANIFEST, is_dir, is_file
+from zoo.errors import CheckpointError
+from zoo.layout import MANIFEST, is_file
 from zoo.models.conversion import convert, may_have_stood_in_a_square, told, told_of_oblong, with_channels
 from zoo.models.foreign import ForeignModel
+from zoo.models.weight_files import read_weights
 from zoo.registry import listed, nearest
 
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "weights", "module")
-_AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # as timm does, they are taken before the weights
 _MOST_NAMED = 8
 _AS_THEY_ARE = (
     "an architecture takes tensors as they are: give it the params, and the size of images, that they were made with; "
     "positions are resampled for model: {timm: NAME} and {torchvision: NAME}"
-)
-# What torch's unpickler raises where bytes are missing or others.
-_DAMAGES = (
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    BadZipFile,
-    AttributeError,
-    TypeError,
-    struct.error,
 )
 
 
@@ -61,7 +37,7 @@ def load_weights(
     Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
     """
     path = Path(path)
-    own, (tensors, average) = module.state_dict(), _read(path)
+    own, (tensors, average) = module.state_dict(), read_weights(path)
     heads = _heads(module, own)
     head = {name for name in own if name.rpartition(".")[0] in heads}
     prefix = _prefix(tensors, own, head, path)
@@ -123,32 +99,6 @@ def _counts_left_out(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> 
     return {name for name in own if name.endswith("num_batches_tracked") and name not in given}
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """A file's tensors by name, on the CPU. A folder is read by its ``model.safetensors``.
-
-    Raises CheckpointError where it is missing, damaged, or holds anything but tensors.
-    """
-    return _read(path)[0]
-
-
-def _read(path: str | Path) -> tuple[dict[str, Tensor], str]:
-    """As :func:`read_weights`, and the key of the average of the weights, where the file has one beside them."""
-    file = weights_file(path)
-    return (_read_safetensors(file), "") if _is_safetensors(file) else _read_pickle(file)
-
-
-def weights_file(path: str | Path) -> Path:
-    """The file that holds the weights at a path, which may be a folder's. Raises CheckpointError without one."""
-    path = Path(path)
-    file = path / "model.safetensors" if is_dir(path) else path
-    if not is_file(file):
-        help = "a file of weights goes by its path from the file that names it"
-        if is_dir(path / CHECKPOINTS):
-            help = f"that is a run: name one of its checkpoints, {path.name}/{CHECKPOINTS}/best"
-        raise CheckpointError(f"there are no weights at {file}", code="no-weights", help=help)
-    return file
-
-
 def _prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor], head: Set[str], path: Path) -> str:
     """What stands in front of the network's names in a file: ``module.`` of DataParallel, ``model.``, ``encoder_q.``.
 
@@ -175,90 +125,6 @@ def _heads(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
     named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
     known = [name for name in ((named,) if isinstance(named, str) else named) if f"{name}.weight" in own]
     return known or [list(own)[-1].rpartition(".")[0] if own else ""]
-
-
-def _is_safetensors(file: Path) -> bool:
-    """By content: eight bytes of length, then JSON. Names lie."""
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(9)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}", code="weights-unreadable") from error
-    return start[8:] == b"{" or file.suffix == ".safetensors"
-
-
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, Tensor] = load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{file} is damaged: {error}", code="weights-damaged") from error
-    return tensors
-
-
-def _read_pickle(file: Path) -> tuple[dict[str, Tensor], str]:
-    try:
-        # Warnings are of other pickle protocols, which are read or refused below. A Namespace is what training scripts
-        # leave beside the weights: attributes, and nothing that runs.
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not _is_pickle(file):
-            message = f"{file} is no file of weights: neither safetensors nor what torch.save writes"
-            raise CheckpointError(message, code="weights-refused") from None
-        raise CheckpointError(
-            f"{file} is refused: it is not a file of plain weights",
-            code="weights-refused",
-            notes=[_reason(error)],
-            help="a pickle can run any program when it is opened; ask for the weights as safetensors",
-        ) from error
-    except _DAMAGES as error:
-        raise CheckpointError(f"{file} is damaged: {first_line(error)}", code="weights-damaged") from error
-    return _state_dict(content, file)
-
-
-def _is_pickle(file: Path) -> bool:
-    """By content: a zip archive, or an old file that begins as a pickle of protocol 2 or later does."""
-    with file.open("rb") as stream:
-        return stream.read(1) == b"\x80" or zipfile.is_zipfile(stream)
-
-
-def _reason(error: pickle.UnpicklingError) -> str:
-    """What torch says is wrong, without its advice to open the file all the same."""
-    text = str(error)
-    foreign = re.search(r"GLOBAL (\S+) was not an allowed global", text)
-    if foreign is not None:
-        return f"it also holds an object of {foreign[1]}"
-    said = [line.strip() for line in text.split("\n")]
-    return next((line for line in said if line and "weights_only" not in line and "can still be" not in line), said[0])
-
-
-def _state_dict(content: Any, file: Path) -> tuple[dict[str, Tensor], str]:
-    """The state dict, also from inside a training checkpoint that bears it under a usual name; and that of an average.
-
-    An average of the weights is what such a training tests, so it comes before them.
-    """
-    for key in _AVERAGES:
-        average = content.get(key) if isinstance(content, Mapping) else None
-        if isinstance(average, Mapping) and _is_state_dict(_unwrapped(average)):
-            return {str(name): tensor for name, tensor in _unwrapped(average).items()}, key
-    content = _unwrapped(content)
-    if not _is_state_dict(content):
-        raise CheckpointError(f"{file} holds no state dict of tensors", code="weights-refused")
-    return {str(name): tensor for name, tensor in content.items()}, ""
-
-
-def _unwrapped(content: Any) -> Any:
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    return content
-
-
-def _is_state_dict(content: Any) -> bool:
-    return isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def _require_same_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
