@@ -117,3 +117,50 @@ def test_missing_files_and_things_that_are_no_weights(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is no file of weights: neither safetensors nor") as caught:
         read_weights(tmp_path / "net.yaml")
     assert "weights_only" not in str(caught.value.notes)  # torch would have it opened all the same
+
+
+@pytest.mark.parametrize("form", ["net", "nested", "beside random numbers", "empty average"])
+def test_the_only_state_dict_of_a_training_checkpoint_is_found(form: str, tmp_path: Path) -> None:
+    source, target = tiny(), tiny()
+    state = source.state_dict()
+    content = {
+        "net": {"net": state, "acc": 94.2, "epoch": 7},  # as kuangliu's pytorch-cifar leaves it
+        "nested": {"model": {"state_dict": state, "arch": "tiny"}, "optimizer": {"state": {}, "param_groups": []}},
+        "beside random numbers": {"weights_of_epoch_7": state, "random": {"cpu": torch.get_rng_state()}},
+        "empty average": {"model": state, "model_ema": {}},  # of a training that keeps none
+    }[form]
+    torch.save(content, tmp_path / "w.pth")
+    loaded = load_weights(target, tmp_path / "w.pth")
+    assert equal(source, target)
+    said = {"net": ", those in net", "beside random numbers": ", those in weights_of_epoch_7"}
+    assert loaded == f"loaded {len(state)} tensors from {tmp_path / 'w.pth'}{said.get(form, '')}"
+
+
+def test_several_state_dicts_are_not_guessed_at(tmp_path: Path) -> None:
+    torch.save({"student": tiny().state_dict(), "teacher": tiny().state_dict()}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="several state dicts: student and teacher"):
+        load_weights(tiny(), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ({"0.weight": torch.zeros(1), "epoch": 3, "lr": 0.1}, "it holds epoch (int) and lr (float)"),
+        ({str(number): number for number in range(500)}, "6 (int), 7 (int) and 492 more"),
+        ([torch.zeros(1)], "what it holds is of type list"),
+        ({}, "it is empty"),
+    ],
+)
+def test_what_stands_in_place_of_a_state_dict_is_said(content: object, note: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict of tensors") as caught:
+        read_weights(tmp_path / "w.pth")
+    assert caught.value.notes[0].message.endswith(note)
+
+
+def test_a_file_that_holds_itself_comes_to_an_end(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="no state dict of tensors"):
+        read_weights(tmp_path / "w.pth")

@@ -19,10 +19,14 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor
 
+from zoo.diagnostics import first_of
 from zoo.errors import CheckpointError, first_line
 from zoo.layout import CHECKPOINTS, is_dir, is_file
+from zoo.registry import listed
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "weights", "module")
+_MOST_NESTED = 4  # wrappers in wrappers; a pickle may hold itself
+_MOST_NAMED = 8
 _AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # as timm does, they are taken before the weights
 # What torch's unpickler raises where bytes are missing or others.
 _DAMAGES = (
@@ -39,7 +43,7 @@ _DAMAGES = (
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
-    """A file's tensors by name, on the CPU, and the key of the average of the weights, where they are one of those.
+    """A file's tensors by name, on the CPU, and what there is to say of their place in it: ``the averages in ema``.
 
     A folder is read by its ``model.safetensors``. Raises CheckpointError where it is missing, damaged, or holds
     anything but tensors.
@@ -119,26 +123,58 @@ def _reason(error: pickle.UnpicklingError) -> str:
 
 
 def _state_dict(content: Any, file: Path) -> tuple[dict[str, Tensor], str]:
-    """The state dict, also from inside a training checkpoint that bears it under a usual name; and that of an average.
+    """The state dict, also from inside a training checkpoint, and what there is to say of its place there.
 
-    An average of the weights is what such a training tests, so it comes before them.
+    An average of the weights is what such a training tests, so it comes before them. What bears no usual name is taken
+    where it is the only state dict there. Raises CheckpointError where there is none, or more than one.
     """
-    for key in _AVERAGES:
-        average = content.get(key) if isinstance(content, Mapping) else None
-        if isinstance(average, Mapping) and _is_state_dict(_unwrapped(average)):
-            return {str(name): tensor for name, tensor in _unwrapped(average).items()}, key
-    content = _unwrapped(content)
-    if not _is_state_dict(content):
-        raise CheckpointError(f"{file} holds no state dict of tensors", code="weights-refused")
-    return {str(name): tensor for name, tensor in content.items()}, ""
+    inside = {key: _unwrapped(value) for key, value in content.items()} if isinstance(content, Mapping) else {}
+    found = {str(key): _by_name(value) for key, value in inside.items() if _is_state_dict(value) and _has_floats(value)}
+    if average := next((key for key in _AVERAGES if key in found), None):
+        return found[average], f"the averages in {average}"
+    if _is_state_dict(plain := _unwrapped(content)):
+        return _by_name(plain), ""
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{file} holds several state dicts: {_some(list(found))}",
+            code="weights-names",
+            help="save the one that is meant to a file of its own",
+        )
+    if not found:
+        raise CheckpointError(f"{file} holds no state dict of tensors", code="weights-refused", notes=_held(content))
+    ((key, tensors),) = found.items()
+    return tensors, f"those in {key}"
 
 
 def _unwrapped(content: Any) -> Any:
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    """What stands below usual names, one in the other."""
+    for _ in range(_MOST_NESTED):
+        if not isinstance(content, Mapping):
+            break
+        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
     return content
 
 
 def _is_state_dict(content: Any) -> bool:
-    return isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
+    return isinstance(content, Mapping) and bool(content) and all(isinstance(each, Tensor) for each in content.values())
+
+
+def _has_floats(tensors: Mapping[Any, Tensor]) -> bool:
+    """Whether these may be weights: states of random generators are bytes alone."""
+    return any(tensor.is_floating_point() for tensor in tensors.values())
+
+
+def _by_name(tensors: Mapping[Any, Tensor]) -> dict[str, Tensor]:
+    return {str(name): tensor for name, tensor in tensors.items()}
+
+
+def _held(content: Any) -> list[str]:
+    """What is there in place of tensors."""
+    if not isinstance(content, Mapping):
+        return [f"what it holds is of type {type(content).__name__}"]
+    others = [f"{key} ({type(value).__name__})" for key, value in content.items() if not isinstance(value, Tensor)]
+    return [f"beside tensors, or in place of them, it holds {_some(others)}"] if others else ["it is empty"]
+
+
+def _some(names: list[str]) -> str:
+    return listed(names, "and") if len(names) <= _MOST_NAMED else first_of(names[:_MOST_NAMED], len(names))

@@ -37,12 +37,12 @@ def load_weights(
     Raises CheckpointError for a file that cannot be read, is not weights alone, or does not fit.
     """
     path = Path(path)
-    own, (tensors, average) = module.state_dict(), read_weights(path)
+    own, (tensors, place) = module.state_dict(), read_weights(path)
     heads = _heads(module, own)
     head = {name for name in own if name.rpartition(".")[0] in heads}
     prefix = _prefix(tensors, own, head, path)
     given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    where = f", the averages in {average}" if average else ""
+    where = f", {place}" if place else ""
     where += f", those below {prefix.removesuffix('.')}" if len(given) < len(tensors) else ""
     _require_same_kind({name: tensor for name, tensor in own.items() if name in given}, given, path)
     is_own = is_file(path / MANIFEST)  # zoo's checkpoint, of images of whatever proportions
