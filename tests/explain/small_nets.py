@@ -78,6 +78,23 @@ class SmallViT(nn.Module):
         return self.head(x[:, 0] if self.token is not None else x.mean(1))
 
 
+class ThinningTokens(nn.Module):
+    """5x5 patches of a 20x20 image, 3x3 of them in the second stage: every other one, as LeViT keeps them."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches = nn.Conv2d(3, width, 4, stride=4)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(self.patches(x).flatten(2).transpose(1, 2)).relu()
+        x = x.unflatten(1, (5, 5))[:, ::2, ::2].flatten(1, 2)
+        return self.head(self.second(x).relu().mean(1))
+
+
 class ChannelsLast(nn.Module):
     """Maps laid out BHWC, as in Swin transformers."""
 

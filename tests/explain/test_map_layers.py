@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.explain.small_nets import ChannelsLast, Shrinking, SmallViT, small_cnn
+from tests.explain.small_nets import ChannelsLast, Shrinking, SmallViT, ThinningTokens, small_cnn
 from zoo.errors import UsageError
 from zoo.explain import default_layer, layers_with_maps
 
@@ -32,6 +32,13 @@ def test_tokens_behind_the_last_attention_count_only_where_they_are_read() -> No
     layers = layers_with_maps(SmallViT(class_token=True), (3, 16, 16))
     assert (layers["norm1"].layout, layers["norm1"].size, layers["norm1"].depends) == ("BNC", "4x4", True)
     assert not layers["norm"].depends
+
+
+def test_tokens_that_are_thinned_out_stand_in_half_the_grid() -> None:
+    layers = layers_with_maps(ThinningTokens(), (3, 20, 20))
+    assert (layers["first"].size, layers["second"].size) == ("5x5", "3x3")
+    maps = layers["second"].to_maps(torch.arange(2 * 9 * 12.0).view(2, 9, 12))
+    assert maps[0, 0].flatten().tolist() == [12.0 * place for place in range(9)]
 
 
 def test_a_zero_head_does_not_hide_what_the_output_depends_on() -> None:
@@ -118,6 +125,7 @@ def test_compiled_architectures_are_explained() -> None:
         ("timm:vit_tiny_patch16_224", "blocks.11.norm1"),
         ("timm:deit_tiny_distilled_patch16_224", "blocks.11.norm1"),
         ("timm:swin_tiny_patch4_window7_224", "norm"),
+        ("timm:levit_128s", "stages"),
         ("torchvision:vit_b_16", "encoder.layers.encoder_layer_11.ln_1"),
         ("torchvision:squeezenet1_1", "classifier.2"),
         ("torchvision:swin_t", "permute"),

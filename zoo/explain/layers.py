@@ -4,7 +4,7 @@ Found by running the network on two random images and looking, so it holds for z
 and torchvision's alike: no table of model families, no numeric layer references.
 
 Three layouts are understood: ``BCHW`` (convolutions), ``BHWC`` (Swin) and ``BNC`` (token sequences, class and
-register tokens in front; the grid is that of the patch embedding's map).
+register tokens in front; the grid is that of a map before, as the patch embedding's, or half of it).
 """
 
 from __future__ import annotations
@@ -182,11 +182,12 @@ def _like_the_image(height: int, width: int, image: tuple[int, ...]) -> bool:
 
 
 def _token_grid(tokens: int, image: tuple[int, ...], before: dict[str, MapLayer]) -> tuple[int, int] | None:
-    """Rows and columns of a token sequence: a map seen before, or else the image's proportions."""
-    sizes = list(dict.fromkeys((layer.height, layer.width) for layer in reversed(before.values())))
-    if not sizes:
-        sizes = [_proportional(tokens - prefix, image) for prefix in range(MAX_PREFIX_TOKENS + 1)]
+    """Rows and columns of a token sequence: a map seen before, just half of one, or else the image's proportions."""
+    seen = list(dict.fromkeys((layer.height, layer.width) for layer in reversed(before.values())))
+    sizes = seen or [_proportional(tokens - prefix, image) for prefix in range(MAX_PREFIX_TOKENS + 1)]
     fitting = [size for size in sizes if 0 <= tokens - size[0] * size[1] <= MAX_PREFIX_TOKENS]
+    halves = [(-(-height // 2), -(-width // 2)) for height, width in seen]  # of stages that thin out their tokens
+    fitting = fitting or [half for half in halves if tokens == half[0] * half[1]]
     return min(fitting, key=lambda size: tokens - size[0] * size[1], default=None)
 
 
