@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -80,6 +82,21 @@ def test_folded_windows_are_no_map() -> None:
 def test_without_maps_there_is_nothing_to_explain() -> None:
     with pytest.raises(UsageError, match="no layer of this network has a map"):
         default_layer(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)), (3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("tail", "given"),
+    [
+        (nn.AdaptiveAvgPool2d(1), r"a tensor \[2, 8, 1, 1\]"),
+        (nn.Flatten(2), r"a tensor \[2, 8, 256\]"),
+        (nn.Flatten(0), r"a tensor \[4096\]"),
+        (nn.AdaptiveMaxPool2d(1, return_indices=True), "a tuple"),
+    ],
+)
+def test_what_gives_no_scores_of_classes_has_no_class_to_explain(tail: nn.Module, given: str) -> None:
+    with pytest.raises(UsageError, match="no single tensor of class scores") as caught:
+        layers_with_maps(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), tail), (3, 16, 16))
+    assert re.search(f"it gives {given}, where", caught.value.notes[0].message)
 
 
 def test_an_unknown_layer_is_answered_with_the_layers_there_are() -> None:

@@ -141,8 +141,13 @@ def _outputs(model: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(scores, Tensor):
-        raise UsageError("the network gives no single tensor of class scores, so there is no class to explain")
+    if not isinstance(scores, Tensor) or scores.dim() != 2:
+        given = f"a tensor {list(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        raise UsageError(
+            "the network gives no single tensor of class scores, so there is no class to explain",
+            code="no-classes",
+            notes=[f"for 2 images it gives {given}, where scores are [2, classes]"],
+        )
     return scores, found
 
 
