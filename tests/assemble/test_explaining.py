@@ -160,6 +160,15 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(
         assert caught.value.code == "disk"
 
 
+def test_a_model_without_a_head_is_told_before_its_weights_are_fetched(drawn: list[Explanation]) -> None:
+    said: list[str] = []
+    options = ExplainOptions(images=(Path("photos"),))
+    with pytest.raises(UsageError, match="timm:eva02_tiny_patch14_224 has no classes: its pretrained weights give"):
+        explain_target("timm:eva02_tiny_patch14_224", options, said.append)
+    assert not said
+    assert not drawn
+
+
 def test_a_figure_that_cannot_be_written_is_the_disks_fault(
     drawn: list[Explanation], monkeypatch: pytest.MonkeyPatch
 ) -> None:

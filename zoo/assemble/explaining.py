@@ -227,6 +227,12 @@ def _explain_foreign(target: str, options: ExplainOptions, note: Say) -> dict[st
     if not options.images:
         raise UsageError(f"{target} has no test images of its own", help="name some with --images")
     network = foreign_network(target, pretrained=True)
+    if getattr(network.build("meta"), "num_classes", None) == 0:
+        raise UsageError(
+            f"{target} has no classes: its pretrained weights give features, and none of them speaks for anything",
+            code="no-classes",
+            help="explain a run that was trained from it, or a model with a head",
+        )
     if network.download is not None:
         note(network.download)
     files = image_files(options.images)
