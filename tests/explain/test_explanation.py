@@ -115,6 +115,13 @@ def test_small_images_are_enlarged_pixel_by_pixel() -> None:
     assert np.array_equal(large[::3, ::3], image)
 
 
+@pytest.mark.parametrize(("size", "factor"), [((20, 160), 8), ((2, 300), 4), ((2, 2000), 1), ((16, 16), 10)])
+def test_strips_are_enlarged_no_further_than_their_length_allows(size: tuple[int, int], factor: int) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    assert enlarge(image).shape == (size[0] * factor, size[1] * factor, 3)
+    assert overlay(image, np.ones(size, np.float32)).shape == enlarge(image).shape
+
+
 def test_the_model_keeps_its_mode() -> None:
     model = small_cnn().train()
     with torch.no_grad():

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]  # HWC, three channels unless it says otherwise
 
 SMALLEST_SIDE = 160  # small images are enlarged to at least this, so that the map is smooth over crisp pixels
+LARGEST_SIDE = 1280  # but none beyond this: of a strip, 2 pixels high, the width would be thousands
 
 
 def enlarge(image: Pixels, smallest_side: int = SMALLEST_SIDE) -> Pixels:
-    """A small image as large crisp pixels (whole factors, no smoothing), RGB; a large one as it is."""
+    """A small image as large crisp pixels (whole factors, no smoothing), RGB; a large one, or a long one, as it is."""
     rgb = as_rgb(image)
-    factor = max(1, -(-smallest_side // min(rgb.shape[:2])))
+    factor = max(1, min(-(-smallest_side // min(rgb.shape[:2])), LARGEST_SIDE // max(rgb.shape[:2])))
     return rgb.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
