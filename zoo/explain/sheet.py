@@ -5,12 +5,15 @@ One matplotlib axes for the whole sheet: an axes for every picture would cost fo
 
 from __future__ import annotations
 
+import io
 from bisect import bisect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from zoo.disk import make_folder, write_atomically
 
 INK, MUTED = "#1b1f24", "#5b6470"
 
@@ -49,14 +52,16 @@ class Sheet:
         self._axes.text(x, y, text + tail, fontsize=size, color=colour, va="baseline", parse_math=False, **look)
 
     def save(self, path: Path, *, dpi: int = 170) -> Path:
-        """Saves the sheet and returns its path."""
+        """Saves the sheet, whole or not at all, and returns its path. Raises EnvironmentFault."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         FigureCanvasAgg(self._figure)
-        path.parent.mkdir(parents=True, exist_ok=True)
         width, height = self._figure.get_size_inches()
         self._axes.set(xlim=(0, width), ylim=(height, 0))
-        self._figure.savefig(path, dpi=dpi)
+        content = io.BytesIO()
+        self._figure.savefig(content, format="png", dpi=dpi)
+        make_folder(path.parent)
+        write_atomically(path, content.getvalue())
         return path
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.disk import make_folder, write_atomically
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -101,14 +103,19 @@ def _styled(theme: Theme) -> AbstractContextManager[None]:
 
 
 def save_png(draw: Draw, path: Path, *, dpi: int = 200) -> Path:
-    """Draws a chart into a PNG file at twice a screen's resolution; returns its path."""
+    """Draws a chart into a PNG file, whole or not at all, at twice a screen's resolution; returns its path.
+
+    Raises EnvironmentFault.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
     with _styled(PAPER):
         figure = draw(PAPER)
         FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=dpi)
+        figure.savefig(content, format="png", dpi=dpi)
+    make_folder(path.parent)
+    write_atomically(path, content.getvalue())
     return path
 
 
