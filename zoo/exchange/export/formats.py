@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from zoo.errors import UsageError
+from zoo.exchange.export.tracing import outputs_of
 from zoo.registry import listed
 
 METADATA = "zoo.json"  # what the facts are called in either file
@@ -106,11 +107,7 @@ def _as_pt2(program: ExportedProgram, inputs: tuple[str, ...], outputs: tuple[st
 def _read_pt2(path: Path) -> tuple[Run, str]:
     module = torch.export.load(path).module()
 
-    def run(images: Sequence[Tensor]) -> list[Tensor]:
-        with torch.no_grad():
-            return list(torch.utils._pytree.tree_leaves(module(*images)))
-
-    return run, f"PyTorch {torch.__version__}"
+    return lambda images: list(outputs_of(module, images).values()), f"PyTorch {torch.__version__}"
 
 
 _FORMATS = {".onnx": Format(".pt2", _as_onnx, _read_onnx), ".pt2": Format(".onnx", _as_pt2, _read_pt2)}
