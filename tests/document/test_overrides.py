@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.document.places import node_at
-from zoo.diagnostics import Diagnostics
+from zoo.diagnostics import Diagnostics, Source, Span
 from zoo.document import Mapping, Override, lay_over, plain, read_sets, read_text
 from zoo.errors import UsageError
 
@@ -43,14 +43,23 @@ def test_a_null_that_removes_nothing_stays_for_whoever_judges_the_key() -> None:
         ("a.b=1", "a is a list of 1", "its items go by number, from 0: --set a.0=…"),
         ("a.0.b.d=1", "a.0.b is 1", "set the whole: --set a.0.b=…"),
         ("c.d=1", "c is 'x'", "set the whole: --set c=…"),
+        ("e.d=1", "e is true", "set the whole: --set e=…"),
     ],
 )
 def test_sets_do_not_reach_into_texts_nor_beyond_lists(path: str, kind: str, help: str) -> None:
-    node = read_text("a: [{b: 1}]\nc: x", Diagnostics())
+    node = read_text("a: [{b: 1}]\nc: x\ne: true", Diagnostics())
     assert isinstance(node, Mapping)
     with pytest.raises(UsageError, match=kind) as caught:
         laid_over(node, path)
     assert caught.value.help == help
+
+
+@pytest.mark.parametrize("levels", [65, 5000])
+def test_a_path_deeper_than_files_go_is_a_usage_error(levels: int) -> None:
+    document = Mapping((), Span(Source("r.yaml"), 1, 1, 1, 1))
+    assert laid_over(document, f"{'a.' * 63}a=1").depth == 64
+    with pytest.raises(UsageError, match=rf"^--set has a path of {levels:,} keys \(at most 64 levels are read\)"):
+        laid_over(document, f"{'a.' * (levels - 1)}a=1")
 
 
 @pytest.mark.parametrize(

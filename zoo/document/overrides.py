@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
-from zoo.document.nodes import Mapping, Node, Scalar, Sequence, is_null
+from zoo.document.nodes import DEEPEST_NESTING, Mapping, Node, Scalar, Sequence, is_null, written
 from zoo.document.reader import read_value
 from zoo.errors import UsageError
 
@@ -61,12 +61,17 @@ def lay_over(document: Mapping, overrides: Iterable[Override], diagnostics: Diag
     """Lays values over a document in order. Each replaces what was there, mappings too; null removes.
 
     A null that finds nothing to remove stays, as under ``extends``: whoever judges the key tells of a misspelt one.
-    Raises UsageError where a text stands in the path, or a list without such an item.
+    Raises UsageError where a text stands in the path, or a list without such an item, and for one that reaches
+    deeper than files go.
     """
     for override in overrides:
+        keys = override.path.split(".")
+        if len(keys) > DEEPEST_NESTING:  # not named: nobody reads so much, and nothing below may recurse so far
+            message = f"{override.option} has a path of {len(keys):,} keys (at most {DEEPEST_NESTING} levels are read)"
+            raise UsageError(message, help=f"it begins {'.'.join(keys[:3])}")
         value = read_value(override.written, diagnostics, name=override.place, option=override.option)
         if value is not None:
-            document = _set(document, override.path.split("."), value)
+            document = _set(document, keys, value)
     return document
 
 
@@ -110,7 +115,7 @@ def _set_below(node: Node, keys: list[str], value: Node, path: str) -> Node:
 
 
 def _out_of_reach(node: Scalar | Sequence, path: str, rest: str, option: str) -> UsageError:
-    kind, help = f"a list of {len(node)}" if isinstance(node, Sequence) else f"{node.value!r}", ""
+    kind, help = f"a list of {len(node)}" if isinstance(node, Sequence) else written(node.value), ""
     if isinstance(node, Sequence) and len(node):
         help = f"its items go by number, from 0: {saying(option, f'{path}.0', '…')}"
     return UsageError(
