@@ -62,12 +62,13 @@ def check(*files: str | Path, sets: Mapping[str, Any] | None = None) -> list[Dia
     """Every message about these architectures and recipes, warnings too; empty where all is well.
 
     ``sets`` are values by their dotted paths, in place of each recipe's. What is wrong is returned, not raised: also
-    that there is no such file.
+    that there is no such file. Raises UsageError for a value that YAML has no form for, or a path that is none.
     """
     from zoo.assemble.check import check_files
     from zoo.document import read_sets
+    from zoo.document.overrides import set_texts
 
-    return list(check_files(tuple(map(str, files)), read_sets(_set_texts(sets))))
+    return list(check_files(tuple(map(str, files)), read_sets(set_texts(sets))))
 
 
 def run(
@@ -85,7 +86,7 @@ def run(
 
     Args:
         recipe: A recipe's file, or the name of one that ships with zoo.
-        sets: Values by their dotted paths, in place of the recipe's.
+        sets: Values by their dotted paths, in place of the recipe's; paths, and NumPy's numbers and arrays, too.
         run_dir: The run's folder; by default the next one under ``runs/NAME``.
         resume: Whether to go on with the run in that folder, or with the recipe's latest.
         epochs: ``train.epochs``, which may be more than those of the run that is resumed.
@@ -105,9 +106,10 @@ def run(
     """
     from zoo.assemble.options import RunOptions
     from zoo.assemble.run import run_recipe
+    from zoo.document.overrides import set_texts
 
     options = RunOptions(
-        sets=_set_texts(sets),
+        sets=set_texts(sets),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
         epochs=epochs,
@@ -122,13 +124,6 @@ def run(
             note(f"warning: {warning}")
 
     return run_recipe(str(recipe), options, settle, note)
-
-
-def _set_texts(sets: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Values by their paths, as ``--set`` has them."""
-    from zoo.document.writer import flow_text
-
-    return tuple(f"{path}={flow_text(value)}" for path, value in (sets or {}).items())
 
 
 def explain(
