@@ -56,6 +56,23 @@ def test_a_name_twice_is_an_error() -> None:
     assert registry["one"] == 1
 
 
+def test_a_registry_whose_filling_was_interrupted_is_filled_at_the_next_use() -> None:
+    tries: list[int] = []
+
+    def load(registry: Registry[int]) -> None:
+        tries.append(1)
+        registry.add("one", 1)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        registry.add("two", 2)
+
+    registry: Registry[int] = Registry("number", load)
+    with pytest.raises(KeyboardInterrupt):
+        registry.get("two")
+    assert list(registry) == ["one", "two"]
+    assert len(tries) == 2
+
+
 def test_a_registry_is_filled_at_its_first_use() -> None:
     filled: list[str] = []
 

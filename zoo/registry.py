@@ -125,8 +125,8 @@ def listed(words: Iterable[str], last: str) -> str:
 class Registry(Generic[T]):
     """Names to entries of one kind (ops, sources, transforms, …).
 
-    ``load`` fills the registry at its first use, so that importing a catalogue costs nothing. A name that is
-    registered twice is an error.
+    ``load`` fills the registry at its first use, so that importing a catalogue costs nothing; where it fails or is
+    interrupted, the next use begins again. A name that is registered twice is an error.
     """
 
     def __init__(self, kind: str, load: Callable[[Registry[T]], None] | None = None) -> None:
@@ -137,7 +137,11 @@ class Registry(Generic[T]):
     def _loaded(self) -> dict[str, T]:
         if self._load is not None:
             load, self._load = self._load, None
-            load(self)
+            try:
+                load(self)
+            except BaseException:  # Ctrl-C in a notebook, too: half a catalogue would miss names without a word
+                self._load, self._entries = load, {}
+                raise
         return self._entries
 
     def add(self, name: str, entry: T) -> T:
