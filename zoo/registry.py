@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -36,7 +37,7 @@ def nearest(name: str, names: Names, count: int = OFFERED) -> list[str]:
 def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, str]]:
     """The names most like this one with their likeness, best first: 1 is the same but for case, 0 a stranger."""
     folded = name[:LONGEST_NAME].lower().replace("-", "_")
-    letters = Counter(folded)
+    letters = _letters(folded)
 
     def contains(other: str) -> float:
         """What is added where one name holds the other; a short one, as `ne`, stands in many by chance."""
@@ -44,7 +45,8 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
 
     def at_most(candidate: str) -> float:
         other = candidate.lower()
-        shared = sum((letters & Counter(other)).values())
+        there = _letters(other)
+        shared = sum(min(number, there.get(letter, 0)) for letter, number in letters.items())
         return 2 * shared / max(len(folded) + len(other), 1) + contains(other) + SAME_CASE
 
     def likeness(candidate: str) -> float:
@@ -59,6 +61,12 @@ def _ranked(name: str, names: Names, count: int = OFFERED) -> list[tuple[float, 
             break  # nothing further down can be nearer
         insort(found, (-likeness(candidate), candidate))
     return [(-negative, candidate) for negative, candidate in found[:count]]
+
+
+@lru_cache(maxsize=4 * MOST_NAMES)
+def _letters(text: str) -> dict[str, int]:
+    """How often each letter stands in a text; kept, for a file may have many names that are not there."""
+    return Counter(text)
 
 
 def _is_swap(name: str, other: str) -> bool:
@@ -81,12 +89,17 @@ def did_you_mean(name: str, names: Names, least: float = LIKELY) -> str | None:
     None where there are no names.
     """
     names = list(names)
-    likely = meant(name, names, least)
+    return _help(_ranked(name, names), names, least)
+
+
+def _help(ranked: list[tuple[float, str]], names: Sequence[str], least: float = LIKELY) -> str | None:
+    """:func:`did_you_mean` of the names and those of them that are nearest."""
+    likely = _likely(ranked, least)
     if likely:
         return offer(likely)
     if len(names) <= LISTED:
         return f"there {'is' if len(names) == 1 else 'are'} {listed(names, 'and')}" if names else None
-    return f"the nearest are {listed(nearest(name, names), 'and')}"
+    return f"the nearest are {listed([candidate for _, candidate in ranked], 'and')}"
 
 
 def meant(name: str, names: Names, least: float = LIKELY) -> list[str]:
@@ -104,10 +117,11 @@ def unknown(kind: str, name: str, names: Names, span: Span | None = None) -> Dia
 
     ``kind`` is what the entries are, ``data source``; its last word makes the code, ``unknown-source``.
     """
+    names = list(names)
     ranked = _ranked(name, names)
     others = [candidate for _, candidate in ranked]
     likely = _likely(ranked)
-    help = did_you_mean(name, names)
+    help = _help(ranked, names)
     if likely and others[len(likely) :]:
         help = f"{help} Also near: {listed(others[len(likely) :], 'and')}"
     elif kind in FROM_PLUGINS and not likely:
