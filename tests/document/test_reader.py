@@ -65,6 +65,9 @@ def test_attacks_end_within_a_second(text: str, code: str) -> None:
         ("a: \0", ("not-text", 1, 4)),
         ("a: 1\nb: \x07", ("not-text", 2, 4)),
         ("a: \ud800", ("not-text", 1, 4)),
+        ("é: 1\r\nb: \x9b31m", ("not-text", 2, 4)),  # a terminal would take it for the beginning of a command
+        ("a: 1\rb: \x01", ("not-text", 2, 4)),
+        ("\ufeffa: b: c", ("syntax", 1, 5)),
         ("a: 1\n---\nb: 2", ("several-documents", 2, 1)),
         ("", ("empty-file", 1, 1)),
         ("# nothing\n", ("empty-file", 1, 1)),
@@ -181,6 +184,17 @@ def test_latin_1_is_refused_at_its_byte(tmp_path: Path) -> None:
     assert "offset 14" in item.message
     assert item.span is not None
     assert (item.span.line, item.span.column) == (2, 7)
+
+
+def test_a_byte_order_mark_counts_as_bytes_and_takes_no_column(tmp_path: Path) -> None:
+    path = tmp_path / "bom.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: \xff")
+    diagnostics = Diagnostics()
+    assert read_file(path, diagnostics) is None
+    (item,) = diagnostics
+    assert item.message == "not UTF-8: byte 0xff at offset 6"
+    assert item.span is not None
+    assert (item.span.line, item.span.column) == (1, 4)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

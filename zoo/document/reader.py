@@ -24,7 +24,8 @@ from zoo.document.syntax_help import syntax_help
 LARGEST_FILE = 1 << 20  # bytes
 MOST_NODES = 200_000  # after aliases are followed
 
-_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what YAML 1.2 calls not printable
+_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")  # what YAML 1.2 calls not printable
+_BYTE_ORDER_MARK = "\ufeff"  # Windows' editors begin files of UTF-8 with one
 _STRING = re.compile(r"""'[^']*(?:'|$)|"[^"]*(?:"|$)""")  # in an expression; the last one may be cut short
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -52,9 +53,9 @@ def read_file(path: Path, diagnostics: Diagnostics, *, name: str | None = None) 
         )
         return None
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8", "replace")
+        before = data[: error.start].decode().removeprefix(_BYTE_ORDER_MARK)
         place = _at(Source(shown, before), len(before))
         diagnostics.error(
             "not-utf8",
@@ -68,7 +69,7 @@ def read_file(path: Path, diagnostics: Diagnostics, *, name: str | None = None) 
 
 def read_text(text: str, diagnostics: Diagnostics, *, name: str = "<text>") -> Mapping | None:
     """Reads YAML text whose top is a mapping."""
-    source = Source(name, text)
+    source = Source(name, text.removeprefix(_BYTE_ORDER_MARK))  # which takes no column
     node = _read(source, diagnostics)
     if node is None:
         return None
@@ -113,8 +114,8 @@ def _parse(text: str, loader_class: Any) -> Iterator[yaml.events.Event]:
 
 
 def _at(source: Source, offset: int) -> Span:
-    before = source.text[:offset]
-    return _point(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
+    lines = (source.text[:offset] + "|").splitlines()  # as the source counts them, whatever ends a line
+    return _point(source, len(lines), len(lines[-1]))
 
 
 def _point(source: Source, line: int, column: int) -> Span:
