@@ -68,6 +68,8 @@ def test_attacks_end_within_a_second(text: str, code: str) -> None:
         ("é: 1\r\nb: \x9b31m", ("not-text", 2, 4)),  # a terminal would take it for the beginning of a command
         ("a: 1\rb: \x01", ("not-text", 2, 4)),
         ("\ufeffa: b: c", ("syntax", 1, 5)),
+        ("a: 1\nb: 'x\n\n", ("syntax", 2, 4)),  # behind the end there is nothing to show
+        ("a: [1\n", ("syntax", 1, 4)),
         ("a: 1\n---\nb: 2", ("several-documents", 2, 1)),
         ("", ("empty-file", 1, 1)),
         ("# nothing\n", ("empty-file", 1, 1)),
@@ -114,11 +116,21 @@ def test_whole_expressions_are_read(text: str) -> None:
         ("train:\n  epochs:4\n  ema: 1", "a space is missing behind the colon in line 2"),
         ("train:\n  epochs: 4\n\n   ema: 1", "line 4 is indented more than line 2, which has its value already"),
         ("train: a: b", "are quotes missing around a text with a colon in it?"),
+        ("a: 1\nb: 'x\n\nc: 3\n", "the quote opened in line 2 is not closed"),
+        (r'a: "C:\data"', r"in double quotes a backslash begins an escape: write \\, or take single quotes"),
+        (r'a: "\Users"', r"write \\, or take single quotes"),
+        (r'a: "\ud800"', r"write \\, or take single quotes"),
+        ("a: 'it's'", "the text in quotes ends before this: inside them ' is written ''"),
     ],
 )
 def test_slips_have_their_way_out(text: str, help: str) -> None:
     _, diagnostics = read(text)
     assert help in (next(iter(diagnostics)).help or "")
+
+
+def test_what_stands_behind_a_value_is_no_key_in_the_wrong_column() -> None:
+    _, diagnostics = read("a: [1] 2")
+    assert [item.help for item in diagnostics] == [None]
 
 
 def test_a_key_that_stands_twice_shows_both_places() -> None:

@@ -24,7 +24,9 @@ from zoo.document.syntax_help import syntax_help
 LARGEST_FILE = 1 << 20  # bytes
 MOST_NODES = 200_000  # after aliases are followed
 
-_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")  # what YAML 1.2 calls not printable
+_NO_TEXT = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+)  # what YAML 1.2 calls not printable
 _BYTE_ORDER_MARK = "\ufeff"  # Windows' editors begin files of UTF-8 with one
 _STRING = re.compile(r"""'[^']*(?:'|$)|"[^"]*(?:"|$)""")  # in an expression; the last one may be cut short
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -326,12 +328,15 @@ class _Builder:
             return
         place = _point(self._source, mark.line + 1, mark.column + 1)
         problem = getattr(error, "problem", None) or str(error)
+        context, context_mark = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
+        help = syntax_help(problem, context, place, context_mark)
         notes = []
-        context_mark = getattr(error, "context_mark", None)
-        context = getattr(error, "context", None)
         if context and context_mark is not None:
-            notes = [Note(context, _point(self._source, context_mark.line + 1, context_mark.column + 1))]
-        help = syntax_help(problem, context or "", place, context_mark)
+            begins = _point(self._source, context_mark.line + 1, context_mark.column + 1)
+            if self._source.line(place.line):
+                notes = [Note(context, begins)]
+            else:  # the text is over: there is nothing to show but what is still open
+                place = begins
         self._diagnostics.error("syntax", f"not YAML: {problem}", place, notes=notes, help=help)
 
     def _fail_unquoted(self, scalar: Scalar) -> None:

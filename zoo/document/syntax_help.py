@@ -18,13 +18,17 @@ def syntax_help(problem: str, context: str, place: Span, context_mark: yaml.Mark
     line = source.line(place.line)
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "YAML allows no tab in an indentation: use spaces"
+    if "quoted scalar" in context:
+        return _quotes_help(problem, context_mark)
     if "scanning an alias" in context:
         return "a text that begins with * wants quotes: '*.bias'"
     if "cannot start any token" in problem and (sign := line[column - 1 : column].strip()):
         return f"a text that begins with {sign} wants quotes"
     if "block mapping" in context and "expected key" in problem and context_mark is not None:
-        begins = context_mark.column + 1
-        if column != begins:
+        begins, before = context_mark.column + 1, line[: column - 1].rstrip()
+        if before.endswith(("'", '"')):
+            return "the text in quotes ends before this: inside them ' is written '' and \" is written \\\""
+        if column != begins and not before:
             return (
                 f"the keys of a mapping begin in one column: the first in column {begins}, this one in column {column}"
             )
@@ -41,6 +45,14 @@ def syntax_help(problem: str, context: str, place: Span, context_mark: yaml.Mark
     if "mapping values are not allowed" in problem:
         return _colon_help(source, place.line)
     return None
+
+
+def _quotes_help(problem: str, context_mark: yaml.Mark | None) -> str | None:
+    """The way out of a text in quotes that does not end, or has an escape that there is not: a path, a pattern."""
+    if "end of stream" in problem and context_mark is not None:
+        return f"the quote opened in line {context_mark.line + 1} is not closed"
+    is_escape = "escape" in problem or "expected hexdecimal number" in problem
+    return r"in double quotes a backslash begins an escape: write \\, or take single quotes" if is_escape else None
 
 
 def _indent(line: str) -> int:
