@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from zoo.diagnostics import Diagnostics, render
 from zoo.document import Scalar, plain, read_text
 from zoo.document.evaluation import NoNames, evaluate, fill_in, is_expression, substitute
-from zoo.document.expressions import ExpressionError, parse
+from zoo.document.expressions import FUNCTIONS, ExpressionError, parse
+from zoo.document.functions import FUNCTION_VALUES
 
 VALUES: dict[str, Any] = {
     "a": 3, "depths": [2, 3, 4], "wide": True, "mode": "same", "p": 0.5, "i": 1,
@@ -109,6 +110,8 @@ def test_refusals_are_quick_and_have_a_message(text: str) -> None:
         ("x$(null)", "a whole number or text is expected in a name, the value is null"),
         ("x$(true)", "a whole number or text is expected in a name, the value is true"),
         ("x$(1 < null)", "1 and null have no order"),
+        ("x$(max(1, null))", "max wants numbers, the value is null"),
+        ("x$(floor([]))", "floor wants numbers, the value is []"),
     ],
 )
 def test_values_are_told_as_yaml_writes_them(text: str, message: str) -> None:
@@ -118,6 +121,10 @@ def test_values_are_told_as_yaml_writes_them(text: str, message: str) -> None:
     assert isinstance(scalar, Scalar)
     assert fill_in(scalar, NoNames(), diagnostics) is None
     assert [item.message for item in diagnostics] == [message]
+
+
+def test_each_function_that_is_read_has_a_value() -> None:
+    assert set(FUNCTIONS) == set(FUNCTION_VALUES)
 
 
 def test_a_layer_name_that_begins_with_a_digit_has_its_way_out() -> None:

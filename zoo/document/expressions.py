@@ -18,8 +18,10 @@ MOST_TOKENS = 300
 DEEPEST = 48  # levels of the tree
 
 SHAPE_WORDS = ("channels", "features", "height", "width", "shape")
-_TAKES = {"len": (1, 1), "int": (1, 1), "ceil": (1, 1), "floor": (1, 1), "round": (1, 2)}  # fewest, most values
-FUNCTIONS = ("min", "max", "round", "ceil", "floor", "int", "sum", "len")
+_ONE, _ANY = (1, 1), (0, MOST_TOKENS)  # the fewest and most values that a function takes
+FUNCTIONS = {
+    "min": _ANY, "max": _ANY, "round": (1, 2), "ceil": _ONE, "floor": _ONE, "int": _ONE, "sum": _ANY, "len": _ONE,
+}  # fmt: skip
 CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 RESERVED = frozenset({"and", "or", "not", "if", "else", "in", *FUNCTIONS, *CONSTANTS})
 
@@ -343,7 +345,7 @@ class _Parser:
                 raise ExpressionError(f"there is no function {token.text}", token.start, token.end, help=known)
             self._at += 1
             arguments = self._several(")")
-            fewest, most = _TAKES.get(token.text, (0, len(arguments)))
+            fewest, most = FUNCTIONS[token.text]
             if not fewest <= len(arguments) <= most:
                 due = "one value" if most == 1 else "a value, and perhaps a number of digits"
                 raise ExpressionError(f"{token.text} takes {due}, here {len(arguments)}", token.start, token.end)

@@ -1,4 +1,7 @@
-"""The functions that expressions may call: ``min max sum len round int ceil floor``. Floor 0."""
+"""What the functions compute that expressions may call; the parser knows their names and how many values each takes.
+
+Floor 0.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,20 @@ def _is_quoted_number(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_NUMBER and type(resolve(value)) in (int, float)
 
 
-def _flat(arguments: tuple[Any, ...]) -> list[int | float]:
+def _flat(name: str, arguments: tuple[Any, ...]) -> list[int | float]:
     """``max(a, b)`` and ``max([a, b])`` alike."""
     items = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], list) else list(arguments)
     if not items:
         raise ExpressionError("at least one value is expected")
-    return [number_of(item, "this function") for item in items]
+    return [number_of(item, name) for item in items]
 
 
-def _whole(function: Callable[[Any], int]) -> Callable[[Any], int]:
-    return lambda value: function(number_of(value, "this function"))
+def _of_number(name: str, function: Callable[[Any], int]) -> Callable[[Any], int]:
+    return lambda value: function(number_of(value, name))
 
 
 def _round(value: Any, digits: Any = None) -> int | float:
-    number = number_of(value, "this function")
+    number = number_of(value, "round")
     if digits is None:
         return round(number)
     if isinstance(digits, bool) or not isinstance(digits, int) or abs(digits) > MOST_DIGITS:
@@ -53,16 +56,16 @@ def _length(value: Any) -> int:
 
 
 def _sum(*arguments: Any) -> int | float:
-    return 0 if arguments == ([],) else sum(_flat(arguments))
+    return 0 if arguments == ([],) else sum(_flat("sum", arguments))
 
 
 FUNCTION_VALUES: dict[str, Callable[..., int | float]] = {
-    "min": lambda *arguments: min(_flat(arguments)),
-    "max": lambda *arguments: max(_flat(arguments)),
+    "min": lambda *arguments: min(_flat("min", arguments)),
+    "max": lambda *arguments: max(_flat("max", arguments)),
     "sum": _sum,
     "len": _length,
     "round": _round,
-    "int": _whole(int),
-    "ceil": _whole(math.ceil),
-    "floor": _whole(math.floor),
+    "int": _of_number("int", int),
+    "ceil": _of_number("ceil", math.ceil),
+    "floor": _of_number("floor", math.floor),
 }
