@@ -159,7 +159,14 @@ def test_nested_lists_cannot_grow_without_bound() -> None:
 
 @pytest.mark.parametrize(
     ("text", "columns"),
-    [("a: $(1 + undefined)", (10, 19)), ('a: "$(1 + undefined)"', (11, 20)), ("a: $undefined", (5, 14))],
+    [
+        ("a: $(1 + undefined)", (10, 19)),
+        ('a: "$(1 + undefined)"', (11, 20)),
+        ("a: $undefined", (5, 14)),
+        ("a: $(wide and i)", (15, 16)),
+        ("a: $(1 if a else 2)", (11, 12)),
+        ("a: $(not depths)", (10, 16)),
+    ],
 )
 def test_messages_point_into_the_expression(text: str, columns: tuple[int, int]) -> None:
     node = read_text(text, Diagnostics())
@@ -183,6 +190,8 @@ def test_messages_point_into_the_expression(text: str, columns: tuple[int, int])
         ("cost: 5$", "cost: 5$"),
         ("$", "$"),
         ("a$b", None),
+        ("$$$b", None),  # a dollar sign, and what would be an expression in a text
+        ("$$$$b", "$$b"),
     ],
 )
 def test_dollar_signs(text: str, value: str | None) -> None:

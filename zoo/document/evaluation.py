@@ -134,7 +134,7 @@ def _result(value: ExpressionValue, node: Scalar) -> Node:
 
 def _unescaped(text: str) -> str:
     for match in _PIECE.finditer(text):
-        if match[0] != "$$" and not text[: match.start()].endswith("$"):
+        if match[0] != "$$":
             help = whole_help(text) or "write $$ for a dollar sign"
             raise ExpressionError("an expression is the whole of a value", match.start(), len(text), help=help)
     return text.replace("$$", "$")
@@ -225,17 +225,20 @@ def _value(tree: Tree, scope: Scope) -> ExpressionValue:
             return scope.value(name, parts)
         case ListOf(items=items):
             return [evaluate(item, scope) for item in items]
+        case Prefix(sign="not", operand=operand):
+            return not _truth(operand, scope)
         case Prefix(sign=sign, operand=operand):
-            return _prefix(sign, evaluate(operand, scope))
+            number = number_of(evaluate(operand, scope), sign)
+            return -number if sign == "-" else number
         case Binary(sign="and" | "or" as sign, left=left, right=right):
-            first = _truth(evaluate(left, scope))
-            return first if first == (sign == "or") else _truth(evaluate(right, scope))
+            first = _truth(left, scope)
+            return first if first == (sign == "or") else _truth(right, scope)
         case Binary(sign=sign, left=left, right=right):
             return _arithmetic(sign, evaluate(left, scope), evaluate(right, scope))
         case Comparison(first=first, rest=rest):
             return _comparison(evaluate(first, scope), rest, scope)
         case Choice(test=test, then=then, otherwise=otherwise):
-            return evaluate(then if _truth(evaluate(test, scope)) else otherwise, scope)
+            return evaluate(then if _truth(test, scope) else otherwise, scope)
         case Call(function=function, arguments=arguments):
             return FUNCTION_VALUES[function](*[evaluate(argument, scope) for argument in arguments])
         case Index(target=target, parts=parts):
@@ -245,19 +248,12 @@ def _value(tree: Tree, scope: Scope) -> ExpressionValue:
     raise AssertionError(tree)
 
 
-def _truth(value: ExpressionValue) -> bool:
+def _truth(tree: Tree, scope: Scope) -> bool:
+    value = evaluate(tree, scope)
     if not isinstance(value, bool):
-        raise ExpressionError(
-            f"true or false is expected, the value is {written(value)}", help="compare it with something"
-        )
+        message = f"true or false is expected, the value is {written(value)}"
+        raise ExpressionError(message, tree.start, tree.end, help="compare it with something")
     return value
-
-
-def _prefix(sign: str, value: ExpressionValue) -> ExpressionValue:
-    if sign == "not":
-        return not _truth(value)
-    number = number_of(value, sign)
-    return -number if sign == "-" else number
 
 
 def _arithmetic(sign: str, left: ExpressionValue, right: ExpressionValue) -> ExpressionValue:
