@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.diagnostics import Diagnostics, render
+from zoo.diagnostics import Diagnostics, Source, Span, render
 from zoo.document import Scalar, plain, read_text
 from zoo.document.evaluation import NoNames, evaluate, fill_in, is_expression, substitute
 from zoo.document.expressions import FUNCTIONS, ExpressionError, parse
@@ -121,6 +121,30 @@ def test_values_are_told_as_yaml_writes_them(text: str, message: str) -> None:
     assert isinstance(scalar, Scalar)
     assert fill_in(scalar, NoNames(), diagnostics) is None
     assert [item.message for item in diagnostics] == [message]
+
+
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        ("$a[0]", "write $(a[0])"),
+        ("$a.shape[0] // 2", "write $(a.shape[0] // 2)"),
+        ("2 * $a.channels", "write $(2 * a.channels)"),
+        ("$(a) + $(b)", "write $((a) + (b))"),
+        ("$(a + 1) // 2", "write $((a + 1) // 2)"),
+        ("$(a + $b)", "inside $(…) a name stands without a dollar sign"),
+        ("$(a && b)", "both together are written: a and b"),
+        ("$(!a)", "the opposite is written: not a"),
+        ("$(a ? 1 : 2)", "a choice is written: a if test else b"),
+        ("$(a = 1)", "two values are compared with =="),
+        ("$a/b", "write $name or $(expression); $$ writes a dollar sign"),
+        ("$(a; b)", None),
+    ],
+)
+def test_habits_of_other_languages_have_their_way_out(text: str, help: str | None) -> None:
+    scalar = Scalar(text, Span(Source("f.yaml"), 1, 1, 1, 1), text)
+    diagnostics = Diagnostics()
+    assert substitute(scalar, NoNames(), diagnostics) is None
+    assert [item.help for item in diagnostics] == [help]
 
 
 def test_each_function_that_is_read_has_a_value() -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from zoo.diagnostics import Diagnostics, Span
+from zoo.document.expression_help import around_help
 from zoo.document.expressions import (
     Binary,
     Call,
@@ -27,7 +28,6 @@ from zoo.document.expressions import (
     Tree,
     parse,
     paths,
-    whole_help,
 )
 from zoo.document.functions import FUNCTION_VALUES, number_of
 from zoo.document.nodes import (
@@ -135,7 +135,7 @@ def _result(value: ExpressionValue, node: Scalar) -> Node:
 def _unescaped(text: str) -> str:
     for match in _PIECE.finditer(text):
         if match[0] != "$$":
-            help = whole_help(text) or "write $$ for a dollar sign"
+            help = around_help(text) or "write $$ for a dollar sign"
             raise ExpressionError("an expression is the whole of a value", match.start(), len(text), help=help)
     return text.replace("$$", "$")
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NoReturn
 
+from zoo.document.expression_help import SIGNS_ELSEWHERE, around_help
+
 LONGEST = 1000  # characters of one expression
 MOST_TOKENS = 300
 DEEPEST = 48  # levels of the tree
@@ -25,8 +27,6 @@ FUNCTIONS = {
 CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 RESERVED = frozenset({"and", "or", "not", "if", "else", "in", *FUNCTIONS, *CONSTANTS})
 
-_TERM = r"\s*(?:\$[A-Za-z_]\w*|[\d.]+)\s*"
-_AROUND = re.compile(rf"{_TERM}(?:[-+*/%]{{1,2}}{_TERM})+")
 _SHORT = re.compile(r"\$([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)")
 _TOKEN = re.compile(
     rf"""\s*(?:
@@ -182,15 +182,11 @@ def parse(text: str) -> Tree:
         if name in RESERVED:
             raise ExpressionError(f"{name!r} is a word of the language, not a name", 1, len(text))
         return Path(1, len(text), 1, name, tuple(int(part) if part.isdigit() else part for part in parts))
-    if not text.startswith("$(") or not text.endswith(")"):
-        help = whole_help(text) or "write $name or $(expression); $$ writes a dollar sign"
+    help = around_help(text)
+    if help or not text.startswith("$(") or not text.endswith(")"):
+        help = help or "write $name or $(expression); $$ writes a dollar sign"
         raise ExpressionError(f"{text!r} is no expression", help=help)
     return _Parser(text).parse()
-
-
-def whole_help(text: str) -> str | None:
-    """The way out where arithmetic stands around a name, ``2 * $width``, and not in the expression; else None."""
-    return f"write $({text.replace('$', '')})" if _AROUND.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +203,8 @@ def _tokens(text: str, start: int, end: int) -> list[_Token]:
         match = _TOKEN.match(text, start, end)
         if match is None or match.lastgroup is None:
             at = start + len(text[start:end]) - len(text[start:end].lstrip())
-            raise ExpressionError(f"unexpected {text[at]!r} in an expression", at, at + 1)
+            help = SIGNS_ELSEWHERE.get(text[at])
+            raise ExpressionError(f"unexpected {text[at]!r} in an expression", at, at + 1, help=help)
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup), match.end()))
         if len(found) > MOST_TOKENS:
             raise ExpressionError(f"an expression of more than {MOST_TOKENS} words", code="expression-too-large")
