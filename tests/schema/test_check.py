@@ -35,6 +35,7 @@ class Thing(ArgsModel):
     real: float = 1
     flag: bool = True
     text: str = ""
+    either: int | str = ""
     kernel: int | tuple[int, int] = 1
     stride: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 1
     maybe: float | None = None
@@ -185,3 +186,23 @@ def test_a_quotient_where_an_int_is_due_offers_whole_division() -> None:
     (item,) = diagnostics
     assert item.message == "Thing: whole: expected int, got 3.5"
     assert item.help == "// divides to a whole number"
+
+
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        ("text: 2024", 'in quotes it is a text: "2024"'),
+        ("text: 1.10", 'in quotes it is a text: "1.10"'),
+        ("text: true", 'in quotes it is a text: "true"'),
+        ("text: null", None),
+        ("either: true", None),
+        ("either: 1.0", "write 1"),
+        ("mode: 3", None),
+        ("parts: [7]", "write {size: 7}"),
+    ],
+)
+def test_a_number_that_stands_for_a_text_wants_quotes(text: str, help: str | None) -> None:
+    node, diagnostics = read_text(text, Diagnostics()), Diagnostics()
+    assert node is not None
+    validate(Thing, node, diagnostics, what="Thing")
+    assert [item.help for item in diagnostics] == [help]

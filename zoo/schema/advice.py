@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -75,6 +76,8 @@ def _of_scalar(annotation: Any, options: list[Any], node: Scalar) -> str | None:
         return help
     if isinstance(value, str):
         return _of_text(annotation, options, node, value) or _listed(options, node)
+    if isinstance(value, int | float) and _is_text_due(annotation) and not node.text.startswith("$"):
+        return f'in quotes it is a text: "{node.text}"'
     if isinstance(value, float) and float not in options and int in options:
         if node.text.startswith("$"):
             return "// divides to a whole number"
@@ -140,6 +143,12 @@ def _of_brackets(options: list[Any], node: Sequence) -> str | None:
         {int} if float in options else set()
     )
     return f"without brackets: {shown(plain(item))}" if is_due and item is not None else None
+
+
+def _is_text_due(annotation: Any) -> bool:
+    """Whether a text or a path is asked for, and no number might be meant."""
+    kinds = _kinds(annotation)
+    return bool({str, Path} & kinds) and not (_NUMBERS | {bool}) & kinds
 
 
 def _kinds(annotation: Any) -> set[Any]:
