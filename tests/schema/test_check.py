@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from zoo.diagnostics import Diagnostics, Source, Span, render
 from zoo.document import Entry, Mapping, Node, Scalar, from_data, read_text
 from zoo.schema import ArgsModel, given, validate
+from zoo.schema.check import MOST_PARTS
 
 PLACE = Span(Source("here"), 1, 1, 1, 2)
 
@@ -206,3 +208,13 @@ def test_a_number_that_stands_for_a_text_wants_quotes(text: str, help: str | Non
     assert node is not None
     validate(Thing, node, diagnostics, what="Thing")
     assert [item.help for item in diagnostics] == [help]
+
+
+def test_of_very_many_unknown_keys_the_first_are_told_at_once() -> None:
+    data = {**{f"key{number}": number for number in range(20_000)}, "whole": "x"}
+    start = time.process_time()
+    found = problems(data)
+    assert time.process_time() - start < 5
+    assert ("wrong-type", "Thing: whole: expected int, got 'x'") in found
+    assert len(found) == MOST_PARTS
+    assert sum(code == "unknown-key" for code, _ in found) == MOST_PARTS - 1

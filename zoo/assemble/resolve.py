@@ -169,7 +169,7 @@ def _with_way_out(item: Diagnostic, document: Mapping) -> Diagnostic:
     if item.code == "unknown-key":
         if meant_in_train := _of_other_libraries(item, train):
             return replace(item, help=meant_in_train)
-        astray = next((key for key in document.keys if document.key_span(key) == item.span), None)
+        astray = next((entry.key for entry in document if entry.key_span == item.span), None)
         home = next(
             (f"{section}.{key}" for section, keys in _sections().items() for key in keys if key == astray), None
         )

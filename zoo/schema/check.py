@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -43,6 +43,7 @@ _BOUNDS = {  # Pydantic's error types, and what each says is expected
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
 }
+MOST_PARTS = 100  # of one value are told: who has more wrong reads no further, and the way out of each takes its time
 _OWN_WORDS = {"value_error", "assertion_error"}  # raised by a validator of ours, in its own words
 
 
@@ -116,7 +117,7 @@ class _Teller:
         if any(problem.lacks_item for problem in inside):
             self._expected(annotation, node, path)
             return
-        inside = _without_echoes(options[0], inside, node)
+        inside = _without_echoes(options[0], _of_first_parts(inside), node)
         for part, group in _by_first(inside).items():
             self._descend(options[0], part, [problem.down() for problem in group], node, path)
 
@@ -214,6 +215,12 @@ def dotted(path: Iterable[str | int]) -> str:
 def close(names: Iterable[str], name: str) -> str | None:
     """The key among some that this is most likely a slip of: the first that help offers; None where nothing is near."""
     return next(iter(meant(name, names, LIKELY_KEY)), None)
+
+
+def _of_first_parts(problems: list[_Problem]) -> list[_Problem]:
+    """The problems of as many parts as are told; Pydantic has a model's own keys before those that it does not know."""
+    parts = set(islice(dict.fromkeys(problem.rest[0] for problem in problems), MOST_PARTS))
+    return [problem for problem in problems if problem.rest[0] in parts]
 
 
 def _without_echoes(annotation: Any, problems: list[_Problem], node: Node) -> list[_Problem]:
