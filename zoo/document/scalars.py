@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 
-_NULL = re.compile(r"null|Null|NULL|~|")
-_TRUE = re.compile(r"true|True|TRUE")
-_FALSE = re.compile(r"false|False|FALSE")
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCT = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
@@ -22,28 +24,22 @@ LONGEST_NUMBER = 400  # characters; a double has at most some 310 digits before 
 
 def resolve(text: str) -> str | int | float | bool | None:
     """The value of a plain scalar. Raises ValueError for a number of absurd length."""
-    if _NULL.fullmatch(text):
-        return None
-    if _TRUE.fullmatch(text):
-        return True
-    if _FALSE.fullmatch(text):
-        return False
+    if text in _WORDS:
+        return _WORDS[text]
     if text[0] in "+-.0123456789":
         return _number(text)
     return text
 
 
 def _number(text: str) -> str | int | float:
-    integer = _INT.fullmatch(text) or _OCT.fullmatch(text) or _HEX.fullmatch(text)
-    real = _FLOAT.fullmatch(text)
-    if (integer or real) and len(text) > LONGEST_NUMBER:
+    if len(text) > LONGEST_NUMBER and any(form.fullmatch(text) for form in (_INT, _OCT, _HEX, _FLOAT)):
         raise ValueError(f"a number of {len(text)} characters (at most {LONGEST_NUMBER} are read)")
     if _INT.fullmatch(text):
         return int(text)
-    if integer:
-        return int(text, 0)
-    if real:
+    if _FLOAT.fullmatch(text):
         return float(text)
+    if _OCT.fullmatch(text) or _HEX.fullmatch(text):
+        return int(text, 0)
     if _INF.fullmatch(text):
         return float(text.replace(".", ""))
     if _NAN.fullmatch(text):
