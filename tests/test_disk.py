@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.failures import as_zoo_error
-from zoo.disk import disk_faults, read_mapping, write_atomically
+from zoo.disk import disk_faults, draft_of, read_mapping, write_atomically
 from zoo.errors import EnvironmentFault
 
 
@@ -32,6 +32,18 @@ def test_a_text_is_utf_8_and_bytes_are_written_as_they_are(tmp_path: Path) -> No
     write_atomically(tmp_path / "bytes", b"\x00\xff\r\n")
     assert (tmp_path / "text").read_bytes() == b"\xc2\xa7\r\n"
     assert (tmp_path / "bytes").read_bytes() == b"\x00\xff\r\n"
+
+
+def test_a_refusal_names_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "net.svg"
+    with pytest.raises(EnvironmentFault) as caught:
+        write_atomically(path, "x")
+    assert caught.value.message == f"cannot write {path}: No such file or directory"
+    with pytest.raises(EnvironmentFault) as caught, disk_faults(tmp_path):
+        (draft_of(tmp_path / "last") / "model.safetensors").touch()
+    assert caught.value.message == f"cannot write {tmp_path}/last/model.safetensors: No such file or directory"
+    with pytest.raises(EnvironmentFault, match=r"/\.1\.tmp: No such file"), disk_faults(tmp_path):
+        (tmp_path / "gone" / ".1.tmp").touch()  # no draft of ours
 
 
 def test_a_refusal_names_the_file(tmp_path: Path) -> None:

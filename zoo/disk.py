@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def disk_faults(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise EnvironmentFault(
-            f"cannot write {error.filename2 or error.filename or path}: {error.strerror or error}",
+            f"cannot write {_of_drafts(str(error.filename2 or error.filename or path))}: {error.strerror or error}",
             code="disk",
             help=advice(error) or "write to another folder",
         ) from error
@@ -78,6 +79,11 @@ def make_folder(path: Path) -> None:
 def draft_of(path: Path) -> Path:
     """The hidden place beside a path where this process writes what is to stand there once it is whole."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _of_drafts(path: str) -> str:
+    """A path in which drafts go by the names that they stand for, which people know."""
+    return re.sub(rf"(^|/)\.([^/]+)\.{os.getpid()}\.tmp(?=/|$)", r"\1\2", path)
 
 
 def write_through(path: Path, content: bytes) -> None:
