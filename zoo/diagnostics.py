@@ -6,6 +6,7 @@ rendered long after the file has changed or gone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ from zoo.columns import cells
 Severity = Literal["error", "warning"]
 Say = Callable[[str], None]  # takes a line for people
 LONGEST_LINE = 200  # characters of a source line that a message shows
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal may obey; lines and tabs it may have
 
 
 @lru_cache(maxsize=8)
@@ -178,7 +180,10 @@ class Diagnostics:
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The message as text, in the manner of rustc: headline, place, the line with carets, notes, help."""
+    """The message as text, in the manner of rustc: headline, place, the line with carets, notes, help.
+
+    Control characters, which names in a file may hold, are written as escapes.
+    """
     lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     gutter = " " * 3
     if diagnostic.span is not None:
@@ -186,13 +191,13 @@ def render(diagnostic: Diagnostic) -> str:
         width = len(str(span.line))
         gutter = " " * (width + 1)
         lines.append(f"{' ' * width}--> {span}")
-        text, span = _window(span.source.line(span.line), span)
+        text, span = _window(_CONTROL.sub("\ufffd", span.source.line(span.line)), span)  # each as wide as it was
         if text:
             lines += [f"{gutter}|", f"{span.line} | {text}", f"{gutter}| {_carets(diagnostic, text, span)}"]
     lines += [f"{gutter}= note: {note}".replace("\n", f"\n{gutter}        ") for note in diagnostic.notes]
     if diagnostic.help:
         lines.append(f"{gutter}= help: {diagnostic.help}")
-    return "\n".join(lines)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", "\n".join(lines))
 
 
 def _window(text: str, span: Span) -> tuple[str, Span]:
