@@ -158,3 +158,19 @@ def test_a_bias_in_front_of_a_norm_is_one() -> None:
     diagnostics = Diagnostics()
     lint(plan_of_text("input: [16]\nlayers: {fc: {op: Linear, out_features: 8}, norm: BatchNorm1d}"), diagnostics)
     assert [item.code for item in diagnostics] == ["bias-before-norm"]
+    assert next(iter(diagnostics)).help == "write bias: false, which saves 8 parameters"
+
+
+@pytest.mark.parametrize(
+    ("layers", "is_told"),
+    [
+        ("{c: {op: Conv2d, out_channels: 8, kernel_size: 3, repeat: 2}, n: BatchNorm2d}", False),
+        ("{c: [{op: Conv2d, out_channels: 8, kernel_size: 3}, {op: Conv2d, out_channels: 8, kernel_size: 3}], "
+        "n: BatchNorm2d}", True),
+        ("{c: {layers: [{op: Conv2d, out_channels: 8, kernel_size: 3}, BatchNorm2d], repeat: 2}}", True),
+    ],
+)  # fmt: skip
+def test_a_bias_that_another_copy_of_its_line_needs_is_no_slip(layers: str, is_told: bool) -> None:
+    diagnostics = Diagnostics()
+    lint(plan_of_text(f"input: [3, 16, 16]\nlayers: {layers}"), diagnostics)
+    assert [item.code for item in diagnostics] == ["bias-before-norm"] * is_told

@@ -186,27 +186,39 @@ def _softmaxes_shown(graph: Flow) -> set[str]:
 
 
 def _bias_before_norm(network: _Network, diagnostics: Diagnostics) -> None:
+    undone = _undone_biases(network)
+    told = {source.path for source, _ in undone}
+    # A copy or another call of one line may need the bias that this one has in vain.
+    needed = {node.step.span for node in network.graph.nodes if _bias(node.step) and node.path not in told}
+    for source, norm in undone:
+        if source.step.span not in needed:
+            diagnostics.warning(
+                "bias-before-norm",
+                f"{source.path}: its bias is undone by {norm.path}, which subtracts the mean",
+                source.step.span,
+                notes=[Note(f"{norm.path} is {norm.step.op}", norm.step.span)],
+                help=f"write bias: false, which saves {_bias(source.step):,} parameters",
+            )
+
+
+def _undone_biases(network: _Network) -> list[tuple[FlowNode, FlowNode]]:
+    """The layers whose bias does nothing, each with the norm that subtracts it."""
     graph = network.graph
     readers = graph.readers()
     outputs = {link.source for link in graph.outputs}
     shared = {
         f"{node.path.rpartition('.')[0]}.{node.step.share}".lstrip(".") for node in graph.nodes if node.step.share
     }
+    found = []
     for node in graph.nodes:
         source = network.before(node) if node.step.op in NORMS else None
         while source is not None and source.step.op in MAX_POOLS and len(readers[source.path]) == 1:
             source = network.before(source)
-        if source is None or source.path in outputs or len(readers[source.path]) > 1 or not _has_bias(source.step):
+        if source is None or source.path in outputs or len(readers[source.path]) > 1 or not _bias(source.step):
             continue
-        if source.path in shared or not _is_along_channels(source.step, node.step):
-            continue
-        diagnostics.warning(
-            "bias-before-norm",
-            f"{source.path}: its bias is undone by {node.path}, which subtracts the mean",
-            source.step.span,
-            notes=[Note(f"{node.path} is {node.step.op}", node.step.span)],
-            help=f"write bias: false, which saves {source.step.arguments.get('out_channels', 'its')} parameters",
-        )
+        if source.path not in shared and _is_along_channels(source.step, node.step):
+            found.append((source, node))
+    return found
 
 
 def _is_along_channels(step: Step, norm: Step) -> bool:
@@ -220,9 +232,11 @@ def _is_along_channels(step: Step, norm: Step) -> bool:
     return is_flat and norm.op.startswith("BatchNorm")
 
 
-def _has_bias(step: Step) -> bool:
+def _bias(step: Step) -> int:
+    """How many numbers its bias trains; 0 where it has none."""
     is_affine = step.op.startswith(("Conv", "Linear"))
-    return is_affine and any(parameter.name == "bias" and parameter.trainable for parameter in step.parameters)
+    biases = [prod(each.shape) for each in step.parameters if each.name == "bias" and each.trainable]
+    return sum(biases) if is_affine else 0
 
 
 def _window_wider_than_map(network: _Network, diagnostics: Diagnostics) -> None:
