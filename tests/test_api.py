@@ -73,3 +73,30 @@ def test_sets_that_stand_in_themselves_are_errors_of_the_call() -> None:
     loop.append(loop)
     with pytest.raises(UsageError, match="the value of seed is nested more than 64 levels deep"):
         zoo.check("quickstart", sets={"seed": loop})
+
+
+def test_a_model_takes_numbers_of_numpy() -> None:
+    model = zoo.load_model("tiny_resnet", classes=np.int64(7))
+    assert sum(each.numel() for each in model.parameters()) == sum(
+        each.numel() for each in zoo.load_model("tiny_resnet", classes=7).parameters()
+    )
+    with pytest.raises(UsageError, match="the value of classes is of a kind that YAML has no form for: object"):
+        zoo.load_model("tiny_resnet", classes=object())
+
+
+def test_an_input_shape_is_a_row_of_sizes() -> None:
+    due = zoo.summary("tiny_resnet", input_shape=(3, 40, 40)).as_data()
+    shapes: list[Any] = [[3, 40, 40], tuple(np.array([3, 40, 40])), torch.zeros(3, 40, 40).shape]
+    assert [zoo.summary("tiny_resnet", input_shape=shape).as_data() for shape in shapes] == [due] * 3
+    wrong: list[Any] = ["3,40,40", (3, 40.0, 40), (3, -1, 40), 3]
+    for shape in wrong:
+        with pytest.raises(UsageError, match=r"`input_shape` wants sizes such as \(3, 32, 32\), got "):
+            zoo.summary("tiny_resnet", input_shape=shape)
+
+
+def test_a_device_and_epochs_may_be_torchs_and_numpys(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY.format(epochs=5, reports="[]"))
+    device: Any = torch.device("cpu")
+    result = zoo.run(recipe, epochs=np.float64(0.5), run_dir=tmp_path / "run", device=device)
+    assert result["epochs"] == 0.5

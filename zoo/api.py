@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.diagnostics import Diagnostic, Diagnostics
-from zoo.errors import raise_if_errors
+from zoo.errors import UsageError, raise_if_errors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ def load_model(
             last weights are loaded, or one of its checkpoints.
         weights: A file of weights to load, or ``pretrained`` for a timm or torchvision model.
         note: Gets a line on what was loaded, and on what is new or was resampled for other classes, channels or images.
-        params: The architecture's params, or the foreign model's arguments.
+        params: The architecture's params, or the foreign model's arguments; numbers and arrays of NumPy, too.
 
     Raises:
         ConfigError: The architecture or recipe is wrong.
@@ -38,7 +38,9 @@ def load_model(
         EnvironmentFault: The machine cannot hold the network, or the library's weights cannot be had.
     """
     from zoo.assemble.loading import load_target
+    from zoo.document.python_values import in_yaml
 
+    params = {name: in_yaml(value, name) for name, value in params.items()}
     return load_target(str(target), weights=weights, params=params, note=note)
 
 
@@ -46,16 +48,25 @@ def summary(target: str | Path, *, input_shape: tuple[int, ...] | None = None) -
     """A TARGET's layers, parameters and FLOPs. Nothing is allocated.
 
     ``input_shape`` is that of one image, (C, H, W), in place of the network's own. Raises ConfigError where the
-    network is wrong or does not take such images, UsageError where there is no such target or a model of timm or
-    torchvision refuses them.
+    network is wrong or does not take such images, UsageError where there is no such target, these are no sizes, or a
+    model of timm or torchvision refuses them.
     """
     from zoo.assemble.summaries import summarize_target
 
     diagnostics = Diagnostics()
-    found = summarize_target(str(target), diagnostics, input_shape=input_shape)
+    found = summarize_target(str(target), diagnostics, input_shape=_sizes(input_shape))
     raise_if_errors(diagnostics)
     assert found is not None
     return found
+
+
+def _sizes(shape: Iterable[int] | None) -> tuple[int, ...] | None:
+    from zoo.document.python_values import in_yaml
+
+    sizes = None if shape is None else in_yaml(shape, "input_shape")
+    if sizes is not None and not (isinstance(sizes, list) and all(type(size) is int and size > 0 for size in sizes)):
+        raise UsageError(f"`input_shape` wants sizes such as (3, 32, 32), got {shape!r}")
+    return None if sizes is None else tuple(sizes)
 
 
 def check(*files: str | Path, sets: Mapping[str, Any] | None = None) -> list[Diagnostic]:
@@ -107,13 +118,14 @@ def run(
     from zoo.assemble.options import RunOptions
     from zoo.assemble.run import run_recipe
     from zoo.document.overrides import set_texts
+    from zoo.document.python_values import in_yaml
 
     options = RunOptions(
         sets=set_texts(sets),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
-        epochs=epochs,
-        device=device,
+        epochs=in_yaml(epochs, "epochs"),
+        device=str(device),
         data_dir=Path(data_dir) if data_dir is not None else None,
         quiet=True,
     )
@@ -175,7 +187,7 @@ def explain(
         misclassified=misclassified,
         class_name=class_name,
         out=Path(out) if out is not None else None,
-        device=device,
+        device=str(device),
         data_dir=Path(data_dir) if data_dir is not None else None,
     )
     return explain_target(str(target) if target is not None else None, options, note)
@@ -213,7 +225,7 @@ def predict(
     from zoo.assemble.trained import predict_images
 
     runs = list(map(str, _paths(run)))
-    return predict_images(runs, _paths(images), top=top, checkpoint=checkpoint, device=device)
+    return predict_images(runs, _paths(images), top=top, checkpoint=checkpoint, device=str(device))
 
 
 def _paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:

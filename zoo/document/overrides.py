@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterable
@@ -12,11 +11,11 @@ from typing import Any
 
 from zoo.diagnostics import Diagnostic, Diagnostics, Note
 from zoo.document.nodes import DEEPEST_NESTING, Mapping, Node, Scalar, Sequence, is_null, written
+from zoo.document.python_values import in_yaml
 from zoo.document.reader import read_value
 from zoo.document.writer import flow_text
 from zoo.errors import UsageError
 
-MOST_BITS = 1024  # of a whole number from Python: a double goes as far, and the reader
 _PLAIN = re.compile(r"[-\w.=…]+")  # what no shell has to have quoted
 
 
@@ -61,27 +60,7 @@ def set_texts(sets: AbstractMapping[str, Any] | None) -> tuple[str, ...]:
     for path in sets or {}:
         if "=" in str(path):
             raise UsageError(f"`sets` wants a path, got {path!r}", help='for example {"train.epochs": 3}')
-    return tuple(f"{path}={flow_text(_in_yaml(value, str(path)))}" for path, value in (sets or {}).items())
-
-
-def _in_yaml(value: Any, path: str, depth: int = 0) -> Any:
-    """A value with all in it that YAML has another form for in that form; UsageError for what it has none for."""
-    if hasattr(value, "tolist"):  # an array, a tensor, or a number of either
-        value = value.tolist()
-    if isinstance(value, AbstractMapping | list | tuple):
-        if depth == DEEPEST_NESTING:  # or it stands in itself
-            raise UsageError(f"`sets`: the value of {path} is nested more than {DEEPEST_NESTING} levels deep")
-        if isinstance(value, AbstractMapping):
-            return {str(key): _in_yaml(below, path, depth + 1) for key, below in value.items()}
-        return [_in_yaml(item, path, depth + 1) for item in value]
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str | int | float | None):
-        kind = type(value).__name__
-        raise UsageError(f"`sets`: the value of {path} is of a kind that YAML has no form for: {kind}")
-    if isinstance(value, int) and value.bit_length() > MOST_BITS:
-        raise UsageError(f"`sets`: the value of {path} is a whole number of {value.bit_length():,} bits")
-    return value
+    return tuple(f"{path}={flow_text(in_yaml(value, str(path)))}" for path, value in (sets or {}).items())
 
 
 def saying(option: str, path: str, value: str) -> str:
