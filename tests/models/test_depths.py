@@ -197,3 +197,23 @@ layers:
     found = of_architecture(path)
     inner = in_order(parameter_depths(on_meta("resnet18")))
     assert found == [*([f"body.{name}" for name in names] for names in inner[:-1]), ["fc"]]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "efficientnet_b0"])
+def test_maps_of_a_timm_model_lie_as_deep_as_in_the_whole_model(name: str, tmp_path: Path) -> None:
+    """timm counts from the head, which they have none of: it would have all of them at one depth."""
+    path = tmp_path / "net.yaml"
+    path.write_text(f"""
+input: [3, 224, 224]
+layers:
+  body: {{op: timm, name: {name}, features: true, out_indices: [-1]}}
+  pool: {{op: mean, dim: [2, 3], from: body.0}}
+  scores: {{op: Linear, out_features: 10}}
+""")
+    network = architecture_network(path, Diagnostics())
+    assert network is not None
+    depths, whole = parameter_depths(network.build("meta")), parameter_depths(on_meta(name))
+    shared = {n: whole[short] for n in depths if (short := n.removeprefix("body.").removeprefix("model.")) in whole}
+    assert len(shared) == len(depths) - 2 > 50
+    assert {n: depths[n] for n in shared} == shared
+    assert depths["scores.weight"] == depths["scores.bias"] == max(shared.values()) + 1

@@ -1,7 +1,7 @@
 """How deep each parameter of a network lies, from the stem at 0 to the head: for layer-wise learning rates. Floor 4.
 
 Of a network of zoo's the graph tells, of a timm model timm itself (its ``group_matcher``), of any other, torchvision's
-too, the order of its modules.
+too, and timm's without their heads (``features``), the order of its modules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def parameter_depths(model: nn.Module) -> dict[str, int]:
     """Every parameter's depth by its dotted name; the model may be on ``meta``."""
     plan = plan_of(model)
     if plan is None:
-        return _of_timm(model) if type(model).__module__.startswith("timm.") else _by_order(model)
+        return _of_timm(model) if _is_counted_by_timm(model) else _by_order(model)
 
     depths = depths_in(plan, lambda path: parameter_depths(model.get_submodule(path)))
     return {name: _depth_below(name, depths) for name, _ in model.named_parameters()}
@@ -33,6 +33,12 @@ def _depth_below(name: str, depths: Mapping[str, int]) -> int:
     while path not in depths and path:
         path = path.rpartition(".")[0]
     return depths[path]
+
+
+def _is_counted_by_timm(model: nn.Module) -> bool:
+    """Whether it is a model of timm's that says how deep it is, or one with a head, from which timm counts."""
+    is_of_timm = type(model).__module__.startswith("timm.")
+    return is_of_timm and (hasattr(model, "group_matcher") or hasattr(model, "get_classifier"))
 
 
 def _of_timm(model: nn.Module) -> dict[str, int]:
