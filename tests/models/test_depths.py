@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo.assemble.networks import architecture_network, foreign_network
 from zoo.diagnostics import Diagnostics, render
+from zoo.layers.foreign import build_foreign
 from zoo.models import parameter_depths
 
 DECAY = 0.75
@@ -217,3 +218,14 @@ layers:
     assert len(shared) == len(depths) - 2 > 50
     assert {n: depths[n] for n in shared} == shared
     assert depths["scores.weight"] == depths["scores.bias"] == max(shared.values()) + 1
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "convnext_tiny", "efficientnet_b0", "swin_t", "densenet121", "shufflenet_v2_x0_5"]
+)
+def test_maps_of_a_torchvision_model_lie_as_deep_as_in_the_whole_model(name: str) -> None:
+    """Of its lists and blocks the names are left: the graph is traced, and its modules have no classes."""
+    whole = parameter_depths(build_foreign("torchvision", name))
+    maps = parameter_depths(build_foreign("torchvision", name, features=True))
+    assert maps == {name: whole[name] for name in maps}
+    assert len(maps) > len(whole) - 10

@@ -14,6 +14,7 @@ from torch import nn
 from zoo.graph import depths_in, plan_of
 
 _STACKED = 2  # modules of one class in a list, from which on a module that holds the list is opened
+_NAMED = 3  # modules of one name but for its number, from which on they are a list and no branches
 MATRICES = 2  # of a block: a convolution with its norm is a layer, and a list of those may be a block's inside
 
 
@@ -79,7 +80,8 @@ def _in_order(module: nn.Module, prefix: str) -> Iterator[tuple[list[str], bool]
 
 def _opens(module: nn.Module) -> bool:
     """Whether the modules inside are counted one by one: of a list, and of what holds a stack of equal blocks."""
-    if type(module) is nn.Sequential or isinstance(module, nn.ModuleList) or _is_stack(module):
+    is_list = type(module) is nn.Sequential or isinstance(module, nn.ModuleList) or _stem(module) == ""
+    if is_list or _is_stack(module):
         return True
     return any(_is_stack(child, _STACKED) for child in module.children())
 
@@ -87,5 +89,19 @@ def _opens(module: nn.Module) -> bool:
 def _is_stack(module: nn.Module, least: int = 1) -> bool:
     blocks = list(module.children())
     is_list = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-    is_of_one = is_list and len(blocks) >= least and len({*map(type, blocks)}) == 1
-    return is_of_one and sum(tensor.ndim > 1 for tensor in blocks[0].parameters()) >= MATRICES
+    is_of_one = len({*map(type, blocks)}) == 1 if is_list else _stem(module) is not None
+    return is_of_one and len(blocks) >= least and sum(each.ndim > 1 for each in blocks[0].parameters()) >= MATRICES
+
+
+def _stem(module: nn.Module) -> str | None:
+    """What stands before the numbers of all modules inside, of a list that was traced; None of any other module.
+
+    Of the maps of a torchvision model the graph is kept, and every list and block is a plain module: in a list are
+    ``0``, ``1``, or ``denselayer1``, ``denselayer2``, ``denselayer3``; two of a name may be branches.
+    """
+    names = [name for name, _ in module.named_children()] if type(module) is nn.Module else []
+    stems = {name.rstrip("0123456789") for name in names}
+    if len(stems) != 1 or not all(name[-1].isdigit() for name in names):
+        return None
+    stem = stems.pop()
+    return stem if not stem or len(names) >= _NAMED else None
