@@ -157,25 +157,31 @@ def test_of_many_places_the_first_are_named(tmp_path: Path) -> None:
 
 
 KINDS = {
-    "of whole numbers": (lambda weight: weight.to(torch.int8), "torch.int8"),
-    "complex": (lambda weight: weight.to(torch.complex64), "torch.complex64"),
-    "quantized": (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "torch.qint8"),
-    "sparse": (lambda weight: weight.to_sparse(), "sparse, torch.sparse_coo"),
-    "nested": (lambda weight: torch.nested.nested_tensor([weight]), "nested"),
-    "without values": (lambda weight: weight.to("meta"), "no values"),
+    "of whole numbers": (lambda weight: weight.to(torch.int8), "torch.int8", ""),
+    "complex": (lambda weight: weight.to(torch.complex64), "torch.complex64", ""),
+    "quantized": (
+        lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+        "torch.qint8",
+        ".dequantize()",
+    ),
+    "sparse": (lambda weight: weight.to_sparse(), "sparse, torch.sparse_coo", ".to_dense()"),
+    "nested": (lambda weight: torch.nested.nested_tensor([weight]), "nested", ""),
+    "without values": (lambda weight: weight.to("meta"), "no values", "on the meta device"),
 }
 
 
 @pytest.mark.filterwarnings("ignore:.*quantize_per_tensor", "ignore:.*nested")
 @pytest.mark.parametrize("kind", KINDS)
 def test_tensors_of_another_kind_are_refused(kind: str, tmp_path: Path) -> None:
-    make, said = KINDS[kind]
+    make, said, way_out = KINDS[kind]
     source, target = tiny(), tiny()
     before = {name: value.clone() for name, value in target.state_dict().items()}
     torch.save({**source.state_dict(), "fc.weight": make(source.state_dict()["fc.weight"])}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="1 tensor of another kind") as caught:
         load_weights(target, tmp_path / "w.pth")
     assert [note.message for note in caught.value.notes] == [f"fc.weight: {said}"]
+    assert way_out in (caught.value.help or "")
+    assert bool(way_out) is bool(caught.value.help)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
 
 

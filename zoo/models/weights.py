@@ -176,8 +176,19 @@ def _require_same_kind(own: Mapping[str, Tensor], given: Mapping[str, Tensor], p
             f"{path}: {counted(len(odd), 'tensor')} of another kind than the network's",
             code="weights-kind",
             notes=and_more([f"{name}: {kind}" for name, kind in odd.items()][:_MOST_NAMED], len(odd)),
-            help="quantized weights are turned back before they are saved: .dequantize(); sparse ones: .to_dense()",
+            help=_way_out(given[next(iter(odd))]),
         )
+
+
+def _way_out(odd: Tensor) -> str | None:
+    """What whoever saved a tensor of another kind would do in its place."""
+    if odd.is_meta:
+        return "save the model once its weights are loaded: it was on the meta device, where there are none"
+    if odd.is_quantized:
+        return "turn quantized weights back before they are saved: .dequantize()"
+    if not odd.is_nested and odd.layout != torch.strided:
+        return "make sparse weights dense before they are saved: .to_dense()"
+    return None
 
 
 def _oddity(own: Tensor, given: Tensor) -> str:
