@@ -80,8 +80,7 @@ def _in_order(module: nn.Module, prefix: str) -> Iterator[tuple[list[str], bool]
 
 def _opens(module: nn.Module) -> bool:
     """Whether the modules inside are counted one by one: of a list, and of what holds a stack of equal blocks."""
-    is_list = type(module) is nn.Sequential or isinstance(module, nn.ModuleList) or _stem(module) == ""
-    if is_list or _is_stack(module):
+    if type(module) is nn.Sequential or isinstance(module, nn.ModuleList) or _is_numbered(module) or _is_stack(module):
         return True
     return any(_is_stack(child, _STACKED) for child in module.children())
 
@@ -89,19 +88,22 @@ def _opens(module: nn.Module) -> bool:
 def _is_stack(module: nn.Module, least: int = 1) -> bool:
     blocks = list(module.children())
     is_list = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-    is_of_one = len({*map(type, blocks)}) == 1 if is_list else _stem(module) is not None
-    return is_of_one and len(blocks) >= least and sum(each.ndim > 1 for each in blocks[0].parameters()) >= MATRICES
+    is_of_one = len({*map(type, blocks)}) == 1 if is_list else _is_numbered(module)
+    return is_of_one and len(blocks) >= least and _has_matrices(blocks[0])
 
 
-def _stem(module: nn.Module) -> str | None:
-    """What stands before the numbers of all modules inside, of a list that was traced; None of any other module.
+def _is_numbered(module: nn.Module) -> bool:
+    """Whether a module was a list before it was traced, and ``0``, ``1`` or ``denselayer1``, … are what was in it.
 
-    Of the maps of a torchvision model the graph is kept, and every list and block is a plain module: in a list are
-    ``0``, ``1``, or ``denselayer1``, ``denselayer2``, ``denselayer3``; two of a name may be branches.
+    Of the maps of a torchvision model the graph is kept, and every list and block is a plain module. A few of a name,
+    or of one layer each, may be branches.
     """
-    names = [name for name, _ in module.named_children()] if type(module) is nn.Module else []
-    stems = {name.rstrip("0123456789") for name in names}
-    if len(stems) != 1 or not all(name[-1].isdigit() for name in names):
-        return None
-    stem = stems.pop()
-    return stem if not stem or len(names) >= _NAMED else None
+    children = dict(module.named_children()) if type(module) is nn.Module else {}
+    stems = {name.rstrip("0123456789") for name in children}
+    if len(stems) != 1 or not all(name[-1].isdigit() for name in children):
+        return False
+    return stems == {""} or (len(children) >= _NAMED and _has_matrices(next(iter(children.values()))))
+
+
+def _has_matrices(block: nn.Module) -> bool:
+    return sum(tensor.ndim > 1 for tensor in block.parameters()) >= MATRICES
