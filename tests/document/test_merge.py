@@ -51,6 +51,21 @@ def test_loops_and_missing_parents_show_the_chain(tmp_path: Path, files: dict[st
     assert len(item.notes) == notes
 
 
+def test_a_chain_of_extends_has_an_end(tmp_path: Path) -> None:
+    files = {f"f{number}": f"extends: f{number + 1}.yaml\nn{number}: 1" for number in range(1200)}
+    (tmp_path / "f1200.yaml").write_text("a: 1")
+    written(tmp_path, **files)
+    diagnostics = Diagnostics()
+    assert load(tmp_path / "f0.yaml", diagnostics) is None
+    (item,) = diagnostics
+    assert (item.code, item.message) == ("too-deep", "more than 64 files extend one another")
+    assert str(item.span) == f"{tmp_path / 'f63.yaml'}:1:10"
+    assert [str(note.span) for note in item.notes] == [f"{tmp_path / 'f0.yaml'}:1:10"]
+    node = load(tmp_path / "f1137.yaml", diagnostics)  # 63 files extend the last
+    assert node is not None
+    assert len(node) == 64
+
+
 _KEYS = st.sampled_from("abc")
 _TREES = st.recursive(st.integers(0, 9) | st.lists(st.integers(0, 9), max_size=2),
                       lambda inner: st.dictionaries(_KEYS, inner, max_size=3), max_leaves=8)  # fmt: skip

@@ -222,6 +222,22 @@ def test_what_cannot_be_a_file_is_none() -> None:
     assert codes(f"{HEAD}use: {name}\nlayers: [ReLU]") == ["no-such-library"]
 
 
+def test_a_chain_of_libraries_has_an_end(tmp_path: Path) -> None:
+    for number in range(400):
+        (tmp_path / f"l{number}.yaml").write_text(
+            f"use: l{number + 1}.yaml\nblocks: {{B{number}: {{layers: [relu]}}}}\n"
+        )
+    (tmp_path / "l400.yaml").write_text("blocks: {C: {layers: [relu]}}\n")
+    net = tmp_path / "net.yaml"
+    for first, due in [(0, ["too-deep"]), (337, [])]:
+        net.write_text(f"input: [8]\nuse: l{first}.yaml\nlayers: {{a: B{first}}}\n")
+        told = Diagnostics()
+        document = read_file(net, told)
+        assert document is not None
+        plan_architecture(document, told, folder=tmp_path)
+        assert [item.code for item in told] == due
+
+
 def test_files_come_in_the_order_in_which_they_are_spoken_of(tmp_path: Path) -> None:
     (tmp_path / "a_blocks.yaml").write_text("blocks: {A: {layers: {c: {op: Linear, out_features: 3, bais: true}}}}\n")
     net = tmp_path / "net.yaml"

@@ -12,6 +12,8 @@ from zoo.document.reader import read_file
 from zoo.layout import is_file
 from zoo.registry import listed, meant, offer
 
+LONGEST_CHAIN = 64  # files that extend, or use, one another
+
 FindParent = Callable[[str, Path], Path | None]
 CheckOver = Callable[[Mapping, Mapping, Diagnostics], Mapping]
 
@@ -47,7 +49,7 @@ def load(
     ``find_parent`` maps what stands behind ``extends`` and the extending file's folder to a path; by default
     a path relative to that folder. ``shipped`` are the names that it knows beside paths. ``check_over`` gets each
     parent's document and what is laid over it, tells what makes no sense there, and returns what to lay over it. A
-    loop and a missing parent are errors that show the whole chain.
+    loop and a missing parent are errors that show the whole chain; one of more than 64 files is an error, too.
     """
     loader = _Loader(diagnostics, find_parent or _relative, tuple(shipped), check_over or (lambda base, over, _: over))
     return loader.load(path, [], name)
@@ -98,6 +100,10 @@ class _Loader:
         elif any(parent.resolve() == seen for seen, _ in chain):
             message = f"{written} extends itself in a loop"
             self.diagnostics.error("extends-loop", message, span, notes=_chain_notes(chain))
+            return None
+        elif len(chain) == LONGEST_CHAIN:
+            message = f"more than {LONGEST_CHAIN} files extend one another"
+            self.diagnostics.error("too-deep", message, span, notes=_chain_notes(chain[:1]))
             return None
         return parent
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from zoo.architectures import architecture_names, architecture_path
 from zoo.diagnostics import Diagnostics, Note
 from zoo.document import Mapping, Node, Scalar, each_of, folder_of, load, other_file
+from zoo.document.merge import LONGEST_CHAIN
 from zoo.graph.texts import Blocks, TextReader
 from zoo.layout import is_file
 from zoo.schema.architecture import LibraryForm
@@ -20,6 +21,7 @@ class Libraries:
         self._diagnostics = diagnostics
         self._reader = TextReader(diagnostics)
         self._read: dict[Path, Blocks] = {}
+        self._open = 0  # libraries that are being read, each used by the one before
 
     def blocks(self, document: Mapping, folder: Path | None) -> Blocks:
         """The blocks in sight of a document's layers: its own, then those of the libraries it uses."""
@@ -49,6 +51,12 @@ class Libraries:
                 or "give a path relative to this file, or the name of a shipped architecture",
             )
             return
+        if self._open == LONGEST_CHAIN:
+            message = f"more than {LONGEST_CHAIN} libraries use one another"
+            self._diagnostics.error(
+                "too-deep", message, node.span, help="name those whose blocks are called in one `use`"
+            )
+            return
         library = self._library(path)
         for name, text in library.own.items():
             first = around.find(name) or text
@@ -67,7 +75,9 @@ class Libraries:
             self._read[key] = Blocks()  # two files may use one another
             document = load(path, self._diagnostics, find_parent=find_parent, shipped=architecture_names())
             if document is not None and validate(LibraryForm, document, self._diagnostics, what=path.name) is not None:
+                self._open += 1
                 found = self.blocks(document, path.parent)
+                self._open -= 1
                 self._read[key].own.update(found.own)
         return self._read[key]
 
