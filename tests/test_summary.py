@@ -173,6 +173,14 @@ def test_the_mode_comes_back_and_frozen_parameters_are_told() -> None:
     assert "20 of them frozen" in totals_text(ours)
 
 
+def test_a_norm_that_stands_still_stays_so() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    module[1].eval()
+    summarize(module, {"input": (3, 8, 8)}, name="frozen")
+    assert [each.training for each in module] == [True, False]
+    assert module.training
+
+
 def test_a_table_for_a_terminal_fits_eighty_columns() -> None:
     from rich.console import Console
 

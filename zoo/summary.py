@@ -84,7 +84,7 @@ def summarize(module: nn.Module, inputs: Mapping[str, Shape], *, name: str) -> S
     """Runs a module once on zeros and notes each layer as it finishes.
 
     Args:
-        module: The network, best on the ``meta`` device; its mode is restored.
+        module: The network, best on the ``meta`` device; its mode is restored, and that of each module in it.
         inputs: Shapes without the batch, in the order of the forward's arguments.
         name: What the summary calls the network.
     """
@@ -92,14 +92,15 @@ def summarize(module: nn.Module, inputs: Mapping[str, Shape], *, name: str) -> S
     held = chain(module.parameters(), module.buffers())
     device = next((tensor.device for tensor in held), torch.device("cpu"))
     tensors = [torch.zeros((1, *shape), device=device) for shape in inputs.values()]
-    was_training = module.training
+    trained = [each for each in module.modules() if each.training]
     module.eval()
     counter = FlopCounterMode(display=False, custom_mapping=_FLOPS)
     try:
         with counter:
             module(*tensors)
     finally:
-        module.train(was_training)
+        for each in trained:  # not the others: a frozen norm stays in evaluation mode
+            each.training = True
         watcher.close()
     parameters = list(module.parameters())
     return Summary(
