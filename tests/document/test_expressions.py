@@ -16,6 +16,7 @@ from zoo.document.evaluation import NoNames, evaluate, fill_in, is_expression, s
 from zoo.document.expressions import FUNCTIONS, ExpressionError, parse
 from zoo.document.functions import FUNCTION_VALUES
 
+PLACE = Span(Source("f.yaml"), 1, 1, 1, 1)
 VALUES: dict[str, Any] = {
     "a": 3, "depths": [2, 3, 4], "wide": True, "mode": "same", "p": 0.5, "i": 1,
     "input.channels": 64, "halves.0.channels": 58, "input.shape": [196, 192], "0.channels": 7, "conv-1.width": 8,
@@ -141,7 +142,7 @@ def test_values_are_told_as_yaml_writes_them(text: str, message: str) -> None:
     ],
 )
 def test_habits_of_other_languages_have_their_way_out(text: str, help: str | None) -> None:
-    scalar = Scalar(text, Span(Source("f.yaml"), 1, 1, 1, 1), text)
+    scalar = Scalar(text, PLACE, text)
     diagnostics = Diagnostics()
     assert substitute(scalar, NoNames(), diagnostics) is None
     assert [item.help for item in diagnostics] == [help]
@@ -155,6 +156,16 @@ def test_a_layer_name_that_begins_with_a_digit_has_its_way_out() -> None:
     with pytest.raises(ExpressionError) as caught:
         parse("$(3x.channels + 1)")
     assert caught.value.help == "a layer's name that begins with a digit is read as a whole value alone: $3x.channels"
+    names = ("$3x.channels", "$3-x.0.width", "$0.channels", "$0.1.shape")
+    assert all(is_expression(Scalar(name, PLACE, name)) for name in names)
+    assert not any(is_expression(Scalar(text, PLACE, text)) for text in ("$5.00", "$3x", "$5.5k", "$3x.channelsx", "$"))
+
+
+@pytest.mark.parametrize("text", ["$(0x10)", "$(1_000)", "$(2a + 1)"])
+def test_what_only_looks_like_a_layers_name_is_not_offered_as_one(text: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text)
+    assert caught.value.help is None
 
 
 class Deep:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from zoo.diagnostics import Diagnostics, Span
 from zoo.document.expression_help import around_help
 from zoo.document.expressions import (
+    SHAPE_WORDS,
     Binary,
     Call,
     Choice,
@@ -48,7 +49,8 @@ ExpressionValue: TypeAlias = "int | float | bool | str | list[Any] | None"
 LARGEST = 2**63 - 1
 MOST_ITEMS = 10_000  # in a list or text, nested ones counted
 
-_PIECE = re.compile(r"\$(?:\$|(?=\()|[A-Za-z_]|\d+(?:\.\d+)*\.[A-Za-z])")
+_DIGITS_FIRST = rf"\d+(?:\.\d+)*\.[A-Za-z]|\d[\w-]*(?:\.\w+)*\.(?:{'|'.join(SHAPE_WORDS)})\b"  # a layer's, not $5.00
+_PIECE = re.compile(rf"\$(?:\$|(?=\()|[A-Za-z_]|{_DIGITS_FIRST})", re.ASCII)
 
 
 class Scope(Protocol):

@@ -251,8 +251,9 @@ class _Parser:
         found = "the expression ends" if token.kind == "end" else f"unexpected {token.text!r}"
         before = self._tokens[self._at - 1] if self._at else token
         help = None
-        if token.kind == "path" and before.kind == "number" and before.end == token.start:
-            name = before.text + token.text
+        name = before.text + token.text
+        is_whole = token.kind == "path" and before.kind == "number" and before.end == token.start
+        if is_whole and name.rpartition(".")[2] in SHAPE_WORDS:
             help = f"a layer's name that begins with a digit is read as a whole value alone: ${name}"
         message = f"{found}: {what}" if what else found
         raise ExpressionError(message, token.start, max(token.end, token.start + 1), help=help)
