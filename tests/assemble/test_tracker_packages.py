@@ -44,7 +44,7 @@ def test_a_missing_package_is_told_before_anything_is_written(
 def test_what_tracks_nothing_needs_no_package(
     command: list[str], module: str, recipe: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def open_data(*arguments: object) -> None:
+    def open_data(*arguments: object, **options: object) -> None:
         raise DataError("the data come after the check")
 
     recipe.write_text(recipe.read_text() + "tracking: {tensorboard: true}\n")
