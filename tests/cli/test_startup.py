@@ -52,7 +52,7 @@ def imported(*arguments: str, status: int = 0, said: str = "") -> set[str]:
         (["config", "quickstart"], f"{TORCH} pydantic albumentations cv2 scipy"),
         (["diff", "custom_resnet", "resnet18"], f"{TORCH} pydantic"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value or "nothing",
 )
 def test_a_command_imports_what_it_needs(arguments: list[str], needed: str) -> None:
     assert imported(*arguments) == set(needed.split())

@@ -216,5 +216,6 @@ def test_of_very_many_unknown_keys_the_first_are_told_at_once() -> None:
     found = problems(data)
     assert time.process_time() - start < 5
     assert ("wrong-type", "Thing: whole: expected int, got 'x'") in found
+    assert found.pop() == ("too-many", f"Thing: {20_001 - MOST_PARTS:,} more parts are wrong, too")
     assert len(found) == MOST_PARTS
     assert sum(code == "unknown-key" for code, _ in found) == MOST_PARTS - 1

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 
-from zoo.diagnostics import Diagnostics, Span
+from zoo.diagnostics import Diagnostics, Span, counted
 from zoo.document import Mapping, Node, Sequence, plain
 from zoo.registry import LIKELY_KEY, did_you_mean, meant, offer
 from zoo.schema.advice import advice, share_help
@@ -117,9 +117,13 @@ class _Teller:
         if any(problem.lacks_item for problem in inside):
             self._expected(annotation, node, path)
             return
-        inside = _without_echoes(options[0], _of_first_parts(inside), node)
-        for part, group in _by_first(inside).items():
+        told, untold = _in_first_parts(inside)
+        for part, group in _by_first(_without_echoes(options[0], told, node)).items():
             self._descend(options[0], part, [problem.down() for problem in group], node, path)
+        if untold:
+            place = node.key_span(str(untold[0])) if isinstance(node, Mapping) else node.span
+            message = f"{counted(len(untold), 'more part')} {'is' if len(untold) == 1 else 'are'} wrong, too"
+            self._say("too-many", message, place, path, help="mend those above, then check it again")
 
     def _tell_union(
         self, annotation: Any, options: list[Any], problems: list[_Problem], node: Node, path: Path
@@ -217,10 +221,14 @@ def close(names: Iterable[str], name: str) -> str | None:
     return next(iter(meant(name, names, LIKELY_KEY)), None)
 
 
-def _of_first_parts(problems: list[_Problem]) -> list[_Problem]:
-    """The problems of as many parts as are told; Pydantic has a model's own keys before those that it does not know."""
-    parts = set(islice(dict.fromkeys(problem.rest[0] for problem in problems), MOST_PARTS))
-    return [problem for problem in problems if problem.rest[0] in parts]
+def _in_first_parts(problems: list[_Problem]) -> tuple[list[_Problem], list[str | int]]:
+    """The problems of as many parts as are told, and the parts that are not.
+
+    Pydantic has a model's own keys before those that it does not know.
+    """
+    parts = list(dict.fromkeys(problem.rest[0] for problem in problems))
+    first = set(parts[:MOST_PARTS])
+    return [problem for problem in problems if problem.rest[0] in first], parts[MOST_PARTS:]
 
 
 def _without_echoes(annotation: Any, problems: list[_Problem], node: Node) -> list[_Problem]:
